@@ -1,0 +1,47 @@
+"""QuantDescriptor: how one tensor is quantized, and how its range is found."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+DType = Literal["int8"]
+Granularity = Literal["per_tensor", "per_channel"]
+Calibrator = Literal["max", "histogram"]
+Method = Literal["max", "percentile", "mse", "entropy"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class QuantDescriptor:
+    """Symmetric quantization of one tensor; zero point 0, scale = amax / 127.
+
+    `axis` is the channel axis of `per_channel`; None means the op's own (`ops.channel_axis`).
+    `calibrator` says how statistics are gathered, `method` how amax is read from them (None becomes
+    `max` for the max calibrator and `entropy` for the histogram);
+    `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp
+    at -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
+    """
+
+    dtype: DType = "int8"
+    granularity: Granularity = "per_tensor"
+    axis: int | None = None
+    narrow_range: bool = False
+    calibrator: Calibrator = "histogram"
+    method: Method | None = None
+    percentile: float = 99.99
+
+    def __post_init__(self) -> None:
+        if self.axis is not None and self.granularity != "per_channel":
+            raise ValueError("'axis' needs 'granularity: per_channel'")
+        if self.method is None:
+            default = "max" if self.calibrator == "max" else "entropy"
+            object.__setattr__(self, "method", default)
+        if self.calibrator == "max" and self.method != "max":
+            raise ValueError(f"method '{self.method}' needs 'calibrator: histogram'")
+        if not 0 < self.percentile <= 100:
+            raise ValueError("'percentile' must be in (0, 100]")
+
+    def __str__(self) -> str:
+        axis = "" if self.axis is None else f"(axis={self.axis})"
+        method = f"percentile({self.percentile:g})" if self.method == "percentile" else self.method
+        return f"{self.dtype} {self.granularity}{axis} {method}"
