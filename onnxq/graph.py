@@ -1,0 +1,191 @@
+"""A read-only view of a model: nodes, who makes and who reads each tensor, shapes, constants."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper, numpy_helper
+
+Shape = tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One operator call. `name` is unique in its graph; absent optional inputs are ''."""
+
+    name: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(compare=False)
+
+    @property
+    def type(self) -> str:
+        """The operator with its domain: 'Conv', 'com.example::MultiAdd'."""
+        return f"{self.domain}::{self.op}" if self.domain else self.op
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Edge:
+    """One use of a tensor: input `slot` (zero-based) of the node called `node`."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorType:
+    """Element type as onnx.TensorProto numbers it, and shape; both may be unknown."""
+
+    dtype: int = 0
+    shape: Shape | None = None
+
+    @property
+    def is_float(self) -> bool:
+        """True for float32, the type that onnxq quantizes."""
+        return self.dtype == onnx.TensorProto.FLOAT
+
+
+class Graph:
+    """The top-level graph of a model, read once. Two graphs are equal when their digests are.
+
+    Node names must be unique (`model.name_nodes`). `shapes` replaces the shapes of graph inputs
+    before shape inference, for models with dynamic dimensions.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        digest: str = "",
+        shapes: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self.digest = digest
+        graph = model.graph
+        self._constants = {t.name: t for t in graph.initializer}
+        self._constants |= _constant_nodes(graph)
+        self.nodes = tuple(_node(n) for n in graph.node)
+        self.by_name = MappingProxyType({n.name: n for n in self.nodes})
+        self.inputs = tuple(i.name for i in graph.input if i.name not in self._constants)
+        self.outputs = tuple(o.name for o in graph.output)
+        self._inferred = infer_types(model, shapes or {})
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.digest == other.digest
+
+    @cached_property
+    def _producers(self) -> Mapping[str, Node]:
+        return {out: n for n in self.nodes for out in n.outputs if out}
+
+    @cached_property
+    def _consumers(self) -> Mapping[str, tuple[Edge, ...]]:
+        uses: dict[str, list[Edge]] = {}
+        for node in self.nodes:
+            for slot, tensor in enumerate(node.inputs):
+                if tensor:
+                    uses.setdefault(tensor, []).append(Edge(node=node.name, slot=slot))
+        return {tensor: tuple(edges) for tensor, edges in uses.items()}
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that makes the tensor; None for graph inputs and initializers."""
+        return self._producers.get(tensor)
+
+    def consumers(self, tensor: str) -> tuple[Edge, ...]:
+        """Every use of the tensor by a top-level node, in node order."""
+        return self._consumers.get(tensor, ())
+
+    def tensor(self, edge: Edge) -> str:
+        """The tensor that an edge reads."""
+        return self.by_name[edge.node].inputs[edge.slot]
+
+    def is_constant(self, tensor: str) -> bool:
+        """True for initializers and outputs of Constant nodes."""
+        return tensor in self._constants
+
+    def array(self, tensor: str) -> NDArray[Any]:
+        """Values of a constant."""
+        return np.asarray(numpy_helper.to_array(self._constants[tensor]))
+
+    def type(self, tensor: str) -> TensorType:
+        """Element type and shape of any tensor, as far as shape inference knows them."""
+        if (constant := self._constants.get(tensor)) is not None:
+            return TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
+        return self._inferred.get(tensor, TensorType())
+
+
+def infer_types(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, TensorType]:
+    """Element types and shapes of inputs, outputs and inner values, by onnx's shape inference."""
+    source = with_input_shapes(model, shapes)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(source, data_prop=True)
+    except Exception:  # wrong annotations and custom ops: what the file says itself still holds
+        inferred = source
+    values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
+    return {v.name: _tensor_type(v.type.tensor_type) for v in values}
+
+
+def with_input_shapes(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> onnx.ModelProto:
+    """Copy the model with the given input shapes and without its old annotations of inner values.
+
+    Without `shapes` the model itself is returned.
+    """
+    if not shapes:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]
+    for value in copy.graph.input:
+        if value.name in shapes:
+            value.type.tensor_type.shape.Clear()
+            for size in shapes[value.name]:
+                value.type.tensor_type.shape.dim.add(dim_value=size)
+    for value in copy.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return copy
+
+
+def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
+    if not proto.HasField("shape"):
+        return TensorType(dtype=proto.elem_type)
+    dims = (
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in proto.shape.dim
+    )
+    return TensorType(dtype=proto.elem_type, shape=tuple(dims))
+
+
+def _node(proto: onnx.NodeProto) -> Node:
+    return Node(
+        name=proto.name,
+        op=proto.op_type,
+        domain="" if proto.domain == "ai.onnx" else proto.domain,
+        inputs=tuple(proto.input),
+        outputs=tuple(proto.output),
+        attributes=MappingProxyType(
+            {a.name: helper.get_attribute_value(a) for a in proto.attribute}
+        ),
+    )
+
+
+def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    found = {}
+    for node in graph.node:
+        if node.op_type == "Constant" and not node.domain:
+            for attribute in node.attribute:
+                if attribute.name == "value":
+                    found[node.output[0]] = attribute.t
+    return found

@@ -1,0 +1,198 @@
+"""Model files: read with clear errors, given unique node names, raised in opset, written whole."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+import onnx
+from google.protobuf.message import DecodeError
+from onnx import external_data_helper
+
+from onnxq.diagnostics import error
+
+QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
+QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
+
+QUANTIZED_OPS: Final = frozenset(
+    {
+        "QuantizeLinear",
+        "DequantizeLinear",
+        "DynamicQuantizeLinear",
+        "QLinearConv",
+        "QLinearMatMul",
+        "ConvInteger",
+        "MatMulInteger",
+    }
+)
+
+
+def load(path: str | Path) -> onnx.ModelProto:
+    """Read an ONNX model with its external data; OQ301 or OQ302 where that is not possible."""
+    path = Path(path)
+    try:
+        model = onnx.load(path)
+    except (FileNotFoundError, IsADirectoryError, PermissionError) as reason:
+        raise _unreadable(path, reason) from None
+    except (DecodeError, UnicodeDecodeError, ValueError, onnx.checker.ValidationError) as reason:
+        raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
+    if not model.graph.node or not model.opset_import:
+        raise _not_onnx(path, "it has no graph")
+    return model
+
+
+def _unreadable(path: Path, reason: OSError) -> Exception:
+    said = (reason.strerror or "cannot be read").lower()
+    return error("OQ301", f"model '{path}': {said}", fix="give the path of a readable .onnx file")
+
+
+def _not_onnx(path: Path, reason: str) -> Exception:
+    return error(
+        "OQ302",
+        f"'{path}' is not an ONNX model: {reason.splitlines()[0]}",
+        fix="give a file that onnx.checker accepts",
+    )
+
+
+def digest(path: str | Path) -> str:
+    """SHA-256 of the model file and of the external data files it names, as hex."""
+    path = Path(path)
+    try:
+        whole = hashlib.sha256(path.read_bytes())
+        for data in _external_files(path):
+            with data.open("rb") as file:
+                whole.update(hashlib.file_digest(file, "sha256").digest())
+    except OSError as reason:
+        raise _unreadable(path, reason) from None
+    return whole.hexdigest()
+
+
+def _external_files(path: Path) -> list[Path]:
+    try:
+        model = onnx.load(path, load_external_data=False)
+    except (DecodeError, UnicodeDecodeError, ValueError) as reason:
+        raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
+    locations = {
+        entry.value
+        for tensor in model.graph.initializer
+        if external_data_helper.uses_external_data(tensor)
+        for entry in tensor.external_data
+        if entry.key == "location"
+    }
+    return [path.parent / location for location in sorted(locations)]
+
+
+def refuse_quantized(model: onnx.ModelProto, path: str | Path) -> None:
+    """Raise OQ303 when the model has quantized operators already."""
+    found = [n for n in model.graph.node if n.op_type in QUANTIZED_OPS]
+    if found:
+        raise error(
+            "OQ303",
+            f"'{path}' is quantized already: {len(found)} nodes such as "
+            f"{found[0].op_type} '{found[0].name}'",
+            fix="give the float model that it was made from",
+        )
+
+
+def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Give every top-level node that has no name, or another node's, a name of its own, in place.
+
+    The new name is made from the op and the first output, so it does not depend on node order.
+    """
+    taken = {n.name for n in model.graph.node if n.name}
+    seen: set[str] = set()
+    for node in model.graph.node:
+        if not node.name or node.name in seen:
+            node.name = _free_name(f"{node.op_type}_{next(filter(None, node.output), '')}", taken)
+            taken.add(node.name)
+        seen.add(node.name)
+    return model
+
+
+def _free_name(name: str, taken: set[str]) -> str:
+    free, count = name, 0
+    while free in taken:
+        count += 1
+        free = f"{name}_{count}"
+    return free
+
+
+def opset(model: onnx.ModelProto) -> int:
+    """Version of the default operator set that the model imports; 0 when it imports none."""
+    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+
+
+def raise_opset(model: onnx.ModelProto, path: str | Path) -> onnx.ModelProto:
+    """Return the model at an opset that has per-channel Q/DQ (OQ304 where that fails).
+
+    Nodes must have unique names; onnx's version converter keeps them, but it drops what `restore`
+    puts back.
+    """
+    if opset(model) >= QDQ_OPSET:
+        return model
+    try:
+        raised = onnx.version_converter.convert_version(model, QDQ_OPSET)
+    except Exception as reason:  # the converter raises bare RuntimeErrors of many kinds
+        raise error(
+            "OQ304",
+            f"'{path}' has opset {opset(model)} and cannot be raised to {QDQ_OPSET}: "
+            f"{str(reason).splitlines()[0]}",
+            fix="export the model again with opset 13 or newer",
+        ) from None
+    raised.ir_version = max(raised.ir_version, QDQ_IR_VERSION)
+    return restore(raised, model)
+
+
+def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
+    """Give nodes and initializers that kept their name the notes of the original, in place."""
+    nodes = {n.name: n for n in original.graph.node}
+    for node in changed.graph.node:
+        if (before := nodes.get(node.name)) is not None:
+            node.doc_string = before.doc_string
+            del node.metadata_props[:]
+            node.metadata_props.extend(before.metadata_props)
+    tensors = {t.name: t for t in original.graph.initializer}
+    for tensor in changed.graph.initializer:
+        if (initializer := tensors.get(tensor.name)) is not None:
+            tensor.doc_string = initializer.doc_string
+    return changed
+
+
+@contextlib.contextmanager
+def whole_file(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary file beside `path` that takes its place only when the block succeeds."""
+    path = Path(path)
+    try:
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    except OSError as reason:
+        raise _unwritable(path, reason) from None
+    os.close(handle)
+    part = Path(name)
+    try:
+        yield part
+        umask = os.umask(0)
+        os.umask(umask)
+        part.chmod(0o666 & ~umask)
+        os.replace(part, path)
+    except OSError as reason:
+        raise _unwritable(path, reason) from None
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def _unwritable(path: Path, reason: OSError) -> Exception:
+    said = (reason.strerror or str(reason)).lower()
+    return error(
+        "OQ501", f"cannot write '{path}': {said}", fix="free some space or choose another -o"
+    )
+
+
+def save(model: onnx.ModelProto, path: str | Path) -> None:
+    """Write a model whole or not at all (OQ501)."""
+    with whole_file(path) as part:
+        onnx.save(model, part)

@@ -1,0 +1,121 @@
+"""What ONNX operators are, as a table: no policy here, and nothing about any one model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from onnxq.graph import Graph, Node
+
+AxisOf = Callable[[Node, int], int]  # (node, rank of the weight) -> channel axis
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpTraits:
+    """One row of the table.
+
+    `data`: input slots that carry quantizable data, None for every input. A slot that holds a
+    constant is a weight, any other an activation. `axes`: the output-channel axis of a weight by
+    slot. `observed`: calibration looks at the activations of this op. `weighted`: a matrix product,
+    the ops that INT8 is for. `commutative`: the first two inputs may change places.
+    """
+
+    data: tuple[int, ...] | None = (0,)
+    axes: Mapping[int, AxisOf] = field(default_factory=dict)
+    observed: bool = False
+    weighted: bool = False
+    commutative: bool = False
+
+
+def _fixed(axis: int) -> AxisOf:
+    return lambda node, rank: axis
+
+
+def _gemm_a(node: Node, rank: int) -> int:
+    return 1 if node.attributes.get("transA") else 0
+
+
+def _gemm_b(node: Node, rank: int) -> int:
+    return 0 if node.attributes.get("transB") else 1
+
+
+def _from_end(offset: int) -> AxisOf:
+    return lambda node, rank: max(rank - offset, 0)
+
+
+_CONV: Final = OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True)
+_POOL: Final = OpTraits(observed=True)
+_MOVES: Final = OpTraits()
+
+TRAITS: Final[Mapping[str, OpTraits]] = {
+    "Conv": _CONV,
+    "ConvTranspose": OpTraits(data=(0, 1), axes={1: _fixed(1)}, observed=True, weighted=True),
+    "Gemm": OpTraits(data=(0, 1), axes={0: _gemm_a, 1: _gemm_b}, observed=True, weighted=True),
+    "MatMul": OpTraits(
+        data=(0, 1), axes={0: _from_end(2), 1: _from_end(1)}, observed=True, weighted=True
+    ),
+    "Add": OpTraits(data=(0, 1), observed=True, commutative=True),
+    "Mul": OpTraits(data=(0, 1), commutative=True),
+    "Concat": OpTraits(data=None, observed=True),
+    "MaxPool": _POOL,
+    "AveragePool": _POOL,
+    "GlobalAveragePool": _POOL,
+    "Resize": _MOVES,
+    "Reshape": _MOVES,
+    "Transpose": _MOVES,
+    "Slice": _MOVES,
+    "Split": _MOVES,
+    "Squeeze": _MOVES,
+    "Unsqueeze": _MOVES,
+    "Flatten": _MOVES,
+    "Identity": _MOVES,
+    "Sigmoid": OpTraits(),
+    "Relu": OpTraits(),
+    "Clip": OpTraits(),
+    "LeakyRelu": OpTraits(),
+    "HardSigmoid": OpTraits(),
+    "HardSwish": OpTraits(),
+    "Softmax": OpTraits(),
+}
+_UNKNOWN: Final = OpTraits(data=None)
+
+
+def traits(node: Node) -> OpTraits:
+    """The table's row for a node; an op the table does not know has data in every input."""
+    return TRAITS.get(node.type, _UNKNOWN)
+
+
+def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:
+    """Input slots that hold float32 data which could be quantized."""
+    data = traits(node).data
+    slots = range(len(node.inputs)) if data is None else data
+    return tuple(s for s in slots if s < len(node.inputs) and graph.type(node.inputs[s]).is_float)
+
+
+def activation_slots(graph: Graph, node: Node) -> tuple[int, ...]:
+    """Data slots that the model computes."""
+    return tuple(s for s in data_slots(graph, node) if not graph.is_constant(node.inputs[s]))
+
+
+def weight_slots(graph: Graph, node: Node) -> tuple[int, ...]:
+    """Data slots that hold a constant."""
+    return tuple(s for s in data_slots(graph, node) if graph.is_constant(node.inputs[s]))
+
+
+def channel_axis(graph: Graph, node: Node, slot: int) -> int | None:
+    """Output-channel axis of the weight in a slot; None where the table has none."""
+    axis = traits(node).axes.get(slot)
+    shape = graph.type(node.inputs[slot]).shape
+    return None if axis is None or not shape else axis(node, len(shape))
+
+
+def observable(graph: Graph) -> tuple[str, ...]:
+    """Activations that calibration observes when no recipe narrows them, in graph order."""
+    tensors = (
+        node.inputs[slot]
+        for node in graph.nodes
+        if traits(node).observed
+        for slot in activation_slots(graph, node)
+    )
+    return tuple(dict.fromkeys(tensors))
