@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, ClassVar, Literal
 
 DType = Literal["int8"]
 Granularity = Literal["per_tensor", "per_channel"]
@@ -21,6 +21,8 @@ class QuantDescriptor:
     `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp
     at -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
     """
+
+    __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
 
     dtype: DType = "int8"
     granularity: Granularity = "per_tensor"

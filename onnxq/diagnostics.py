@@ -96,7 +96,7 @@ CODES: Final[dict[str, str]] = {
     "OQ201": "A rule matched nothing in this model.",
     "OQ202": "A pattern binds in more than one way at a node; the rule was not applied there.",
     "OQ203": "Pairs that must share one scale have different descriptors.",
-    "OQ204": "A per-channel pair was asked for an activation; TensorRT would silently run it in float.",
+    "OQ204": "A per-channel pair was asked for an activation; TensorRT would run it in float.",
     "OQ205": "The rules quantize nothing in this model.",
     "OQ206": "The channel axis of a weight is not known or not in range.",
     "OQ207": "A rule names an input or output that the matched node does not have.",

@@ -1,0 +1,73 @@
+"""Plan: which tensors get a pair, by which rule, and which share a scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from onnxq.descriptor import QuantDescriptor
+from onnxq.diagnostics import Diagnostic, Span
+from onnxq.graph import Edge
+
+Kind = Literal["activation", "weight"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Because:
+    """The rule that made a decision, and the node at which it matched."""
+
+    rule: str
+    why: str
+    span: Span
+    node: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the rules say of one use of a tensor; `descriptor` None means float.
+
+    `overrides` are the rules that decided before and lost, oldest first.
+    """
+
+    tensor: str
+    edge: Edge
+    kind: Kind
+    descriptor: QuantDescriptor | None
+    because: Because
+    overrides: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
+
+    `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
+    """
+
+    tensor: str
+    kind: Kind
+    descriptor: QuantDescriptor
+    axis: int | None
+    edges: tuple[Edge, ...]
+    group: int | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Tensors that share one scale where they have a pair, and the rules that tied them."""
+
+    tensors: tuple[str, ...]
+    because: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every decision of a recipe for a model, in graph order."""
+
+    model_digest: str
+    recipe: str
+    recipe_digest: str
+    decisions: tuple[Decision, ...]
+    pairs: tuple[Pair, ...]
+    groups: tuple[Group, ...]
+    diagnostics: tuple[Diagnostic, ...]
