@@ -1,0 +1,121 @@
+"""Symmetric int8 quantization of arrays, bit for bit what the inserted Q/DQ nodes compute.
+
+ONNX QuantizeLinear divides by the scale. torch's fake_quantize functions multiply by the float32
+reciprocal of the scale instead, so a value next to a tie can land one step away;
+`by_reciprocal=True` follows torch. Everything is computed in float32; the zero point is 0.
+"""
+
+from __future__ import annotations
+
+from typing import Any, Final, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+_T = TypeVar("_T", bound=np.generic)
+Float32Array = npt.NDArray[np.float32]
+
+INT8_MAX: Final = 127
+# pytorch-quantization takes an amax up to the smallest positive float16 subnormal for zero.
+SMALLEST_AMAX: Final = 2.0**-24
+
+
+def scale_of(amax: npt.ArrayLike) -> Float32Array:
+    """Return amax / 127 in float32, in the shape of `amax`; 1 where amax is 0 (<= 2**-24).
+
+    Raises ValueError when an amax is negative, NaN or infinite.
+    """
+    limit = np.asarray(amax, dtype=np.float32)
+    if not np.all(np.isfinite(limit) & (limit >= 0)):
+        raise ValueError(f"amax must be finite and not negative, not {limit}")
+    scale = limit / np.float32(INT8_MAX)
+    return np.where(_is_zero(limit), np.float32(1), scale)
+
+
+def quantize(
+    x: npt.ArrayLike,
+    scale: npt.ArrayLike,
+    *,
+    axis: int | None = None,
+    narrow_range: bool = False,
+    by_reciprocal: bool = False,
+) -> npt.NDArray[np.int8]:
+    """Quantize to int8: x / scale, rounded half to even, saturated to -128..127.
+
+    `scale` is a scalar, or 1-D of length x.shape[axis] when `axis` is given. With `narrow_range`
+    values saturate at -127. NaN becomes the lowest value, as in onnxruntime and torch.
+    Raises ValueError when the scale's shape does not fit.
+    """
+    values = np.asarray(x, dtype=np.float32)
+    step = _along(np.asarray(scale, dtype=np.float32), values, axis)
+    lowest = -INT8_MAX if narrow_range else -INT8_MAX - 1
+    with np.errstate(all="ignore"):  # huge values overflow to inf, which saturates
+        steps = values * (np.float32(1) / step) if by_reciprocal else values / step
+    steps = np.where(np.isnan(steps), np.float32(lowest), np.rint(steps))
+    return np.clip(steps, lowest, INT8_MAX).astype(np.int8)
+
+
+def dequantize(
+    q: npt.NDArray[np.int8], scale: npt.ArrayLike, *, axis: int | None = None
+) -> Float32Array:
+    """Return q * scale in float32; `scale` as in `quantize`."""
+    step = _along(np.asarray(scale, dtype=np.float32), q, axis)
+    with np.errstate(over="ignore"):
+        return np.asarray(q.astype(np.float32) * step)
+
+
+def tensor_quant(
+    x: npt.ArrayLike,
+    amax: npt.ArrayLike,
+    *,
+    axis: int | None = None,
+    narrow_range: bool = False,
+    by_reciprocal: bool = False,
+) -> tuple[npt.NDArray[np.int8], Float32Array]:
+    """Quantize x for the range [-amax, amax]; return the int8 array and the float32 scale.
+
+    `amax` is a scalar, or 1-D of length x.shape[axis] when `axis` is given; the scale has its
+    shape. Where amax is 0 (<= 2**-24) the output is 0 and the scale 1, as in pytorch-quantization.
+    Raises ValueError for a bad amax or shape.
+    """
+    scale = scale_of(amax)
+    q = quantize(x, scale, axis=axis, narrow_range=narrow_range, by_reciprocal=by_reciprocal)
+    zero = _along(_is_zero(np.asarray(amax, dtype=np.float32)), q, axis)
+    return np.where(zero, np.int8(0), q), scale
+
+
+def fake_tensor_quant(
+    x: npt.ArrayLike,
+    amax: npt.ArrayLike,
+    *,
+    axis: int | None = None,
+    narrow_range: bool = False,
+    by_reciprocal: bool = False,
+) -> Float32Array:
+    """Quantize and dequantize x: what a Q/DQ pair with scale amax / 127 passes on.
+
+    Arguments and errors as in `tensor_quant`; the result is float32 in the shape of x.
+    """
+    q, scale = tensor_quant(
+        x, amax, axis=axis, narrow_range=narrow_range, by_reciprocal=by_reciprocal
+    )
+    return dequantize(q, scale, axis=axis)
+
+
+def _is_zero(amax: Float32Array) -> npt.NDArray[np.bool_]:
+    return np.asarray(amax <= SMALLEST_AMAX)
+
+
+def _along(values: npt.NDArray[_T], x: npt.NDArray[Any], axis: int | None) -> npt.NDArray[_T]:
+    """Shape a scalar, or one value a channel, so that it broadcasts along `axis` of x."""
+    if axis is None:
+        if values.ndim:
+            raise ValueError(f"one value a channel (shape {values.shape}) needs an axis")
+        return values
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"axis {axis} is out of range for shape {x.shape}")
+    if values.shape not in ((), (x.shape[axis],)):
+        raise ValueError(f"shape {values.shape} does not fit axis {axis} of shape {x.shape}")
+    shape = [1] * x.ndim
+    shape[axis] = -1
+    return values.reshape(shape)
