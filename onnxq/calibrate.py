@@ -1,0 +1,117 @@
+"""Model x data -> Statistics: one pass of onnxruntime, observed tensors counted as they come."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import onnx
+from numpy.typing import NDArray
+
+from onnxq import ops
+from onnxq.descriptor import Calibrator
+from onnxq.diagnostics import error
+from onnxq.feeds import Feed, Tensors
+from onnxq.graph import Graph
+from onnxq.histogram import Accumulator, HistogramAccumulator, RangeAccumulator
+from onnxq.plan import Plan
+from onnxq.statistics import Statistics, TensorStatistics, add_digests
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+
+def observed_tensors(graph: Graph, plan: Plan | None = None) -> tuple[str, ...]:
+    """Activations to observe: those that a plan quantizes, else all that could be quantized."""
+    if plan is None:
+        return ops.observable(graph)
+    return tuple(dict.fromkeys(p.tensor for p in plan.pairs if p.kind == "activation"))
+
+
+def calibrate(
+    model: onnx.ModelProto,
+    graph: Graph,
+    feed: Feed,
+    *,
+    tensors: Iterable[str],
+    model_name: str = "",
+    calibrator: Calibrator = "histogram",
+    progress: Callable[[], None] = lambda: None,
+) -> Statistics:
+    """Run the model over the feed and return the statistics of `tensors`.
+
+    Memory does not grow with the number of samples. `progress` is called after each. Raises OQ305
+    when onnxruntime cannot load or run the model, and what the feed raises.
+    """
+    make = HistogramAccumulator if calibrator == "histogram" else RangeAccumulator
+    seen: dict[str, Accumulator] = {name: make() for name in tensors}
+    inner = [name for name in seen if name not in graph.inputs]
+    session = open_session(with_outputs(model, inner))
+    digests: list[str] = []
+    shapes: dict[str, tuple[int, ...]] = {}
+    for sample in feed:
+        values = run(session, inner, sample.tensors, sample.name)
+        for name, accumulator in seen.items():
+            accumulator.observe(values[name])
+        digests.append(sample.digest)
+        shapes = shapes or {name: array.shape for name, array in sample.tensors.items()}
+        progress()
+    return Statistics(
+        model_name=model_name,
+        model_digest=graph.digest,
+        calibrator=calibrator,
+        data_digest=add_digests(*digests),
+        samples=len(digests),
+        preprocess="" if feed.preprocess is None else feed.preprocess.model_dump_json(),
+        input_shapes=shapes,
+        tensors={
+            name: TensorStatistics(values=accumulator.freeze(), samples=len(digests))
+            for name, accumulator in seen.items()
+        },
+    )
+
+
+def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
+    """Copy the model with inner tensors as further outputs, whose types onnxruntime infers."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    have = {o.name for o in copy.graph.output}
+    copy.graph.output.extend(onnx.ValueInfoProto(name=t) for t in tensors if t not in have)
+    return copy
+
+
+def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
+    """Load a model into onnxruntime on the CPU (OQ305)."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    try:
+        return onnxruntime.InferenceSession(
+            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+        )
+    except Exception as reason:  # onnxruntime's exceptions share no other base
+        raise error(
+            "OQ305",
+            f"onnxruntime cannot load the model: {_first_line(reason)}",
+            fix="check it with 'python -m onnx.checker' or export it again",
+        ) from None
+
+
+def run(
+    session: onnxruntime.InferenceSession, outputs: list[str], tensors: Tensors, sample: str
+) -> Mapping[str, NDArray[Any]]:
+    """Return the outputs, and the inputs, by name (OQ305)."""
+    try:
+        arrays = session.run(outputs, dict(tensors))
+    except Exception as reason:
+        raise error(
+            "OQ305",
+            f"onnxruntime cannot run the model on '{sample}': {_first_line(reason)}",
+            fix="check the input shapes; --shape gives those that are dynamic",
+        ) from None
+    return {**tensors, **dict(zip(outputs, arrays, strict=True))}
+
+
+def _first_line(reason: Exception) -> str:
+    return next((line for line in str(reason).splitlines() if line.strip()), repr(reason))

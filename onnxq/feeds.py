@@ -1,0 +1,283 @@
+"""Where inputs come from: pictures and NumPy files, one sample after the other."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+from PIL import Image, UnidentifiedImageError
+
+from onnxq import preprocess
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error, warning
+from onnxq.graph import Graph, Shape
+from onnxq.preprocess import Preprocess
+
+Tensors = Mapping[str, NDArray[Any]]
+ARRAYS: Final = frozenset({".npy", ".npz"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input of a model; `shape` has None where any size fits."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype} {_x(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one run of the model is fed; `digest` is the SHA-256 (hex) of what it was made from."""
+
+    name: str
+    tensors: Tensors
+    digest: str
+
+
+@dataclass(slots=True, kw_only=True)
+class Feed:
+    """Samples read when iterated; files that cannot be read are left out and told in `skipped`.
+
+    Every iteration yields the same samples in the same order. `preprocess` is None for arrays.
+    """
+
+    files: tuple[Path, ...]
+    inputs: tuple[InputSpec, ...]
+    preprocess: Preprocess | None
+    skipped: list[Diagnostic] = field(default_factory=list)
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __iter__(self) -> Iterator[Sample]:
+        self.skipped.clear()
+        count = 0
+        for file in self.files:
+            for sample in self._read(file):
+                count += 1
+                yield sample
+        if not count:
+            raise error(
+                "OQ401",
+                f"none of the {len(self.files)} files could be read, the first: "
+                f"{self.skipped[0].message}",
+                fix="give pictures that Pillow opens",
+            )
+
+    def _read(self, file: Path) -> Iterator[Sample]:
+        if file.suffix.lower() in ARRAYS:
+            yield from _arrays(file, self.inputs)
+            return
+        try:
+            yield self._picture(file)
+        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as reason:
+            said = str(reason).splitlines()[0]
+            self.skipped.append(
+                warning("OQ402", f"'{file}' was left out: {said}", fix="replace or remove it")
+            )
+
+    def _picture(self, file: Path) -> Sample:
+        (spec,) = self.inputs
+        assert self.preprocess is not None
+        content = hashlib.sha256(file.read_bytes())
+        with Image.open(file) as picture:
+            picture.load()
+            tensor = self.preprocess.apply(picture, _fixed(spec))
+        content.update(repr((self.preprocess.model_dump(), spec.shape)).encode())
+        return Sample(name=file.name, tensors={spec.name: tensor}, digest=content.hexdigest())
+
+
+def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[InputSpec, ...]:
+    """Inputs of the model; a symbolic first dimension is a batch of 1 unless `shapes` says else."""
+    for name in shapes:
+        if name not in graph.inputs:
+            fix = did_you_mean(name, graph.inputs)
+            raise error("OQ403", f"--shape names '{name}', which is not an input", fix=fix)
+    return tuple(_spec(graph, name, shapes.get(name)) for name in graph.inputs)
+
+
+def _spec(graph: Graph, name: str, given: Sequence[int] | None) -> InputSpec:
+    kind = graph.type(name)
+    declared: Shape = tuple(d if isinstance(d, int) and d > 0 else None for d in kind.shape or ())
+    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
+    if given is None:
+        return InputSpec(name=name, dtype=dtype, shape=declared)
+    fits = len(given) == len(declared) or kind.shape is None
+    if not fits or any(d not in (None, g) for g, d in zip(given, declared, strict=False)):
+        raise error(
+            "OQ404",
+            f"--shape {name}:{_x(given)} does not fit the model's input {name}: {_x(declared)}",
+            fix=f"give {len(declared)} sizes that agree with the model's",
+        )
+    return InputSpec(name=name, dtype=dtype, shape=tuple(given))
+
+
+def _x(shape: Sequence[int | str | None]) -> str:
+    return "x".join("?" if d is None else str(d) for d in shape)
+
+
+def open_feed(
+    source: str | Path,
+    graph: Graph,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    how: Preprocess | None = None,
+) -> Feed:
+    """Open a picture, an .npy or .npz file, or a folder of them, searched recursively.
+
+    Pictures need a model with one image-like input, whose sizes are known or given in `shapes`;
+    `how` is then the preprocessing, by default `preprocess.DEFAULT`. Raises OQ401 to OQ406.
+    """
+    inputs = input_specs(graph, shapes or {})
+    files = _files(Path(source))
+    arrays = [f for f in files if f.suffix.lower() in ARRAYS]
+    if arrays:
+        return Feed(files=tuple(arrays), inputs=inputs, preprocess=None)
+    if len(inputs) != 1 or not _is_image(inputs[0]):
+        raise error(
+            "OQ404",
+            f"pictures need a model with one image input, not {'; '.join(map(str, inputs))}",
+            fix="give .npz files with one array an input",
+        )
+    return Feed(
+        files=tuple(files),
+        inputs=(_sized(inputs[0]),),
+        preprocess=how or preprocess.load(preprocess.DEFAULT),
+    )
+
+
+def _files(source: Path) -> list[Path]:
+    if source.is_file():
+        return [source]
+    if not source.is_dir():
+        raise error("OQ401", f"the data '{source}' does not exist", fix="give a file or a folder")
+    readable = ARRAYS | Image.registered_extensions().keys()
+    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in readable and p.is_file())
+    if not found:
+        raise error(
+            "OQ401",
+            f"the folder '{source}' has no pictures and no .npy or .npz files",
+            fix="give a folder with samples of what the model will see",
+        )
+    return found
+
+
+def _is_image(spec: InputSpec) -> bool:
+    return (
+        len(spec.shape) == 4
+        and spec.dtype == np.float32
+        and (spec.shape[1] in (1, 3) or spec.shape[3] in (1, 3) or None in spec.shape)
+    )
+
+
+def _sized(spec: InputSpec) -> InputSpec:
+    """Fill in a batch of 1; every other size must be known."""
+    shape = (spec.shape[0] or 1, *spec.shape[1:])
+    if None in shape or shape[0] != 1:
+        raise error(
+            "OQ405",
+            f"the size of input '{spec.name}' is not fixed ({_x(spec.shape)})"
+            if None in shape
+            else f"input '{spec.name}' takes batches of {shape[0]} pictures ({_x(spec.shape)})",
+            fix=f"give one, such as --shape {spec.name}:1x3x640x640"
+            if None in shape
+            else "give .npy files with whole batches",
+        )
+    return InputSpec(name=spec.name, dtype=spec.dtype, shape=shape)
+
+
+def _fixed(spec: InputSpec) -> tuple[int, ...]:
+    return tuple(int(d) for d in spec.shape if d is not None)
+
+
+def _arrays(file: Path, inputs: tuple[InputSpec, ...]) -> Iterator[Sample]:
+    """Yield the samples of a NumPy file; the first axis is cut into batches of the model's size."""
+    arrays = _loaded(file, inputs)
+    batches = {spec.name: _batches(file, arrays[spec.name], spec) for spec in inputs}
+    counts = {name: len(b) for name, b in batches.items()}
+    if len(set(counts.values())) > 1:
+        raise error(
+            "OQ404",
+            f"'{file}' has different numbers of samples: {counts}",
+            fix="give every input the same number",
+        )
+    for index in range(next(iter(counts.values()))):
+        tensors = {name: b[index] for name, b in batches.items()}
+        digest = sample_digest(tensors)
+        yield Sample(name=f"{file.name}[{index}]", tensors=tensors, digest=digest)
+
+
+def sample_digest(tensors: Tensors) -> str:
+    """Return the sha256 (hex) of one sample: its tensors' names, types, shapes and values."""
+    total = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        total.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        total.update(np.ascontiguousarray(array).data)
+    return total.hexdigest()
+
+
+def _loaded(file: Path, inputs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
+    try:
+        content = np.load(file, allow_pickle=False)
+        arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else None
+    except (OSError, ValueError, EOFError) as reason:
+        said = str(reason).splitlines()[0]
+        raise error("OQ401", f"'{file}' cannot be read: {said}", fix="save it with numpy") from None
+    if arrays is None:
+        arrays = {inputs[0].name: content} if len(inputs) == 1 else {file.name: content}
+    wanted = {spec.name for spec in inputs}
+    problems = [
+        Diagnostic(
+            code="OQ403",
+            message=f"'{file}' has an array '{name}', which is not an input",
+            fix=did_you_mean(name, wanted),
+        )
+        for name in sorted(arrays.keys() - wanted)
+    ] or [
+        Diagnostic(
+            code="OQ403",
+            message=f"'{file}' has no array for the input '{name}'",
+            fix="add it to the file",
+        )
+        for name in sorted(wanted - arrays.keys())
+    ]
+    if problems:
+        raise OnnxqError(*problems)
+    return arrays
+
+
+def _batches(file: Path, array: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
+    if not np.can_cast(array.dtype, spec.dtype, casting="same_kind"):
+        raise _unfit(file, array, spec)
+    array = array.astype(spec.dtype, copy=False)
+    if _fits(array.shape, spec.shape):
+        return [array]
+    size = spec.shape[0] if spec.shape and spec.shape[0] is not None else 1
+    whole = isinstance(size, int) and array.ndim and array.shape[0] % size == 0
+    if not whole or not _fits((size, *array.shape[1:]), spec.shape):
+        raise _unfit(file, array, spec)
+    assert isinstance(size, int)
+    return [array[i : i + size] for i in range(0, array.shape[0], size)]
+
+
+def _fits(have: Sequence[int | str | None], want: Shape) -> bool:
+    return len(have) == len(want) and all(w in (None, h) for h, w in zip(have, want, strict=True))
+
+
+def _unfit(file: Path, array: NDArray[Any], spec: InputSpec) -> OnnxqError:
+    return error(
+        "OQ404",
+        f"'{file}': the array '{spec.name}' is {array.dtype} {_x(array.shape)}, "
+        f"the model's input is {spec.dtype} {_x(spec.shape)}",
+        fix="save arrays of that type and shape, or several along the first axis",
+    )

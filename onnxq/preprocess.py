@@ -1,0 +1,97 @@
+"""Picture -> input tensor, as a small YAML file says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Final, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from pydantic import BaseModel, ConfigDict, Field
+
+from onnxq import shipped, yaml_source
+from onnxq.validation import validate
+
+DEFAULT: Final = "yolo"
+Channels = float | list[float]
+
+
+class Preprocess(BaseModel):
+    """How pictures become tensors: (pixel / divide - mean) / std, after resizing.
+
+    `letterbox` keeps the aspect ratio and fills with `pad` at the `anchor`'s far side or on both;
+    `stretch` does not keep it; `crop` scales so that the model's side is `crop_ratio` of the
+    picture's short side and takes the centre. `mean` and `std` are one number or one a channel,
+    in the order of `color`.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+    resize: Literal["letterbox", "stretch", "crop"] = "letterbox"
+    anchor: Literal["center", "top_left"] = "center"
+    pad: Annotated[int, Field(ge=0, le=255)] = 114
+    crop_ratio: Annotated[float, Field(gt=0, le=1)] = 0.875
+    color: Literal["RGB", "BGR"] = "RGB"
+    divide: Annotated[float, Field(gt=0)] = 255.0
+    mean: Channels = 0.0
+    std: Channels = 1.0
+
+    def __str__(self) -> str:
+        parts = [self.resize, self.color, f"/{self.divide:g}"]
+        if self.mean != 0:
+            parts.append(f"mean {_shown(self.mean)}")
+        if self.std != 1:
+            parts.append(f"std {_shown(self.std)}")
+        return ", ".join(parts)
+
+    def apply(self, picture: Image.Image, shape: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return a float32 array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
+        channels_first = shape[1] in (1, 3)
+        channels, height, width = shape[1:] if channels_first else (shape[3], *shape[1:3])
+        picture = picture.convert("L" if channels == 1 else "RGB")
+        pixels = np.asarray(self._resized(picture, width, height), np.float32)
+        pixels = pixels.reshape(height, width, channels)
+        if self.color == "BGR":
+            pixels = pixels[:, :, ::-1]
+        mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
+        pixels = (pixels / np.float32(self.divide) - mean) / std
+        if channels_first:
+            pixels = pixels.transpose(2, 0, 1)
+        return np.ascontiguousarray(pixels[None], np.float32)
+
+    def _resized(self, picture: Image.Image, width: int, height: int) -> Image.Image:
+        if self.resize == "stretch":
+            return picture.resize((width, height), Image.Resampling.BILINEAR)
+        if self.resize == "crop":
+            return self._cropped(picture, width, height)
+        ratio = min(width / picture.width, height / picture.height)
+        inner = (max(round(picture.width * ratio), 1), max(round(picture.height * ratio), 1))
+        fill = self.pad if picture.mode == "L" else (self.pad,) * 3
+        canvas = Image.new(picture.mode, (width, height), fill)
+        free = (width - inner[0], height - inner[1])
+        at = (0, 0) if self.anchor == "top_left" else (free[0] // 2, free[1] // 2)
+        canvas.paste(picture.resize(inner, Image.Resampling.BILINEAR), at)
+        return canvas
+
+    def _cropped(self, picture: Image.Image, width: int, height: int) -> Image.Image:
+        ratio = max(width / picture.width, height / picture.height) / self.crop_ratio
+        inner = (
+            max(round(picture.width * ratio), width),
+            max(round(picture.height * ratio), height),
+        )
+        left, top = (inner[0] - width) // 2, (inner[1] - height) // 2
+        resized = picture.resize(inner, Image.Resampling.BILINEAR)
+        return resized.crop((left, top, left + width, top + height))
+
+
+def _shown(value: Channels) -> str:
+    return ", ".join(f"{v:g}" for v in (value if isinstance(value, list) else [value]))
+
+
+def load(name: str) -> Preprocess:
+    """Load a preprocessing by file or by the name of a shipped one (OQ406)."""
+    path, shown = shipped.find(
+        name, shipped.preprocessings(), what="preprocessing", code="OQ406", beside=Path()
+    )
+    known = tuple(Preprocess.model_fields)
+    return validate(Preprocess, yaml_source.read(path, shown_as=shown), lambda path: known)
