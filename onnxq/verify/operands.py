@@ -1,0 +1,260 @@
+"""How the operands of a Q/DQ model are quantized: what lint and the compiled report both ask."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from onnxq.graph import Graph, Node
+from onnxq.model import name_nodes
+from onnxq.ops import channel_axis, traits
+
+QUANTIZE: Final = "QuantizeLinear"
+DEQUANTIZE: Final = "DequantizeLinear"
+
+# Ops that TensorRT moves a DequantizeLinear forward across. Seen in TensorRT-RTX 1.7; Resize,
+# AveragePool, Relu, Clip and every other activation stop it.
+_MOVES_DEQUANTIZE: Final = frozenset(
+    {
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "MaxPool",
+        "Pad",
+        "Reshape",
+        "Slice",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+
+
+class QdqModel:
+    """A model read for its Q/DQ nodes. Never changes the model and takes any valid ModelProto.
+
+    `named` is the model itself, or a copy in which every node has a name of its own.
+    """
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.proto = model
+        self.named = _uniquely_named(model)
+        self.graph = Graph(self.named)
+
+    @cached_property
+    def pair_nodes(self) -> tuple[Node, ...]:
+        """Every QuantizeLinear and DequantizeLinear that has data and a scale, in node order."""
+        return tuple(n for n in self.graph.nodes if is_pair_node(n))
+
+    @cached_property
+    def weighted_nodes(self) -> tuple[Node, ...]:
+        """Every Conv, ConvTranspose, Gemm and MatMul, in node order."""
+        return tuple(n for n in self.graph.nodes if traits(n).weighted)
+
+    @cached_property
+    def _from_constants(self) -> frozenset[str]:
+        found: set[str] = set()
+        for node in self.graph.nodes:
+            inputs = [i for i in node.inputs if i and not self.graph.is_constant(i)]
+            # A subgraph reads outer tensors that are not among the inputs.
+            whole = not any(isinstance(a, onnx.GraphProto) for a in node.attributes.values())
+            made = any(node.inputs) and whole and found.issuperset(inputs)
+            if made or node.type == "Constant":
+                found.update(node.outputs)
+        return frozenset(found)
+
+    def is_constant(self, tensor: str) -> bool:
+        """True when the tensor is computed from constants alone, so that a compiler can fold it."""
+        return self.graph.is_constant(tensor) or tensor in self._from_constants
+
+    def value(self, tensor: str) -> NDArray[Any] | None:
+        """Values of a constant, seen through Identity; None when they are not known here."""
+        while (node := self.graph.producer(tensor)) and node.type == "Identity" and node.inputs:
+            tensor = node.inputs[0]
+        try:
+            return self.graph.array(tensor)
+        except Exception:  # runtime values, and constants that are sparse, damaged or not loaded
+            return None
+
+    def scale(self, pair_node: Node) -> NDArray[np.float64] | None:
+        """The scale of a Q or DQ as float64; None when it is not known here."""
+        value = self.value(pair_node.inputs[1])
+        return None if value is None else value.astype(np.float64)
+
+    def scale_shape(self, pair_node: Node) -> tuple[Any, ...] | None:
+        """The shape of a scale; None when it is not known."""
+        value = self.value(pair_node.inputs[1])
+        return self.graph.type(pair_node.inputs[1]).shape if value is None else value.shape
+
+    def quantizer(self, dequantize: Node) -> Node | None:
+        """The QuantizeLinear that a DequantizeLinear reads; None for a stored quantized tensor."""
+        node = self.graph.producer(dequantize.inputs[0])
+        return node if node is not None and is_pair_node(node, QUANTIZE) else None
+
+    def quantized_tensor(self, pair_node: Node) -> str:
+        """What a Q or DQ quantizes: the float tensor, or a stored quantized one."""
+        node = self.quantizer(pair_node) or pair_node
+        return node.inputs[0]
+
+    def dequantizers(self, tensor: str) -> tuple[tuple[Node, ...], tuple[str, ...]]:
+        """What stands behind a tensor, seen through ops that a DequantizeLinear may cross.
+
+        Returns the DequantizeLinear nodes, and the tensors that come from no such node.
+        """
+        found: dict[str, Node] = {}
+        bare: dict[str, None] = {}
+        waiting, seen = [tensor], {tensor}
+        while waiting:
+            current = waiting.pop()
+            node = self.graph.producer(current)
+            if node is not None and is_pair_node(node, DEQUANTIZE):
+                found[node.name] = node
+            elif node is not None and node.type in _MOVES_DEQUANTIZE and node.inputs:
+                ahead = node.inputs if node.op == "Concat" else node.inputs[:1]
+                waiting.extend(t for t in reversed(ahead) if t not in seen)
+                seen.update(ahead)
+            else:
+                bare[current] = None
+        return tuple(found.values()), tuple(bare)
+
+    def weight_dequantizer(self, node: Node, slot: int) -> tuple[Node, int | None] | None:
+        """The DequantizeLinear of a constant operand, and its right channel axis.
+
+        Identity and Transpose between the two are seen through. None where there is none.
+        """
+        tensor, axis = node.inputs[slot], channel_axis(self.graph, node, slot)
+        while (maker := self.graph.producer(tensor)) is not None and self.is_constant(tensor):
+            if is_pair_node(maker, DEQUANTIZE):
+                return maker, axis
+            if maker.type == "Transpose":
+                axis = _before_transpose(maker, axis, self.rank(maker.inputs[0]))
+            elif maker.type != "Identity":
+                return None
+            tensor = maker.inputs[0]
+        return None
+
+    def rank(self, tensor: str) -> int | None:
+        """Number of dimensions; None when it is not known."""
+        shape = self.graph.type(tensor).shape
+        return None if shape is None else len(shape)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What keeps a scale from being used in INT8, and the diagnostic code that it has in lint."""
+
+    code: str
+    text: str
+
+
+def is_pair_node(node: Node, *types: str) -> bool:
+    """True for a Q or DQ (or only those of the given types) that has data and a scale."""
+    return node.type in (types or (QUANTIZE, DEQUANTIZE)) and len(node.inputs) > 1
+
+
+def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
+    """Slots and tensors of the data operands of a weighted op; a bias is none."""
+    for slot in traits(node).data or ():
+        if slot < len(node.inputs) and node.inputs[slot]:
+            yield slot, node.inputs[slot]
+
+
+def why_not_int8(model: QdqModel, node: Node) -> str:
+    """Why TensorRT would run a weighted op in float, as far as its operands tell; else ''."""
+    reasons = (_operand_fault(model, node, slot, t) for slot, t in operands(model, node))
+    return next(filter(None, reasons), "")
+
+
+def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
+    found, bare = model.dequantizers(tensor)
+    if bare:
+        return no_pair(model, tensor, bare[0])
+    if unequal_scales(model, found):
+        return f"activation '{tensor}' joins tensors of unequal scales and has no pair of its own"
+    if model.is_constant(tensor):
+        faults = [weight_fault(model, node, slot)]
+    else:
+        faults = [activation_fault(model, pair_node) for pair_node in found]
+    return next((f.text for f in faults if f), "")
+
+
+def no_pair(model: QdqModel, tensor: str, bare: str) -> str:
+    """Say that an operand has no pair, and what `bare` tensor behind it is the reason."""
+    kind = "weight" if model.is_constant(tensor) else "activation"
+    maker = model.graph.producer(bare)
+    behind = f" (it comes from {maker.op} '{maker.name}')" if maker else ""
+    return f"{kind} '{tensor}' has no Q/DQ pair{behind}"
+
+
+def unequal_scales(model: QdqModel, nodes: tuple[Node, ...]) -> bool:
+    """True when the nodes' scales are known to differ."""
+    scales = [s for s in (model.scale(n) for n in nodes) if s is not None]
+    return any(not np.array_equal(s.ravel(), scales[0].ravel(), equal_nan=True) for s in scales[1:])
+
+
+def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
+    """What makes the scale of an activation unusable; None when nothing does or it is unknown."""
+    shape = model.scale_shape(pair_node)
+    if not shape or is_blocked(pair_node):
+        return None
+    activation = f"activation '{model.quantized_tensor(pair_node)}'"
+    if all(size == 1 for size in shape):
+        return Fault(code="OQ612", text=f"{activation} has a scale of shape {list(shape)}")
+    return Fault(code="OQ614", text=f"{activation} is quantized per channel")
+
+
+def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
+    """What makes the scale of a weight unusable; None when nothing does or it is unknown."""
+    pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
+    if pair_node is None or right is None or is_blocked(pair_node):
+        return None
+    scales, sizes = model.scale_shape(pair_node), model.graph.type(pair_node.inputs[0]).shape
+    if not sizes or right >= len(sizes) or scales is None or len(scales) != 1:
+        return None
+    weight, axis = f"weight '{model.quantized_tensor(pair_node)}'", axis_of(pair_node)
+    if scales[0] == 1 != sizes[right]:
+        return Fault(code="OQ612", text=f"{weight} has a scale of shape [1]")
+    if axis % len(sizes) != right:
+        written = f"axis {axis}" if "axis" in pair_node.attributes else "no axis, which means 1"
+        text = f"the scale of {weight} has {written}; it must be {right}"
+    elif scales[0] != sizes[right]:
+        text = f"{weight} has {sizes[right]} channels and {scales[0]} scales"
+    else:
+        return None
+    return Fault(code="OQ613", text=text)
+
+
+def axis_of(pair_node: Node) -> int:
+    """The `axis` attribute as written, which may be negative; 1 when absent."""
+    return int(pair_node.attributes.get("axis", 1))
+
+
+def is_blocked(pair_node: Node) -> bool:
+    """True for block quantization, which has rules of its own."""
+    return bool(pair_node.attributes.get("block_size", 0))
+
+
+def _before_transpose(node: Node, axis: int | None, rank: int | None) -> int | None:
+    if axis is None or rank is None or axis >= rank:
+        return None
+    order = node.attributes.get("perm") or range(rank)[::-1]
+    return int(order[axis])
+
+
+def _uniquely_named(model: onnx.ModelProto) -> onnx.ModelProto:
+    names = [n.name for n in model.graph.node]
+    if all(names) and len(set(names)) == len(names):
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return name_nodes(copy)
