@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
 from onnxq import ops
-from onnxq.descriptor import QuantDescriptor
+from onnxq.descriptor import WEIGHT_METHODS, QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.graph import Edge, Graph, Node
 from onnxq.plan import Because, Decision, Group, Pair, Plan
@@ -232,7 +232,17 @@ def _axis(graph: Graph, decision: Decision) -> int | None:
 
 def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
     descriptor, edge = decision.descriptor, decision.edge
-    if descriptor is None or descriptor.granularity != "per_channel":
+    if descriptor is None:
+        return None
+    if decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
+        return Diagnostic(
+            code="OQ208",
+            message=f"rule '{decision.because.rule}' reads the weight '{decision.tensor}' of "
+            f"'{edge.node}' with method '{descriptor.method}'",
+            fix="use 'method: max' or 'method: mse' for weights",
+            span=decision.because.span,
+        )
+    if descriptor.granularity != "per_channel":
         return None
     if decision.kind == "activation":
         return Diagnostic(

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Final, Literal
 
 DType = Literal["int8"]
 Granularity = Literal["per_tensor", "per_channel"]
 Calibrator = Literal["max", "histogram"]
 Method = Literal["max", "percentile", "mse", "entropy"]
+WEIGHT_METHODS: Final = frozenset({"max", "mse"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -100,6 +100,7 @@ CODES: Final[dict[str, str]] = {
     "OQ205": "The rules quantize nothing in this model.",
     "OQ206": "The channel axis of a weight is not known or not in range.",
     "OQ207": "A rule names an input or output that the matched node does not have.",
+    "OQ208": "A weight's range is read by a method that is not for weights.",
     # OQ3xx: the model
     "OQ301": "The model file does not exist or cannot be read.",
     "OQ302": "The file is not an ONNX model.",
@@ -132,8 +133,8 @@ CODES: Final[dict[str, str]] = {
     "OQ603": "The two models do not have the same inputs and outputs.",
     "OQ604": "A check's threshold was not met.",
     "OQ610": "A zero point is missing, not zero, or not int8; TensorRT needs int8 zeros.",
-    "OQ611": "A scale is not a positive, finite, normal number.",
-    "OQ612": "A per-tensor scale is not a scalar; TensorRT would silently run float.",
+    "OQ611": "A scale is not a positive, finite, normal number, or is computed at run time.",
+    "OQ612": "A per-tensor scale is not a scalar; TensorRT may reject it or run float.",
     "OQ613": "A per-channel scale has the wrong axis or size; TensorRT would silently run float.",
     "OQ614": "An activation is quantized per channel; TensorRT would silently run float.",
     "OQ615": "The scales of a Q/DQ pair differ.",

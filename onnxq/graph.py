@@ -182,10 +182,20 @@ def _node(proto: onnx.NodeProto) -> Node:
 
 
 def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    found = {}
-    for node in graph.node:
-        if node.op_type == "Constant" and not node.domain:
-            for attribute in node.attribute:
-                if attribute.name == "value":
-                    found[node.output[0]] = attribute.t
-    return found
+    return {
+        node.output[0]: tensor
+        for node in graph.node
+        if node.op_type == "Constant" and not node.domain
+        for attribute in node.attribute
+        if (tensor := _constant_value(attribute)) is not None
+    }
+
+
+def _constant_value(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
+    """The tensor that a Constant node's attribute stands for; None for strings and sparse."""
+    if attribute.name == "value":
+        return attribute.t
+    dtypes = {"value_float": np.float32, "value_int": np.int64}
+    dtype = dtypes.get(attribute.name.removesuffix("s"))
+    value = helper.get_attribute_value(attribute)
+    return None if dtype is None else numpy_helper.from_array(np.asarray(value, dtype))

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
@@ -15,6 +11,7 @@ from google.protobuf.message import DecodeError
 from onnx import external_data_helper
 
 from onnxq.diagnostics import error
+from onnxq.files import whole_file
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
@@ -161,35 +158,6 @@ def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelPr
         if (initializer := tensors.get(tensor.name)) is not None:
             tensor.doc_string = initializer.doc_string
     return changed
-
-
-@contextlib.contextmanager
-def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path` that takes its place only when the block succeeds."""
-    path = Path(path)
-    try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
-    except OSError as reason:
-        raise _unwritable(path, reason) from None
-    os.close(handle)
-    part = Path(name)
-    try:
-        yield part
-        umask = os.umask(0)
-        os.umask(umask)
-        part.chmod(0o666 & ~umask)
-        os.replace(part, path)
-    except OSError as reason:
-        raise _unwritable(path, reason) from None
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _unwritable(path: Path, reason: OSError) -> Exception:
-    said = (reason.strerror or str(reason)).lower()
-    return error(
-        "OQ501", f"cannot write '{path}': {said}", fix="free some space or choose another -o"
-    )
 
 
 def save(model: onnx.ModelProto, path: str | Path) -> None:

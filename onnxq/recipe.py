@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnxq import yaml_source
+from onnxq import shipped, yaml_source
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, did_you_mean, error
 from onnxq.rule_file import PORT, Ports, RecipeSpec, RuleSpec, validated
@@ -45,30 +45,9 @@ class _File:
     text_digest: str
 
 
-def shipped_folder() -> Path:
-    """Folder of the recipes that come with onnxq."""
-    installed = Path(__file__).parent / "rules"
-    return installed if installed.is_dir() else Path(__file__).parents[1] / "rules"
-
-
-def shipped() -> dict[str, Path]:
-    """Shipped recipes by name."""
-    return {p.stem: p for p in sorted(shipped_folder().glob("*.yaml"))}
-
-
-def find(name: str, folder: Path) -> tuple[Path, str]:
+def find(name: str, beside: Path) -> tuple[Path, str]:
     """Return the path of a recipe and the name to show: a file, else a shipped recipe (OQ101)."""
-    path = folder / name
-    if path.is_file():
-        return path, str(path)
-    stem = name.removesuffix(".yaml").removesuffix(".yml")
-    if (found := shipped().get(stem)) is not None:
-        return found, f"rules/{found.name}"
-    raise error(
-        "OQ101",
-        f"there is no recipe '{name}', neither a file nor a shipped one",
-        fix=did_you_mean(stem, shipped()),
-    )
+    return shipped.find(name, shipped.recipes(), what="recipe", code="OQ101", beside=beside)
 
 
 def load(name: str | Path) -> Recipe:
@@ -139,7 +118,7 @@ class _RuleCompiler:
         span = self.source.span(("rules", self.index, *path))
         span = replace(span, column=span.column + shift)
         self.found.append(
-            Diagnostic(code=code, message=f"{message} in rule '{self.spec.id}'", fix=fix, span=span)
+            Diagnostic(code=code, message=f"rule '{self.spec.id}': {message}", fix=fix, span=span)
         )
 
     def compile(self, named: bool) -> Rule | None:

@@ -1,0 +1,68 @@
+"""The `onnxq` command: its verbs, and how errors become lines and exit codes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from importlib.metadata import version
+from typing import Annotated, Final
+
+import typer
+
+from onnxq.cli import calibrate, insert, verify
+from onnxq.diagnostics import OnnxqError
+
+app: Final = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Turn an FP32 ONNX model into a Q/DQ model that TensorRT compiles to INT8.",
+    epilog="Exit codes: 0 done, 1 a check said no, 2 the input is wrong, 3 a backend is missing.",
+)
+app.command("calibrate", help=calibrate.HELP, epilog=calibrate.EXAMPLE)(calibrate.run)
+app.command("insert", help=insert.HELP, epilog=insert.EXAMPLE)(insert.run)
+app.command("verify", help=verify.HELP, epilog=verify.EXAMPLE)(verify.run)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"onnxq {version('onnxq')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    shown: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line; every OnnxqError becomes its lines and its exit code."""
+    try:
+        app()
+    except OnnxqError as reason:
+        _tell(reason)
+        sys.exit(reason.exit_code)
+    except KeyboardInterrupt:
+        sys.exit(130)
+    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(141)
+
+
+def _tell(reason: OnnxqError) -> None:
+    from rich.console import Console
+
+    from onnxq import render
+
+    if "--json" in sys.argv:
+        found = [render.diagnostic_dict(d) for d in reason.diagnostics]
+        typer.echo(json.dumps({"diagnostics": found}, indent=2))
+    else:
+        render.diagnostics(Console(stderr=True), reason.diagnostics)

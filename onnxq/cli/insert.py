@@ -1,0 +1,134 @@
+"""onnxq insert: place Q/DQ pairs by rules."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxq.cli import options
+from onnxq.diagnostics import OnnxqError, error
+
+if TYPE_CHECKING:
+    from onnxq.statistics import Statistics
+
+HELP = "Place Q/DQ pairs where the rules say, with scales from a calibration."
+EXAMPLE = "Example: `onnxq insert --rules yolo.yaml`, after `onnxq calibrate` in the same folder"
+
+
+def run(
+    model: Annotated[
+        Path | None,
+        typer.Argument(help="The FP32 model; by default the calibration's.", show_default=False),
+    ] = None,
+    rules: Annotated[
+        str,
+        typer.Option("--rules", metavar="NAME|FILE", help="A recipe: a file, or a shipped one."),
+    ] = "trt-int8",
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            help="The calibration; by default the one in the working folder.",
+            show_default=False,
+        ),
+    ] = None,
+    output: options.Output = None,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write the Q/DQ model to the working folder unless -o says else."""
+    from onnxq import cascade, graph, insert, recipe, render, scales
+    from onnxq import model as models
+
+    out, err = options.consoles(as_json=as_json, quiet=quiet)
+    compiled = recipe.load(rules)
+    found, statistics = _find_calibration(model, calibration)
+    source = model or _model_of(found, statistics)
+    digest = models.digest(source)
+    proto = models.name_nodes(models.load(source))
+    models.refuse_quantized(proto, source)
+    if digest != statistics.model_digest:
+        raise error(
+            "OQ411",
+            f"'{found}' was made from another model than '{source}'",
+            fix=f"run 'onnxq calibrate {source} --data ...' again",
+        )
+    path = output or Path(f"{source.stem}.qdq.onnx")
+    if path.exists() and path.samefile(source):
+        raise error("OQ502", f"'{path}' is the input model", fix="give another -o")
+    view = graph.Graph(proto, digest=digest)
+    plan = cascade.plan(view, compiled)
+    computed = scales.compute_scales(view, plan, statistics)
+    metadata = {
+        "recipe": f"{plan.recipe} {plan.recipe_digest}",
+        "statistics": statistics.digest,
+        "preprocess": statistics.preprocess,
+    }
+    models.save(insert.insert(proto, plan, computed, metadata=metadata), path)
+    diagnostics = (*plan.diagnostics, *computed.diagnostics)
+    render.diagnostics(err, diagnostics)
+    render.plan_summary(out, plan, view)
+    out.print(f"{path}: recipe {plan.recipe}, calibration {found}")
+    if as_json:
+        counts = render.plan_counts(plan, view)
+        by_rule = render.plan_by_rule(plan)
+        options.print_json(
+            {
+                "output": str(path),
+                "model": str(source),
+                "calibration": str(found),
+                **counts,
+                "rules": {rule: dict(n) for rule, n in by_rule.items()},
+                "diagnostics": [render.diagnostic_dict(d) for d in diagnostics],
+            }
+        )
+
+
+def _find_calibration(model: Path | None, given: Path | None) -> tuple[Path, Statistics]:
+    """The calibration given, else the only one of the working folder (OQ410)."""
+    from onnxq import model as models
+    from onnxq.statistics import Statistics
+
+    if given is not None:
+        return given, Statistics.load(given)
+    files = sorted(Path().glob("*.calib.npz"))
+    if not files:
+        raise error(
+            "OQ410",
+            "there is no calibration (*.calib.npz) in this folder",
+            fix="run 'onnxq calibrate MODEL --data FOLDER' first, or give --calibration",
+        )
+    if len(files) > 1 and model is not None:
+        digest = models.digest(model)
+        files = [f for f in files if _digest_of(f) == digest] or files
+    if len(files) > 1:
+        names = ", ".join(str(f) for f in files)
+        raise error(
+            "OQ410", f"there are several calibrations: {names}", fix="choose with --calibration"
+        )
+    return files[0], Statistics.load(files[0])
+
+
+def _digest_of(file: Path) -> str | None:
+    from onnxq.statistics import Statistics
+
+    try:
+        return Statistics.load(file).model_digest
+    except OnnxqError:  # a damaged file beside is no reason to fail: it is not chosen
+        return None
+
+
+def _model_of(found: Path, statistics: Statistics) -> Path:
+    """The model that a calibration names: from the calibration's folder, else by name here."""
+    named = found.parent / statistics.model_name
+    choices = (named, found.parent / named.name, Path(named.name))
+    for path in choices:
+        if path.is_file():
+            return path
+    raise error(
+        "OQ301",
+        f"the model of '{found}' is not at '{named}' any more",
+        fix="give it: onnxq insert MODEL --rules ...",
+    )

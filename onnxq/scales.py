@@ -1,0 +1,128 @@
+"""Plan x statistics x weights -> the scale of every pair."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import reduce
+from operator import add
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq import methods
+from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.graph import Graph
+from onnxq.plan import Pair, Plan
+from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.tensor_quant import SMALLEST_AMAX, scale_of
+
+Amax = NDArray[np.float32]  # scalar, or one a channel
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Scales:
+    """The scale of every pair of a plan (float32: a scalar, or one a channel), and what was odd."""
+
+    by_pair: Mapping[Pair, Amax]
+    diagnostics: tuple[Diagnostic, ...]
+
+    def __getitem__(self, pair: Pair) -> Amax:
+        return self.by_pair[pair]
+
+
+def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
+    """Read amax of every pair by its method, and of a share group from its merged histograms.
+
+    Raises OnnxqError with every OQ413, OQ416 and OQ417; all-zero tensors get scale 1 and a warning.
+    """
+    found = _unusable(graph, plan, statistics)
+    if found:
+        raise OnnxqError(*found)
+    shared = _merged_groups(plan, statistics)
+    amaxes = {
+        pair: _weight_amax(graph, pair)
+        if pair.kind == "weight"
+        else _activation_amax(pair, statistics, shared)
+        for pair in plan.pairs
+    }
+    return Scales(
+        by_pair={pair: scale_of(amax) for pair, amax in amaxes.items()},
+        diagnostics=tuple(d for pair, amax in amaxes.items() for d in _odd(pair, amax, statistics)),
+    )
+
+
+def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnostic]:
+    found = []
+    for pair in plan.pairs:
+        if pair.kind == "weight":
+            if not np.isfinite(graph.array(pair.tensor)).all():
+                found.append(
+                    Diagnostic(
+                        code="OQ417",
+                        message=f"the weight '{pair.tensor}' of '{pair.edges[0].node}' has NaN or "
+                        "infinite values",
+                        fix="repair the model, or skip this weight in the recipe",
+                    )
+                )
+        elif pair.tensor not in statistics.tensors:
+            found.append(
+                Diagnostic(
+                    code="OQ413",
+                    message=f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads, was "
+                    "not observed",
+                    fix=f"calibrate again with --rules {plan.recipe}",
+                )
+            )
+    return found
+
+
+def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatistics]:
+    members: dict[int, dict[str, None]] = {}
+    for pair in plan.pairs:
+        if pair.kind == "activation" and pair.group is not None:
+            members.setdefault(pair.group, {})[pair.tensor] = None
+    return {
+        group: reduce(add, (statistics.tensors[t] for t in tensors))
+        for group, tensors in members.items()
+    }
+
+
+def _activation_amax(
+    pair: Pair, statistics: Statistics, shared: Mapping[int, TensorStatistics]
+) -> Amax:
+    seen = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
+    return np.asarray(seen.amax(pair.descriptor, tensor=pair.tensor), np.float32)
+
+
+def _weight_amax(graph: Graph, pair: Pair) -> Amax:
+    method: Literal["max", "mse"] = "mse" if pair.descriptor.method == "mse" else "max"
+    weight = graph.array(pair.tensor)
+    if pair.axis is None:
+        return methods.weight_amax(weight.reshape(1, -1), 0, method).reshape(())
+    return methods.weight_amax(weight, pair.axis, method)
+
+
+def _odd(pair: Pair, amax: Amax, statistics: Statistics) -> list[Diagnostic]:
+    found = []
+    if (amax <= SMALLEST_AMAX).all():
+        found.append(
+            warning(
+                "OQ414",
+                f"'{pair.tensor}' was all zero; its scale is set to 1",
+                fix="calibrate with data that reaches it, or skip it in the recipe",
+            )
+        )
+    if pair.kind == "activation":
+        seen = statistics.tensors[pair.tensor].range
+        if seen.nan or seen.inf:
+            found.append(
+                warning(
+                    "OQ415",
+                    f"'{pair.tensor}' had {seen.nan} NaN and {seen.inf} infinite values, "
+                    "which its range leaves out",
+                    fix="check the data and the preprocessing",
+                )
+            )
+    return found
