@@ -44,6 +44,7 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
         decisions=decisions,
         pairs=pairs,
         groups=groups,
+        unmatched=tuple(cascade.unmatched),
         diagnostics=tuple(diagnostics),
     )
 
@@ -57,6 +58,7 @@ class _Cascade:
     parent: dict[str, str] = field(default_factory=dict)
     ties: list[tuple[str, Because]] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
     by_type: dict[str, list[Node]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -78,7 +80,9 @@ class _Cascade:
                 self.diagnostics.append(_ambiguous(rule, node, bindings))
             elif bindings:
                 self._act(rule, node, bindings[0])
-        if not matched and rule.named:
+        if not matched:
+            self.unmatched.append(rule.id)
+        if not matched and rule.own:
             self.diagnostics.append(
                 warning(
                     "OQ201",

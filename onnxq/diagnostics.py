@@ -107,7 +107,6 @@ CODES: Final[dict[str, str]] = {
     "OQ303": "The model is quantized already.",
     "OQ304": "The model's opset cannot be raised to one that has per-channel Q/DQ.",
     "OQ305": "onnxruntime cannot load or run the model.",
-    "OQ306": "The model breaks a rule of the ONNX standard.",
     # OQ4xx: data, calibration and scales
     "OQ401": "The data does not exist or holds nothing that can be read.",
     "OQ402": "One file of the data cannot be read; it was left out.",

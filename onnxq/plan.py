@@ -62,7 +62,10 @@ class Group:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
-    """Every decision of a recipe for a model, in graph order."""
+    """Every decision of a recipe for a model, in graph order.
+
+    `unmatched` are the ids of the rules that matched no node.
+    """
 
     model_digest: str
     recipe: str
@@ -70,4 +73,5 @@ class Plan:
     decisions: tuple[Decision, ...]
     pairs: tuple[Pair, ...]
     groups: tuple[Group, ...]
+    unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]

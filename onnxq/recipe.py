@@ -17,7 +17,7 @@ from onnxq.selectors import PREDICATES, Predicate, Selector
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule ready to be matched. `named` is True in the file that the user named."""
+    """A rule ready to be matched. `own` is True in a file of the user's that was named."""
 
     id: str
     why: str
@@ -26,7 +26,7 @@ class Rule:
     quantize: tuple[tuple[str, QuantDescriptor], ...]
     skip: tuple[str, ...]
     share_scale: tuple[str, ...]
-    named: bool
+    own: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,7 +60,8 @@ def load(name: str | Path) -> Recipe:
     descriptors: dict[str, QuantDescriptor] = {}
     for file in files:
         descriptors.update(file.spec.descriptors)
-    rules = [rule for file in files for rule in _rules(file, descriptors, file is files[-1])]
+    own = files[-1] if path not in shipped.recipes().values() else None
+    rules = [rule for file in files for rule in _rules(file, descriptors, file is own)]
     digest = hashlib.sha256("".join(f.text_digest for f in files).encode()).hexdigest()
     return Recipe(name=path.stem, digest=digest, rules=tuple(rules))
 
@@ -89,7 +90,7 @@ def _with_extended(path: Path, shown: str, open_: tuple[Path, ...]) -> Iterator[
     yield _File(spec=spec, source=source, text_digest=hashlib.sha256(path.read_bytes()).hexdigest())
 
 
-def _rules(file: _File, descriptors: dict[str, QuantDescriptor], named: bool) -> Iterator[Rule]:
+def _rules(file: _File, descriptors: dict[str, QuantDescriptor], own: bool) -> Iterator[Rule]:
     """Compile the rules of one file, after all of its diagnostics were raised together."""
     found: list[Diagnostic] = []
     rules: list[Rule] = []
@@ -97,7 +98,7 @@ def _rules(file: _File, descriptors: dict[str, QuantDescriptor], named: bool) ->
         compiler = _RuleCompiler(file.source, index, spec, descriptors, found)
         if any(spec.id == other.id for other in file.spec.rules[:index]):
             compiler.report("OQ108", f"the id '{spec.id}' is used twice", "rename one", "id")
-        if (rule := compiler.compile(named)) is not None:
+        if (rule := compiler.compile(own)) is not None:
             rules.append(rule)
     if found:
         raise OnnxqError(*found)
@@ -121,7 +122,7 @@ class _RuleCompiler:
             Diagnostic(code=code, message=f"rule '{self.spec.id}': {message}", fix=fix, span=span)
         )
 
-    def compile(self, named: bool) -> Rule | None:
+    def compile(self, own: bool) -> Rule | None:
         before = len(self.found)
         selector = Selector(predicates=tuple(self._predicates()))
         quantize = tuple(self._quantize())
@@ -142,7 +143,7 @@ class _RuleCompiler:
             quantize=quantize,
             skip=skip,
             share_scale=share,
-            named=named,
+            own=own,
         )
 
     def _predicates(self) -> Iterator[Predicate]:

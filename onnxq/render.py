@@ -94,12 +94,15 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
         shown.add_row(escape(rule), *(str(c) if c else "-" for c in cells))
     console.print(shown)
+    if plan.unmatched:
+        console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
     n = plan_counts(plan, graph)
     console.print(
         f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized: "
         f"{n['activation_pairs']} activation pairs, {n['weight_pairs']} int8 weights, "
         f"{n['skipped']} inputs skipped, "
-        f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs"
+        f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs",
+        soft_wrap=True,
     )
 
 
@@ -109,6 +112,8 @@ def verify_report(console: Console, report: VerifyReport) -> None:
     console.print(f"lint: {errors} errors, {len(report.lint) - errors} warnings")
     if report.numeric is not None:
         _numeric(console, report.numeric)
+    elif report.why_not_numeric is None:
+        console.print("numeric: not run, there is no --data")
     if report.compiled is not None:
         _compiled(console, report.compiled)
 
@@ -139,6 +144,9 @@ def _compiled(console: Console, compiled: CompiledReport) -> None:
     console.print(shown)
     for op in compiled.ops:
         if op.precision != "int8":
-            console.print(f"  {op.precision}: {op.op} '{escape(op.node)}': {escape(op.reason)}")
+            console.print(
+                f"  {op.precision}: {op.op} '{escape(op.node)}': {escape(op.reason)}",
+                soft_wrap=True,
+            )
     macs = "not known" if compiled.int8_macs is None else f"{compiled.int8_macs:.1%}"
     console.print(f"MACs in int8: {macs}, engine {compiled.engine_bytes / 1e6:.1f} MB")

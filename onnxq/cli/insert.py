@@ -80,6 +80,7 @@ def run(
                 "model": str(source),
                 "calibration": str(found),
                 **counts,
+                "unmatched_rules": list(plan.unmatched),
                 "rules": {rule: dict(n) for rule, n in by_rule.items()},
                 "diagnostics": [render.diagnostic_dict(d) for d in diagnostics],
             }

@@ -11,6 +11,8 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from onnxq.feeds import Feed
     from onnxq.graph import Graph
     from onnxq.verify import VerifyReport
@@ -56,9 +58,7 @@ def run(
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
     view = graph.Graph(models.name_nodes(models.load(model)), shapes=shapes)
-    feed = _feed(view, qdq, data, preprocess_name, shapes) if data else None
-    if feed is not None:
-        options.tell_preprocess(out, feed, preprocess_name or "as in the calibration")
+    feed = _feed(out, view, qdq, data, preprocess_name, shapes) if data else None
     with options.progress(err, "comparing", len(feed or ()), quiet=quiet or as_json) as step:
         report = verifying.verify(
             model,
@@ -82,6 +82,7 @@ def run(
 
 
 def _feed(
+    out: Console,
     view: Graph,
     qdq: Path,
     data: Path,
@@ -98,7 +99,9 @@ def _feed(
         how = preprocess.load(name)
     elif recorded:
         how = preprocess.Preprocess.model_validate_json(recorded)
-    return feeds.open_feed(data, view, shapes=shapes, how=how)
+    feed = feeds.open_feed(data, view, shapes=shapes, how=how)
+    options.tell_preprocess(out, feed, name or ("as calibrated" if recorded else None))
+    return feed
 
 
 def _thresholds(

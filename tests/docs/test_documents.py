@@ -1,0 +1,95 @@
+"""What the documents say is run, or looked up."""
+
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from onnxq import diagnostics
+
+ROOT = Path(__file__).parents[2]
+ONNXQ = Path(sys.executable).with_name("onnxq")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
+
+
+@pytest.fixture(scope="session")
+def demo_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("demo")
+    subprocess.run([sys.executable, ROOT / "demo" / "prepare.py", folder], check=True)
+    return folder
+
+
+def blocks(document: str, language: str) -> list[str]:
+    text = (ROOT / document).read_text()
+    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+
+
+def shape_of(text: str) -> list[str]:
+    """Lines without digits, blanks and rules, whose widths depend on the figures."""
+    lines = (re.sub(r"[\d.,]+", "#", line) for line in text.splitlines())
+    return [" ".join(line.split()) for line in lines if line.strip(" ─")]
+
+
+def test_the_readme_shows_what_its_commands_print(demo_folder):
+    (shown,) = blocks("README.md", "console")
+    steps = [s.split("\n", 1) for s in re.split(r"^\$ onnxq ", shown, flags=re.MULTILINE) if s]
+    assert [command.split()[0] for command, _ in steps] == ["calibrate", "insert", "verify"]
+    for command, output in steps:
+        run = subprocess.run(
+            [ONNXQ, *command.split()], cwd=demo_folder, capture_output=True, text=True, check=True
+        )
+        assert shape_of(run.stdout) == shape_of(output)
+    assert re.search(r"Conv +83 +83", run.stdout)
+    sqnr = float(re.search(r"^ output +([\d.]+)", run.stdout, re.MULTILINE)[1])
+    assert sqnr >= 22
+
+
+def test_the_makefile_has_the_readme_commands():
+    for command in ("demo", "test"):
+        assert f"\nmake {command}\n" in (ROOT / "README.md").read_text()
+        assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
+
+
+def test_the_python_of_the_guide_runs(demo_folder, tmp_path):
+    (code,) = blocks("docs/guide.md", "python")
+    shutil.copyfile(demo_folder / "yolox.onnx", tmp_path / "model.onnx")
+    shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    assert (tmp_path / "model.qdq.onnx").stat().st_size > 1_000_000
+
+
+def test_the_recipe_of_the_rules_reference_loads(tmp_path):
+    from onnxq import recipe
+
+    (text,) = blocks("docs/rules.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    assert recipe.load(tmp_path / "mine.yaml").rules[-1].id == "first-conv"
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_links_lead_somewhere(document):
+    for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
+        assert "://" in target or (document.parent / target).exists(), target
+
+
+def test_every_code_is_raised_somewhere():
+    source = "".join(
+        p.read_text() for p in ROOT.glob("onnxq/**/*.py") if p.name != "diagnostics.py"
+    )
+    assert [code for code in diagnostics.CODES if f'"{code}"' not in source] == []
+
+
+def test_the_wheel_has_the_recipes(tmp_path):
+    import zipfile
+
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", tmp_path, ROOT]
+    subprocess.run(command, check=True)
+    (wheel,) = tmp_path.glob("*.whl")
+    names = set(zipfile.ZipFile(wheel).namelist())
+    shipped = {f"onnxq/{p.relative_to(ROOT)}" for p in ROOT.glob("rules/**/*.yaml")}
+    assert shipped
+    assert shipped <= names
+    assert "onnxq/py.typed" in names
