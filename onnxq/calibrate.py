@@ -103,7 +103,7 @@ def run(
 ) -> Mapping[str, NDArray[Any]]:
     """Return the outputs, and the inputs, by name (OQ305)."""
     try:
-        arrays = session.run(outputs, dict(tensors))
+        arrays = session.run(outputs, dict(tensors)) if outputs else []  # [] would mean all
     except Exception as reason:
         raise error(
             "OQ305",

@@ -12,7 +12,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 from onnx import helper
-from PIL import Image, UnidentifiedImageError
+from PIL import Image
 
 from onnxq import preprocess
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error, warning
@@ -66,25 +66,27 @@ class Feed:
             for sample in self._read(file):
                 count += 1
                 yield sample
-        if not count:
+        if not count and self.skipped:
             raise error(
                 "OQ401",
                 f"none of the {len(self.files)} files could be read, the first: "
                 f"{self.skipped[0].message}",
                 fix="give pictures that Pillow opens",
             )
+        if not count:
+            raise error("OQ401", f"'{self.files[0]}' holds no sample", fix="save some in it")
 
     def _read(self, file: Path) -> Iterator[Sample]:
         if file.suffix.lower() in ARRAYS:
             yield from _arrays(file, self.inputs)
             return
         try:
-            yield self._picture(file)
-        except (OSError, UnidentifiedImageError, Image.DecompressionBombError) as reason:
-            said = str(reason).splitlines()[0]
-            self.skipped.append(
-                warning("OQ402", f"'{file}' was left out: {said}", fix="replace or remove it")
-            )
+            sample = self._picture(file)
+        except Exception as reason:  # Pillow raises a dozen types on damaged bytes
+            told = f"'{file}' was left out: {_first_line(reason)}"
+            self.skipped.append(warning("OQ402", told, fix="replace or remove it"))
+        else:
+            yield sample
 
     def _picture(self, file: Path) -> Sample:
         (spec,) = self.inputs
@@ -107,7 +109,7 @@ def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[Inpu
 
 
 def _spec(graph: Graph, name: str, given: Sequence[int] | None) -> InputSpec:
-    kind = graph.type(name)
+    kind = graph.declared[name]
     declared: Shape = tuple(d if isinstance(d, int) and d > 0 else None for d in kind.shape or ())
     dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
     if given is None:
@@ -149,11 +151,10 @@ def open_feed(
             f"pictures need a model with one image input, not {'; '.join(map(str, inputs))}",
             fix="give .npz files with one array an input",
         )
-    return Feed(
-        files=tuple(files),
-        inputs=(_sized(inputs[0]),),
-        preprocess=how or preprocess.load(preprocess.DEFAULT),
-    )
+    spec = _sized(inputs[0])
+    how = how or preprocess.load(preprocess.DEFAULT)
+    how.require_fit(_fixed(spec))
+    return Feed(files=tuple(files), inputs=(spec,), preprocess=how)
 
 
 def _files(source: Path) -> list[Path]:
@@ -229,10 +230,11 @@ def sample_digest(tensors: Tensors) -> str:
 def _loaded(file: Path, inputs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]]:
     try:
         content = np.load(file, allow_pickle=False)
-        arrays = dict(content) if isinstance(content, np.lib.npyio.NpzFile) else None
-    except (OSError, ValueError, EOFError) as reason:
-        said = str(reason).splitlines()[0]
-        raise error("OQ401", f"'{file}' cannot be read: {said}", fix="save it with numpy") from None
+        npz = isinstance(content, np.lib.npyio.NpzFile)
+        arrays = {name: np.asarray(content[name]) for name in content} if npz else None
+    except Exception as reason:  # a damaged zip or array fails in a dozen ways
+        told = f"'{file}' cannot be read: {_first_line(reason)}"
+        raise error("OQ401", told, fix="save it with numpy") from None
     if arrays is None:
         arrays = {inputs[0].name: content} if len(inputs) == 1 else {file.name: content}
     wanted = {spec.name for spec in inputs}
@@ -256,13 +258,18 @@ def _loaded(file: Path, inputs: tuple[InputSpec, ...]) -> dict[str, NDArray[Any]
     return arrays
 
 
+def _first_line(reason: Exception) -> str:
+    return next(iter(str(reason).splitlines()), type(reason).__name__)
+
+
 def _batches(file: Path, array: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
     if not np.can_cast(array.dtype, spec.dtype, casting="same_kind"):
         raise _unfit(file, array, spec)
     array = array.astype(spec.dtype, copy=False)
-    if _fits(array.shape, spec.shape):
+    symbolic = len(spec.shape) > 1 and spec.shape[0] is None
+    if _fits(array.shape, spec.shape) and not symbolic:
         return [array]
-    size = spec.shape[0] if spec.shape and spec.shape[0] is not None else 1
+    size = 1 if symbolic or not spec.shape else spec.shape[0]
     whole = isinstance(size, int) and array.ndim and array.shape[0] % size == 0
     if not whole or not _fits((size, *array.shape[1:]), spec.shape):
         raise _unfit(file, array, spec)

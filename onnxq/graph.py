@@ -58,7 +58,8 @@ class Graph:
     """The top-level graph of a model, read once. Two graphs are equal when their digests are.
 
     Node names must be unique (`model.name_nodes`). `shapes` replaces the shapes of graph inputs
-    before shape inference, for models with dynamic dimensions.
+    before shape inference, for models with dynamic dimensions; `declared` are the input types that
+    the file itself gives.
     """
 
     def __init__(
@@ -75,6 +76,9 @@ class Graph:
         self.nodes = tuple(_node(n) for n in graph.node)
         self.by_name = MappingProxyType({n.name: n for n in self.nodes})
         self.inputs = tuple(i.name for i in graph.input if i.name not in self._constants)
+        self.declared = MappingProxyType(
+            {i.name: _tensor_type(i.type.tensor_type) for i in graph.input}
+        )
         self.outputs = tuple(o.name for o in graph.output)
         self._inferred = infer_types(model, shapes or {})
 

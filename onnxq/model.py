@@ -33,8 +33,8 @@ def load(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX model with its external data; OQ301 or OQ302 where that is not possible."""
     path = Path(path)
     try:
-        model = onnx.load(path)
-    except (FileNotFoundError, IsADirectoryError, PermissionError) as reason:
+        model = onnx.load(path, format="protobuf")
+    except OSError as reason:
         raise _unreadable(path, reason) from None
     except (DecodeError, UnicodeDecodeError, ValueError, onnx.checker.ValidationError) as reason:
         raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
@@ -71,7 +71,7 @@ def digest(path: str | Path) -> str:
 
 def _external_files(path: Path) -> list[Path]:
     try:
-        model = onnx.load(path, load_external_data=False)
+        model = onnx.load(path, format="protobuf", load_external_data=False)
     except (DecodeError, UnicodeDecodeError, ValueError) as reason:
         raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
     locations = {

@@ -8,9 +8,10 @@ from typing import Annotated, Final, Literal
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from onnxq import shipped, yaml_source
+from onnxq.diagnostics import error
 from onnxq.validation import validate
 
 DEFAULT: Final = "yolo"
@@ -26,7 +27,7 @@ class Preprocess(BaseModel):
     in the order of `color`.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
     resize: Literal["letterbox", "stretch", "crop"] = "letterbox"
     anchor: Literal["center", "top_left"] = "center"
     pad: Annotated[int, Field(ge=0, le=255)] = 114
@@ -36,6 +37,20 @@ class Preprocess(BaseModel):
     mean: Channels = 0.0
     std: Channels = 1.0
 
+    @field_validator("mean", "std")
+    @classmethod
+    def _one_a_channel(cls, value: Channels) -> Channels:
+        if isinstance(value, list) and len(value) not in (1, 3):
+            raise ValueError("give one number, or one for each of the 3 channels")
+        return value
+
+    @field_validator("std")
+    @classmethod
+    def _divides(cls, value: Channels) -> Channels:
+        if 0 in (value if isinstance(value, list) else [value]):
+            raise ValueError("the pixels are divided by it, so it must not be 0")
+        return value
+
     def __str__(self) -> str:
         parts = [self.resize, self.color, f"/{self.divide:g}"]
         if self.mean != 0:
@@ -43,6 +58,18 @@ class Preprocess(BaseModel):
         if self.std != 1:
             parts.append(f"std {_shown(self.std)}")
         return ", ".join(parts)
+
+    def require_fit(self, shape: tuple[int, ...]) -> None:
+        """Raise OQ406 when `mean` or `std` has more numbers than `shape` has channels."""
+        channels = shape[1] if shape[1] in (1, 3) else shape[3]
+        for key, value in (("mean", self.mean), ("std", self.std)):
+            if isinstance(value, list) and len(value) not in (1, channels):
+                raise error(
+                    "OQ406",
+                    f"the preprocessing has {len(value)} numbers in '{key}', and the model's "
+                    f"pictures have {channels} channels",
+                    fix="give one number, or choose another --preprocess",
+                )
 
     def apply(self, picture: Image.Image, shape: tuple[int, ...]) -> NDArray[np.float32]:
         """Return a float32 array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
