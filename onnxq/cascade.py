@@ -4,14 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from typing import TypeVar
 
-from onnxq import ops
-from onnxq.descriptor import WEIGHT_METHODS, QuantDescriptor
-from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq import sites
+from onnxq.descriptor import QuantDescriptor
+from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, warning
 from onnxq.graph import Edge, Graph, Node
-from onnxq.plan import Because, Decision, Group, Pair, Plan
-from onnxq.recipe import Recipe, Rule
+from onnxq.pairs import fold
+from onnxq.plan import Because, Decision, Group, Plan
+from onnxq.recipe import Recipe
+from onnxq.rule_compiler import Rule
 from onnxq.selectors import Binding
+
+Verdict = QuantDescriptor | None  # None is float
+T = TypeVar("T")
 
 
 def plan(graph: Graph, recipe: Recipe) -> Plan:
@@ -22,14 +28,10 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
     cascade = _Cascade(graph)
     for rule in recipe.rules:
         cascade.apply(rule)
-    decisions = cascade.decisions()
-    groups = cascade.groups()
-    pairs, problems = _pairs(graph, decisions, groups)
-    problems += _unequal(pairs, groups)
-    if problems:
-        raise OnnxqError(*problems)
-    diagnostics = list(cascade.diagnostics)
-    if not pairs:
+    decisions, groups = cascade.decisions(), cascade.groups()
+    pairs, problems = fold(graph, decisions, groups)
+    diagnostics = [*cascade.diagnostics, *_overridden(recipe, decisions, groups)]
+    if not pairs and not problems:
         diagnostics.append(
             warning(
                 "OQ205",
@@ -37,6 +39,9 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
                 fix="check its 'match' keys against the model's ops and names",
             )
         )
+    errors = [d for d in diagnostics if d.severity is Severity.ERROR]
+    if problems or errors:
+        raise OnnxqError(*errors, *problems)
     return Plan(
         model_digest=graph.digest,
         recipe=recipe.name,
@@ -54,89 +59,63 @@ class _Cascade:
     """The state while rules are applied one after the other."""
 
     graph: Graph
-    decided: dict[Edge, list[tuple[QuantDescriptor | None, Because]]] = field(default_factory=dict)
+    decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
     parent: dict[str, str] = field(default_factory=dict)
     ties: list[tuple[str, Because]] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
-    by_type: dict[str, list[Node]] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for node in self.graph.nodes:
-            self.by_type.setdefault(node.type, []).append(node)
 
     def apply(self, rule: Rule) -> None:
-        types = rule.selector.op_types()
-        nodes = (
-            self.graph.nodes
-            if types is None
-            else [n for t in sorted(types) for n in self.by_type.get(t, ())]
-        )
-        matched = False
-        for node in nodes:
-            bindings = rule.selector.matches(self.graph, node)
-            matched = matched or bool(bindings)
-            if len(bindings) > 1:
-                self.diagnostics.append(_ambiguous(rule, node, bindings))
-            elif bindings:
-                self._act(rule, node, bindings[0])
-        if not matched:
+        found = rule.selector.select(self.graph)
+        for node, ways in found:
+            if len(ways) > 1:
+                self.diagnostics.append(_ambiguous(rule, node, ways))
+            else:
+                self._act(rule, node, ways[0])
+        if not found:
             self.unmatched.append(rule.id)
-        if not matched and rule.own:
-            self.diagnostics.append(
-                warning(
-                    "OQ201",
-                    f"rule '{rule.id}' matched nothing in this model",
-                    fix="correct its 'match', or delete the rule",
-                    span=rule.span,
-                )
-            )
+            if rule.own or rule.required:
+                self.diagnostics.append(_unmatched(rule))
 
     def _act(self, rule: Rule, node: Node, binding: Binding) -> None:
-        because = Because(rule=rule.id, why=rule.why, span=rule.span, node=node.name)
-        for port, descriptor in rule.quantize:
-            for edge in self._edges(rule, node, binding, port):
-                self.decided.setdefault(edge, []).append((descriptor, because))
-        for port in rule.skip:
-            for edge in self._edges(rule, node, binding, port):
-                self.decided.setdefault(edge, []).append((None, because))
-        tied = [t for port in rule.share_scale for t in self._tensors(node, binding, port)]
+        because = Because(
+            rule=rule.id,
+            why=rule.why,
+            span=rule.span,
+            node=node.name,
+            bindings=tuple((name, bound.tensors) for name, bound in sorted(binding.items())),
+        )
+        verdicts: list[tuple[str, Verdict]] = [*rule.quantize, *((p, None) for p in rule.skip)]
+        decided: dict[Edge, str] = {}
+        for port, verdict in verdicts:
+            edges = sites.edges_of(self.graph, node, binding, port)
+            for edge in self._found(rule, node, port, edges):
+                if decided.setdefault(edge, port) != port:
+                    self.diagnostics.append(_decided_twice(rule, edge, decided[edge], port))
+                self._decide(rule, edge, verdict, because)
+        tied = (
+            tensor
+            for port in rule.share_scale
+            for tensor in self._found(
+                rule, node, port, sites.tensors_of(self.graph, node, binding, port)
+            )
+        )
         self._tie(tied, because)
 
-    def _edges(self, rule: Rule, node: Node, binding: Binding, port: str) -> list[Edge]:
-        if port in binding:
-            return list(binding[port].edges)
-        if port == "outputs":
-            return [e for out in node.outputs for e in self.graph.consumers(out)]
-        slots = self._slots(node, port)
-        if slots is None:
-            self.diagnostics.append(
-                warning(
-                    "OQ207",
-                    f"rule '{rule.id}' names {port}, which {node.op} '{node.name}' does not have",
-                    fix="name a port that every matched node has",
-                    span=rule.span,
-                )
-            )
-        return [Edge(node=node.name, slot=s) for s in slots or ()]
+    def _found(
+        self, rule: Rule, node: Node, port: str, found: tuple[T, ...] | None
+    ) -> tuple[T, ...]:
+        if found is None:
+            self.diagnostics.append(_absent(rule, node, port))
+        return found or ()
 
-    def _slots(self, node: Node, port: str) -> tuple[int, ...] | None:
-        match port:
-            case "inputs":
-                return ops.activation_slots(self.graph, node)
-            case "weights":
-                return ops.weight_slots(self.graph, node)
-            case "all":
-                return ops.data_slots(self.graph, node)
-        slot = int(port.removeprefix("input[").removesuffix("]"))
-        return (slot,) if slot < len(node.inputs) and node.inputs[slot] else None
-
-    def _tensors(self, node: Node, binding: Binding, port: str) -> tuple[str, ...]:
-        if port in binding:
-            return binding[port].tensors
-        if port == "outputs":
-            return tuple(out for out in node.outputs if out)
-        return tuple(node.inputs[s] for s in self._slots(node, port) or ())
+    def _decide(self, rule: Rule, edge: Edge, verdict: Verdict, because: Because) -> None:
+        said = self.decided.setdefault(edge, [])
+        if said and said[-1][1].span == because.span:  # the same rule, at another match
+            said.pop()
+        elif verdict is not None and said and said[-1][0] is None and rule.own:
+            self.diagnostics.append(_after_skip(rule, edge, said[-1][1]))
+        said.append((verdict, because))
 
     def _tie(self, tensors: Iterable[str], because: Because) -> None:
         first: str | None = None
@@ -182,100 +161,69 @@ class _Cascade:
         )
 
 
-def _ambiguous(rule: Rule, node: Node, bindings: list[Binding]) -> Diagnostic:
-    name = next(n for n in sorted(bindings[0]) if bindings[0][n] != bindings[1].get(n))
-    first, second = ("', '".join(b[name].tensors) for b in bindings[:2])
+def _unmatched(rule: Rule) -> Diagnostic:
+    return Diagnostic(
+        code="OQ201",
+        message=f"rule '{rule.id}' matched nothing in this model",
+        fix=f"'onnxq explain MODEL {rule.id} --rules FILE' shows how near it came",
+        severity=Severity.ERROR if rule.required else Severity.WARNING,
+        span=rule.span,
+    )
+
+
+def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
+    name = next(n for n in sorted(ways[0]) if ways[0][n] != ways[1].get(n))
+    first, second = ("', '".join(way[name].tensors) for way in ways[:2])
     return warning(
         "OQ202",
-        f"rule '{rule.id}' binds {len(bindings)} ways at {node.op} '{node.name}': "
+        f"rule '{rule.id}' binds {len(ways)} ways at {node.op} '{node.name}': "
         f"'{name}' can be '{first}' or '{second}'; not applied there",
         fix="say more in its pattern so that one way is left",
         span=rule.span,
     )
 
 
-def _pairs(
-    graph: Graph, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
-) -> tuple[tuple[Pair, ...], list[Diagnostic]]:
-    """Fold the uses of a tensor that agree into one pair."""
-    group_of = {tensor: i for i, group in enumerate(groups) for tensor in group.tensors}
-    folded: dict[tuple[str, QuantDescriptor, int | None], list[Decision]] = {}
-    problems: list[Diagnostic] = []
-    for decision in decisions:
-        if decision.descriptor is None:
-            continue
-        problem = _impossible(graph, decision)
-        if problem is not None:
-            problems.append(problem)
-        else:
-            axis = _axis(graph, decision)
-            folded.setdefault((decision.tensor, decision.descriptor, axis), []).append(decision)
-    pairs = tuple(
-        Pair(
-            tensor=tensor,
-            kind=members[0].kind,
-            descriptor=descriptor,
-            axis=axis,
-            edges=tuple(d.edge for d in members),
-            group=group_of.get(tensor),
-        )
-        for (tensor, descriptor, axis), members in folded.items()
+def _absent(rule: Rule, node: Node, port: str) -> Diagnostic:
+    return warning(
+        "OQ207",
+        f"rule '{rule.id}' names {port}, which {node.op} '{node.name}' does not have",
+        fix="name a port that every matched node has",
+        span=rule.span,
     )
-    return pairs, problems
 
 
-def _axis(graph: Graph, decision: Decision) -> int | None:
-    descriptor = decision.descriptor
-    if descriptor is None or descriptor.granularity != "per_channel":
-        return None
-    rank = len(graph.type(decision.tensor).shape or ())
-    node, slot = graph.by_name[decision.edge.node], decision.edge.slot
-    axis = ops.channel_axis(graph, node, slot) if descriptor.axis is None else descriptor.axis
-    return axis + rank if axis is not None and axis < 0 else axis
+def _decided_twice(rule: Rule, edge: Edge, first: str, second: str) -> Diagnostic:
+    return Diagnostic(
+        code="OQ209",
+        message=f"rule '{rule.id}' decides input {edge.slot} of '{edge.node}' twice, "
+        f"as {first} and as {second}",
+        fix="name each input once",
+        span=rule.span,
+    )
 
 
-def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
-    descriptor, edge = decision.descriptor, decision.edge
-    if descriptor is None:
-        return None
-    if decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
-        return Diagnostic(
-            code="OQ208",
-            message=f"rule '{decision.because.rule}' reads the weight '{decision.tensor}' of "
-            f"'{edge.node}' with method '{descriptor.method}'",
-            fix="use 'method: max' or 'method: mse' for weights",
-            span=decision.because.span,
-        )
-    if descriptor.granularity != "per_channel":
-        return None
-    if decision.kind == "activation":
-        return Diagnostic(
-            code="OQ204",
-            message=f"rule '{decision.because.rule}' asks a per-channel pair for the activation "
-            f"'{decision.tensor}' of '{edge.node}'",
-            fix="use a per_tensor descriptor for activations",
-            span=decision.because.span,
-        )
-    axis, rank = _axis(graph, decision), len(graph.type(decision.tensor).shape or ())
-    if axis is None or not 0 <= axis < rank:
-        return Diagnostic(
-            code="OQ206",
-            message=f"rule '{decision.because.rule}': the weight '{decision.tensor}' of "
-            f"'{edge.node}' has rank {rank} and no channel axis {'' if axis is None else axis}",
-            fix="give 'axis' in the descriptor, or use per_tensor",
-            span=decision.because.span,
-        )
-    return None
+def _after_skip(rule: Rule, edge: Edge, skip: Because) -> Diagnostic:
+    return warning(
+        "OQ211",
+        f"rule '{rule.id}' quantizes input {edge.slot} of '{edge.node}', "
+        f"which '{skip.rule}' ({skip.span}) skipped",
+        fix="put the skip after it, or narrow one of the two",
+        span=rule.span,
+    )
 
 
-def _unequal(pairs: tuple[Pair, ...], groups: tuple[Group, ...]) -> Iterator[Diagnostic]:
-    for index, group in enumerate(groups):
-        members = [p for p in pairs if p.group == index]
-        if len({(p.descriptor, p.kind) for p in members}) > 1:
-            told = ", ".join(f"'{p.tensor}' ({p.descriptor})" for p in members[:4])
-            yield Diagnostic(
-                code="OQ203",
-                message=f"rule '{group.because[0].rule}' ties pairs that differ: {told}",
-                fix="give them one descriptor",
-                span=group.because[0].span,
+def _overridden(
+    recipe: Recipe, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
+) -> Iterator[Diagnostic]:
+    """OQ210 for the user's rules of which later rules left nothing."""
+    losers = {lost.span: d.because for d in decisions for lost in d.overrides}
+    winners = {d.because.span for d in decisions} | {b.span for g in groups for b in g.because}
+    for rule in recipe.rules:
+        if rule.own and rule.span in losers and rule.span not in winners:
+            later = losers[rule.span]
+            yield warning(
+                "OQ210",
+                f"everything that rule '{rule.id}' decides is overridden, as by '{later.rule}'",
+                fix="move it after that rule, or delete it",
+                span=rule.span,
             )

@@ -101,6 +101,10 @@ CODES: Final[dict[str, str]] = {
     "OQ206": "The channel axis of a weight is not known or not in range.",
     "OQ207": "A rule names an input or output that the matched node does not have.",
     "OQ208": "A weight's range is read by a method that is not for weights.",
+    "OQ209": "One rule decides an input twice.",
+    "OQ210": "Everything that a rule decides is overridden by later rules.",
+    "OQ211": "A rule quantizes an input that an earlier rule skipped.",
+    "OQ212": "A saved plan cannot be read, or does not belong to this model.",
     # OQ3xx: the model
     "OQ301": "The model file does not exist or cannot be read.",
     "OQ302": "The file is not an ONNX model.",

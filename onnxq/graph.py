@@ -101,6 +101,20 @@ class Graph:
                     uses.setdefault(tensor, []).append(Edge(node=node.name, slot=slot))
         return {tensor: tuple(edges) for tensor, edges in uses.items()}
 
+    @cached_property
+    def _by_type(self) -> Mapping[str, tuple[tuple[int, Node], ...]]:
+        found: dict[str, list[tuple[int, Node]]] = {}
+        for index, node in enumerate(self.nodes):
+            found.setdefault(node.type, []).append((index, node))
+        return {op: tuple(nodes) for op, nodes in found.items()}
+
+    def nodes_of(self, types: frozenset[str] | None) -> tuple[Node, ...]:
+        """Nodes of some types in graph order; of any type for None."""
+        if types is None:
+            return self.nodes
+        found = [pair for op in types for pair in self._by_type.get(op, ())]
+        return tuple(node for _, node in sorted(found, key=lambda pair: pair[0]))
+
     def producer(self, tensor: str) -> Node | None:
         """The node that makes the tensor; None for graph inputs and initializers."""
         return self._producers.get(tensor)

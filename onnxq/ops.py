@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Final
+from functools import cache
+from typing import Any, Final
+
+from onnx import defs, helper
 
 from onnxq.graph import Graph, Node
 
@@ -84,6 +87,25 @@ _UNKNOWN: Final = OpTraits(data=None)
 def traits(node: Node) -> OpTraits:
     """The table's row for a node; an op the table does not know has data in every input."""
     return TRAITS.get(node.type, _UNKNOWN)
+
+
+def attribute(node: Node, name: str) -> Any:
+    """Value of a node's attribute, or the default that ONNX gives it; None when it has neither."""
+    if name in node.attributes:
+        return node.attributes[name]
+    return _defaults(node.op, node.domain).get(name)
+
+
+@cache
+def _defaults(op: str, domain: str) -> Mapping[str, Any]:
+    if not defs.has(op, domain):
+        return {}
+    declared = defs.get_schema(op, domain).attributes.items()
+    return {
+        name: helper.get_attribute_value(a.default_value)
+        for name, a in declared
+        if a.default_value.name
+    }
 
 
 def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:

@@ -14,12 +14,13 @@ Kind = Literal["activation", "weight"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Because:
-    """The rule that made a decision, and the node at which it matched."""
+    """The rule that made a decision, the node at which it matched, and what its names bound."""
 
     rule: str
     why: str
     span: Span
     node: str
+    bindings: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ M = TypeVar("M", bound=BaseModel)
 KnownKeys = Callable[[Path_], Sequence[str]]
 
 _UNKNOWN_KEY: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
-_TYPE_NAMES: Final = frozenset({"str", "list[str]", "float", "list[float]"})  # of union members
 
 
 def validate(model: type[M], source: Source, known: KnownKeys) -> M:
@@ -26,13 +25,32 @@ def validate(model: type[M], source: Source, known: KnownKeys) -> M:
     try:
         return model.model_validate({} if source.value is None else source.value)
     except ValidationError as reason:
-        found = {_diagnostic(e, source, known) for e in reason.errors(include_url=False)}
-        ordered = sorted(found, key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0))
-        raise OnnxqError(*ordered) from None
+        located = [(_path(e, source), e) for e in reason.errors(include_url=False)]
+        deepest = {path: e for path, e in reversed(located) if not _is_above(path, located)}
+        found = [_diagnostic(path, e, source, known) for path, e in deepest.items()]
+        found.sort(key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0))
+        raise OnnxqError(*found) from None
 
 
-def _diagnostic(reason: ErrorDetails, source: Source, known: KnownKeys) -> Diagnostic:
-    path = tuple(p for p in reason["loc"] if p not in _TYPE_NAMES)
+def _path(reason: ErrorDetails, source: Source) -> Path_:
+    """Where in the file an error is, without the names of union members that pydantic adds."""
+    value, path = source.value, []
+    for part in reason["loc"]:
+        inside = isinstance(value, dict) and part in value
+        if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
+            value = value[part]
+            path.append(part)
+    if reason["type"] == "missing":
+        path.append(reason["loc"][-1])
+    return tuple(path)
+
+
+def _is_above(path: Path_, located: list[tuple[Path_, ErrorDetails]]) -> bool:
+    """True when another error lies deeper: of a union, the member that was meant."""
+    return any(len(other) > len(path) and other[: len(path)] == path for other, _ in located)
+
+
+def _diagnostic(path: Path_, reason: ErrorDetails, source: Source, known: KnownKeys) -> Diagnostic:
     if reason["type"] in _UNKNOWN_KEY:
         return Diagnostic(
             code="OQ103",

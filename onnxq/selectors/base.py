@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol, TypeVar
+from typing import Any, Final, TypeVar
+
+from pydantic import BaseModel
 
 from onnxq.graph import Edge, Graph, Node
 
@@ -18,27 +20,55 @@ class Bound:
 
 
 Binding = Mapping[str, Bound]
+Matched = tuple[Node, list[Binding]]
 
 
-class Predicate(Protocol):
-    """One key of `match`, compiled."""
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Miss:
+    """Why a node does not match: `depth` counts what did, so that the deepest miss is nearest."""
+
+    depth: int
+    text: str
+
+
+class Predicate:
+    """One key of `match`, compiled. A subclass overrides `matches` and what else it needs."""
 
     def op_types(self) -> frozenset[str] | None:
         """Types of the nodes that can match at all; None for any. Makes planning fast."""
+        return None
 
     def names(self) -> frozenset[str]:
         """Names that every match binds."""
+        return frozenset()
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """Every way the predicate matches at a node."""
+        raise NotImplementedError
+
+    def pick(self, found: list[Matched]) -> list[Matched]:
+        """Keep some of all that the whole match selects, in graph order."""
+        return found
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """Why a node that `matches` refuses does not match."""
+        raise NotImplementedError
+
+
+class InvalidMatchError(ValueError):
+    """A value of `match` that makes no sense: where in it, and the offset in a text, if any."""
+
+    def __init__(self, reason: str, path: tuple[str | int, ...] = (), offset: int = 0) -> None:
+        super().__init__(reason)
+        self.path = path
+        self.offset = offset
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredicateType:
     """A registered key of `match`: the type of its YAML value, and how that is compiled.
 
-    `compile` raises ValueError with a reason, and may raise SyntaxError with an offset, when the
-    value makes no sense.
+    `compile` raises ValueError with a reason, or InvalidMatchError, when the value makes no sense.
     """
 
     value: Any
@@ -52,18 +82,28 @@ P = TypeVar("P", bound=Callable[[Any], Predicate])
 
 
 def predicate(key: str, value: Any) -> Callable[[P], P]:
-    """Register a class or function under a key of `match` whose YAML value has type `value`."""
+    """Register a class or function under a key of `match` whose YAML value has type `value`.
+
+    The text "MatchSpec" in `value` stands for a nested match.
+    """
 
     def register(compile_: P) -> P:
-        PREDICATES[key] = PredicateType(value=value, compile=compile_, doc=compile_.__doc__ or "")
+        doc = (compile_.__doc__ or "").strip()
+        PREDICATES[key] = PredicateType(value=value, compile=compile_, doc=doc)
         return compile_
 
     return register
 
 
+def nothing_bound(holds: bool) -> Iterator[Binding]:
+    """One empty binding when a condition holds."""
+    if holds:
+        yield {}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
-    """The conjunction of the predicates of one rule."""
+    """The conjunction of the predicates of one match."""
 
     predicates: tuple[Predicate, ...] = field(repr=False)
 
@@ -76,9 +116,62 @@ class Selector:
         """Names that the rule may use as ports."""
         return frozenset().union(*(p.names() for p in self.predicates))
 
+    def select(self, graph: Graph) -> list[Matched]:
+        """Every node that matches, in graph order, with its bindings."""
+        nodes = graph.nodes_of(self.op_types())
+        found = [(node, ways) for node in nodes if (ways := self.matches(graph, node))]
+        for p in self.predicates:
+            found = p.pick(found)
+        return found
+
     def matches(self, graph: Graph, node: Node) -> list[Binding]:
         """Every distinct binding at a node: none, one, or several when it is ambiguous."""
         found: list[Binding] = [{}]
         for p in self.predicates:
             found = [{**one, **more} for one in found for more in p.matches(graph, node)]
-        return [b for i, b in enumerate(found) if b not in found[:i]]
+        return distinct(found)
+
+    def miss(self, graph: Graph, node: Node) -> Miss | None:
+        """Why a node does not match, by the first predicate that refuses it; None if it does."""
+        for depth, p in enumerate(self.predicates):
+            if next(p.matches(graph, node), None) is None:
+                missed = p.miss(graph, node)
+                return Miss(depth=missed.depth + depth, text=missed.text)
+        return None
+
+
+def distinct(bindings: Iterable[Binding]) -> list[Binding]:
+    """The bindings without repetitions."""
+    found: list[Binding] = []
+    for binding in bindings:
+        if binding not in found:
+            found.append(binding)
+    return found
+
+
+def compile_match(spec: BaseModel) -> Selector:
+    """Compile a validated match; InvalidMatchError tells where in it a value makes no sense."""
+    given = spec.model_dump(exclude_none=True).keys()
+    if not given:
+        raise InvalidMatchError(f"the match is empty; use {', '.join(PREDICATES)}")
+    return Selector(predicates=tuple(_compiled(key, getattr(spec, key)) for key in given))
+
+
+def compile_nested(specs: Iterable[BaseModel]) -> tuple[Selector, ...]:
+    """Compile a list of matches."""
+    found = []
+    for index, spec in enumerate(specs):
+        try:
+            found.append(compile_match(spec))
+        except InvalidMatchError as reason:
+            raise InvalidMatchError(str(reason), (index, *reason.path), reason.offset) from None
+    return tuple(found)
+
+
+def _compiled(key: str, value: Any) -> Predicate:
+    try:
+        return PREDICATES[key].compile(value)
+    except InvalidMatchError as reason:
+        raise InvalidMatchError(str(reason), (key, *reason.path), reason.offset) from None
+    except ValueError as reason:
+        raise InvalidMatchError(str(reason), (key,)) from None

@@ -1,18 +1,28 @@
-"""Predicates on the node alone: `op` and `name`."""
+"""Predicates on the node alone: `op`, `domain`, `name`, `attr` and `shape`."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from typing import Any, Final
 
 from onnx import defs
 
 from onnxq.diagnostics import did_you_mean
-from onnxq.graph import Graph, Node
-from onnxq.ops import TRAITS
-from onnxq.selectors.base import Binding, predicate
+from onnxq.graph import Graph, Node, Shape
+from onnxq.ops import TRAITS, attribute, weight_slots
+from onnxq.selectors.base import (
+    Binding,
+    InvalidMatchError,
+    Miss,
+    Predicate,
+    nothing_bound,
+    predicate,
+)
+from onnxq.selectors.condition import ANY, Condition, condition
 
 Names = str | list[str]
+Scalar = int | float | str
 
 
 def _listed(value: Names) -> list[str]:
@@ -22,14 +32,16 @@ def _listed(value: Names) -> list[str]:
 def known_op(op: str) -> str:
     """Return the op type, or raise ValueError when the default domain has no such operator."""
     if "::" not in op and op not in TRAITS and not defs.has(op):
-        ops = {s.name for s in defs.get_all_schemas()}
-        raise ValueError(f"ONNX has no operator '{op}'; {did_you_mean(op, ops)[:200]}")
+        ops = {s.name for s in defs.get_all_schemas() if not s.domain}
+        near = did_you_mean(op, ops)
+        fix = near if near.startswith("did") else "an op of another domain is written domain::Op"
+        raise ValueError(f"ONNX has no operator '{op}'; {fix}")
     return op
 
 
 @predicate("op", Names)
-class OpIs:
-    """The operator is one of these; outside the default domain 'domain::Op'."""
+class OpIs(Predicate):
+    """The operator is one of these; outside ONNX's own domain it is written `domain::Op`."""
 
     def __init__(self, value: Names) -> None:
         self._ops = frozenset(known_op(op) for op in _listed(value))
@@ -38,35 +50,47 @@ class OpIs:
         """The ops themselves."""
         return self._ops
 
-    def names(self) -> frozenset[str]:
-        """No names."""
-        return frozenset()
-
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when the op is listed."""
-        if node.type in self._ops:
-            yield {}
+        return nothing_bound(node.type in self._ops)
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The op that it is."""
+        return Miss(depth=0, text=f"it is {node.type}, not {' or '.join(sorted(self._ops))}")
+
+
+@predicate("domain", Names)
+class DomainIs(Predicate):
+    """The operator's domain is one of these; ONNX's own is `ai.onnx`."""
+
+    def __init__(self, value: Names) -> None:
+        self._domains = frozenset("" if d == "ai.onnx" else d for d in _listed(value))
+
+    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
+        """One empty binding when the domain is listed."""
+        return nothing_bound(node.domain in self._domains)
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The domain that it has."""
+        return Miss(depth=0, text=f"its domain is '{node.domain or 'ai.onnx'}'")
 
 
 @predicate("name", Names)
-class NameIs:
-    """The name fits one of these globs ('*' stops at '/', '**' does not) or 're:' regexes."""
+class NameIs(Predicate):
+    """The name fits one of these globs (`*` stops at `/`, `**` does not) or `re:` regexes."""
 
     def __init__(self, value: Names) -> None:
-        self._regexes = tuple(_regex(text) for text in _listed(value))
-
-    def op_types(self) -> frozenset[str] | None:
-        """Any op."""
-        return None
-
-    def names(self) -> frozenset[str]:
-        """No names."""
-        return frozenset()
+        self._given = _listed(value)
+        self._regexes = tuple(_regex(text) for text in self._given)
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when a glob or regex fits the whole name."""
-        if any(r.fullmatch(node.name) for r in self._regexes):
-            yield {}
+        return nothing_bound(any(r.fullmatch(node.name) for r in self._regexes))
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The globs that do not fit."""
+        given = "' or '".join(self._given)
+        return Miss(depth=0, text=f"its name does not fit '{given}'")
 
 
 _GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
@@ -80,3 +104,101 @@ def _regex(text: str) -> re.Pattern[str]:
             raise ValueError(f"'{text}' is not a regular expression: {reason}") from None
     pieces = re.split(r"(\*\*|\*|\?)", text)
     return re.compile("".join(_GLOB.get(p, re.escape(p)) for p in pieces), re.DOTALL)
+
+
+@predicate("attr", dict[str, Scalar | list[Scalar]])
+class AttributesAre(Predicate):
+    """Each attribute has the value, or fits the comparison, such as `{group: "> 1"}`.
+
+    An attribute that the node does not have takes the default that ONNX gives it.
+    """
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._wanted = {name: (shown, condition(shown)) for name, shown in value.items()}
+
+    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
+        """One empty binding when every attribute fits."""
+        return nothing_bound(self._unfit(node) is None)
+
+    def _unfit(self, node: Node) -> str | None:
+        for name, (_, fits) in self._wanted.items():
+            value = attribute(node, name)
+            if value is None or not fits(value):
+                return name
+        return None
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The first attribute that does not fit."""
+        name = self._unfit(node) or ""
+        value = attribute(node, name)
+        have = "it has no attribute" if value is None else f"its attribute is {value}:"
+        return Miss(depth=0, text=f"{have} {name}, wanted {self._wanted[name][0]}")
+
+
+REST: Final = "..."
+_PORT: Final = re.compile(r"(weights|input\[(\d+)\]|output\[(\d+)\])")
+
+
+@predicate("shape", dict[str, list[int | str]])
+class ShapesAre(Predicate):
+    """The shape of `weights`, `input[0]` or `output[0]`: one entry a dimension.
+
+    An entry is a size, a comparison such as `"< 16"`, `_` for any, or `...` for any number of
+    further ones at the end. A dimension whose size is not known fits only `_`.
+    """
+
+    def __init__(self, value: dict[str, list[int | str]]) -> None:
+        self._wanted = {port: _dimensions(port, dims) for port, dims in value.items()}
+
+    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
+        """One empty binding when every port's shape fits."""
+        return nothing_bound(self._unfit(graph, node) is None)
+
+    def _unfit(self, graph: Graph, node: Node) -> str | None:
+        for port, (conditions, open_ended) in self._wanted.items():
+            shape = _shape(graph, node, port)
+            if shape is None or not _fits(shape, conditions, open_ended):
+                return port
+        return None
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The first port whose shape does not fit."""
+        port = self._unfit(graph, node) or ""
+        shape = _shape(graph, node, port)
+        told = (
+            "not known" if shape is None else "x".join("?" if d is None else str(d) for d in shape)
+        )
+        return Miss(depth=0, text=f"the shape of {port} is {told}")
+
+
+def _dimensions(port: str, dims: list[int | str]) -> tuple[list[Condition | None], bool]:
+    if not _PORT.fullmatch(port):
+        raise InvalidMatchError(
+            f"'{port}' has no shape; use weights, input[0] or output[0]", (port,)
+        )
+    open_ended = dims[-1:] == [REST]
+    dims = dims[:-1] if open_ended else dims
+    if REST in dims:
+        raise InvalidMatchError("'...' can only be the last dimension", (port,))
+    return [None if d == ANY else condition(d) for d in dims], open_ended
+
+
+def _shape(graph: Graph, node: Node, port: str) -> Shape | None:
+    found = _PORT.fullmatch(port)
+    if found is None:
+        return None
+    if port == "weights":
+        slots = weight_slots(graph, node)
+        return graph.type(node.inputs[slots[0]]).shape if slots else None
+    tensors = node.inputs if found[2] else node.outputs
+    index = int(found[2] or found[3])
+    return graph.type(tensors[index]).shape if index < len(tensors) else None
+
+
+def _fits(shape: Shape, conditions: list[Condition | None], open_ended: bool) -> bool:
+    if len(shape) < len(conditions) or (len(shape) > len(conditions) and not open_ended):
+        return False
+    return all(
+        fits is None or (isinstance(have, int) and fits(have))
+        for have, fits in zip(shape, conditions, strict=False)
+    )

@@ -14,14 +14,17 @@ group=1         an attribute of the op
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from onnxq.graph import Edge, Graph, Node
-from onnxq.ops import traits
-from onnxq.selectors.base import Binding, Bound, predicate
+from onnxq.ops import attribute, traits
+from onnxq.selectors.base import Binding, Bound, InvalidMatchError, Miss, Predicate, predicate
 from onnxq.selectors.basic import known_op
+from onnxq.selectors.condition import plain
+
+ANYTHING: Final = "_"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +87,8 @@ def _term(node: ast.expr) -> Term:
     match node:
         case ast.Name(id=name):
             return _name(node, name)
+        case ast.Attribute():
+            return Call(_ops(node), None)
         case ast.NamedExpr(target=ast.Name(id=name), value=value):
             return _named(value, name)
         case ast.Call(func=func, args=args, keywords=keywords):
@@ -118,6 +123,8 @@ def _ops(node: ast.expr) -> frozenset[str]:
                 return frozenset({known_op(name)})
             except ValueError as reason:
                 raise _refused(str(reason), node.col_offset - 1) from None
+        case ast.Attribute(value=domain, attr=name):
+            return frozenset({f"{ast.unparse(domain)}::{name}"})
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return _ops(left) | _ops(right)
     raise _refused(f"'{ast.unparse(node)}' is not an op", node.col_offset - 1)
@@ -154,14 +161,20 @@ def _calls(term: Term) -> tuple[Call, ...]:
 
 
 @predicate("pattern", str | list[str])
-class Pattern:
-    """The node is the root of one of these expressions over ops, such as Add(Conv(...), skip)."""
+class Pattern(Predicate):
+    """The node is the root of this expression over ops, such as `Add(Conv(...), skip)`."""
 
     def __init__(self, value: str | list[str]) -> None:
-        texts = [value] if isinstance(value, str) else value
-        self._roots = tuple(c for text in texts for c in _calls(parse(text)))
-        if not self._roots:
+        roots: list[Call] = []
+        for index, text in enumerate([value] if isinstance(value, str) else value):
+            path = () if isinstance(value, str) else (index,)
+            try:
+                roots.extend(_calls(parse(text)))
+            except SyntaxError as reason:
+                raise InvalidMatchError(str(reason.msg), path, reason.offset or 0) from None
+        if not roots:
             raise ValueError("the list of patterns is empty")
+        self._roots = tuple(roots)
 
     def op_types(self) -> frozenset[str] | None:
         """The ops of the roots."""
@@ -174,82 +187,122 @@ class Pattern:
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """Every binding, of the first alternative that matches."""
         for root in self._roots:
-            found = list(_match_call(root, graph, node, {}))
+            found = list(_Matcher(graph).root(root, node))
             if found:
                 yield from found
                 return
 
-
-def _match(term: Term, graph: Graph, tensor: str, edge: Edge, bound: Binding) -> Iterator[Binding]:
-    match term:
-        case Value(name):
-            yield from _bind(name, tensor, edge, bound)
-        case Const():
-            if graph.is_constant(tensor):
-                yield bound
-        case Either(options):
-            for option in options:
-                yield from _match(option, graph, tensor, edge, bound)
-        case Call(name=name):
-            producer = graph.producer(tensor)
-            if producer is not None:
-                for inner in _bind(name or "_", tensor, edge, bound):
-                    yield from _match_call(term, graph, producer, inner)
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The furthest point that any alternative reached."""
+        matcher = _Matcher(graph, misses=[])
+        for root in self._roots:
+            for _ in matcher.root(root, node):
+                pass
+        return max(matcher.misses or [Miss(depth=0, text="the pattern does not match")])
 
 
-def _bind(name: str, tensor: str, edge: Edge, bound: Binding) -> Iterator[Binding]:
-    if name == "_":
-        yield bound
-    elif (before := bound.get(name)) is None:
-        yield {**bound, name: Bound(tensors=(tensor,), edges=(edge,))}
-    elif before.tensors == (tensor,):
-        yield {**bound, name: Bound(tensors=(tensor,), edges=tuple(sorted({*before.edges, edge})))}
+@dataclass(slots=True)
+class _Matcher:
+    """Matches terms on one graph; collects why branches failed when `misses` is a list."""
 
+    graph: Graph
+    misses: list[Miss] | None = None
 
-def _match_call(call: Call, graph: Graph, node: Node, bound: Binding) -> Iterator[Binding]:
-    if node.type not in call.ops or not _has_attributes(node, call.attributes):
-        return
-    if call.inputs is None:
-        yield bound
-        return
-    yield from _match_inputs(call.inputs, graph, node, 0, (), bound)
+    def root(self, call: Call, node: Node) -> Iterator[Binding]:
+        named = {call.name: self._output(node)} if call.name else {}
+        yield from self._call(call, node, named, 0)
 
+    def _output(self, node: Node) -> Bound:
+        return Bound(tensors=node.outputs[:1], edges=self.graph.consumers(node.outputs[0]))
 
-def _match_inputs(
-    terms: tuple[Term, ...],
-    graph: Graph,
-    node: Node,
-    position: int,
-    used: tuple[int, ...],
-    bound: Binding,
-) -> Iterator[Binding]:
-    """Match terms to input slots in order; the first two may change places in a commutative op."""
-    left = [s for s, name in enumerate(node.inputs) if name and s not in used]
-    if position == len(terms):
-        if not left:
+    def _missed(self, depth: int, text: str) -> None:
+        if self.misses is not None:
+            self.misses.append(Miss(depth=depth, text=text))
+
+    def _term(self, term: Term, edge: Edge, bound: Binding, depth: int) -> Iterator[Binding]:
+        tensor = self.graph.tensor(edge)
+        match term:
+            case Value(name):
+                yield from self._bind(name, tensor, edge, bound, depth)
+            case Const():
+                if self.graph.is_constant(tensor):
+                    yield bound
+                else:
+                    self._missed(depth, f"{_input(edge)} is not a constant")
+            case Either(options):
+                for option in options:
+                    yield from self._term(option, edge, bound, depth)
+            case Call(name=name):
+                producer = self.graph.producer(tensor)
+                if producer is None:
+                    self._missed(depth, f"{_input(edge)} is made by no op")
+                elif producer.type not in term.ops:
+                    wanted = " or ".join(sorted(term.ops))
+                    self._missed(depth, f"{_input(edge)} is {producer.type}, not {wanted}")
+                else:
+                    for inner in self._bind(name or ANYTHING, tensor, edge, bound, depth):
+                        yield from self._call(term, producer, inner, depth + 1)
+
+    def _bind(
+        self, name: str, tensor: str, edge: Edge, bound: Binding, depth: int
+    ) -> Iterator[Binding]:
+        if name == ANYTHING:
             yield bound
-        return
-    term = terms[position]
-    if isinstance(term, Rest):
-        edges = tuple(Edge(node=node.name, slot=s) for s in left)
-        tensors = tuple(node.inputs[s] for s in left)
-        yield {**bound, term.name: Bound(tensors=tensors, edges=edges)} if term.name else bound
-        return
-    free = left if traits(node).commutative and position < 2 else left[:1]
-    for slot in free:
-        edge = Edge(node=node.name, slot=slot)
-        for inner in _match(term, graph, node.inputs[slot], edge, bound):
-            yield from _match_inputs(terms, graph, node, position + 1, (*used, slot), inner)
+        elif (before := bound.get(name)) is None:
+            yield {**bound, name: Bound(tensors=(tensor,), edges=(edge,))}
+        elif before.tensors == (tensor,):
+            edges = tuple(sorted({*before.edges, edge}))
+            yield {**bound, name: Bound(tensors=(tensor,), edges=edges)}
+        else:
+            other = before.tensors[0]
+            self._missed(depth, f"{_input(edge)} is '{tensor}', but '{name}' is '{other}' already")
+
+    def _call(self, call: Call, node: Node, bound: Binding, depth: int) -> Iterator[Binding]:
+        if node.type not in call.ops:
+            return
+        for name, wanted in call.attributes:
+            if plain(have := attribute(node, name)) != plain(wanted):
+                self._missed(depth, f"{name} of {_told(node)} is {have}, not {wanted}")
+                return
+        if call.inputs is None:
+            yield bound
+        else:
+            yield from self._inputs(call.inputs, node, (), bound, depth)
+
+    def _inputs(
+        self, terms: tuple[Term, ...], node: Node, used: tuple[int, ...], bound: Binding, depth: int
+    ) -> Iterator[Binding]:
+        """Match terms to input slots in order; the first two may change places if commutative."""
+        left = [s for s, name in enumerate(node.inputs) if name and s not in used]
+        if not terms:
+            if left:
+                self._missed(depth, f"{_told(node)} has further inputs; end with '...'")
+            else:
+                yield bound
+            return
+        term = terms[0]
+        if isinstance(term, Rest):
+            yield {**bound, term.name: _rest(node, left)} if term.name else bound
+            return
+        if not left:
+            self._missed(depth, f"{_told(node)} has only {len(used)} inputs")
+        free = left if traits(node).commutative and len(used) < 2 else left[:1]
+        for slot in free:
+            edge = Edge(node=node.name, slot=slot)
+            for inner in self._term(term, edge, bound, depth):
+                yield from self._inputs(terms[1:], node, (*used, slot), inner, depth + 1)
 
 
-def _has_attributes(node: Node, wanted: tuple[tuple[str, Any], ...]) -> bool:
-    have: Mapping[str, Any] = node.attributes
-    return all(name in have and _same(have[name], value) for name, value in wanted)
+def _rest(node: Node, slots: list[int]) -> Bound:
+    return Bound(
+        tensors=tuple(node.inputs[s] for s in slots),
+        edges=tuple(Edge(node=node.name, slot=s) for s in slots),
+    )
 
 
-def _same(have: Any, wanted: Any) -> bool:
-    if isinstance(have, bytes):
-        have = have.decode(errors="replace")
-    if isinstance(wanted, (tuple, list)):
-        return list(have) == list(wanted) if isinstance(have, (tuple, list)) else False
-    return bool(have == wanted)
+def _told(node: Node) -> str:
+    return f"{node.op} '{node.name}'"
+
+
+def _input(edge: Edge) -> str:
+    return f"input {edge.slot} of '{edge.node}'"

@@ -1,0 +1,87 @@
+"""Decisions -> pairs: uses of a tensor that agree share one, and what cannot be is refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from onnxq import ops
+from onnxq.descriptor import WEIGHT_METHODS
+from onnxq.diagnostics import Diagnostic
+from onnxq.graph import Graph
+from onnxq.plan import Decision, Group, Pair
+
+
+def fold(
+    graph: Graph, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
+) -> tuple[tuple[Pair, ...], list[Diagnostic]]:
+    """Return the pairs of all decisions, and OQ203 to OQ208 for those that cannot be made."""
+    group_of = {tensor: i for i, group in enumerate(groups) for tensor in group.tensors}
+    alike: dict[tuple[object, ...], list[Decision]] = {}
+    problems: list[Diagnostic] = []
+    for decision in decisions:
+        if decision.descriptor is None:
+            continue
+        if (problem := _impossible(graph, decision)) is not None:
+            problems.append(problem)
+        else:
+            key = (decision.tensor, decision.descriptor, _axis(graph, decision))
+            alike.setdefault(key, []).append(decision)
+    pairs = tuple(_pair(graph, members, group_of) for members in alike.values())
+    return pairs, [*problems, *_unequal(pairs, groups)]
+
+
+def _pair(graph: Graph, members: list[Decision], group_of: dict[str, int]) -> Pair:
+    first = members[0]
+    assert first.descriptor is not None
+    return Pair(
+        tensor=first.tensor,
+        kind=first.kind,
+        descriptor=first.descriptor,
+        axis=_axis(graph, first),
+        edges=tuple(d.edge for d in members),
+        group=group_of.get(first.tensor),
+    )
+
+
+def _axis(graph: Graph, decision: Decision) -> int | None:
+    descriptor = decision.descriptor
+    if descriptor is None or descriptor.granularity != "per_channel":
+        return None
+    rank = len(graph.type(decision.tensor).shape or ())
+    node, slot = graph.by_name[decision.edge.node], decision.edge.slot
+    axis = ops.channel_axis(graph, node, slot) if descriptor.axis is None else descriptor.axis
+    return axis + rank if axis is not None and axis < 0 else axis
+
+
+def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
+    descriptor, edge, because = decision.descriptor, decision.edge, decision.because
+    if descriptor is None:
+        return None
+    subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
+    code = message = fix = ""
+    if decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
+        code, message = "OQ208", f"{subject} cannot be read with method '{descriptor.method}'"
+        fix = "use 'method: max' or 'method: mse' for weights"
+    elif descriptor.granularity == "per_channel" and decision.kind == "activation":
+        code, message = "OQ204", f"{subject} cannot be quantized per channel"
+        fix = "use a per_tensor descriptor for activations"
+    elif descriptor.granularity == "per_channel":
+        axis, rank = _axis(graph, decision), len(graph.type(decision.tensor).shape or ())
+        if axis is None or not 0 <= axis < rank:
+            told = "is not known" if axis is None else f"{axis} is out of range"
+            code, message = "OQ206", f"{subject} has rank {rank} and its channel axis {told}"
+            fix = "give 'axis' in the descriptor, or use per_tensor"
+    return Diagnostic(code=code, message=message, fix=fix, span=because.span) if code else None
+
+
+def _unequal(pairs: tuple[Pair, ...], groups: tuple[Group, ...]) -> Iterator[Diagnostic]:
+    for index, group in enumerate(groups):
+        members = [p for p in pairs if p.group == index]
+        if len({(p.descriptor, p.kind) for p in members}) > 1:
+            told = ", ".join(f"'{p.tensor}' ({p.descriptor})" for p in members[:4])
+            yield Diagnostic(
+                code="OQ203",
+                message=f"rule '{group.because[0].rule}' ties pairs that differ: {told}",
+                fix="give them one descriptor",
+                span=group.because[0].span,
+            )
