@@ -172,8 +172,9 @@ def _unmatched(rule: Rule) -> Diagnostic:
 
 
 def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
-    name = next(n for n in sorted(ways[0]) if ways[0][n] != ways[1].get(n))
-    first, second = ("', '".join(way[name].tensors) for way in ways[:2])
+    one, other = ways[:2]
+    name = next(n for n in sorted({*one, *other}) if one.get(n) != other.get(n))
+    first, second = ("', '".join(w[name].tensors) if name in w else "nothing" for w in (one, other))
     return warning(
         "OQ202",
         f"rule '{rule.id}' binds {len(ways)} ways at {node.op} '{node.name}': "

@@ -95,7 +95,7 @@ CODES: Final[dict[str, str]] = {
     # OQ2xx: rules against the model
     "OQ201": "A rule matched nothing in this model.",
     "OQ202": "A pattern binds in more than one way at a node; the rule was not applied there.",
-    "OQ203": "Pairs that must share one scale have different descriptors.",
+    "OQ203": "Pairs that must share one scale have different descriptors, or one is a weight's.",
     "OQ204": "A per-channel pair was asked for an activation; TensorRT would run it in float.",
     "OQ205": "The rules quantize nothing in this model.",
     "OQ206": "The channel axis of a weight is not known or not in range.",
@@ -105,6 +105,7 @@ CODES: Final[dict[str, str]] = {
     "OQ210": "Everything that a rule decides is overridden by later rules.",
     "OQ211": "A rule quantizes an input that an earlier rule skipped.",
     "OQ212": "A saved plan cannot be read, or does not belong to this model.",
+    "OQ213": "A rule quantizes a tensor that is not float32.",
     # OQ3xx: the model
     "OQ301": "The model file does not exist or cannot be read.",
     "OQ302": "The file is not an ONNX model.",

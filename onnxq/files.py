@@ -15,6 +15,8 @@ from onnxq.diagnostics import OnnxqError, error
 def whole_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary file beside `path` that takes its place only when the block succeeds."""
     path = Path(path)
+    if path.exists() and not path.is_file():  # a device such as /dev/null would be replaced
+        raise _unwritable(path, OSError("it is not a regular file"))
     try:
         handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
     except OSError as reason:

@@ -10,7 +10,7 @@ import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
 
-from onnxq.model import name_nodes, raise_opset
+from onnxq.model import name_nodes, names, raise_opset
 from onnxq.plan import Pair, Plan
 from onnxq.scales import Scales
 from onnxq.tensor_quant import quantize
@@ -35,7 +35,7 @@ def insert(
     original = onnx.ModelProto()
     original.CopyFrom(model)
     original = raise_opset(name_nodes(original), "the model")
-    surgeon = _Surgeon(gs.import_onnx(original))
+    surgeon = _Surgeon(gs.import_onnx(original), taken=names(original.graph))
     for pair in plan.pairs:
         surgeon.insert(pair, scales[pair])
     result = _transplant(surgeon.finished(), original)
@@ -54,11 +54,11 @@ def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
 class _Surgeon:
     """The edit in progress on a graphsurgeon graph."""
 
-    def __init__(self, graph: gs.Graph) -> None:
+    def __init__(self, graph: gs.Graph, *, taken: set[str]) -> None:
         self._graph = graph
         self._nodes = {n.name: n for n in graph.nodes}
         self._tensors = graph.tensors()
-        self._taken = {*self._nodes, *self._tensors}
+        self._taken = taken
         self._before: dict[str, list[gs.Node]] = {}  # new nodes by the node they stand before
 
     def insert(self, pair: Pair, scale: NDArray[np.float32]) -> None:
@@ -124,7 +124,10 @@ class _Surgeon:
 def _weight(tensor: gs.Tensor) -> NDArray[Any]:
     if isinstance(tensor, gs.Constant):
         return np.asarray(tensor.values)
-    return np.asarray(tensor.inputs[0].attrs["value"].values)  # the output of a Constant node
+    attributes = tensor.inputs[0].attrs  # of a Constant node
+    if "value" in attributes:
+        return np.asarray(attributes["value"].values)
+    return np.asarray(attributes.get("value_floats", attributes.get("value_float")), np.float32)
 
 
 def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:

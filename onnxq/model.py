@@ -111,6 +111,17 @@ def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
+def names(graph: onnx.GraphProto) -> set[str]:
+    """Every name that a graph and its subgraphs use, of nodes and of tensors."""
+    found = {v.name for v in (*graph.input, *graph.output, *graph.initializer, *graph.value_info)}
+    for node in graph.node:
+        found |= {node.name, *node.input, *node.output}
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= names(inner)
+    return found
+
+
 def _free_name(name: str, taken: set[str]) -> str:
     free, count = name, 0
     while free in taken:

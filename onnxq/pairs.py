@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from onnx import TensorProto
+
 from onnxq import ops
 from onnxq.descriptor import WEIGHT_METHODS
 from onnxq.diagnostics import Diagnostic
@@ -14,7 +16,7 @@ from onnxq.plan import Decision, Group, Pair
 def fold(
     graph: Graph, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
 ) -> tuple[tuple[Pair, ...], list[Diagnostic]]:
-    """Return the pairs of all decisions, and OQ203 to OQ208 for those that cannot be made."""
+    """Return the pairs of all decisions, and OQ203 to OQ213 for those that cannot be made."""
     group_of = {tensor: i for i, group in enumerate(groups) for tensor in group.tensors}
     alike: dict[tuple[object, ...], list[Decision]] = {}
     problems: list[Diagnostic] = []
@@ -59,7 +61,10 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
         return None
     subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
     code = message = fix = ""
-    if decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
+    if (dtype := graph.type(decision.tensor).dtype) not in (0, TensorProto.FLOAT):
+        code, message = "OQ213", f"{subject} is {TensorProto.DataType.Name(dtype).lower()}"
+        fix = "name only ports that hold float32 data"
+    elif decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
         code, message = "OQ208", f"{subject} cannot be read with method '{descriptor.method}'"
         fix = "use 'method: max' or 'method: mse' for weights"
     elif descriptor.granularity == "per_channel" and decision.kind == "activation":
@@ -77,7 +82,15 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
 def _unequal(pairs: tuple[Pair, ...], groups: tuple[Group, ...]) -> Iterator[Diagnostic]:
     for index, group in enumerate(groups):
         members = [p for p in pairs if p.group == index]
-        if len({(p.descriptor, p.kind) for p in members}) > 1:
+        if len(members) > 1 and (weight := next((p for p in members if p.kind == "weight"), None)):
+            yield Diagnostic(
+                code="OQ203",
+                message=f"rule '{group.because[0].rule}' ties the weight '{weight.tensor}', "
+                "whose range is its own",
+                fix="share scales of activations only",
+                span=group.because[0].span,
+            )
+        elif len({p.descriptor for p in members}) > 1:
             told = ", ".join(f"'{p.tensor}' ({p.descriptor})" for p in members[:4])
             yield Diagnostic(
                 code="OQ203",

@@ -75,7 +75,7 @@ class Preprocess(BaseModel):
         """Return a float32 array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
         channels_first = shape[1] in (1, 3)
         channels, height, width = shape[1:] if channels_first else (shape[3], *shape[1:3])
-        picture = picture.convert("L" if channels == 1 else "RGB")
+        picture = _eight_bits(picture).convert("L" if channels == 1 else "RGB")
         pixels = np.asarray(self._resized(picture, width, height), np.float32)
         pixels = pixels.reshape(height, width, channels)
         if self.color == "BGR":
@@ -109,6 +109,13 @@ class Preprocess(BaseModel):
         left, top = (inner[0] - width) // 2, (inner[1] - height) // 2
         resized = picture.resize(inner, Image.Resampling.BILINEAR)
         return resized.crop((left, top, left + width, top + height))
+
+
+def _eight_bits(picture: Image.Image) -> Image.Image:
+    """Scale 16-bit grey, which Pillow's `convert` would clip at 255."""
+    if not picture.mode.startswith("I"):
+        return picture
+    return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
 
 
 def _shown(value: Channels) -> str:

@@ -37,7 +37,7 @@ def run(
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
-    path = output or Path(f"{model.stem}.calib.npz")
+    path = options.output_path(output or Path(f"{model.stem}.calib.npz"), model)
     proto = models.name_nodes(models.load(model))
     models.refuse_quantized(proto, model)
     view = graph.Graph(proto, digest=models.digest(model), shapes=shapes)

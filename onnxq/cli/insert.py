@@ -55,9 +55,7 @@ def run(
             f"'{found}' was made from another model than '{source}'",
             fix=f"run 'onnxq calibrate {source} --data ...' again",
         )
-    path = output or Path(f"{source.stem}.qdq.onnx")
-    if path.exists() and path.samefile(source):
-        raise error("OQ502", f"'{path}' is the input model", fix="give another -o")
+    path = options.output_path(output or Path(f"{source.stem}.qdq.onnx"), source)
     view = graph.Graph(proto, digest=digest)
     plan = cascade.plan(view, compiled)
     computed = scales.compute_scales(view, plan, statistics)

@@ -65,6 +65,13 @@ def shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
     return found
 
 
+def output_path(path: Path, model: Path) -> Path:
+    """Return where to write, unless that is the input model (OQ502)."""
+    if path.exists() and model.exists() and path.samefile(model):
+        raise error("OQ502", f"'{path}' is the input model", fix="give another -o")
+    return path
+
+
 def consoles(*, as_json: bool, quiet: bool) -> tuple[Console, Console]:
     """Return the console for results (stdout) and for progress and warnings (stderr)."""
     from rich.console import Console

@@ -74,7 +74,10 @@ def parse(text: str) -> Term:
         raise _refused(reason.msg, max((reason.offset or 2) - 2, 0)) from None
     except (ValueError, RecursionError, MemoryError):
         raise _refused("the pattern cannot be read", 0) from None
-    return _term(tree.body)
+    try:
+        return _term(tree.body)
+    except RecursionError:
+        raise _refused("the pattern is nested too deeply", 0) from None
 
 
 def _refused(message: str, offset: int) -> SyntaxError:
@@ -93,7 +96,7 @@ def _term(node: ast.expr) -> Term:
             return _named(value, name)
         case ast.Call(func=func, args=args, keywords=keywords):
             attributes = tuple((k.arg or "", _literal(k.value)) for k in keywords)
-            return Call(_ops(func), tuple(_term(a) for a in args), attributes)
+            return Call(_ops(func), _inputs(args), attributes)
         case ast.Constant(value=value) if value is ...:
             return Rest()
         case ast.Starred(value=ast.Name(id=name)):
@@ -101,6 +104,14 @@ def _term(node: ast.expr) -> Term:
         case ast.BinOp(left=left, op=ast.BitOr(), right=right):
             return Either((_term(left), _term(right)))
     raise _refused(f"a pattern cannot have '{ast.unparse(node)}'", node.col_offset - 1)
+
+
+def _inputs(args: list[ast.expr]) -> tuple[Term, ...]:
+    terms = tuple(_term(a) for a in args)
+    for term, arg in zip(terms[:-1], args, strict=False):
+        if isinstance(term, Rest):
+            raise _refused(f"'{ast.unparse(arg)}' must be the last input", arg.col_offset - 1)
+    return terms
 
 
 def _name(node: ast.Name, name: str) -> Term:
@@ -133,7 +144,7 @@ def _ops(node: ast.expr) -> frozenset[str]:
 def _literal(node: ast.expr) -> Any:
     try:
         return ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError):
         raise _refused("an attribute must be a literal value", node.col_offset - 1) from None
 
 
@@ -141,10 +152,10 @@ def _variables(term: Term) -> frozenset[str]:
     match term:
         case Value(name) if name != "_":
             return frozenset({name})
-        case Rest(name) if name:
+        case Rest(name) if name not in ("", ANYTHING):
             return frozenset({name})
         case Call(inputs=inputs, name=name):
-            own = frozenset({name} if name else ())
+            own = frozenset(() if name in ("", ANYTHING) else {name})
             return own.union(*(_variables(i) for i in inputs or ()))
         case Either(options):
             return frozenset.intersection(*(_variables(o) for o in options))
@@ -257,6 +268,21 @@ class _Matcher:
             other = before.tensors[0]
             self._missed(depth, f"{_input(edge)} is '{tensor}', but '{name}' is '{other}' already")
 
+    def _bind_rest(
+        self, name: str, node: Node, slots: list[int], bound: Binding, depth: int
+    ) -> Iterator[Binding]:
+        rest, before = _rest(node, slots), bound.get(name)
+        if name == ANYTHING:
+            yield bound
+        elif before is None:
+            yield {**bound, name: rest}
+        elif before.tensors == rest.tensors:
+            edges = tuple(sorted({*before.edges, *rest.edges}))
+            yield {**bound, name: Bound(tensors=rest.tensors, edges=edges)}
+        else:
+            told = ", ".join(before.tensors)
+            self._missed(depth, f"{_told(node)} has other inputs, but '{name}' is {told} already")
+
     def _call(self, call: Call, node: Node, bound: Binding, depth: int) -> Iterator[Binding]:
         if node.type not in call.ops:
             return
@@ -282,7 +308,7 @@ class _Matcher:
             return
         term = terms[0]
         if isinstance(term, Rest):
-            yield {**bound, term.name: _rest(node, left)} if term.name else bound
+            yield from self._bind_rest(term.name or ANYTHING, node, left, bound, depth)
             return
         if not left:
             self._missed(depth, f"{_told(node)} has only {len(used)} inputs")
