@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, Literal
 
@@ -45,6 +46,30 @@ class QuantDescriptor:
             raise ValueError("'percentile' must be in (0, 100]")
 
     def __str__(self) -> str:
-        axis = "" if self.axis is None else f"(axis={self.axis})"
-        method = f"percentile({self.percentile:g})" if self.method == "percentile" else self.method
-        return f"{self.dtype} {self.granularity}{axis} {method}"
+        return self.text(self.axis)
+
+    def text(self, axis: int | None) -> str:
+        """One word with the given axis, such as int8:per_channel(0):max, which `parse` reads."""
+        channel = "" if axis is None else f"({axis})"
+        method = f"percentile({self.percentile!r})" if self.method == "percentile" else self.method
+        narrow = ":narrow" if self.narrow_range else ""
+        return f"{self.dtype}:{self.granularity}{channel}:{method}{narrow}"
+
+    @classmethod
+    def parse(cls, text: str) -> QuantDescriptor:
+        """Read what `text` gave; the calibrator is the histogram. ValueError for other text."""
+        found = _TEXT.fullmatch(text)
+        if found is None:
+            raise ValueError(f"'{text}' is not a descriptor such as int8:per_tensor:max")
+        given: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v is not None}
+        for key, read in (("axis", int), ("percentile", float), ("narrow_range", bool)):
+            if key in given:
+                given[key] = read(given[key])
+        return cls(**given)
+
+
+_TEXT: Final = re.compile(
+    r"(?P<dtype>int8):(?P<granularity>per_tensor|per_channel)(?:\((?P<axis>\d+)\))?"
+    r":(?P<method>max|mse|entropy|percentile)(?:\((?P<percentile>[\d.e+-]+)\))?"
+    r"(?P<narrow_range>:narrow)?"
+)

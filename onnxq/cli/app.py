@@ -10,7 +10,7 @@ from typing import Annotated, Final
 
 import typer
 
-from onnxq.cli import calibrate, insert, verify
+from onnxq.cli import calibrate, explain, insert, plan, rules, verify
 from onnxq.diagnostics import OnnxqError
 
 app: Final = typer.Typer(
@@ -24,7 +24,10 @@ app: Final = typer.Typer(
 )
 app.command("calibrate", help=calibrate.HELP, epilog=calibrate.EXAMPLE)(calibrate.run)
 app.command("insert", help=insert.HELP, epilog=insert.EXAMPLE)(insert.run)
+app.command("plan", help=plan.HELP, epilog=plan.EXAMPLE)(plan.run)
+app.command("explain", help=explain.HELP, epilog=explain.EXAMPLE)(explain.run)
 app.command("verify", help=verify.HELP, epilog=verify.EXAMPLE)(verify.run)
+app.add_typer(rules.app, name="rules")
 
 
 def _version(wanted: bool) -> None:

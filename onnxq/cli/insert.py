@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,8 @@ from onnxq.cli import options
 from onnxq.diagnostics import OnnxqError, error
 
 if TYPE_CHECKING:
+    from onnxq.graph import Graph
+    from onnxq.plan import Plan
     from onnxq.statistics import Statistics
 
 HELP = "Place Q/DQ pairs where the rules say, with scales from a calibration."
@@ -22,10 +25,11 @@ def run(
         Path | None,
         typer.Argument(help="The FP32 model; by default the calibration's.", show_default=False),
     ] = None,
-    rules: Annotated[
-        str,
-        typer.Option("--rules", metavar="NAME|FILE", help="A recipe: a file, or a shipped one."),
-    ] = "trt-int8",
+    rules: options.Rules = "trt-int8",
+    plan_path: Annotated[
+        Path | None,
+        typer.Option("--plan", help="A saved plan, instead of --rules.", show_default=False),
+    ] = None,
     calibration: Annotated[
         Path | None,
         typer.Option(
@@ -35,15 +39,16 @@ def run(
         ),
     ] = None,
     output: options.Output = None,
+    strict: options.Strict = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Write the Q/DQ model to the working folder unless -o says else."""
-    from onnxq import cascade, graph, insert, recipe, render, scales
+    from onnxq import graph, insert, render, scales
     from onnxq import model as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
-    compiled = recipe.load(rules)
+    plan_for = _planner(rules, plan_path)
     found, statistics = _find_calibration(model, calibration)
     source = model or _model_of(found, statistics)
     digest = models.digest(source)
@@ -56,8 +61,10 @@ def run(
             fix=f"run 'onnxq calibrate {source} --data ...' again",
         )
     path = options.output_path(output or Path(f"{source.stem}.qdq.onnx"), source)
-    view = graph.Graph(proto, digest=digest)
-    plan = cascade.plan(view, compiled)
+    view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
+    plan = plan_for(view)
+    if strict:
+        options.refuse_warnings(plan.diagnostics)
     computed = scales.compute_scales(view, plan, statistics)
     metadata = {
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
@@ -83,6 +90,16 @@ def run(
                 "diagnostics": [render.diagnostic_dict(d) for d in diagnostics],
             }
         )
+
+
+def _planner(rules: str, plan_path: Path | None) -> Callable[[Graph], Plan]:
+    """How the plan is made; the recipe is read at once, before the model."""
+    from onnxq import cascade, plan_file, recipe
+
+    if plan_path is not None:
+        return lambda view: plan_file.load(plan_path, view)
+    compiled = recipe.load(rules)
+    return lambda view: cascade.plan(view, compiled)
 
 
 def _find_calibration(model: Path | None, given: Path | None) -> tuple[Path, Statistics]:

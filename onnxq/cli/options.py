@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from onnxq.diagnostics import error
+from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, error
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from onnxq.feeds import Feed
+    from onnxq.graph import Graph
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
@@ -29,6 +30,12 @@ Data = Annotated[
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Where to write.", show_default=False)
+]
+Rules = Annotated[
+    str, typer.Option("--rules", metavar="NAME|FILE", help="A recipe: a file, or a shipped one.")
+]
+Strict = Annotated[
+    bool, typer.Option("--strict", help="Take warnings about your rules for errors.")
 ]
 Shape = Annotated[
     list[str] | None,
@@ -70,6 +77,23 @@ def output_path(path: Path, model: Path) -> Path:
     if path.exists() and model.exists() and path.samefile(model):
         raise error("OQ502", f"'{path}' is the input model", fix="give another -o")
     return path
+def graph_of(model: Path, given: list[str] | None = None) -> Graph:
+    """Read a float model for planning, with --shape applied (OQ301 to OQ303)."""
+    from onnxq import graph
+    from onnxq import model as models
+
+    proto = models.name_nodes(models.load(model))
+    models.refuse_quantized(proto, model)
+    return graph.Graph(proto, digest=models.digest(model), shapes=shapes(given))
+
+
+def refuse_warnings(found: Iterable[Diagnostic]) -> None:
+    """Raise warnings as errors, for --strict."""
+    from dataclasses import replace
+
+    refused = [replace(d, severity=Severity.ERROR) for d in found]
+    if refused:
+        raise OnnxqError(*refused)
 
 
 def consoles(*, as_json: bool, quiet: bool) -> tuple[Console, Console]:

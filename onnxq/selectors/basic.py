@@ -81,7 +81,7 @@ class NameIs(Predicate):
 
     def __init__(self, value: Names) -> None:
         self._given = _listed(value)
-        self._regexes = tuple(_regex(text) for text in self._given)
+        self._regexes = tuple(name_regex(text) for text in self._given)
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when a glob or regex fits the whole name."""
@@ -96,7 +96,8 @@ class NameIs(Predicate):
 _GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
-def _regex(text: str) -> re.Pattern[str]:
+def name_regex(text: str) -> re.Pattern[str]:
+    """Compile a glob over names, or a regular expression after 're:' (ValueError)."""
     if text.startswith("re:"):
         try:
             return re.compile(text[3:])

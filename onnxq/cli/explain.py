@@ -1,0 +1,59 @@
+"""onnxq explain: why a node, a tensor or a rule is as it is, or what a code means."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from onnxq.cli import options
+from onnxq.diagnostics import CODES, did_you_mean, error
+
+HELP = "Say why a node, a tensor or a rule is as it is, or what a code means."
+EXAMPLE = (
+    "Examples: `onnxq explain model.onnx /model.2/Conv --rules yolo.yaml`, `onnxq explain OQ203`"
+)
+_CODE = re.compile(r"OQ\d+", re.IGNORECASE)
+
+
+def run(
+    subject: Annotated[
+        str, typer.Argument(metavar="MODEL|CODE", help="The FP32 model, or a code alone.")
+    ],
+    target: Annotated[
+        str | None,
+        typer.Argument(help="The name of a node, a tensor or a rule.", show_default=False),
+    ] = None,
+    rules: options.Rules = "trt-int8",
+    shape: options.Shape = None,
+    as_json: options.Json = False,
+) -> None:
+    """Explain; needs no data and no calibration."""
+    from onnxq import cascade, explain, recipe, render
+
+    out, _ = options.consoles(as_json=as_json, quiet=False)
+    if target is None and _CODE.fullmatch(subject):
+        _code(subject.upper())
+        return
+    if target is None:
+        raise error(
+            "OQ213",
+            "there is nothing to explain",
+            fix="give a node, a tensor or a rule after the model, or a code alone",
+        )
+    view = options.graph_of(Path(subject), shape)
+    compiled = recipe.load(rules)
+    planned = cascade.plan(view, compiled)
+    found = explain.explain(view, compiled, planned, target)
+    if as_json:
+        options.print_json({"explanations": [render.explanation_dict(e) for e in found]})
+    else:
+        render.explanations(out, found)
+
+
+def _code(code: str) -> None:
+    if code not in CODES:
+        raise error("OQ213", f"there is no code {code}", fix=did_you_mean(code, CODES))
+    typer.echo(f"{code}: {CODES[code]}")

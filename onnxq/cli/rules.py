@@ -1,0 +1,48 @@
+"""onnxq rules: check rule files, list the shipped ones, print the schema for editors."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from onnxq.diagnostics import Diagnostic, OnnxqError
+
+HELP = "Check rule files, list the shipped ones, print their JSON schema."
+
+app = typer.Typer(no_args_is_help=True, help=HELP)
+
+
+@app.command(epilog="Example: `onnxq rules check my-rules.yaml`")
+def check(
+    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Rule files.")],
+) -> None:
+    """Read rule files and say everything that is wrong with them."""
+    from onnxq import recipe
+
+    found: list[Diagnostic] = []
+    for file in files:
+        try:
+            recipe.load(file)
+        except OnnxqError as reason:
+            found += reason.diagnostics
+    if found:
+        raise OnnxqError(*dict.fromkeys(found))
+
+
+@app.command(name="list")
+def list_() -> None:
+    """Print the names of the shipped recipes and preprocessings."""
+    from onnxq import shipped
+
+    typer.echo(f"recipes: {', '.join(shipped.recipes())}")
+    typer.echo(f"preprocessings: {', '.join(shipped.preprocessings())}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON schema of rule files, as rules/schema.json has it."""
+    from onnxq import rule_file
+
+    typer.echo(json.dumps(rule_file.json_schema(), indent=2))

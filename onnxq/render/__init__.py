@@ -1,0 +1,13 @@
+"""Everything a person sees: diagnostics, plans, explanations and reports, as text."""
+
+from onnxq.render.explanations import explanation_dict as explanation_dict
+from onnxq.render.explanations import explanations as explanations
+from onnxq.render.plans import changes as changes
+from onnxq.render.plans import plan_by_rule as plan_by_rule
+from onnxq.render.plans import plan_counts as plan_counts
+from onnxq.render.plans import plan_lines as plan_lines
+from onnxq.render.plans import plan_summary as plan_summary
+from onnxq.render.reports import verify_report as verify_report
+from onnxq.render.text import diagnostic_dict as diagnostic_dict
+from onnxq.render.text import diagnostics as diagnostics
+from onnxq.render.text import table as table

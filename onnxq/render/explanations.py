@@ -1,0 +1,111 @@
+"""Explanations as text and as plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from rich.console import Console
+from rich.text import Text
+
+from onnxq.explain import RuleExplanation, SiteExplanation
+from onnxq.plan import Because, Decision
+from onnxq.plan_file import FLOAT
+
+
+def explanations(
+    console: Console, found: Iterable[SiteExplanation] | Iterable[RuleExplanation]
+) -> None:
+    """Print why inputs or rules are as they are."""
+    for one in found:
+        lines = _rule(one) if isinstance(one, RuleExplanation) else _site(one)
+        for line in lines:
+            console.print(Text(line), soft_wrap=True)
+
+
+def _site(site: SiteExplanation) -> list[str]:
+    where = f"input[{site.edge.slot}] of {site.edge.node} reads {site.tensor}"
+    if site.decision is None:
+        told = [f"{where}: float, because no rule decides it"]
+    else:
+        told = [f"{where}: {_descriptor(site)}"]
+        told += _because("decided by", site.decision.because)
+        for lost in reversed(site.decision.overrides):
+            told += [f"  overrides {lost.rule} ({lost.span.file}:{lost.span.line})"]
+    if site.group is not None:
+        told += [f"  in a share group: {', '.join(site.group.tensors)}"]
+        for because in dict.fromkeys(site.group.because):
+            told += _because("tied by", because)
+    return told
+
+
+def _descriptor(site: SiteExplanation) -> str:
+    return FLOAT if site.pair is None else site.pair.descriptor.text(site.pair.axis)
+
+
+def _because(verb: str, because: Because) -> list[str]:
+    told = [
+        f"  {verb} {because.rule} ({because.span.file}:{because.span.line}) at {because.node}",
+        f"    why: {' '.join(because.why.split())}",
+    ]
+    told += [f"    {name} = {', '.join(tensors)}" for name, tensors in because.bindings]
+    return told
+
+
+def _rule(found: RuleExplanation) -> list[str]:
+    rule = found.rule
+    told = [
+        f"{rule.id} ({rule.span.file}:{rule.span.line})",
+        f"  why: {' '.join(rule.why.split())}",
+    ]
+    for node, binding in found.matched:
+        names = (f"{name} = {', '.join(b.tensors)}" for name, b in sorted(binding.items()))
+        told.append(f"  matches {node.type} {node.name}" + "".join(f"; {n}" for n in names))
+    told += [f"  binds more than one way at {n.type} {n.name}" for n in found.ambiguous]
+    if not found.matched and not found.ambiguous:
+        told.append("  matches nothing in this model")
+        if found.nearest is None:
+            told.append("  no node has an op that it could match")
+        else:
+            node, missed = found.nearest
+            told.append(f"  nearest: {node.type} '{node.name}', but {missed.text}")
+    return told
+
+
+def explanation_dict(found: SiteExplanation | RuleExplanation) -> dict[str, Any]:
+    """An explanation for JSON."""
+    if isinstance(found, RuleExplanation):
+        return {
+            "rule": found.rule.id,
+            "file": found.rule.span.file,
+            "line": found.rule.span.line,
+            "why": found.rule.why,
+            "matches": [
+                {"node": node.name, "names": {k: list(b.tensors) for k, b in binding.items()}}
+                for node, binding in found.matched
+            ],
+            "ambiguous": [node.name for node in found.ambiguous],
+            "nearest": None
+            if found.nearest is None
+            else {"node": found.nearest[0].name, "but": found.nearest[1].text},
+        }
+    return {
+        "node": found.edge.node,
+        "input": found.edge.slot,
+        "tensor": found.tensor,
+        "descriptor": _descriptor(found),
+        "decided_by": _decided_by(found.decision),
+        "overrides": [] if found.decision is None else [_told(b) for b in found.decision.overrides],
+        "shares_with": [] if found.group is None else list(found.group.tensors),
+    }
+
+
+def _decided_by(decision: Decision | None) -> dict[str, Any] | None:
+    if decision is None:
+        return None
+    names = {name: list(tensors) for name, tensors in decision.because.bindings}
+    return {**_told(decision.because), "why": decision.because.why, "names": names}
+
+
+def _told(because: Because) -> dict[str, Any]:
+    return {"rule": because.rule, "file": because.span.file, "line": because.span.line}

@@ -1,0 +1,87 @@
+"""Plans and their differences as text."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.markup import escape
+from rich.text import Text
+
+from onnxq.graph import Graph
+from onnxq.ops import traits
+from onnxq.plan import Plan
+from onnxq.plan_file import FLOAT, Line
+from onnxq.render.text import table
+
+
+def plan_lines(console: Console, lines: Sequence[Line]) -> None:
+    """Print decisions in columns, one line each, however wide."""
+    rows = [line.fields() for line in lines]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        style = "yellow" if row[3] == FLOAT else ""
+        console.print(Text("  ".join(cells).rstrip(), style=style), soft_wrap=True)
+
+
+def changes(console: Console, found: Sequence[str]) -> None:
+    """Print what differs between two plans."""
+    for line in found:
+        style = "red" if line.startswith("-") else "green"
+        console.print(Text(line, style=style), soft_wrap=True)
+    if not found:
+        console.print("the plans are the same")
+
+
+def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
+    """How many uses of tensors were decided, how many pairs that makes, and what stays float."""
+    weighted = [n.name for n in graph.nodes if traits(n).weighted]
+    quantized = {d.edge.node for d in plan.decisions if d.descriptor is not None}
+    pairs = Counter(p.kind for p in plan.pairs)
+    tied = Counter(p.group for p in plan.pairs if p.group is not None)
+    return {
+        "activation_pairs": pairs["activation"],
+        "weight_pairs": pairs["weight"],
+        "quantized": sum(d.descriptor is not None for d in plan.decisions),
+        "skipped": sum(d.descriptor is None for d in plan.decisions),
+        "shared_scales": sum(n > 1 for n in tied.values()),
+        "pairs_sharing": sum(n for n in tied.values() if n > 1),
+        "weighted_ops": len(weighted),
+        "weighted_ops_quantized": sum(name in quantized for name in weighted),
+    }
+
+
+def plan_by_rule(plan: Plan) -> dict[str, Counter[str]]:
+    """Inputs that each rule decided, and groups that it tied, by rule id in order of decision."""
+    rules: dict[str, Counter[str]] = {}
+    for d in plan.decisions:
+        counts = rules.setdefault(d.because.rule, Counter())
+        counts["skipped" if d.descriptor is None else "quantized"] += 1
+        for loser in d.overrides:
+            rules.setdefault(loser.rule, Counter())["overridden"] += 1
+    for index, group in enumerate(plan.groups):
+        if sum(p.group == index for p in plan.pairs) > 1:
+            for rule in dict.fromkeys(b.rule for b in group.because):
+                rules.setdefault(rule, Counter())["shared"] += 1
+    return rules
+
+
+def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
+    """Print what the rules decided, rule by rule, and the pairs that makes."""
+    shown = table("rule", "inputs quantized", "skipped", "overridden", "scales shared")
+    for rule, done in plan_by_rule(plan).items():
+        cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
+        shown.add_row(escape(rule), *(str(c) if c else "-" for c in cells))
+    console.print(shown)
+    if plan.unmatched:
+        console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
+    n = plan_counts(plan, graph)
+    console.print(
+        f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized: "
+        f"{n['activation_pairs']} activation pairs, {n['weight_pairs']} int8 weights, "
+        f"{n['skipped']} inputs skipped, "
+        f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs",
+        soft_wrap=True,
+    )
