@@ -106,6 +106,8 @@ CODES: Final[dict[str, str]] = {
     "OQ211": "A rule quantizes an input that an earlier rule skipped.",
     "OQ212": "A saved plan cannot be read, or does not belong to this model.",
     "OQ213": "A rule quantizes a tensor that is not float32.",
+    "OQ214": "There is nothing of this name to explain.",
+    "OQ215": "The plan differs from the saved one.",
     # OQ3xx: the model
     "OQ301": "The model file does not exist or cannot be read.",
     "OQ302": "The file is not an ONNX model.",

@@ -43,7 +43,7 @@ class RuleExplanation:
 def explain(
     graph: Graph, recipe: Recipe, plan: Plan, target: str
 ) -> tuple[SiteExplanation, ...] | tuple[RuleExplanation, ...]:
-    """Explain a node, a tensor or a rule by its name (OQ213 when it is none of them)."""
+    """Explain a node, a tensor or a rule by its name (OQ214 when it is none of them)."""
     rules = tuple(_rule(graph, r) for r in recipe.rules if r.id == target)
     if rules:
         return rules
@@ -57,7 +57,7 @@ def explain(
         known = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
         near = did_you_mean(target, known)
         fix = near if near.startswith("did") else "give a node, a tensor, a rule id or a code"
-        raise error("OQ213", f"'{target}' is no node, tensor or rule of these", fix=fix)
+        raise error("OQ214", f"'{target}' is no node, tensor or rule of these", fix=fix)
     return tuple(_site(graph, plan, decided, edge) for edge in edges)
 
 

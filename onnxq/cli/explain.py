@@ -39,7 +39,7 @@ def run(
         return
     if target is None:
         raise error(
-            "OQ213",
+            "OQ214",
             "there is nothing to explain",
             fix="give a node, a tensor or a rule after the model, or a code alone",
         )
@@ -55,5 +55,5 @@ def run(
 
 def _code(code: str) -> None:
     if code not in CODES:
-        raise error("OQ213", f"there is no code {code}", fix=did_you_mean(code, CODES))
+        raise error("OQ214", f"there is no code {code}", fix=did_you_mean(code, CODES))
     typer.echo(f"{code}: {CODES[code]}")

@@ -77,7 +77,7 @@ def run(
     if check is not None and changes:
         told = f"the plan differs from '{check}' in {len(changes)} lines"
         fix = f"save it again with -o {check} if that is meant"
-        render.diagnostics(err, [Diagnostic(code="OQ214", message=told, fix=fix)])
+        render.diagnostics(err, [Diagnostic(code="OQ215", message=told, fix=fix)])
         raise typer.Exit(1)
 
 
