@@ -77,6 +77,8 @@ def output_path(path: Path, model: Path) -> Path:
     if path.exists() and model.exists() and path.samefile(model):
         raise error("OQ502", f"'{path}' is the input model", fix="give another -o")
     return path
+
+
 def graph_of(model: Path, given: list[str] | None = None) -> Graph:
     """Read a float model for planning, with --shape applied (OQ301 to OQ303)."""
     from onnxq import graph
