@@ -193,10 +193,18 @@ def _node(proto: onnx.NodeProto) -> Node:
         domain="" if proto.domain == "ai.onnx" else proto.domain,
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
-        attributes=MappingProxyType(
-            {a.name: helper.get_attribute_value(a) for a in proto.attribute}
-        ),
+        attributes=MappingProxyType({a.name: _attribute(a) for a in proto.attribute}),
     )
+
+
+def _attribute(proto: onnx.AttributeProto) -> Any:
+    """The value, floats as the shortest decimals: what is stored of 0.1 reads 0.1 again."""
+    value = helper.get_attribute_value(proto)
+    if proto.type == onnx.AttributeProto.FLOAT:
+        return float(str(np.float32(value)))
+    if proto.type == onnx.AttributeProto.FLOATS:
+        return [float(str(np.float32(v))) for v in value]
+    return value
 
 
 def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:

@@ -85,24 +85,31 @@ def read(path: Path, *, shown_as: str | None = None) -> Source:
 def parse(text: str, file: str) -> Source:
     """Parse YAML text; `file` is the name that diagnostics show."""
     lines = text.splitlines()
-    loader = _Loader(text)
     try:
-        root = loader.get_single_node()
-        value = None if root is None else loader.construct_document(root)
+        root, value = _loaded(text)
     except yaml.MarkedYAMLError as reason:
         mark = reason.problem_mark or reason.context_mark
         problem = reason.problem or "not valid YAML"
         span = _span(file, lines, mark) if mark else None
-        raise error("OQ102", problem, fix="correct the YAML here", span=span) from None
+        starred = reason.context == "while scanning an alias"
+        fix = "quote a text that begins with *" if starred else "correct the YAML here"
+        raise error("OQ102", problem, fix=fix, span=span) from None
     except (yaml.YAMLError, ValueError, RecursionError) as reason:
         said = "nested too deeply" if isinstance(reason, RecursionError) else str(reason)
         raise error("OQ102", f"'{file}': {said.splitlines()[0]}", fix="correct the YAML") from None
-    finally:
-        loader.dispose()
     source = Source(file=file, value=value, keys={}, values={(): Span(file=file, line=1, column=1)})
     if root is not None and (duplicates := list(_mark(root, (), source, lines))):
         raise OnnxqError(*duplicates)
     return source
+
+
+def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
+    loader = _Loader(text)
+    try:
+        root = loader.get_single_node()
+        return root, None if root is None else loader.construct_document(root)
+    finally:
+        loader.dispose()
 
 
 def _mark(node: yaml.Node, path: Path_, source: Source, lines: list[str]) -> Iterator[Diagnostic]:
