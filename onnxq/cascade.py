@@ -6,7 +6,6 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from onnxq import sites
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, warning
 from onnxq.graph import Edge, Graph, Node
@@ -15,6 +14,7 @@ from onnxq.plan import Because, Decision, Group, Plan
 from onnxq.recipe import Recipe
 from onnxq.rule_compiler import Rule
 from onnxq.selectors import Binding
+from onnxq.sites import Sites
 
 Verdict = QuantDescriptor | None  # None is float
 T = TypeVar("T")
@@ -64,6 +64,10 @@ class _Cascade:
     ties: list[tuple[str, Because]] = field(default_factory=list)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
+    sites: Sites = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sites = Sites(self.graph)
 
     def apply(self, rule: Rule) -> None:
         found = rule.selector.select(self.graph)
@@ -88,7 +92,7 @@ class _Cascade:
         verdicts: list[tuple[str, Verdict]] = [*rule.quantize, *((p, None) for p in rule.skip)]
         decided: dict[Edge, str] = {}
         for port, verdict in verdicts:
-            edges = sites.edges_of(self.graph, node, binding, port)
+            edges = self.sites.edges(node, binding, port)
             for edge in self._found(rule, node, port, edges):
                 if decided.setdefault(edge, port) != port:
                     self.diagnostics.append(_decided_twice(rule, edge, decided[edge], port))
@@ -96,9 +100,7 @@ class _Cascade:
         tied = (
             tensor
             for port in rule.share_scale
-            for tensor in self._found(
-                rule, node, port, sites.tensors_of(self.graph, node, binding, port)
-            )
+            for tensor in self._found(rule, node, port, self.sites.tensors(node, binding, port))
         )
         self._tie(tied, because)
 

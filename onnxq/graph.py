@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -18,19 +18,18 @@ Shape = tuple[int | str | None, ...]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One operator call. `name` is unique in its graph; absent optional inputs are ''."""
+    """One operator call. `name` is unique in its graph; absent optional inputs are ''.
+
+    `type` is the operator with its domain: 'Conv', 'com.example::MultiAdd'.
+    """
 
     name: str
+    type: str
     op: str
     domain: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(compare=False)
-
-    @property
-    def type(self) -> str:
-        """The operator with its domain: 'Conv', 'com.example::MultiAdd'."""
-        return f"{self.domain}::{self.op}" if self.domain else self.op
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -52,6 +51,9 @@ class TensorType:
     def is_float(self) -> bool:
         """True for float32, the type that onnxq quantizes."""
         return self.dtype == onnx.TensorProto.FLOAT
+
+
+_UNKNOWN: Final = TensorType()
 
 
 class Graph:
@@ -80,7 +82,10 @@ class Graph:
             {i.name: _tensor_type(i.type.tensor_type) for i in graph.input}
         )
         self.outputs = tuple(o.name for o in graph.output)
-        self._inferred = infer_types(model, shapes or {})
+        self._types = infer_types(model, shapes or {}) | {
+            name: TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
+            for name, constant in self._constants.items()
+        }
 
     def __hash__(self) -> int:
         return hash(self.digest)
@@ -100,6 +105,23 @@ class Graph:
                 if tensor:
                     uses.setdefault(tensor, []).append(Edge(node=node.name, slot=slot))
         return {tensor: tuple(edges) for tensor, edges in uses.items()}
+
+    @cached_property
+    def successors(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read a node's outputs, by the node's name."""
+        read = {
+            n.name: [e.node for out in n.outputs for e in self.consumers(out)] for n in self.nodes
+        }
+        return {name: tuple(self.by_name[n] for n in dict.fromkeys(r)) for name, r in read.items()}
+
+    @cached_property
+    def predecessors(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that make a node's inputs, by the node's name."""
+        made = {n.name: [self.producer(tensor) for tensor in n.inputs] for n in self.nodes}
+        return {
+            name: tuple({p.name: p for p in producers if p is not None}.values())
+            for name, producers in made.items()
+        }
 
     @cached_property
     def _by_type(self) -> Mapping[str, tuple[tuple[int, Node], ...]]:
@@ -137,9 +159,8 @@ class Graph:
 
     def type(self, tensor: str) -> TensorType:
         """Element type and shape of any tensor, as far as shape inference knows them."""
-        if (constant := self._constants.get(tensor)) is not None:
-            return TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
-        return self._inferred.get(tensor, TensorType())
+        found: TensorType = self._types.get(tensor, _UNKNOWN)
+        return found
 
 
 def infer_types(
@@ -187,10 +208,12 @@ def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
 
 
 def _node(proto: onnx.NodeProto) -> Node:
+    domain = "" if proto.domain == "ai.onnx" else proto.domain
     return Node(
         name=proto.name,
+        type=f"{domain}::{proto.op_type}" if domain else proto.op_type,
         op=proto.op_type,
-        domain="" if proto.domain == "ai.onnx" else proto.domain,
+        domain=domain,
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
         attributes=MappingProxyType({a.name: _attribute(a) for a in proto.attribute}),

@@ -7,25 +7,49 @@ from onnxq.graph import Edge, Graph, Node
 from onnxq.selectors import Binding
 
 
-def edges_of(graph: Graph, node: Node, binding: Binding, port: str) -> tuple[Edge, ...] | None:
-    """Uses of tensors that a port decides; None when the node has no such input or output."""
-    if port in binding:
-        return binding[port].edges
-    if port == "outputs" or port.startswith("output["):
-        outputs = _outputs(node, port)
-        return None if outputs is None else tuple(e for o in outputs for e in graph.consumers(o))
-    slots = _slots(graph, node, port)
-    return None if slots is None else tuple(Edge(node=node.name, slot=s) for s in slots)
+class Sites:
+    """What ports mean on one graph; an answer that needs no binding is worked out once."""
 
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._edges: dict[tuple[str, str], tuple[Edge, ...] | None] = {}
 
-def tensors_of(graph: Graph, node: Node, binding: Binding, port: str) -> tuple[str, ...] | None:
-    """Tensors that a port means; None when the node has no such input or output."""
-    if port in binding:
-        return binding[port].tensors
-    if port == "outputs" or port.startswith("output["):
-        return _outputs(node, port)
-    slots = _slots(graph, node, port)
-    return None if slots is None else tuple(node.inputs[s] for s in slots)
+    def edges(self, node: Node, binding: Binding, port: str) -> tuple[Edge, ...] | None:
+        """Uses of tensors that a port decides; None when the node has no such input or output."""
+        if port in binding:
+            return binding[port].edges
+        key = (node.name, port)
+        if key not in self._edges:
+            self._edges[key] = self._edges_of(node, port)
+        return self._edges[key]
+
+    def tensors(self, node: Node, binding: Binding, port: str) -> tuple[str, ...] | None:
+        """Tensors that a port means; None when the node has no such input or output."""
+        if port in binding:
+            return binding[port].tensors
+        if port.startswith("output"):
+            return _outputs(node, port)
+        edges = self.edges(node, binding, port)
+        return None if edges is None else tuple(node.inputs[e.slot] for e in edges)
+
+    def _edges_of(self, node: Node, port: str) -> tuple[Edge, ...] | None:
+        if port.startswith("output"):
+            found = _outputs(node, port)
+            read = self._graph.consumers
+            return None if found is None else tuple(e for tensor in found for e in read(tensor))
+        slots = self._slots(node, port)
+        return None if slots is None else tuple(Edge(node=node.name, slot=s) for s in slots)
+
+    def _slots(self, node: Node, port: str) -> tuple[int, ...] | None:
+        match port:
+            case "inputs":
+                return ops.activation_slots(self._graph, node)
+            case "weights":
+                return ops.weight_slots(self._graph, node)
+            case "all":
+                return ops.data_slots(self._graph, node)
+        index = _index(port)
+        return (index,) if index < len(node.inputs) and node.inputs[index] else None
 
 
 def _outputs(node: Node, port: str) -> tuple[str, ...] | None:
@@ -33,18 +57,6 @@ def _outputs(node: Node, port: str) -> tuple[str, ...] | None:
         return tuple(o for o in node.outputs if o)
     index = _index(port)
     return node.outputs[index : index + 1] if index < len(node.outputs) else None
-
-
-def _slots(graph: Graph, node: Node, port: str) -> tuple[int, ...] | None:
-    match port:
-        case "inputs":
-            return ops.activation_slots(graph, node)
-        case "weights":
-            return ops.weight_slots(graph, node)
-        case "all":
-            return ops.data_slots(graph, node)
-    index = _index(port)
-    return (index,) if index < len(node.inputs) and node.inputs[index] else None
 
 
 def _index(port: str) -> int:

@@ -129,7 +129,7 @@ class Selector:
         found: list[Binding] = [{}]
         for p in self.predicates:
             found = [{**one, **more} for one in found for more in p.matches(graph, node)]
-        return distinct(found)
+        return found if len(found) < 2 else distinct(found)
 
     def miss(self, graph: Graph, node: Node) -> Miss | None:
         """Why a node does not match, by the first predicate that refuses it; None if it does."""

@@ -198,8 +198,7 @@ class Pattern(Predicate):
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """Every binding, of the first alternative that matches."""
         for root in self._roots:
-            found = list(_Matcher(graph).root(root, node))
-            if found:
+            if found := _Matcher(graph).root(root, node):
                 yield from found
                 return
 
@@ -207,128 +206,129 @@ class Pattern(Predicate):
         """The furthest point that any alternative reached."""
         matcher = _Matcher(graph, misses=[])
         for root in self._roots:
-            for _ in matcher.root(root, node):
-                pass
+            matcher.root(root, node)
         return max(matcher.misses or [Miss(depth=0, text="the pattern does not match")])
 
 
 @dataclass(slots=True)
 class _Matcher:
-    """Matches terms on one graph; collects why branches failed when `misses` is a list."""
+    """Matches terms on one graph; collects why branches failed when `misses` is a list.
+
+    Every method returns all bindings that extend the one it is given.
+    """
 
     graph: Graph
     misses: list[Miss] | None = None
 
-    def root(self, call: Call, node: Node) -> Iterator[Binding]:
+    def root(self, call: Call, node: Node) -> list[Binding]:
         named = {call.name: self._output(node)} if call.name else {}
-        yield from self._call(call, node, named, 0)
+        return self._call(call, node, named, 0)
 
     def _output(self, node: Node) -> Bound:
         return Bound(tensors=node.outputs[:1], edges=self.graph.consumers(node.outputs[0]))
 
-    def _missed(self, depth: int, text: str) -> None:
+    def _missed(self, depth: int, text: str) -> list[Binding]:
         if self.misses is not None:
             self.misses.append(Miss(depth=depth, text=text))
+        return []
 
-    def _term(self, term: Term, edge: Edge, bound: Binding, depth: int) -> Iterator[Binding]:
-        tensor = self.graph.tensor(edge)
-        match term:
-            case Value(name):
-                yield from self._bind(name, tensor, edge, bound, depth)
-            case Const():
-                if self.graph.is_constant(tensor):
-                    yield bound
-                else:
-                    self._missed(depth, f"{_input(edge)} is not a constant")
-            case Either(options):
-                for option in options:
-                    yield from self._term(option, edge, bound, depth)
-            case Call(name=name):
-                producer = self.graph.producer(tensor)
-                if producer is None:
-                    self._missed(depth, f"{_input(edge)} is made by no op")
-                elif producer.type not in term.ops:
-                    wanted = " or ".join(sorted(term.ops))
-                    self._missed(depth, f"{_input(edge)} is {producer.type}, not {wanted}")
-                else:
-                    for inner in self._bind(name or ANYTHING, tensor, edge, bound, depth):
-                        yield from self._call(term, producer, inner, depth + 1)
+    def _term(self, term: Term, node: Node, slot: int, bound: Binding, depth: int) -> list[Binding]:
+        tensor = node.inputs[slot]
+        if isinstance(term, Value):
+            return self._bind(term.name, node, slot, bound, depth)
+        if isinstance(term, Call):
+            producer = self.graph.producer(tensor)
+            if producer is None:
+                return self._missed(depth, f"{_input(node, slot)} is made by no op")
+            if producer.type not in term.ops:
+                wanted = " or ".join(sorted(term.ops))
+                return self._missed(depth, f"{_input(node, slot)} is {producer.type}, not {wanted}")
+            return [
+                inner
+                for named in self._bind(term.name or ANYTHING, node, slot, bound, depth)
+                for inner in self._call(term, producer, named, depth + 1)
+            ]
+        if isinstance(term, Either):
+            options = (self._term(option, node, slot, bound, depth) for option in term.options)
+            return [inner for found in options for inner in found]
+        if self.graph.is_constant(tensor):
+            return [bound]
+        return self._missed(depth, f"{_input(node, slot)} is not a constant")
 
-    def _bind(
-        self, name: str, tensor: str, edge: Edge, bound: Binding, depth: int
-    ) -> Iterator[Binding]:
+    def _bind(self, name: str, node: Node, slot: int, bound: Binding, depth: int) -> list[Binding]:
         if name == ANYTHING:
-            yield bound
-        elif (before := bound.get(name)) is None:
-            yield {**bound, name: Bound(tensors=(tensor,), edges=(edge,))}
-        elif before.tensors == (tensor,):
-            edges = tuple(sorted({*before.edges, edge}))
-            yield {**bound, name: Bound(tensors=(tensor,), edges=edges)}
-        else:
-            other = before.tensors[0]
-            self._missed(depth, f"{_input(edge)} is '{tensor}', but '{name}' is '{other}' already")
+            return [bound]
+        return self._bind_all(name, node, [slot], bound, depth)
 
-    def _bind_rest(
+    def _bind_all(
         self, name: str, node: Node, slots: list[int], bound: Binding, depth: int
-    ) -> Iterator[Binding]:
-        rest, before = _rest(node, slots), bound.get(name)
-        if name == ANYTHING:
-            yield bound
-        elif before is None:
-            yield {**bound, name: rest}
-        elif before.tensors == rest.tensors:
-            edges = tuple(sorted({*before.edges, *rest.edges}))
-            yield {**bound, name: Bound(tensors=rest.tensors, edges=edges)}
-        else:
-            told = ", ".join(before.tensors)
-            self._missed(depth, f"{_told(node)} has other inputs, but '{name}' is {told} already")
+    ) -> list[Binding]:
+        tensors = tuple(node.inputs[s] for s in slots)
+        edges = tuple(Edge(node=node.name, slot=s) for s in slots)
+        if (before := bound.get(name)) is not None:
+            if before.tensors != tensors:
+                here, there = (" and ".join(t) or "nothing" for t in (tensors, before.tensors))
+                return self._missed(
+                    depth, f"{_told(node)} reads {here} where '{name}' is {there} already"
+                )
+            edges = tuple(sorted({*before.edges, *edges}))
+        return [{**bound, name: Bound(tensors=tensors, edges=edges)}]
 
-    def _call(self, call: Call, node: Node, bound: Binding, depth: int) -> Iterator[Binding]:
+    def _call(self, call: Call, node: Node, bound: Binding, depth: int) -> list[Binding]:
         if node.type not in call.ops:
-            return
+            return []
         for name, wanted in call.attributes:
             if plain(have := attribute(node, name)) != plain(wanted):
-                self._missed(depth, f"{name} of {_told(node)} is {have}, not {wanted}")
-                return
-        if call.inputs is None:
-            yield bound
-        else:
-            yield from self._inputs(call.inputs, node, (), bound, depth)
+                return self._missed(depth, f"{name} of {_told(node)} is {have}, not {wanted}")
+        return [bound] if call.inputs is None else self._inputs(call.inputs, node, bound, depth)
 
     def _inputs(
-        self, terms: tuple[Term, ...], node: Node, used: tuple[int, ...], bound: Binding, depth: int
-    ) -> Iterator[Binding]:
+        self, terms: tuple[Term, ...], node: Node, bound: Binding, depth: int
+    ) -> list[Binding]:
         """Match terms to input slots in order; the first two may change places if commutative."""
-        left = [s for s, name in enumerate(node.inputs) if name and s not in used]
-        if not terms:
-            if left:
-                self._missed(depth, f"{_told(node)} has further inputs; end with '...'")
-            else:
-                yield bound
-            return
-        term = terms[0]
-        if isinstance(term, Rest):
-            yield from self._bind_rest(term.name or ANYTHING, node, left, bound, depth)
-            return
-        if not left:
-            self._missed(depth, f"{_told(node)} has only {len(used)} inputs")
-        free = left if traits(node).commutative and len(used) < 2 else left[:1]
-        for slot in free:
-            edge = Edge(node=node.name, slot=slot)
-            for inner in self._term(term, edge, bound, depth):
-                yield from self._inputs(terms[1:], node, (*used, slot), inner, depth + 1)
+        slots = [s for s, name in enumerate(node.inputs) if name]
+        rest = terms[-1] if terms and isinstance(terms[-1], Rest) else None
+        fixed = terms[:-1] if rest is not None else terms
+        if len(slots) < len(fixed):
+            return self._missed(depth, f"{_told(node)} has only {len(slots)} inputs")
+        if rest is None and len(slots) > len(fixed):
+            return self._missed(depth, f"{_told(node)} has further inputs; end with '...'")
+        orders = [slots]
+        if traits(node).commutative and len(slots) > 1 and fixed:
+            orders.append([slots[1], slots[0], *slots[2:]])
+        return [
+            one
+            for order in orders
+            for one in self._in_order(fixed, rest, node, order, bound, depth)
+        ]
 
-
-def _rest(node: Node, slots: list[int]) -> Bound:
-    return Bound(
-        tensors=tuple(node.inputs[s] for s in slots),
-        edges=tuple(Edge(node=node.name, slot=s) for s in slots),
-    )
+    def _in_order(
+        self,
+        fixed: tuple[Term, ...],
+        rest: Rest | None,
+        node: Node,
+        slots: list[int],
+        bound: Binding,
+        depth: int,
+    ) -> list[Binding]:
+        found = [bound]
+        for count, (term, slot) in enumerate(zip(fixed, slots, strict=False)):
+            found = [
+                more for one in found for more in self._term(term, node, slot, one, depth + count)
+            ]
+            if not found:
+                return []
+        if rest is None or rest.name in ("", ANYTHING):
+            return found
+        further = slots[len(fixed) :]
+        return [
+            more for one in found for more in self._bind_all(rest.name, node, further, one, depth)
+        ]
 
 
 def _told(node: Node) -> str:
     return f"{node.op} '{node.name}'"
 
 
-def _input(edge: Edge) -> str:
-    return f"input {edge.slot} of '{edge.node}'"
+def _input(node: Node, slot: int) -> str:
+    return f"input {slot} of '{node.name}'"

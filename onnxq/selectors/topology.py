@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Final
 
 from pydantic import BaseModel
@@ -21,21 +21,17 @@ from onnxq.selectors.base import (
     predicate,
 )
 
-Step = Callable[[Graph, Node], Iterator[Node]]
+Steps = Callable[[Graph], Mapping[str, tuple[Node, ...]]]
 
 
-def producers(graph: Graph, node: Node) -> Iterator[Node]:
-    """The nodes that make a node's inputs."""
-    for tensor in node.inputs:
-        if (found := graph.producer(tensor)) is not None:
-            yield found
+def producers(graph: Graph) -> Mapping[str, tuple[Node, ...]]:
+    """One step against the flow of data."""
+    return graph.predecessors
 
 
-def consumers(graph: Graph, node: Node) -> Iterator[Node]:
-    """The nodes that read a node's outputs."""
-    for tensor in node.outputs:
-        for edge in graph.consumers(tensor):
-            yield graph.by_name[edge.node]
+def consumers(graph: Graph) -> Mapping[str, tuple[Node, ...]]:
+    """One step with the flow of data."""
+    return graph.successors
 
 
 class _Somewhere(Predicate):
@@ -60,20 +56,21 @@ class _Somewhere(Predicate):
         return Miss(depth=0, text=self.told)
 
 
-def _neighbours(graph: Graph, selector: Selector, step: Step) -> frozenset[str]:
+def _neighbours(graph: Graph, selector: Selector, steps: Steps) -> frozenset[str]:
     """Names of the nodes one step away from those selected."""
-    return frozenset(near.name for node, _ in selector.select(graph) for near in step(graph, node))
+    near = steps(graph)
+    return frozenset(n.name for node, _ in selector.select(graph) for n in near[node.name])
 
 
-def _reachable(graph: Graph, selector: Selector, step: Step) -> frozenset[str]:
+def _reachable(graph: Graph, selector: Selector, steps: Steps) -> frozenset[str]:
     """Names of the nodes one or more steps away from those selected."""
-    waiting = [node for node, _ in selector.select(graph)]
+    near = steps(graph)
+    waiting = [node.name for node, _ in selector.select(graph)]
     seen: set[str] = set()
     while waiting:
-        for near in step(graph, waiting.pop()):
-            if near.name not in seen:
-                seen.add(near.name)
-                waiting.append(near)
+        new = {n.name for n in near[waiting.pop()]} - seen
+        seen |= new
+        waiting += new
     return frozenset(seen)
 
 
