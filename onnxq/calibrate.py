@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxq import ops
 from onnxq.descriptor import Calibrator
-from onnxq.diagnostics import error
+from onnxq.diagnostics import Diagnostic, OnnxqError, error
 from onnxq.feeds import Feed, Tensors
 from onnxq.graph import Graph
 from onnxq.histogram import Accumulator, HistogramAccumulator, RangeAccumulator
@@ -40,13 +40,17 @@ def calibrate(
 ) -> Statistics:
     """Run the model over the feed and return the statistics of `tensors`.
 
-    Memory does not grow with the number of samples. `progress` is called after each. Raises OQ305
-    when onnxruntime cannot load or run the model, and what the feed raises.
+    Those that turn out not to be float32 are left out. Memory does not grow with the number of
+    samples; `progress` is called after each. Raises OQ305 when onnxruntime cannot load or run the
+    model, and what the feed raises.
     """
     make = HistogramAccumulator if calibrator == "histogram" else RangeAccumulator
-    seen: dict[str, Accumulator] = {name: make() for name in tensors}
-    inner = [name for name in seen if name not in graph.inputs]
+    asked = tuple(tensors)
+    inner = [name for name in asked if name not in graph.inputs]
     session = open_session(with_outputs(model, inner))
+    floats = _floats(session)
+    seen: dict[str, Accumulator] = {name: make() for name in asked if name in floats}
+    inner = [name for name in inner if name in seen]
     digests: list[str] = []
     shapes: dict[str, tuple[int, ...]] = {}
     for sample in feed:
@@ -69,6 +73,22 @@ def calibrate(
             for name, accumulator in seen.items()
         },
     )
+
+
+def require_observed(plan: Plan, statistics: Statistics) -> None:
+    """Raise OQ213 for activations of the plan that turned out not to be float32."""
+    found = [
+        Diagnostic(
+            code="OQ213",
+            message=f"rule '{d.because.rule}': '{d.tensor}' of '{d.edge.node}' is not float32",
+            fix="name only ports that hold float32 data",
+            span=d.because.span,
+        )
+        for d in plan.decisions
+        if d.kind == "activation" and d.descriptor and d.tensor not in statistics.tensors
+    ]
+    if found:
+        raise OnnxqError(*found)
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
@@ -96,6 +116,12 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
             f"onnxruntime cannot load the model: {_first_line(reason)}",
             fix="check it with 'python -m onnx.checker' or export it again",
         ) from None
+
+
+def _floats(session: onnxruntime.InferenceSession) -> set[str]:
+    """Names of the inputs and outputs of type float32."""
+    ports = (*session.get_inputs(), *session.get_outputs())
+    return {port.name for port in ports if port.type == "tensor(float)"}
 
 
 def run(

@@ -48,9 +48,9 @@ class TensorType:
     shape: Shape | None = None
 
     @property
-    def is_float(self) -> bool:
-        """True for float32, the type that onnxq quantizes."""
-        return self.dtype == onnx.TensorProto.FLOAT
+    def may_be_float(self) -> bool:
+        """True for float32, the type that onnxq quantizes, and where the type is not known."""
+        return self.dtype in (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
 
 
 _UNKNOWN: Final = TensorType()

@@ -109,10 +109,12 @@ def _defaults(op: str, domain: str) -> Mapping[str, Any]:
 
 
 def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Input slots that hold float32 data which could be quantized."""
+    """Input slots that hold data which could be quantized: float32, or of a type not known."""
     data = traits(node).data
     slots = range(len(node.inputs)) if data is None else data
-    return tuple(s for s in slots if s < len(node.inputs) and graph.type(node.inputs[s]).is_float)
+    return tuple(
+        s for s in slots if s < len(node.inputs) and graph.type(node.inputs[s]).may_be_float
+    )
 
 
 def activation_slots(graph: Graph, node: Node) -> tuple[int, ...]:

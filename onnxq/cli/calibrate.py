@@ -55,6 +55,8 @@ def run(
             calibrator=calibrator,
             progress=step,
         )
+    if plan is not None:
+        calibrate.require_observed(plan, statistics)
     statistics.save(path)
     render.diagnostics(err, feed.skipped)
     seen = sum(t.range.count for t in statistics.tensors.values())

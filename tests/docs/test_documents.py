@@ -64,7 +64,7 @@ def test_the_python_of_the_guide_runs(demo_folder, tmp_path):
 def test_the_recipe_of_the_rules_reference_loads(tmp_path):
     from onnxq import recipe
 
-    (text,) = blocks("docs/rules.md", "yaml")
+    text = blocks("docs/rules.md", "yaml")[0]
     (tmp_path / "mine.yaml").write_text(text)
     assert recipe.load(tmp_path / "mine.yaml").rules[-1].id == "first-conv"
 
