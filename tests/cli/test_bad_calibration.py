@@ -1,0 +1,110 @@
+"""What `onnxq insert` says of calibrations that it cannot use."""
+
+import shutil
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.command import succeeded
+from tests.onnx_text import model as from_text
+
+from .conftest import MODEL
+
+INSERT = ("insert", "--rules", "rules.yaml")
+
+
+def test_no_calibration(here):
+    (here / "model.calib.npz").unlink()
+    assert "run 'onnxq calibrate" in here.refuses("OQ410", *INSERT)
+    here.refuses("OQ410", *INSERT, "model.onnx")
+
+
+def test_missing_calibration(here):
+    told = here.refuses("OQ410", *INSERT, "--calibration", "other.npz")
+    assert "'other.npz' does not exist" in told
+
+
+def test_several_calibrations(here):
+    shutil.copy(here / "model.calib.npz", here / "copy.calib.npz")
+    told = here.refuses("OQ410", *INSERT)
+    assert "copy.calib.npz, model.calib.npz" in told
+    assert "--calibration" in told
+    succeeded(here.run(*INSERT, "--calibration", "copy.calib.npz"))
+
+
+def test_the_model_chooses_among_calibrations(here):
+    onnx.save(from_text(MODEL, seed=1), here / "other.onnx")
+    succeeded(here.run("calibrate", "other.onnx", "--data", "imgs"))
+    (here / "damaged.calib.npz").write_bytes(b"PK")
+    assert "calibration other.calib.npz" in succeeded(here.run(*INSERT, "other.onnx")).stdout
+
+
+def test_calibration_of_another_model(here):
+    onnx.save(from_text(MODEL, seed=1), here / "model.onnx")
+    told = here.refuses("OQ411", *INSERT)
+    assert "onnxq calibrate model.onnx" in told
+    onnx.save(from_text(MODEL, seed=2), here / "other.onnx")
+    here.refuses("OQ411", *INSERT, "other.onnx")
+
+
+def test_model_changed_by_one_bit(here):
+    model = onnx.load(here / "model.onnx")
+    raw = bytearray(model.graph.initializer[0].raw_data)
+    raw[0] ^= 1
+    model.graph.initializer[0].raw_data = bytes(raw)
+    onnx.save(model, here / "model.onnx")
+    here.refuses("OQ411", *INSERT)
+
+
+def test_changed_external_data(here):
+    onnx.save(
+        from_text(MODEL),
+        here / "model.onnx",
+        save_as_external_data=True,
+        location="w.bin",
+        size_threshold=0,
+    )
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    succeeded(here.run(*INSERT, "-o", "good.onnx"))
+    content = bytearray((here / "w.bin").read_bytes())
+    content[5] ^= 1
+    (here / "w.bin").write_bytes(content)
+    here.refuses("OQ411", *INSERT)
+
+
+def test_model_that_is_gone(here):
+    (here / "model.onnx").unlink()
+    assert "onnxq insert MODEL" in here.refuses("OQ301", *INSERT)
+
+
+@pytest.mark.parametrize("cut", [0, 1, 30, 300, -1, -30])
+def test_cut_calibration(here, cut):
+    content = (here / "model.calib.npz").read_bytes()
+    (here / "model.calib.npz").write_bytes(content[:cut])
+    told = here.refuses("OQ412", *INSERT)
+    assert "make it again with 'onnxq calibrate'" in told
+
+
+def test_flipped_bits_are_found_or_harmless(here):
+    whole = (here / "model.calib.npz").read_bytes()
+    rng = np.random.default_rng(0)
+    for _ in range(8):
+        content = bytearray(whole)
+        content[rng.integers(len(content))] ^= 1 << rng.integers(8)
+        (here / "model.calib.npz").write_bytes(content)
+        outcome = here.run(*INSERT, "-o", "out.onnx")
+        if outcome.returncode:
+            assert outcome.returncode == 2, outcome.stderr
+            assert "error[OQ412]" in outcome.stderr
+            assert len(outcome.stderr.splitlines()) == 1
+
+
+@pytest.mark.parametrize("arrays", [{}, {"meta": np.zeros(3)}, {"x": np.zeros(3, np.float32)}])
+def test_another_npz_as_calibration(here, arrays):
+    np.savez(here / "model.calib.npz", **arrays)
+    here.refuses("OQ412", *INSERT)
+
+
+def test_folder_as_calibration(here):
+    here.refuses("OQ412", *INSERT, "--calibration", "imgs")

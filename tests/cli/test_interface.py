@@ -1,0 +1,115 @@
+"""The command line itself: help, JSON, --quiet, and how soon it answers."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.command import ONNXQ, onnxq, result, succeeded
+
+CALIBRATE = ("calibrate", "model.onnx", "--data", "imgs")
+INSERT = ("insert", "--rules", "rules.yaml")
+VERIFY = ("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs", "--backend", "onnxruntime")
+VERBS = {"calibrate": CALIBRATE, "insert": INSERT, "verify": VERIFY}
+HEAVY = {"numpy", "onnx", "onnxruntime", "numba", "PIL", "torch", "polygraphy"}
+
+
+def verbs():
+    """The commands that `onnxq --help` lists."""
+    from onnxq.cli.app import app
+
+    return [command.name for command in app.registered_commands]
+
+
+@pytest.mark.parametrize("verb", verbs())
+def test_help_of_each_verb_has_an_example(tmp_path, verb):
+    for flag in ("--help", "-h"):
+        outcome = succeeded(onnxq(verb, flag, cwd=tmp_path))
+        assert "Example" in outcome.stdout
+        assert f"onnxq {verb}" in outcome.stdout
+
+
+def test_help_names_every_verb(tmp_path):
+    outcome = succeeded(onnxq("--help", cwd=tmp_path))
+    for verb in verbs():
+        assert f" {verb} " in outcome.stdout
+    assert "Exit codes" in outcome.stdout
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["insert", "--help"]])
+def test_help_imports_nothing_heavy(tmp_path, arguments):
+    outcome = subprocess.run(
+        [sys.executable, "-X", "importtime", str(ONNXQ), *arguments],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    imported = {line.rpartition("|")[2].strip() for line in outcome.stderr.splitlines()}
+    assert "onnxq.cli" in imported
+    assert not imported & HEAVY
+
+
+def test_unknown_option_and_verb(tmp_path):
+    for arguments in (["insert", "--rule", "yolo"], ["insret"], ["calibrate"]):
+        outcome = onnxq(*arguments, cwd=tmp_path)
+        assert outcome.returncode == 2
+        assert "Traceback" not in outcome.stderr
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_json_is_all_of_stdout(finished, verb):
+    outcome = succeeded(finished.run(*VERBS[verb], "--json"))
+    assert result(outcome)["diagnostics"] == []
+    assert outcome.stderr == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"),
+    [
+        (("calibrate", "no.onnx", "--data", "imgs"), "OQ301"),
+        (("calibrate", "model.onnx", "--data", "none"), "OQ401"),
+        (("insert", "--rules", "none.yaml"), "OQ101"),
+        (("insert", "no.onnx", "--rules", "rules.yaml"), "OQ301"),
+        (("verify", "no.onnx", "model.onnx"), "OQ301"),
+    ],
+)
+def test_json_of_errors(finished, arguments, code):
+    outcome = finished.run(*arguments, "--json")
+    assert outcome.returncode == 2
+    (told,) = result(outcome)["diagnostics"]
+    assert told["code"] == code
+    assert told["severity"] == "error"
+    assert told["message"]
+    assert told["fix"]
+    assert outcome.stderr == ""
+
+
+def test_json_of_rule_errors_has_places(here):
+    (here / "bad.yaml").write_text("schema: 1\nrule: []\n")
+    outcome = here.run("insert", "--rules", "bad.yaml", "--json")
+    (told,) = result(outcome)["diagnostics"]
+    assert told["span"] == {"file": "bad.yaml", "line": 2, "column": 1}
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_quiet_prints_nothing_on_success(finished, verb):
+    outcome = succeeded(finished.run(*VERBS[verb], "--quiet"))
+    assert (outcome.stdout, outcome.stderr) == ("", "")
+
+
+def test_quiet_still_tells_errors(here):
+    here.refuses("OQ301", "calibrate", "no.onnx", "--data", "imgs", "--quiet")
+
+
+def test_result_through_a_pipe_that_closes(finished):
+    command = f"'{ONNXQ}' insert --rules rules.yaml | head -c 0"
+    outcome = subprocess.run(
+        ["bash", "-c", command], cwd=finished.folder, capture_output=True, text=True, check=False
+    )
+    assert "Traceback" not in outcome.stderr
+
+
+def test_modules_run_as_the_command(tmp_path):
+    outcome = subprocess.run(
+        [sys.executable, "-c", "from onnxq.cli import main; main()", "--version"],
+        cwd=tmp_path, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert outcome.stdout.startswith("onnxq ")

@@ -1,0 +1,97 @@
+"""Output files appear whole or not at all, and never in the place of something else."""
+
+import functools
+import os
+import resource
+import stat
+
+import onnx
+import pytest
+
+from tests.command import succeeded
+
+CALIBRATE = ("calibrate", "model.onnx", "--data", "imgs")
+INSERT = ("insert", "--rules", "rules.yaml")
+BOTH = pytest.mark.parametrize("command", [CALIBRATE, INSERT], ids=["calibrate", "insert"])
+
+
+def full_disk(size):
+    """Make every file that the process writes end at `size` bytes, as a full disk does."""
+    return functools.partial(resource.setrlimit, resource.RLIMIT_FSIZE, (size, size))
+
+
+@BOTH
+@pytest.mark.parametrize("size", [0, 100, 600])
+def test_full_disk(here, command, size):
+    for name in ("model.calib.npz", "model.qdq.onnx"):
+        if command is CALIBRATE and (here / name).exists():
+            (here / name).unlink()
+    here.refuses("OQ501", *command, prepare=full_disk(size))
+
+
+@BOTH
+def test_full_disk_keeps_the_file_from_before(here, command):
+    (here / "model.qdq.onnx").write_bytes(b"the one from before")
+    here.refuses("OQ501", *command, prepare=full_disk(300))
+
+
+@BOTH
+def test_missing_output_folder(here, command):
+    told = here.refuses("OQ501", *command, "-o", "missing/out")
+    assert "missing/out" in told
+    assert "no such file or directory" in told
+
+
+@BOTH
+def test_file_in_the_place_of_the_output_folder(here, command):
+    here.refuses("OQ501", *command, "-o", "rules.yaml/out")
+
+
+@BOTH
+def test_folder_as_output(here, command):
+    here.refuses("OQ501", *command, "-o", "imgs")
+
+
+@BOTH
+def test_other_kinds_of_file_are_not_replaced(here, command):
+    os.mkfifo(here / "pipe")
+    here.refuses("OQ501", *command, "-o", "pipe")
+    assert stat.S_ISFIFO((here / "pipe").stat().st_mode)
+
+
+@BOTH
+@pytest.mark.parametrize("name", ["model.onnx", "./imgs/../model.onnx", "link.onnx"])
+def test_output_over_the_input_model(here, command, name):
+    (here / "link.onnx").symlink_to("model.onnx")
+    here.refuses("OQ502", *command, "-o", name)
+
+
+def test_an_older_output_is_replaced(here):
+    (here / "model.qdq.onnx").write_text("old")
+    with (here / "model.qdq.onnx").open() as reading:  # whoever reads it meanwhile keeps it
+        succeeded(here.run(*INSERT))
+        assert reading.read() == "old"
+    onnx.checker.check_model(str(here / "model.qdq.onnx"), full_check=True)
+
+
+@BOTH
+def test_output_has_the_usual_mode(here, command):
+    succeeded(here.run(*command, "-o", "out", prepare=functools.partial(os.umask, 0o027)))
+    assert stat.S_IMODE((here / "out").stat().st_mode) == 0o640
+
+
+def test_output_elsewhere(here):
+    (here / "sub").mkdir()
+    succeeded(here.run(*CALIBRATE, "-o", "sub/c.calib.npz"))
+    succeeded(here.run(*INSERT, "--calibration", "sub/c.calib.npz", "-o", "sub/q.onnx"))
+    assert {p.name for p in (here / "sub").iterdir()} == {"c.calib.npz", "q.onnx"}
+
+
+def test_calibration_finds_its_model_from_another_folder(here):
+    (here / "sub").mkdir()
+    succeeded(here.run(*CALIBRATE, "-o", "sub/model.calib.npz"))
+    (here / "model.calib.npz").unlink()
+    moved = type(here)(here / "sub")
+    succeeded(moved.run("insert", "--rules", "../rules.yaml"))
+    assert (here / "sub" / "model.qdq.onnx").exists()
+    assert not (here / "model.qdq.onnx").exists()

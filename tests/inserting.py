@@ -1,0 +1,41 @@
+"""Short ways to a Q/DQ model, with scales from chosen ranges, and to what a model computes."""
+
+import numpy as np
+import onnxruntime
+
+from onnxq.graph import Graph
+from onnxq.histogram import HistogramAccumulator
+from onnxq.insert import insert
+from onnxq.model import name_nodes
+from onnxq.scales import compute_scales
+from onnxq.statistics import Statistics, TensorStatistics
+from tests.planning import planned, rule
+
+MATRIX_OPS = "[Conv, ConvTranspose, Gemm, MatMul]"
+ALL = rule(f"{{op: {MATRIX_OPS}}}", id="all", quantize="{inputs: act, weights: weight}")
+
+
+def ranged(plan, amax=4.0):
+    """Statistics in which every activation of a plan had the range -amax to amax."""
+    accumulator = HistogramAccumulator()
+    accumulator.observe(np.float32([-amax, amax]))
+    seen = TensorStatistics(values=accumulator.freeze(), samples=1)
+    tensors = {p.tensor: seen for p in plan.pairs if p.kind == "activation"}
+    return Statistics(model_name="m", model_digest="d", calibrator="histogram", tensors=tensors)
+
+
+def quantized(folder, model, *rules, amax=4.0):
+    """The Q/DQ model that rules make of a model."""
+    graph = Graph(name_nodes(model), digest="d")
+    plan = planned(folder, graph, *(rules or (ALL,)))
+    return insert(model, plan, compute_scales(graph, plan, ranged(plan, amax)))
+
+
+def computed(model, **inputs):
+    """The outputs of a model in onnxruntime, without optimizations."""
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
+    session = onnxruntime.InferenceSession(
+        model.SerializeToString(), options, providers=["CPUExecutionProvider"]
+    )
+    return session.run(None, inputs)

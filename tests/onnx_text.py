@@ -1,0 +1,40 @@
+"""Models as ONNX text: what a test is about stays visible in it.
+
+The text language gives an initializer a value or only a type. Those with only a type, in <...>
+after the outputs, get random values here. An output without [...] gets
+the shape that onnx infers.
+"""
+
+import numpy as np
+from onnx import helper, numpy_helper, parser, shape_inference
+
+from onnxq.graph import Graph
+from onnxq.model import name_nodes
+
+
+def model(text, *, opset=17, seed=0):
+    """A ModelProto. `text` is a graph, or a whole model that begins with its own <...>."""
+    if not text.lstrip().startswith("<"):
+        text = f'<ir_version: 8, opset_import: ["" : {opset}]> {text}'
+    proto = parser.parse_model(text)
+    made = {name for node in proto.graph.node for name in node.output}
+    rng = np.random.default_rng(seed)
+    for value in [v for v in proto.graph.value_info if v.name not in made]:
+        kind = value.type.tensor_type
+        shape = [d.dim_value for d in kind.shape.dim]
+        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+        values = rng.normal(size=shape).astype(dtype)
+        proto.graph.initializer.append(numpy_helper.from_array(values, value.name))
+        proto.graph.value_info.remove(value)
+    bare = [o for o in proto.graph.output if not o.type.tensor_type.shape.dim]
+    for output in bare:
+        output.type.tensor_type.ClearField("shape")
+    inferred = {o.name: o for o in shape_inference.infer_shapes(proto).graph.output}
+    for output in bare:
+        output.CopyFrom(inferred[output.name])
+    return proto
+
+
+def graph(text, **options):
+    """The read-only view of the model, every node with a name."""
+    return Graph(name_nodes(model(text, **options)), digest="d")
