@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
 
 from onnxq.descriptor import QuantDescriptor
-from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, warning
 from onnxq.graph import Edge, Graph, Node
 from onnxq.pairs import fold
 from onnxq.plan import Because, Decision, Group, Plan
@@ -17,7 +17,6 @@ from onnxq.selectors import Binding
 from onnxq.sites import Sites
 
 Verdict = QuantDescriptor | None  # None is float
-T = TypeVar("T")
 
 
 def plan(graph: Graph, recipe: Recipe) -> Plan:
@@ -30,7 +29,12 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
         cascade.apply(rule)
     decisions, groups = cascade.decisions(), cascade.groups()
     pairs, problems = fold(graph, decisions, groups)
-    diagnostics = [*cascade.diagnostics, *_overridden(recipe, decisions, groups)]
+    own = frozenset(rule.span for rule in recipe.rules if rule.own)
+    diagnostics = [
+        *cascade.diagnostics,
+        *cascade.reversals(own),
+        *_overridden(recipe, decisions, groups),
+    ]
     if not pairs and not problems:
         diagnostics.append(
             warning(
@@ -71,17 +75,21 @@ class _Cascade:
 
     def apply(self, rule: Rule) -> None:
         found = rule.selector.select(self.graph)
+        absent: dict[str, list[Node]] = {}
         for node, ways in found:
             if len(ways) > 1:
                 self.diagnostics.append(_ambiguous(rule, node, ways))
             else:
-                self._act(rule, node, ways[0])
+                for port in self._act(rule, node, ways[0]):
+                    absent.setdefault(port, []).append(node)
+        self.diagnostics += [_absent(rule, port, nodes) for port, nodes in absent.items()]
         if not found:
             self.unmatched.append(rule.id)
             if rule.own or rule.required:
                 self.diagnostics.append(_unmatched(rule))
 
-    def _act(self, rule: Rule, node: Node, binding: Binding) -> None:
+    def _act(self, rule: Rule, node: Node, binding: Binding) -> list[str]:
+        """Decide and tie what the rule says of one match; return the ports that it lacks."""
         because = Because(
             rule=rule.id,
             why=rule.why,
@@ -91,32 +99,26 @@ class _Cascade:
         )
         verdicts: list[tuple[str, Verdict]] = [*rule.quantize, *((p, None) for p in rule.skip)]
         decided: dict[Edge, str] = {}
+        absent = []
         for port, verdict in verdicts:
-            edges = self.sites.edges(node, binding, port)
-            for edge in self._found(rule, node, port, edges):
+            if (edges := self.sites.edges(node, binding, port)) is None:
+                absent.append(port)
+            for edge in edges or ():
                 if decided.setdefault(edge, port) != port:
                     self.diagnostics.append(_decided_twice(rule, edge, decided[edge], port))
-                self._decide(rule, edge, verdict, because)
-        tied = (
-            tensor
-            for port in rule.share_scale
-            for tensor in self._found(rule, node, port, self.sites.tensors(node, binding, port))
-        )
+                self._decide(edge, verdict, because)
+        tied: list[str] = []
+        for port in rule.share_scale:
+            if (tensors := self.sites.tensors(node, binding, port)) is None:
+                absent.append(port)
+            tied += tensors or ()
         self._tie(tied, because)
+        return absent
 
-    def _found(
-        self, rule: Rule, node: Node, port: str, found: tuple[T, ...] | None
-    ) -> tuple[T, ...]:
-        if found is None:
-            self.diagnostics.append(_absent(rule, node, port))
-        return found or ()
-
-    def _decide(self, rule: Rule, edge: Edge, verdict: Verdict, because: Because) -> None:
+    def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
         said = self.decided.setdefault(edge, [])
         if said and said[-1][1].span == because.span:  # the same rule, at another match
             said.pop()
-        elif verdict is not None and said and said[-1][0] is None and rule.own:
-            self.diagnostics.append(_after_skip(rule, edge, said[-1][1]))
         said.append((verdict, because))
 
     def _tie(self, tensors: Iterable[str], because: Because) -> None:
@@ -149,6 +151,17 @@ class _Cascade:
             if (said := self.decided.get(edge := Edge(node=node.name, slot=slot)))
         )
 
+    def reversals(self, own: frozenset[Span]) -> Iterator[Diagnostic]:
+        """OQ211 for inputs that one of the user's rules quantizes and an earlier one skipped."""
+        found: dict[tuple[Span, Span], list[tuple[Edge, Because, Because]]] = {}
+        for edge, said in self.decided.items():
+            verdict, winner = said[-1]
+            skips = [because for earlier, because in said[:-1] if earlier is None]
+            if verdict is not None and skips and winner.span in own:
+                place = (winner.span, skips[-1].span)
+                found.setdefault(place, []).append((edge, winner, skips[-1]))
+        return (_after_skip(*edges[0], len(edges)) for edges in found.values())
+
     def groups(self) -> tuple[Group, ...]:
         members: dict[str, list[str]] = {}
         for tensor in self.parent:
@@ -167,7 +180,8 @@ def _unmatched(rule: Rule) -> Diagnostic:
     return Diagnostic(
         code="OQ201",
         message=f"rule '{rule.id}' matched nothing in this model",
-        fix=f"'onnxq explain MODEL {rule.id} --rules FILE' shows how near it came",
+        fix=f"'onnxq explain MODEL {shlex.quote(rule.id)} --rules "
+        f"{rule.span.file if rule.own else 'FILE'}' shows how near it came",
         severity=Severity.ERROR if rule.required else Severity.WARNING,
         span=rule.span,
     )
@@ -186,11 +200,14 @@ def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
     )
 
 
-def _absent(rule: Rule, node: Node, port: str) -> Diagnostic:
+def _absent(rule: Rule, port: str, nodes: list[Node]) -> Diagnostic:
+    others = "" if len(nodes) == 1 else f" and {len(nodes) - 1} more"
+    have = "does" if len(nodes) == 1 else "do"
     return warning(
         "OQ207",
-        f"rule '{rule.id}' names {port}, which {node.op} '{node.name}' does not have",
-        fix="name a port that every matched node has",
+        f"rule '{rule.id}' names {port}, which {nodes[0].op} '{nodes[0].name}'{others} "
+        f"{have} not have",
+        fix="name a port that every matched node has, or narrow 'match'",
         span=rule.span,
     )
 
@@ -198,20 +215,21 @@ def _absent(rule: Rule, node: Node, port: str) -> Diagnostic:
 def _decided_twice(rule: Rule, edge: Edge, first: str, second: str) -> Diagnostic:
     return Diagnostic(
         code="OQ209",
-        message=f"rule '{rule.id}' decides input {edge.slot} of '{edge.node}' twice, "
+        message=f"rule '{rule.id}' decides input[{edge.slot}] of '{edge.node}' twice, "
         f"as {first} and as {second}",
         fix="name each input once",
         span=rule.span,
     )
 
 
-def _after_skip(rule: Rule, edge: Edge, skip: Because) -> Diagnostic:
+def _after_skip(edge: Edge, winner: Because, skip: Because, count: int) -> Diagnostic:
+    others = "" if count == 1 else f" and {count - 1} more"
     return warning(
         "OQ211",
-        f"rule '{rule.id}' quantizes input {edge.slot} of '{edge.node}', "
-        f"which '{skip.rule}' ({skip.span}) skipped",
+        f"rule '{winner.rule}' quantizes input[{edge.slot}] of '{edge.node}'{others}, "
+        f"which rule '{skip.rule}' ({skip.span.file}:{skip.span.line}) skips",
         fix="put the skip after it, or narrow one of the two",
-        span=rule.span,
+        span=winner.span,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
 DType = Literal["int8"]
@@ -22,6 +22,8 @@ class QuantDescriptor:
     `max` for the max calibrator and `entropy` for the histogram);
     `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp
     at -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
+
+    Descriptors are equal when they give equal pairs, however their statistics are gathered.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -30,20 +32,24 @@ class QuantDescriptor:
     granularity: Granularity = "per_tensor"
     axis: int | None = None
     narrow_range: bool = False
-    calibrator: Calibrator = "histogram"
+    calibrator: Calibrator = field(default="histogram", compare=False)
     method: Method | None = None
     percentile: float = 99.99
 
     def __post_init__(self) -> None:
         if self.axis is not None and self.granularity != "per_channel":
-            raise ValueError("'axis' needs 'granularity: per_channel'")
+            raise ValueError("'axis' needs 'granularity: per_channel'; add it, or drop 'axis'")
         if self.method is None:
             default = "max" if self.calibrator == "max" else "entropy"
             object.__setattr__(self, "method", default)
         if self.calibrator == "max" and self.method != "max":
-            raise ValueError(f"method '{self.method}' needs 'calibrator: histogram'")
+            raise ValueError(
+                f"method '{self.method}' needs 'calibrator: histogram'; drop one of the two"
+            )
         if not 0 < self.percentile <= 100:
-            raise ValueError("'percentile' must be in (0, 100]")
+            raise ValueError("'percentile' must be above 0 and at most 100; 99.99 is usual")
+        if self.method != "percentile":
+            object.__setattr__(self, "percentile", 99.99)
 
     def __str__(self) -> str:
         return self.text(self.axis)

@@ -55,8 +55,7 @@ def explain(
     edges += [e for e in decided if e.node == target and e not in edges]
     if not edges and node is None and graph.producer(target) is None:
         known = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
-        near = did_you_mean(target, known)
-        fix = near if near.startswith("did") else "give a node, a tensor, a rule id or a code"
+        fix = did_you_mean(target, known, otherwise="give a node, a tensor, a rule id or a code")
         raise error("OQ214", f"'{target}' is no node, tensor or rule of these", fix=fix)
     return tuple(_site(graph, plan, decided, edge) for edge in edges)
 

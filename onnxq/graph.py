@@ -216,12 +216,12 @@ def _node(proto: onnx.NodeProto) -> Node:
         domain=domain,
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
-        attributes=MappingProxyType({a.name: _attribute(a) for a in proto.attribute}),
+        attributes=MappingProxyType({a.name: attribute_value(a) for a in proto.attribute}),
     )
 
 
-def _attribute(proto: onnx.AttributeProto) -> Any:
-    """The value, floats as the shortest decimals: what is stored of 0.1 reads 0.1 again."""
+def attribute_value(proto: onnx.AttributeProto) -> Any:
+    """An attribute's value, floats as the shortest decimals: the stored 0.1 reads 0.1 again."""
     value = helper.get_attribute_value(proto)
     if proto.type == onnx.AttributeProto.FLOAT:
         return float(str(np.float32(value)))

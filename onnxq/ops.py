@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
-from onnx import defs, helper
+from onnx import defs
 
-from onnxq.graph import Graph, Node
+from onnxq.graph import Graph, Node, attribute_value
 
 AxisOf = Callable[[Node, int], int]  # (node, rank of the weight) -> channel axis
 
@@ -64,7 +64,7 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     "MaxPool": _POOL,
     "AveragePool": _POOL,
     "GlobalAveragePool": _POOL,
-    "Resize": _MOVES,
+    "Resize": OpTraits(observed=True),
     "Reshape": _MOVES,
     "Transpose": _MOVES,
     "Slice": _MOVES,
@@ -101,11 +101,7 @@ def _defaults(op: str, domain: str) -> Mapping[str, Any]:
     if not defs.has(op, domain):
         return {}
     declared = defs.get_schema(op, domain).attributes.items()
-    return {
-        name: helper.get_attribute_value(a.default_value)
-        for name, a in declared
-        if a.default_value.name
-    }
+    return {name: attribute_value(a.default_value) for name, a in declared if a.default_value.name}
 
 
 def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:

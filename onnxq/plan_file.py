@@ -122,8 +122,13 @@ def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
     """Return the model digest, the recipe with its digest, and the lines of a file (OQ212)."""
     try:
         text = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as reason:
-        raise _unreadable(path, str(reason)) from None
+    except OSError as reason:
+        said = (reason.strerror or str(reason)).lower()
+        raise error(
+            "OQ212", f"cannot read the plan '{path}': {said}", fix="check the path"
+        ) from None
+    except UnicodeDecodeError:
+        raise _unreadable(path, "it is not text") from None
     if text[:1] != [_HEAD] or len(text) < 3:
         raise _unreadable(path, f"its first line is not '{_HEAD}'")
     digest, recipe = text[1].removeprefix("# model "), text[2].removeprefix("# recipe ")

@@ -41,14 +41,14 @@ class Preprocess(BaseModel):
     @classmethod
     def _one_a_channel(cls, value: Channels) -> Channels:
         if isinstance(value, list) and len(value) not in (1, 3):
-            raise ValueError("give one number, or one for each of the 3 channels")
+            raise ValueError("it has neither 1 nor 3 numbers; give one, or one a channel")
         return value
 
     @field_validator("std")
     @classmethod
     def _divides(cls, value: Channels) -> Channels:
         if 0 in (value if isinstance(value, list) else [value]):
-            raise ValueError("the pixels are divided by it, so it must not be 0")
+            raise ValueError("the pixels cannot be divided by 0; give another number")
         return value
 
     def __str__(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, did_you_mean
@@ -57,14 +57,12 @@ def _resolved(
         return spec.resolve(known)
     except KeyError:
         extended = str(spec.extends)
-        code, message, fix = (
-            "OQ106",
-            f"no descriptor '{extended}' above",
-            did_you_mean(extended, known),
-        )
+        code, message = "OQ106", f"no descriptor '{extended}' stands above"
+        fix = did_you_mean(extended, known, otherwise="define it before this one")
         path = (*path, "extends")
     except ValueError as reason:
-        code, message, fix = "OQ104", str(reason), "correct the descriptor"
+        code = "OQ104"
+        message, _, fix = str(reason).partition("; ")
     found.append(Diagnostic(code=code, message=message, fix=fix, span=source.span(path)))
     return None
 
@@ -79,7 +77,8 @@ def compiled_rules(
     for index, rule_spec in enumerate(spec.rules):
         compiler = _Compiler(source, index, rule_spec, descriptors, found)
         if rule_spec.id in ids:
-            compiler.report("OQ108", "the id is used twice", "rename one", "id")
+            told = "the id is used twice in this file"
+            compiler.report("OQ108", told, "give each rule its own", "id")
         ids.add(rule_spec.id)
         if (rule := compiler.compile(own)) is not None:
             rules.append(rule)
@@ -98,13 +97,19 @@ class _Compiler:
     descriptors: Descriptors
     found: list[Diagnostic] = field(default_factory=list)
 
-    def report(self, code: str, message: str, fix: str, *path: str | int, offset: int = 0) -> None:
-        """Add a diagnostic at a place in the rule, or at an offset in the text there."""
-        span = self.source.span(("rules", self.index, *path))
-        if offset:
-            quoted = span.source[span.column - 1 : span.column] in ("'", '"')
-            folded = span.source[span.column - 1 : span.column] in (">", "|")
-            span = replace(span, column=span.column + (0 if folded else offset + quoted))
+    def report(
+        self,
+        code: str,
+        message: str,
+        fix: str,
+        *path: str | int,
+        key: bool = False,
+        offset: int | None = None,
+    ) -> None:
+        """Add a diagnostic at a value or key of the rule, or at an offset in the text there."""
+        place = ("rules", self.index, *path)
+        at = self.source.span(place, key=key)
+        span = at if offset is None else self.source.within(place, offset)
         message = f"rule '{self.spec.id}': {message}"
         self.found.append(Diagnostic(code=code, message=message, fix=fix, span=span))
 
@@ -115,13 +120,14 @@ class _Compiler:
         quantize = tuple(self._quantize())
         skip, share = self._ports("skip"), self._ports("share_scale")
         if selector is not None:
-            self._check_ports([port for port, _ in quantize], selector, "quantize")
-            self._check_ports(skip, selector, "skip")
-            self._check_ports(share, selector, "share_scale")
+            for action in ("quantize", "skip", "share_scale"):
+                self._check_ports(selector, action)
         if not (self.spec.quantize or skip or share):
             self.report("OQ104", "it does nothing", "add quantize, skip or share_scale")
-        for port in {port for port, _ in quantize} & set(skip):
-            self.report("OQ209", f"{port} is both quantized and skipped", "keep one", "skip")
+        for path, port in self._placed("skip"):
+            if port in (self.spec.quantize or {}):
+                told = f"'{port}' is both quantized and skipped"
+                self.report("OQ209", told, "keep one of the two", *path)
         if selector is None or len(self.found) > before:
             return None
         return Rule(
@@ -140,10 +146,9 @@ class _Compiler:
         try:
             return compile_match(self.spec.match)
         except InvalidMatchError as reason:
-            code, fix = "OQ104", "correct the value"
-            if "pattern" in reason.path:
-                code, fix = "OQ105", "docs/rules.md has the syntax of patterns"
-            self.report(code, str(reason), fix, "match", *reason.path, offset=reason.offset)
+            code = "OQ105" if "pattern" in reason.path else "OQ104"
+            offset = reason.offset if code == "OQ105" or reason.offset else None
+            self.report(code, str(reason), reason.fix, "match", *reason.path, offset=offset)
             return None
 
     def _quantize(self) -> Iterator[tuple[str, QuantDescriptor]]:
@@ -156,16 +161,27 @@ class _Compiler:
             elif given in self.descriptors:
                 yield port, self.descriptors[given]
             else:
-                fix = did_you_mean(given, self.descriptors)
+                define = "define it under 'descriptors'"
+                fix = did_you_mean(given, self.descriptors, otherwise=define)
                 self.report("OQ106", f"no descriptor '{given}'", fix, "quantize", port)
 
     def _ports(self, action: str) -> tuple[str, ...]:
-        value: Ports | None = getattr(self.spec, action)
-        return () if value is None else (value,) if isinstance(value, str) else tuple(value)
+        return tuple(port for _, port in self._placed(action))
 
-    def _check_ports(self, ports: Iterable[str], selector: Selector, action: str) -> None:
+    def _placed(self, action: str) -> Iterator[tuple[Path_, str]]:
+        """The ports of an action, each with its path in the rule."""
+        value: dict[str, object] | Ports = getattr(self.spec, action) or []
+        if isinstance(value, str):
+            yield (action,), value
+        elif isinstance(value, list):
+            yield from (((action, index), port) for index, port in enumerate(value))
+        else:
+            yield from (((action, port), port) for port in value)
+
+    def _check_ports(self, selector: Selector, action: str) -> None:
         names = selector.names()
-        for port in ports:
+        for path, port in self._placed(action):
             if not (PORT.fullmatch(port) or port in names):
-                known = {"inputs", "outputs", "weights", "all", "input[0]", *names}
-                self.report("OQ109", f"no port '{port}'", did_you_mean(port, known), action)
+                known = ("inputs", "outputs", "weights", "all", "input[0]", "output[0]", *names)
+                fix = did_you_mean(port, known)
+                self.report("OQ109", f"no port '{port}'", fix, *path, key=action == "quantize")

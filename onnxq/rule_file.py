@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Annotated, Any, Final
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
@@ -14,9 +14,9 @@ from onnxq.selectors import PREDICATES
 from onnxq.validation import validate
 from onnxq.yaml_source import Path_, Source
 
-PORT: Final = re.compile(r"(inputs|outputs|weights|all|input\[\d+\]|output\[\d+\])")
+PORT: Final = re.compile(r"inputs|outputs|weights|all|(in|out)put\[[0-9]{1,9}\]")
 Ports = str | list[str]
-_STRICT: Final = ConfigDict(extra="forbid", frozen=True)
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
 
 
 if TYPE_CHECKING:
@@ -80,8 +80,8 @@ class RuleSpec(BaseModel):
 class RecipeSpec(BaseModel):
     """A whole rule file."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, title="onnxq recipe")
-    schema_: Annotated[int, Field(alias="schema", ge=1, le=1, description="Always 1.")]
+    model_config = ConfigDict(title="onnxq recipe", **_STRICT)
+    schema_: Annotated[Literal[1], Field(alias="schema", description="Always 1.")]
     extends: Annotated[
         Ports, Field(description="Shipped recipes, or files beside this one, that come first.")
     ] = []

@@ -26,8 +26,16 @@ def validate(model: type[M], source: Source, known: KnownKeys) -> M:
         return model.model_validate({} if source.value is None else source.value)
     except ValidationError as reason:
         located = [(_path(e, source), e) for e in reason.errors(include_url=False)]
-        deepest = {path: e for path, e in reversed(located) if not _is_above(path, located)}
-        found = [_diagnostic(path, e, source, known) for path, e in deepest.items()]
+        deepest: dict[Path_, list[ErrorDetails]] = {}
+        for path, e in located:
+            if not _is_above(path, located):
+                deepest.setdefault(path, []).append(e)
+        misspelt = {_meant(path, known) for path, (e, *_) in deepest.items() if _is_unknown(e)}
+        found = [
+            _diagnostic(path, errors, source, known)
+            for path, errors in deepest.items()
+            if path not in misspelt
+        ]
         found.sort(key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0))
         raise OnnxqError(*found) from None
 
@@ -50,8 +58,11 @@ def _is_above(path: Path_, located: list[tuple[Path_, ErrorDetails]]) -> bool:
     return any(len(other) > len(path) and other[: len(path)] == path for other, _ in located)
 
 
-def _diagnostic(path: Path_, reason: ErrorDetails, source: Source, known: KnownKeys) -> Diagnostic:
-    if reason["type"] in _UNKNOWN_KEY:
+def _diagnostic(
+    path: Path_, reasons: list[ErrorDetails], source: Source, known: KnownKeys
+) -> Diagnostic:
+    reason = reasons[0]
+    if _is_unknown(reason):
         return Diagnostic(
             code="OQ103",
             message=f"unknown key '{path[-1]}'{_in_rule(path, source)}",
@@ -65,14 +76,73 @@ def _diagnostic(path: Path_, reason: ErrorDetails, source: Source, known: KnownK
             fix="add it",
             span=source.span(path[:-1]),
         )
-    said = reason["msg"].removeprefix("Value error, ")
-    where = ".".join(str(p) for p in path) or "the file"
-    return Diagnostic(
-        code="OQ104",
-        message=f"{where}: {said[:1].lower()}{said[1:]}",
-        fix="correct the value",
-        span=source.span(path),
-    )
+    if reason["type"] == "value_error":  # of a validator of ours, which says what to do after ';'
+        message, _, fix = reason["msg"].removeprefix("Value error, ").partition("; ")
+    else:
+        message = f"{_subject(path, source)} cannot be {_shown(reason['input'])}"
+        fix = f"give {_listed(list(dict.fromkeys(map(_wanted, reasons))))}"
+    return Diagnostic(code="OQ104", message=message, fix=fix, span=source.span(path))
+
+
+def _is_unknown(reason: ErrorDetails) -> bool:
+    return reason["type"] in _UNKNOWN_KEY
+
+
+def _meant(path: Path_, known: KnownKeys) -> Path_:
+    """Path of the key that an unknown one seems to be: that one is not missing, but misspelt."""
+    near = did_you_mean(str(path[-1]), known(path[:-1]), otherwise="''").split("'")[1]
+    return (*path[:-1], near)
+
+
+def _listed(words: list[str]) -> str:
+    if "a number" in words and "a whole number" in words:
+        words.remove("a whole number")
+    return " or ".join(filter(None, (", ".join(words[:-1]), words[-1])))
+
+
+_WANTED: Final = {
+    "string_type": "a text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "list_type": "a list",
+    "dict_type": "keys with values",
+    "model_type": "keys with values",
+    "greater_than": "more than {gt}",
+    "finite_number": "a finite number",
+    "greater_than_equal": "{ge} or more",
+    "less_than_equal": "{le} or less",
+    "literal_error": "{expected}",
+}
+
+
+def _wanted(reason: ErrorDetails) -> str:
+    context = reason.get("ctx", {})
+    return _WANTED[reason["type"]].format(**context) if reason["type"] in _WANTED else reason["msg"]
+
+
+def _subject(path: Path_, source: Source) -> str:
+    """What has the wrong value, as people call it."""
+    names = [part for part in path if isinstance(part, str)]
+    if not names:
+        return "the file"
+    entry = "an entry of " if isinstance(path[-1], int) else ""
+    owner = f" of '{names[-2]}'" if len(names) > 1 and names[-2] != "rules" else ""
+    return f"{entry}'{names[-1]}'{owner}{_in_rule(path, source)}"
+
+
+def _shown(value: object) -> str:
+    match value:
+        case None:
+            return "empty"
+        case bool():
+            return str(value).lower()
+        case dict():
+            return "keys with values"
+        case list():
+            return "a list"
+    shown = repr(value)
+    return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
 def _in_rule(path: Path_, source: Source) -> str:

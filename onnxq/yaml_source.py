@@ -8,34 +8,44 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error
 
 Path_ = tuple[str | int, ...]
+DEPTH: Final = 50  # far more than a recipe needs, far less than Python's stack has
 
 
 class _Loader(yaml.SafeLoader):
     """SafeLoader with the scalars of YAML 1.2."""
 
     yaml_implicit_resolvers: dict[str, list[Any]] = {}  # noqa: RUF012 - the base class's name
+    depth = 0
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if self.depth > DEPTH:
+            raise yaml.MarkedYAMLError(
+                problem=f"nested more than {DEPTH} deep", problem_mark=event.start_mark
+            )
         if isinstance(event, yaml.AliasEvent) or getattr(event, "anchor", None):
             raise yaml.MarkedYAMLError(
-                problem="anchors (&) and aliases (*) are not allowed; quote a leading *",
+                problem="anchors (&) and aliases (*) are not allowed",
                 problem_mark=event.start_mark,
             )
         if getattr(event, "tag", None):
+            tag = event.tag.replace("tag:yaml.org,2002:", "!!")
             raise yaml.MarkedYAMLError(
-                problem=f"the tag {event.tag} is not allowed", problem_mark=event.start_mark
+                problem=f"the tag {tag} is not allowed", problem_mark=event.start_mark
             )
-        return super().compose_node(parent, index)
+        self.depth += 1
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
 
 
 for _tag, _pattern, _first in (
@@ -56,9 +66,11 @@ class Source:
     """Parsed YAML: the plain value, and where each key and each value stands."""
 
     file: str
+    text: str
     value: Any
-    keys: dict[Path_, Span]
-    values: dict[Path_, Span]
+    keys: dict[Path_, Span] = field(default_factory=dict)
+    values: dict[Path_, Span] = field(default_factory=dict)
+    scalars: dict[Path_, yaml.ScalarNode] = field(default_factory=dict)
 
     def span(self, path: Path_, *, key: bool = False) -> Span:
         """Place of the key or value at a path, or of its nearest ancestor that the file has."""
@@ -68,12 +80,33 @@ class Source:
             path = path[:-1]
         return self.values[path]
 
+    def within(self, path: Path_, offset: int) -> Span:
+        """Place of a character of the text at a path, in the line it was written in.
+
+        Folding a text changes nothing but blanks, so the other characters are counted. A text with
+        escapes is pointed at as a whole.
+        """
+        span, node = self.span(path), self.scalars.get(path)
+        if node is None or not node.value.strip():
+            return span
+        raw = self.text[node.start_mark.index : node.end_mark.index]
+        if node.style in ("'", '"') and ("\\" in raw or "''" in raw[1:-1]):
+            return span
+        begin = raw.find("\n") if node.style in ("|", ">") else 1 if node.style else 0
+        before = len("".join(node.value[:offset].split()))
+        written = [i for i, c in enumerate(raw) if i >= begin and not c.isspace()]
+        at = written[min(before, len(written) - 1)]
+        down, line_start = raw.count("\n", 0, at), raw.rfind("\n", 0, at) + 1
+        column = at - line_start + (1 if down else span.column)
+        source = self.text.splitlines()[span.line - 1 + down]
+        return replace(span, line=span.line + down, column=column, source=source)
+
 
 def read(path: Path, *, shown_as: str | None = None) -> Source:
     """Parse one YAML file; every way that can fail is OQ102, except a missing file (OQ101)."""
     file = shown_as or str(path)
     try:
-        text = path.read_text(encoding="utf-8")
+        text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise error("OQ102", f"'{file}' is not UTF-8 text", fix="save it as UTF-8") from None
     except OSError as reason:
@@ -89,18 +122,49 @@ def parse(text: str, file: str) -> Source:
         root, value = _loaded(text)
     except yaml.MarkedYAMLError as reason:
         mark = reason.problem_mark or reason.context_mark
-        problem = reason.problem or "not valid YAML"
+        if reason.context_mark and "end" in str(reason.problem)[-16:]:  # show where it began
+            mark = reason.context_mark
+        problem = f"{reason.context} {reason.problem}"
+        message, fix = next((told for part, *told in _TOLD if part in problem), ("", _FIX))
         span = _span(file, lines, mark) if mark else None
-        starred = reason.context == "while scanning an alias"
-        fix = "quote a text that begins with *" if starred else "correct the YAML here"
-        raise error("OQ102", problem, fix=fix, span=span) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as reason:
-        said = "nested too deeply" if isinstance(reason, RecursionError) else str(reason)
-        raise error("OQ102", f"'{file}': {said.splitlines()[0]}", fix="correct the YAML") from None
-    source = Source(file=file, value=value, keys={}, values={(): Span(file=file, line=1, column=1)})
+        raise error("OQ102", message or str(reason.problem), fix=fix, span=span) from None
+    except yaml.reader.ReaderError as reason:
+        raise _unreadable(text, reason, file) from None
+    except (ValueError, OverflowError):  # thousands of digits, or \\U99999999
+        told = f"'{file}' has a number or an escape beyond all bounds"
+        raise error("OQ102", told, fix="write it as it is meant") from None
+    source = Source(file=file, text=text, value=value)
+    source.values[()] = Span(file=file, line=1, column=1)
     if root is not None and (duplicates := list(_mark(root, (), source, lines))):
         raise OnnxqError(*duplicates)
     return source
+
+
+_SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_FIX: Final = "correct the YAML here"
+# What PyYAML says in its context or problem, what to say instead, and what to do.
+_TOLD: Final = (
+    ("scanning an alias", "a text cannot begin with *", "quote it"),
+    ("scanning an anchor", "a text cannot begin with &", "quote it"),
+    ("anchors (&)", "", "write it out, or quote a leading * or &"),
+    ("the tag ", "", "remove it, or quote a leading !"),
+    ("mapping values are not allowed", "", "indent like its neighbours, or quote a text with ': '"),
+    ("'\\t' that cannot start", "", "indent with blanks, not tabs"),
+    ("cannot start any token", "", "quote a text that begins with it"),
+    ("unknown escape character", "", "use single quotes around a text with backslashes"),
+    ("found another document", "a second document begins here", "give each a file of its own"),
+    ("'<stream end>'", "the bracket is never closed", "close it"),
+    ("unexpected end of stream", "the quoted text never ends", "close it"),
+    ("could not find expected ':'", "there is no ':' after this key", "add it"),
+    ("expected <block end>", "this does not belong here", "indent it like its neighbours"),
+)
+
+
+def _unreadable(text: str, reason: yaml.reader.ReaderError, file: str) -> OnnxqError:
+    before = text[: reason.position].split("\n")
+    span = Span(file=file, line=len(before), column=len(before[-1]) + 1)
+    told = f"the character U+{ord(text[reason.position]):04X} cannot stand in YAML"
+    return error("OQ102", told, fix="remove it, or write it as an escape in quotes", span=span)
 
 
 def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
@@ -115,6 +179,12 @@ def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
 def _mark(node: yaml.Node, path: Path_, source: Source, lines: list[str]) -> Iterator[Diagnostic]:
     """Record where everything stands; yield a diagnostic for every duplicate key."""
     source.values[path] = _span(source.file, lines, node.start_mark)
+    if isinstance(node, yaml.ScalarNode):
+        source.scalars[path] = node
+        if _SURROGATE.search(node.value):
+            told = "half a character, which no text can have"
+            span = source.values[path]
+            yield Diagnostic(code="OQ102", message=told, fix="write the whole one", span=span)
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
             yield from _mark(item, (*path, index), source, lines)
@@ -122,6 +192,10 @@ def _mark(node: yaml.Node, path: Path_, source: Source, lines: list[str]) -> Ite
         for key, item in node.value:
             inner = (*path, str(key.value))
             span = _span(source.file, lines, key.start_mark)
+            if not key.tag.endswith(":str"):
+                yield Diagnostic(
+                    code="OQ102", message="this key is not a text", fix="quote it", span=span
+                )
             if inner in source.keys:
                 first = source.keys[inner].line
                 yield Diagnostic(

@@ -9,7 +9,8 @@ from typing import Annotated
 import typer
 
 from onnxq.cli import options
-from onnxq.diagnostics import CODES, did_you_mean, error
+from onnxq.codes import CODES
+from onnxq.diagnostics import error
 
 HELP = "Say why a node, a tensor or a rule is as it is, or what a code means."
 EXAMPLE = (
@@ -35,7 +36,7 @@ def run(
 
     out, _ = options.consoles(as_json=as_json, quiet=False)
     if target is None and _CODE.fullmatch(subject):
-        _code(subject.upper())
+        _code(subject.upper(), as_json=as_json)
         return
     if target is None:
         raise error(
@@ -49,11 +50,19 @@ def run(
     found = explain.explain(view, compiled, planned, target)
     if as_json:
         options.print_json({"explanations": [render.explanation_dict(e) for e in found]})
-    else:
+    elif found:
         render.explanations(out, found)
+    else:
+        out.print(f"no node reads '{target}', so no rule decides it", markup=False)
 
 
-def _code(code: str) -> None:
+def _code(code: str, *, as_json: bool) -> None:
+    from dataclasses import asdict
+
     if code not in CODES:
-        raise error("OQ214", f"there is no code {code}", fix=did_you_mean(code, CODES))
-    typer.echo(f"{code}: {CODES[code]}")
+        raise error("OQ214", f"there is no code {code}", fix="docs/codes.md lists all codes")
+    entry = CODES[code]
+    if as_json:
+        options.print_json({"code": code, **asdict(entry)})
+    else:
+        typer.echo(f"{code}: {entry.meaning}\n\n  {entry.example}\n\n{entry.fix}")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxq.cli import options
-from onnxq.diagnostics import Diagnostic
+from onnxq.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
     from onnxq.plan_file import Line
@@ -83,9 +83,15 @@ def run(
 
 def _wanted(line: Line, only: str | None, floats: bool) -> bool:
     from onnxq import plan_file
+    from onnxq.selectors import InvalidMatchError
     from onnxq.selectors.basic import name_regex
 
     if floats and line.descriptor != plan_file.FLOAT:
         return False
-    regex = None if only is None else name_regex(only)
-    return regex is None or any(regex.fullmatch(name) for name in (line.node, line.tensor))
+    if only is None:
+        return True
+    try:
+        regex = name_regex(only)
+    except InvalidMatchError as reason:
+        raise error("OQ104", f"--only is {reason}", fix=reason.fix) from None
+    return any(regex.fullmatch(name) for name in (line.node, line.tensor))

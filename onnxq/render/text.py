@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Final
 
 from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from onnxq.diagnostics import Diagnostic, Severity
+from onnxq.diagnostics import Diagnostic, Severity, Span
 
 _COLOR = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
 
@@ -18,13 +20,35 @@ def diagnostics(console: Console, found: Iterable[Diagnostic]) -> None:
     """Print diagnostics as a compiler does: place, code, message, fix, the line and a caret."""
     for d in found:
         color = _COLOR[d.severity]
-        where = f"{escape(str(d.span))}: " if d.span else ""
-        head = f"[{color}]{d.severity}\\[{d.code}][/{color}]"
-        console.print(f"{where}{head}: {escape(d.message)}; {escape(d.fix)}", soft_wrap=True)
+        where = f"{one_line(str(d.span))}: " if d.span else ""
+        told = Text(where).append(f"{d.severity}[{d.code}]", color)
+        told.append(f": {one_line(d.message)}; {one_line(d.fix)}")
+        console.print(told, soft_wrap=True)
         if d.span and d.span.source.strip():
-            console.print(f"  {escape(d.span.source.rstrip())}", soft_wrap=True, highlight=False)
-            caret = " " * (d.span.column - 1) + "^"
-            console.print(f"  [{color}]{caret}[/{color}]", soft_wrap=True)
+            source, before = _window(d.span)
+            console.print(Text(f"  {source}"), soft_wrap=True)
+            console.print(Text(f"  {' ' * cell_len(before)}^", color), soft_wrap=True)
+
+
+def one_line(text: str) -> str:
+    """Text of a user's as one line that does nothing to a terminal."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+_WIDTH: Final = 160
+
+
+def _window(span: Span) -> tuple[str, str]:
+    """The source line, or the part of a very long one around the place; and what precedes that."""
+    source = "".join(c if c.isprintable() else " " for c in span.source.rstrip())
+    at = span.column - 1
+    if len(source) <= _WIDTH:
+        return source, source[:at].ljust(at)
+    begin = max(min(at - _WIDTH // 2, len(source) - _WIDTH), 0)
+    shown = source[begin : begin + _WIDTH]
+    head = "... " if begin else ""
+    tail = " ..." if begin + _WIDTH < len(source) else ""
+    return f"{head}{shown}{tail}", f"{head}{source[begin:at]}"
 
 
 def diagnostic_dict(d: Diagnostic) -> dict[str, object]:

@@ -56,19 +56,31 @@ class Predicate:
 
 
 class InvalidMatchError(ValueError):
-    """A value of `match` that makes no sense: where in it, and the offset in a text, if any."""
+    """A value of `match` that makes no sense, and what to do about it.
 
-    def __init__(self, reason: str, path: tuple[str | int, ...] = (), offset: int = 0) -> None:
+    `path` says where in the value, `offset` where in the text there.
+    """
+
+    def __init__(
+        self, reason: str, *, fix: str, path: tuple[str | int, ...] = (), offset: int = 0
+    ) -> None:
         super().__init__(reason)
+        self.fix = fix
         self.path = path
         self.offset = offset
+
+    def inside(self, *path: str | int) -> InvalidMatchError:
+        """The same error, seen from further outside."""
+        return InvalidMatchError(
+            str(self), fix=self.fix, path=(*path, *self.path), offset=self.offset
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredicateType:
     """A registered key of `match`: the type of its YAML value, and how that is compiled.
 
-    `compile` raises ValueError with a reason, or InvalidMatchError, when the value makes no sense.
+    `compile` raises InvalidMatchError when the value makes no sense.
     """
 
     value: Any
@@ -79,6 +91,8 @@ class PredicateType:
 PREDICATES: Final[dict[str, PredicateType]] = {}
 
 P = TypeVar("P", bound=Callable[[Any], Predicate])
+V = TypeVar("V")
+R = TypeVar("R")
 
 
 def predicate(key: str, value: Any) -> Callable[[P], P]:
@@ -153,18 +167,28 @@ def compile_match(spec: BaseModel) -> Selector:
     """Compile a validated match; InvalidMatchError tells where in it a value makes no sense."""
     given = spec.model_dump(exclude_none=True).keys()
     if not given:
-        raise InvalidMatchError(f"the match is empty; use {', '.join(PREDICATES)}")
+        fix = f"use one of: {', '.join(PREDICATES)}"
+        raise InvalidMatchError("the match is empty", fix=fix)
     return Selector(predicates=tuple(_compiled(key, getattr(spec, key)) for key in given))
 
 
 def compile_nested(specs: Iterable[BaseModel]) -> tuple[Selector, ...]:
-    """Compile a list of matches."""
+    """Compile a list of matches, which may not be empty."""
+    return each(list(specs), compile_match)
+
+
+def each(value: V | list[V], read: Callable[[V], R]) -> tuple[R, ...]:
+    """Read a value, or every value of a list that may not be empty."""
+    if not isinstance(value, list):
+        return (read(value),)
+    if not value:
+        raise InvalidMatchError("the list is empty", fix="give at least one entry")
     found = []
-    for index, spec in enumerate(specs):
+    for index, one in enumerate(value):
         try:
-            found.append(compile_match(spec))
+            found.append(read(one))
         except InvalidMatchError as reason:
-            raise InvalidMatchError(str(reason), (index, *reason.path), reason.offset) from None
+            raise reason.inside(index) from None
     return tuple(found)
 
 
@@ -172,6 +196,4 @@ def _compiled(key: str, value: Any) -> Predicate:
     try:
         return PREDICATES[key].compile(value)
     except InvalidMatchError as reason:
-        raise InvalidMatchError(str(reason), (key, *reason.path), reason.offset) from None
-    except ValueError as reason:
-        raise InvalidMatchError(str(reason), (key,)) from None
+        raise reason.inside(key) from None

@@ -16,27 +16,29 @@ from onnxq.selectors.base import (
     InvalidMatchError,
     Miss,
     Predicate,
+    each,
     nothing_bound,
     predicate,
 )
-from onnxq.selectors.condition import ANY, Condition, condition
+from onnxq.selectors.condition import ANY, Condition, condition, is_comparison
 
 Names = str | list[str]
 Scalar = int | float | str
 
 
-def _listed(value: Names) -> list[str]:
-    return [value] if isinstance(value, str) else value
-
-
 def known_op(op: str) -> str:
-    """Return the op type, or raise ValueError when the default domain has no such operator."""
+    """Return the op type, or raise InvalidMatchError when ONNX's own domain has no such op."""
+    op = op.removeprefix("ai.onnx::")
     if "::" not in op and op not in TRAITS and not defs.has(op):
-        ops = {s.name for s in defs.get_all_schemas() if not s.domain}
-        near = did_you_mean(op, ops)
-        fix = near if near.startswith("did") else "an op of another domain is written domain::Op"
-        raise ValueError(f"ONNX has no operator '{op}'; {fix}")
+        fix = nearest_op(op, otherwise="an op of another domain is written domain::Op")
+        raise InvalidMatchError(f"ONNX has no operator '{op}'", fix=fix)
     return op
+
+
+def nearest_op(op: str, *, otherwise: str) -> str:
+    """Ask whether an operator of ONNX was meant that is written alike."""
+    ops = {s.name for s in defs.get_all_schemas() if not s.domain}
+    return did_you_mean(op, ops, otherwise=otherwise)
 
 
 @predicate("op", Names)
@@ -44,7 +46,7 @@ class OpIs(Predicate):
     """The operator is one of these; outside ONNX's own domain it is written `domain::Op`."""
 
     def __init__(self, value: Names) -> None:
-        self._ops = frozenset(known_op(op) for op in _listed(value))
+        self._ops = frozenset(each(value, known_op))
 
     def op_types(self) -> frozenset[str] | None:
         """The ops themselves."""
@@ -64,7 +66,7 @@ class DomainIs(Predicate):
     """The operator's domain is one of these; ONNX's own is `ai.onnx`."""
 
     def __init__(self, value: Names) -> None:
-        self._domains = frozenset("" if d == "ai.onnx" else d for d in _listed(value))
+        self._domains = frozenset(each(value, lambda d: "" if d == "ai.onnx" else d))
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when the domain is listed."""
@@ -80,8 +82,8 @@ class NameIs(Predicate):
     """The name fits one of these globs (`*` stops at `/`, `**` does not) or `re:` regexes."""
 
     def __init__(self, value: Names) -> None:
-        self._given = _listed(value)
-        self._regexes = tuple(name_regex(text) for text in self._given)
+        self._given = each(value, str)
+        self._regexes = each(value, name_regex)
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when a glob or regex fits the whole name."""
@@ -97,12 +99,16 @@ _GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 def name_regex(text: str) -> re.Pattern[str]:
-    """Compile a glob over names, or a regular expression after 're:' (ValueError)."""
+    """Compile a glob over names, or a regular expression after 're:' (InvalidMatchError)."""
     if text.startswith("re:"):
         try:
             return re.compile(text[3:])
-        except re.error as reason:
-            raise ValueError(f"'{text}' is not a regular expression: {reason}") from None
+        except (re.error, OverflowError, RecursionError) as reason:
+            raise InvalidMatchError(
+                f"not a regular expression: {getattr(reason, 'msg', reason)}",
+                fix="correct it, or leave 're:' out for a glob",
+                offset=3 + (getattr(reason, "pos", 0) or 0),
+            ) from None
     pieces = re.split(r"(\*\*|\*|\?)", text)
     return re.compile("".join(_GLOB.get(p, re.escape(p)) for p in pieces), re.DOTALL)
 
@@ -115,7 +121,7 @@ class AttributesAre(Predicate):
     """
 
     def __init__(self, value: dict[str, Any]) -> None:
-        self._wanted = {name: (shown, condition(shown)) for name, shown in value.items()}
+        self._wanted = {name: (shown, _condition(name, shown)) for name, shown in value.items()}
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when every attribute fits."""
@@ -136,8 +142,15 @@ class AttributesAre(Predicate):
         return Miss(depth=0, text=f"{have} {name}, wanted {self._wanted[name][0]}")
 
 
+def _condition(name: str, wanted: Any) -> Condition:
+    try:
+        return condition(wanted)
+    except InvalidMatchError as reason:
+        raise reason.inside(name) from None
+
+
 REST: Final = "..."
-_PORT: Final = re.compile(r"(weights|input\[(\d+)\]|output\[(\d+)\])")
+_PORT: Final = re.compile(r"(weights|input\[([0-9]{1,9})\]|output\[([0-9]{1,9})\])")
 
 
 @predicate("shape", dict[str, list[int | str]])
@@ -174,14 +187,23 @@ class ShapesAre(Predicate):
 
 def _dimensions(port: str, dims: list[int | str]) -> tuple[list[Condition | None], bool]:
     if not _PORT.fullmatch(port):
-        raise InvalidMatchError(
-            f"'{port}' has no shape; use weights, input[0] or output[0]", (port,)
-        )
+        fix = "use weights, input[0] or output[0]"
+        raise InvalidMatchError(f"'{port}' has no one shape", fix=fix, path=(port,))
     open_ended = dims[-1:] == [REST]
-    dims = dims[:-1] if open_ended else dims
-    if REST in dims:
-        raise InvalidMatchError("'...' can only be the last dimension", (port,))
-    return [None if d == ANY else condition(d) for d in dims], open_ended
+    fixed = dims[:-1] if open_ended else dims
+    try:
+        return list(each(fixed, _dimension) if fixed else ()), open_ended
+    except InvalidMatchError as reason:
+        raise reason.inside(port) from None
+
+
+def _dimension(wanted: int | str) -> Condition | None:
+    if wanted == REST:
+        raise InvalidMatchError("'...' stands before another dimension", fix="put it last")
+    if isinstance(wanted, str) and wanted != ANY and not is_comparison(wanted):
+        fix = "give a size, a comparison such as '< 16', _ or ..."
+        raise InvalidMatchError(f"'{wanted}' is not a dimension", fix=fix)
+    return None if wanted == ANY else condition(wanted)
 
 
 def _shape(graph: Graph, node: Node, port: str) -> Shape | None:

@@ -7,6 +7,8 @@ import re
 from collections.abc import Callable
 from typing import Any, Final
 
+from onnxq.selectors.base import InvalidMatchError
+
 Condition = Callable[[Any], bool]
 ANY: Final = "_"
 
@@ -26,9 +28,17 @@ def condition(wanted: Any) -> Condition:
     if isinstance(wanted, str) and (found := _COMPARISON.fullmatch(wanted)):
         compare, operand = _COMPARISONS[found[1]], _number(found[2])
         if not isinstance(operand, (int, float)) and found[1] not in ("==", "!="):
-            raise ValueError(f"'{wanted}' compares with something that is not a number")
+            raise InvalidMatchError(
+                f"'{wanted}' compares with something that is not a number",
+                fix="give a number, or compare with == or !=",
+            )
         return lambda value: _compared(compare, plain(value), operand)
     return lambda value: bool(plain(value) == plain(wanted))
+
+
+def is_comparison(text: str) -> bool:
+    """True for text such as '< 16'."""
+    return _COMPARISON.fullmatch(text) is not None
 
 
 def _number(text: str) -> int | float | str:

@@ -1,174 +1,24 @@
-"""The `pattern` predicate: a small expression over producers, in Python's syntax, never executed.
-
-CamelCase       an op; alone, that op with any inputs
-lower_case      a value; the same name is the same tensor
-_               anything
-const           an initializer or constant
-...             further inputs, whatever they are
-*xs             captures the further inputs
-A | B           alternatives, of ops or of whole patterns
-y := Conv(...)  names the output of a call
-group=1         an attribute of the op
-"""
+"""The `pattern` predicate: an expression over a node and its producers."""
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Final
 
 from onnxq.graph import Edge, Graph, Node
 from onnxq.ops import attribute, traits
-from onnxq.selectors.base import Binding, Bound, InvalidMatchError, Miss, Predicate, predicate
-from onnxq.selectors.basic import known_op
+from onnxq.selectors.base import Binding, Bound, Miss, Predicate, each, predicate
 from onnxq.selectors.condition import plain
-
-ANYTHING: Final = "_"
-
-
-@dataclass(frozen=True, slots=True)
-class Value:
-    """A tensor: named, or anything when `name` is '_'."""
-
-    name: str
-
-
-@dataclass(frozen=True, slots=True)
-class Const:
-    """A constant tensor."""
-
-
-@dataclass(frozen=True, slots=True)
-class Rest:
-    """Any number of further inputs, captured when `name` is not empty."""
-
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """The output of an op; `inputs` None means any inputs."""
-
-    ops: frozenset[str]
-    inputs: tuple[Term, ...] | None
-    attributes: tuple[tuple[str, Any], ...] = ()
-    name: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Either:
-    """One of several patterns."""
-
-    options: tuple[Term, ...]
-
-
-Term = Value | Const | Rest | Call | Either
-
-
-def parse(text: str) -> Term:
-    """Read a pattern; SyntaxError, with the offset in the text, when it is not one."""
-    try:
-        tree = ast.parse(f"({text})", mode="eval")
-    except SyntaxError as reason:
-        raise _refused(reason.msg, max((reason.offset or 2) - 2, 0)) from None
-    except (ValueError, RecursionError, MemoryError):
-        raise _refused("the pattern cannot be read", 0) from None
-    try:
-        return _term(tree.body)
-    except RecursionError:
-        raise _refused("the pattern is nested too deeply", 0) from None
-
-
-def _refused(message: str, offset: int) -> SyntaxError:
-    reason = SyntaxError(message)
-    reason.offset = offset
-    return reason
-
-
-def _term(node: ast.expr) -> Term:
-    match node:
-        case ast.Name(id=name):
-            return _name(node, name)
-        case ast.Attribute():
-            return Call(_ops(node), None)
-        case ast.NamedExpr(target=ast.Name(id=name), value=value):
-            return _named(value, name)
-        case ast.Call(func=func, args=args, keywords=keywords):
-            attributes = tuple((k.arg or "", _literal(k.value)) for k in keywords)
-            return Call(_ops(func), _inputs(args), attributes)
-        case ast.Constant(value=value) if value is ...:
-            return Rest()
-        case ast.Starred(value=ast.Name(id=name)):
-            return Rest(name)
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return Either((_term(left), _term(right)))
-    raise _refused(f"a pattern cannot have '{ast.unparse(node)}'", node.col_offset - 1)
-
-
-def _inputs(args: list[ast.expr]) -> tuple[Term, ...]:
-    terms = tuple(_term(a) for a in args)
-    for term, arg in zip(terms[:-1], args, strict=False):
-        if isinstance(term, Rest):
-            raise _refused(f"'{ast.unparse(arg)}' must be the last input", arg.col_offset - 1)
-    return terms
-
-
-def _name(node: ast.Name, name: str) -> Term:
-    if name == "const":
-        return Const()
-    return Call(_ops(node), None) if name[0].isupper() else Value(name)
-
-
-def _named(value: ast.expr, name: str) -> Term:
-    term = _term(value)
-    if not isinstance(term, Call):
-        raise _refused("only an op can be named with ':='", value.col_offset - 1)
-    return Call(term.ops, term.inputs, term.attributes, name)
-
-
-def _ops(node: ast.expr) -> frozenset[str]:
-    match node:
-        case ast.Name(id=name) if name[0].isupper():
-            try:
-                return frozenset({known_op(name)})
-            except ValueError as reason:
-                raise _refused(str(reason), node.col_offset - 1) from None
-        case ast.Attribute(value=domain, attr=name):
-            return frozenset({f"{ast.unparse(domain)}::{name}"})
-        case ast.BinOp(left=left, op=ast.BitOr(), right=right):
-            return _ops(left) | _ops(right)
-    raise _refused(f"'{ast.unparse(node)}' is not an op", node.col_offset - 1)
-
-
-def _literal(node: ast.expr) -> Any:
-    try:
-        return ast.literal_eval(node)
-    except (ValueError, TypeError):
-        raise _refused("an attribute must be a literal value", node.col_offset - 1) from None
-
-
-def _variables(term: Term) -> frozenset[str]:
-    match term:
-        case Value(name) if name != "_":
-            return frozenset({name})
-        case Rest(name) if name not in ("", ANYTHING):
-            return frozenset({name})
-        case Call(inputs=inputs, name=name):
-            own = frozenset(() if name in ("", ANYTHING) else {name})
-            return own.union(*(_variables(i) for i in inputs or ()))
-        case Either(options):
-            return frozenset.intersection(*(_variables(o) for o in options))
-    return frozenset()
-
-
-def _calls(term: Term) -> tuple[Call, ...]:
-    """The calls that a node must be one of, when the term stands for that node."""
-    if isinstance(term, Either):
-        return tuple(c for option in term.options for c in _calls(option))
-    if isinstance(term, Call):
-        return (term,)
-    raise _refused("a pattern must begin with an op", 0)
+from onnxq.selectors.pattern_syntax import (
+    ANYTHING,
+    Call,
+    Either,
+    Rest,
+    Term,
+    Value,
+    parse,
+    variables,
+)
 
 
 @predicate("pattern", str | list[str])
@@ -176,16 +26,7 @@ class Pattern(Predicate):
     """The node is the root of this expression over ops, such as `Add(Conv(...), skip)`."""
 
     def __init__(self, value: str | list[str]) -> None:
-        roots: list[Call] = []
-        for index, text in enumerate([value] if isinstance(value, str) else value):
-            path = () if isinstance(value, str) else (index,)
-            try:
-                roots.extend(_calls(parse(text)))
-            except SyntaxError as reason:
-                raise InvalidMatchError(str(reason.msg), path, reason.offset or 0) from None
-        if not roots:
-            raise ValueError("the list of patterns is empty")
-        self._roots = tuple(roots)
+        self._roots = tuple(call for calls in each(value, parse) for call in calls)
 
     def op_types(self) -> frozenset[str] | None:
         """The ops of the roots."""
@@ -193,7 +34,7 @@ class Pattern(Predicate):
 
     def names(self) -> frozenset[str]:
         """Names that every alternative binds."""
-        return frozenset.intersection(*(_variables(r) for r in self._roots))
+        return frozenset.intersection(*(variables(r) for r in self._roots))
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """Every binding, of the first alternative that matches."""

@@ -11,12 +11,14 @@ from pydantic import BaseModel
 from onnxq.graph import Graph, Node
 from onnxq.selectors.base import (
     Binding,
+    InvalidMatchError,
     Matched,
     Miss,
     Predicate,
     Selector,
     compile_match,
     compile_nested,
+    each,
     nothing_bound,
     predicate,
 )
@@ -139,7 +141,10 @@ class IsBetween(_Somewhere):
     def __init__(self, value: list[BaseModel]) -> None:
         super().__init__()
         if len(value) != 2:
-            raise ValueError(f"'between' takes two matches, not {len(value)}")
+            raise InvalidMatchError(
+                f"'between' takes two matches, not {len(value)}",
+                fix="give what it comes after, then what it comes before",
+            )
         self._first, self._second = compile_nested(value)
 
     def _nodes(self, graph: Graph) -> frozenset[str]:
@@ -152,7 +157,8 @@ class AllOf(Predicate):
     """Every match of the list holds."""
 
     def __init__(self, value: list[BaseModel]) -> None:
-        self._selectors = _without_position(compile_nested(value))
+        self._selectors = compile_nested(value)
+        _refuse_position(value)
 
     def names(self) -> frozenset[str]:
         """Names that any of them binds."""
@@ -176,9 +182,8 @@ class AnyOf(Predicate):
     """At least one match of the list holds; the first that does binds the names."""
 
     def __init__(self, value: list[BaseModel]) -> None:
-        if not value:
-            raise ValueError("the list is empty")
-        self._selectors = _without_position(compile_nested(value))
+        self._selectors = compile_nested(value)
+        _refuse_position(value)
 
     def op_types(self) -> frozenset[str] | None:
         """Types that one of them allows."""
@@ -207,7 +212,8 @@ class NotThis(Predicate):
     """The match does not hold."""
 
     def __init__(self, value: BaseModel) -> None:
-        (self._selector,) = _without_position((compile_match(value),))
+        self._selector = compile_match(value)
+        _refuse_position(value)
 
     def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
         """One empty binding when the match does not hold."""
@@ -218,14 +224,21 @@ class NotThis(Predicate):
         return Miss(depth=0, text="it is what 'not' rules out")
 
 
-def _without_position(selectors: tuple[Selector, ...]) -> tuple[Selector, ...]:
+def _refuse_position(value: BaseModel | list[BaseModel]) -> None:
     """Refuse `position`, which ranks whole matches, where there is only a part of one."""
-    if any(isinstance(p, AtPosition) for s in selectors for p in s.predicates):
-        raise ValueError("'position' cannot stand inside all, any or not; put it beside them")
-    return selectors
+
+    def read(spec: BaseModel) -> None:
+        if getattr(spec, "position", None) is not None:
+            raise InvalidMatchError(
+                "'position' ranks whole matches and cannot stand inside all, any or not",
+                fix="put it beside them",
+                path=("position",),
+            )
+
+    each(value, read)
 
 
-_SLICE: Final = re.compile(r"(-?\d*):(-?\d*)")
+_SLICE: Final = re.compile(r"(-?[0-9]{1,9})?:(-?[0-9]{1,9})?")
 
 
 @predicate("position", int | str)
@@ -258,4 +271,7 @@ def _slice(value: int | str) -> slice:
     if found := _SLICE.fullmatch(value):
         first, last = (int(text) if text else None for text in found.groups())
         return slice(first, last)
-    raise ValueError(f"'{value}' is not first, last, an index or a slice such as '0:3'")
+    raise InvalidMatchError(
+        f"'{value}' is not a position",
+        fix="use first, last, an index such as 0 or -1, or a slice such as '0:3'",
+    )

@@ -1,0 +1,15 @@
+"""The code of every diagnostic, with what it means, an example, and what to do.
+
+OQ1xx rule files, OQ2xx rules against the model, OQ3xx the model, OQ4xx data, calibration and
+scales, OQ5xx insert, OQ6xx verify.
+"""
+
+from typing import Final
+
+from onnxq.codes.code import Code as Code
+from onnxq.codes.inputs import INPUTS
+from onnxq.codes.planning import PLANNING
+from onnxq.codes.rule_files import RULE_FILES
+from onnxq.codes.verifying import VERIFYING
+
+CODES: Final[dict[str, Code]] = RULE_FILES | PLANNING | INPUTS | VERIFYING

@@ -1,0 +1,130 @@
+"""OQ3xx, OQ4xx and OQ5xx: the model, the data, calibration, scales, and what is written."""
+
+from typing import Final
+
+from onnxq.codes.code import Code
+
+INPUTS: Final[dict[str, Code]] = {
+    "OQ301": Code(
+        meaning="The model file, or a file of external data that it names, does not exist or "
+        "cannot be read.",
+        example="onnxq calibrate modle.onnx --data imgs/",
+        fix="Correct the path; keep external data beside the model.",
+    ),
+    "OQ302": Code(
+        meaning="The file is not an ONNX model, or a damaged one.",
+        example="onnxq plan model.pt",
+        fix="Export the model to ONNX, or copy it again; `onnx.checker` says what is wrong.",
+    ),
+    "OQ303": Code(
+        meaning="The model has quantized operators already. onnxq places pairs in float models; "
+        "pairs on top of pairs would mean nothing.",
+        example="onnxq insert model.qdq.onnx",
+        fix="Give the float model that it was made from.",
+    ),
+    "OQ304": Code(
+        meaning="The model's opset is older than 13, the first with per-channel Q/DQ, and onnx "
+        "cannot convert it, mostly for an operator of another domain.",
+        example="a model of opset 11 with com.microsoft operators",
+        fix="Export it again with opset 13 or newer.",
+    ),
+    "OQ305": Code(
+        meaning="onnxruntime, which runs the model for calibration and comparison, cannot load it "
+        "or fails on a sample.",
+        example="a model with an operator that only TensorRT has a plugin for",
+        fix="Check the model with `python -m onnx.checker`; give dynamic sizes with `--shape`.",
+    ),
+    "OQ401": Code(
+        meaning="The data does not exist, or holds nothing that can be read.",
+        example="onnxq calibrate model.onnx --data pictures/    # there is only imgs/",
+        fix="Give a folder of pictures, or of .npy or .npz files, or one such file.",
+    ),
+    "OQ402": Code(
+        meaning="One file of the data cannot be read and was left out. The others were used.",
+        example="a picture that was cut off while it was copied",
+        fix="Replace the file or remove it.",
+    ),
+    "OQ403": Code(
+        meaning="Names of inputs do not match: an array or a `--shape` names none of the model's "
+        "inputs, or an input has no array.",
+        example="np.savez('data.npz', image=...)    # the model's input is called images",
+        fix="Save one array for each input, under its name.",
+    ),
+    "OQ404": Code(
+        meaning="An array or a `--shape` does not fit the type or the shape of the model's input. "
+        "onnxq converts nothing silently.",
+        example="an array of 1x640x640x3 for an input of 1x3x640x640",
+        fix="Save arrays of the input's type and shape, or several along the first axis.",
+    ),
+    "OQ405": Code(
+        meaning="The size of an input is not fixed in the model, and pictures do not say it, or "
+        "`--shape` cannot be read.",
+        example="onnxq calibrate dynamic.onnx --data imgs/",
+        fix="Give the sizes: `--shape images:1x3x640x640`.",
+    ),
+    "OQ406": Code(
+        meaning="The preprocessing does not exist, or does not fit the model's pictures.",
+        example="onnxq calibrate model.onnx --data imgs/ --preprocess yolo8",
+        fix="Use a shipped one (`onnxq rules list`) or the path of a YAML file.",
+    ),
+    "OQ410": Code(
+        meaning="There is no calibration to take scales from, or more than one to choose from.",
+        example="onnxq insert --rules yolo    # in a folder without *.calib.npz",
+        fix="Run `onnxq calibrate` first, or choose a file with `--calibration`.",
+    ),
+    "OQ411": Code(
+        meaning="The calibration was made from another model, so its ranges are of other tensors. "
+        "Models are compared by their content, not by their name.",
+        example="onnxq insert new.onnx --calibration old.calib.npz",
+        fix="Calibrate this model.",
+    ),
+    "OQ412": Code(
+        meaning="The calibration file is damaged, or was written by another version of onnxq.",
+        example="onnxq insert model.onnx --calibration data.npz",
+        fix="Make it again with `onnxq calibrate`.",
+    ),
+    "OQ413": Code(
+        meaning="The rules quantize a tensor that the calibration did not observe, so its range is "
+        "not known.",
+        example="{match: {op: Relu}, quantize: {inputs: act}}    # calibrated without --rules",
+        fix="Calibrate with `--rules` and this recipe.",
+    ),
+    "OQ414": Code(
+        meaning="A tensor was zero in every sample, so it has no range; its scale is set to 1.",
+        example="a branch that the calibration data never uses",
+        fix="Add data that uses it, or skip it in the recipe.",
+    ),
+    "OQ415": Code(
+        meaning="A tensor had NaN or infinite values. They were left out of its range, and INT8 "
+        "has nothing for them.",
+        example="a mask of -inf that is added to scores",
+        fix="Skip the tensor in the recipe, or correct the model or the data.",
+    ),
+    "OQ416": Code(
+        meaning="A method needs a histogram, and the calibration kept only ranges.",
+        example="onnxq calibrate model.onnx --data imgs/ --calibrator max    # then method: mse",
+        fix="Calibrate without `--calibrator max`, or use `method: max`.",
+    ),
+    "OQ417": Code(
+        meaning="A weight has NaN or infinite values and cannot be quantized.",
+        example="a model exported from a training that diverged",
+        fix="Correct the model, or skip the weight in the recipe.",
+    ),
+    "OQ418": Code(
+        meaning="Two calibrations cannot be added: they come from different models, shapes, "
+        "calibrators or preprocessings.",
+        example='Statistics.load("a.calib.npz") + Statistics.load("b.calib.npz")',
+        fix="Add calibrations that were made alike from one model.",
+    ),
+    "OQ501": Code(
+        meaning="The output cannot be written. Nothing is left behind: files appear whole or not "
+        "at all.",
+        example="onnxq insert -o /missing/model.qdq.onnx",
+        fix="Choose another `-o`, or free some space.",
+    ),
+    "OQ502": Code(
+        meaning="The output would overwrite the input model, which onnxq never does.",
+        example="onnxq insert model.onnx -o model.onnx",
+        fix="Give another `-o`.",
+    ),
+}

@@ -1,0 +1,96 @@
+"""OQ2xx: rules against the model."""
+
+from typing import Final
+
+from onnxq.codes.code import Code
+
+PLANNING: Final[dict[str, Code]] = {
+    "OQ201": Code(
+        meaning="A rule matched no node of this model, so it does nothing. Only rules of your own "
+        "file are told; with `required: true` it is an error.",
+        example='match: {name: "/head/*"}  # nodes are called /head/cls/conv; * stops at /',
+        fix="`onnxq explain MODEL RULE --rules FILE` shows the nearest node and what it lacks. "
+        "Delete the rule when it is for another model.",
+    ),
+    "OQ202": Code(
+        meaning="A pattern binds in more than one way at a node, so the rule is not applied there: "
+        "onnxq never chooses between two tensors silently.",
+        example='match: {pattern: "Add(Conv(...), skip)"}    # both inputs come from a Conv',
+        fix="Say more in the pattern, so that one way is left, or write a rule for that node.",
+    ),
+    "OQ203": Code(
+        meaning="Pairs that must share one scale have different descriptors, or one of them is a "
+        "weight's, whose range is its own. One scale can have only one method.",
+        example="{match: {op: Concat}, share_scale: [inputs, outputs]}    # with mse and max",
+        fix="Give the tensors of the group one descriptor, or tie fewer of them.",
+    ),
+    "OQ204": Code(
+        meaning="A per-channel pair was asked for an activation. TensorRT would build the engine "
+        "and silently run the op in float.",
+        example="quantize: {inputs: {granularity: per_channel}}",
+        fix="Use a `per_tensor` descriptor for activations; `per_channel` is for weights.",
+    ),
+    "OQ205": Code(
+        meaning="The rules quantize nothing in this model: what would be written is the float "
+        "model itself.",
+        example="match: {op: Gemm}         # in a model of Convs alone",
+        fix="Compare the `match` keys with the ops and names that the model has.",
+    ),
+    "OQ206": Code(
+        meaning="The channel axis of a weight is not known for this op, or not an axis that the "
+        "weight has. A wrong axis makes TensorRT run the op in float without a word.",
+        example="{match: {op: Add}, quantize: {weights: {granularity: per_channel}}}",
+        fix="Give `axis` in the descriptor, or use `per_tensor`.",
+    ),
+    "OQ207": Code(
+        meaning="A rule names an input or output that a matched node does not have, so it does "
+        "nothing there.",
+        example='{match: {op: [Add, Relu]}, skip: "input[1]"}',
+        fix="Name a port that every matched node has, or narrow `match`.",
+    ),
+    "OQ208": Code(
+        meaning="A weight's range is read by a method that needs a histogram over many samples; "
+        "weights are constants and take `max` or `mse`.",
+        example="quantize: {weights: {method: entropy}}",
+        fix="Use `method: max` or `method: mse` for weights.",
+    ),
+    "OQ209": Code(
+        meaning="One rule decides the same input twice, by two ports, and the order of ports has "
+        "no meaning.",
+        example='{match: {op: Relu}, quantize: {inputs: act, "input[0]": other}}',
+        fix="Name each input once, or write two rules, of which the later wins.",
+    ),
+    "OQ210": Code(
+        meaning="Everything that a rule decides is overridden by later rules: the last rule that "
+        "matches an input wins. The rule could be deleted and nothing would change.",
+        example="a rule for one Conv above a rule for every Conv",
+        fix="Move the special rule after the general one, or delete it.",
+    ),
+    "OQ211": Code(
+        meaning="A rule quantizes inputs that an earlier rule skips. That is allowed, since the "
+        "last rule wins, but seldom meant: skips are exceptions.",
+        example="a rule that skips the head above a rule that quantizes every Conv",
+        fix="Put the skip after the rule, or narrow one of the two.",
+    ),
+    "OQ212": Code(
+        meaning="A saved plan cannot be read, or belongs to another model.",
+        example="onnxq insert model.onnx --plan other.plan",
+        fix="Save it again with `onnxq plan MODEL --rules FILE -o PLAN`.",
+    ),
+    "OQ213": Code(
+        meaning="A rule quantizes a tensor that is not float32, such as a shape or an index.",
+        example='{match: {op: Reshape}, quantize: {"input[1]": act}}',
+        fix="Name only ports that hold float32 data; `inputs` and `weights` do so by themselves.",
+    ),
+    "OQ214": Code(
+        meaning="`onnxq explain` was asked for something that is no node, tensor, rule or code.",
+        example="onnxq explain model.onnx Conv_7",
+        fix="Give a name as `onnxq plan` shows it, or a code alone: `onnxq explain OQ203`.",
+    ),
+    "OQ215": Code(
+        meaning="The plan differs from the saved one that `--check` compares it with: the recipe, "
+        "the model or onnxq has changed since. The exit code is 1.",
+        example="onnxq plan model.onnx --rules yolo.yaml --check model.plan",
+        fix="Look at the lines with - and +; save the plan again with `-o` if they are meant.",
+    ),
+}

@@ -1,0 +1,94 @@
+"""OQ6xx: verify."""
+
+from typing import Final
+
+from onnxq.codes.code import Code
+
+VERIFYING: Final[dict[str, Code]] = {
+    "OQ601": Code(
+        meaning="A backend is not installed. With a backend that was asked for by name it is an "
+        "error, and the exit code is 3.",
+        example="onnxq verify model.onnx model.qdq.onnx --backend tensorrt-rtx",
+        fix="Install it: `pip install onnxq[rtx]` or `onnxq[trt]`.",
+    ),
+    "OQ602": Code(
+        meaning="The compiler rejected the model or failed while it built the engine. It runs in "
+        "a process of its own, so it takes nothing else with it.",
+        example="a model with an operator that TensorRT does not have",
+        fix="Read the compiler's message; see whether it takes the float model.",
+    ),
+    "OQ603": Code(
+        meaning="The two models do not have the same inputs and outputs, so there is nothing to "
+        "compare.",
+        example="onnxq verify other.onnx model.qdq.onnx",
+        fix="Give the float model that the Q/DQ model was made from.",
+    ),
+    "OQ604": Code(
+        meaning="A threshold of the command line was not met. The exit code is 1.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr 20",
+        fix="Keep the worst layers in float, use another method, or lower the threshold.",
+    ),
+    "OQ610": Code(
+        meaning="A zero point is missing, not zero or not int8. Without one ONNX means uint8 and "
+        "TensorRT takes int8: the two compute different things.",
+        example="QuantizeLinear (x, scale)",
+        fix="Give it an int8 zero point of zeros.",
+    ),
+    "OQ611": Code(
+        meaning="A scale is zero, negative, infinite, NaN or subnormal, or computed at run time.",
+        example="a scale of 0 for a channel that is always zero",
+        fix="Use constant, positive scales of normal size; 1 serves a dead channel.",
+    ),
+    "OQ612": Code(
+        meaning="A per-tensor scale is not a scalar. TensorRT may reject a scale of shape [1], or "
+        "run float.",
+        example="a scale of shape [1]",
+        fix="Make the scale and its zero point rank 0.",
+    ),
+    "OQ613": Code(
+        meaning="A per-channel scale of a weight has the wrong axis or size. TensorRT would "
+        "silently run the op in float.",
+        example="a MatMul weight with axis 0",
+        fix="Write one scale for each output channel, on the axis of that channel.",
+    ),
+    "OQ614": Code(
+        meaning="An activation is quantized per channel. TensorRT would silently run float.",
+        example="QuantizeLinear <axis = 1> of a Conv's input",
+        fix="Use one scalar scale for the whole activation.",
+    ),
+    "OQ615": Code(
+        meaning="The QuantizeLinear and the DequantizeLinear of a pair have different scales, "
+        "which multiplies the tensor by their ratio.",
+        example="a scale edited in one of the two nodes",
+        fix="Give both the same scale.",
+    ),
+    "OQ616": Code(
+        meaning="A bias is quantized to int32, as onnxruntime's quantizer does. TensorRT rejects "
+        "it; it needs float biases.",
+        example="DequantizeLinear (int32 bias, scale)",
+        fix="Leave the bias in float (in onnxruntime's quantizer: `QuantizeBias=False`).",
+    ),
+    "OQ617": Code(
+        meaning="Only one of an op's activation and weight is quantized. TensorRT would run the op "
+        "in float, and the pair only costs accuracy.",
+        example="{match: {op: Conv}, quantize: {inputs: act}}    # and no weights",
+        fix="Quantize both, or neither.",
+    ),
+    "OQ618": Code(
+        meaning="A quantized constant is read by something else than a DequantizeLinear, which "
+        "TensorRT does not accept.",
+        example="an int8 weight, then a Transpose, then the DequantizeLinear",
+        fix="Put the DequantizeLinear directly behind the constant.",
+    ),
+    "OQ619": Code(
+        meaning="Nodes have no name or share one. TensorRT would merge them in its reports, and "
+        "nobody could say which layer ran in float.",
+        example="an exporter that names no nodes",
+        fix="Give every node a name of its own; `onnxq insert` does that.",
+    ),
+    "OQ620": Code(
+        meaning="The opset is too old for what the Q/DQ nodes use, such as `axis` before opset 13.",
+        example='opset_import: ["" : 11] with DequantizeLinear <axis = 0>',
+        fix="Export the model with the opset that the message names, or newer.",
+    ),
+}
