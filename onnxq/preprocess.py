@@ -41,7 +41,7 @@ class Preprocess(BaseModel):
     @classmethod
     def _one_a_channel(cls, value: Channels) -> Channels:
         if isinstance(value, list) and len(value) not in (1, 3):
-            raise ValueError("it has neither 1 nor 3 numbers; give one, or one a channel")
+            raise ValueError("neither 1 nor 3 numbers; give one, or one a channel")
         return value
 
     @field_validator("std")

@@ -72,7 +72,7 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
                     code="OQ413",
                     message=f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads, was "
                     "not observed",
-                    fix=f"calibrate again with --rules {plan.recipe}",
+                    fix="calibrate again with --rules and this recipe",
                 )
             )
     return found

@@ -34,7 +34,7 @@ def validate(model: type[M], source: Source, known: KnownKeys) -> M:
         found = [
             _diagnostic(path, errors, source, known)
             for path, errors in deepest.items()
-            if path not in misspelt
+            if errors[0]["type"] != "missing" or path not in misspelt
         ]
         found.sort(key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0))
         raise OnnxqError(*found) from None
@@ -77,7 +77,8 @@ def _diagnostic(
             span=source.span(path[:-1]),
         )
     if reason["type"] == "value_error":  # of a validator of ours, which says what to do after ';'
-        message, _, fix = reason["msg"].removeprefix("Value error, ").partition("; ")
+        said, _, fix = reason["msg"].removeprefix("Value error, ").partition("; ")
+        message = f"{_subject(path, source)}: {said}"
     else:
         message = f"{_subject(path, source)} cannot be {_shown(reason['input'])}"
         fix = f"give {_listed(list(dict.fromkeys(map(_wanted, reasons))))}"
