@@ -23,6 +23,13 @@ def preprocessings() -> dict[str, Path]:
     return {p.stem: p for p in sorted((folder() / "preprocess").glob("*.yaml"))}
 
 
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long for the file system
+        return False
+
+
 def find(
     name: str, known: dict[str, Path], *, what: str, code: str, beside: Path
 ) -> tuple[Path, str]:
@@ -31,7 +38,7 @@ def find(
     Raises `code` when there is neither.
     """
     path = beside / name
-    if path.is_file():
+    if _is_file(path):
         return path, str(path)
     stem = name.removesuffix(".yaml").removesuffix(".yml")
     if (found := known.get(stem)) is not None:
@@ -39,5 +46,5 @@ def find(
     raise error(
         code,
         f"there is no {what} '{name}', neither a file nor a shipped one",
-        fix=did_you_mean(stem, known),
+        fix=did_you_mean(stem, known, otherwise="check the path; 'onnxq rules list' has the names"),
     )

@@ -118,9 +118,10 @@ class Statistics:
             with open(path, "rb") as file, np.load(file, allow_pickle=False) as npz:
                 return _unpack({key: npz[key] for key in npz.files})
         except Exception as cause:  # a damaged zip, array or JSON fails in dozens of ways
+            told = "it is no .npz file" if "pickle" in str(cause) else cause
             raise diagnostics.error(
                 "OQ412",
-                f"'{path}' is not a calibration that this version can read: {cause}",
+                f"'{path}' is not a calibration that this version can read: {told}",
                 fix="make it again with 'onnxq calibrate'",
             ) from cause
 
