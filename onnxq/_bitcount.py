@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,19 @@ _bits = types.Array(types.uint32, 1, "C", readonly=True)
 _KEY_MIN, _KEY_MAX = np.int32(-(2**31)), np.int32(2**31 - 1)
 
 
-@njit(cache=True, nogil=True)
+def _jit(signature: Any = None) -> Callable[[Callable[..., Any]], Any]:
+    """Compile without the GIL, and keep the result on disk where there is a place for it."""
+
+    def compiled(function: Callable[..., Any]) -> Any:
+        try:
+            return njit(signature, cache=True, nogil=True)(function)
+        except RuntimeError:  # no folder that can be written to, as in a read-only container
+            return njit(signature, nogil=True)(function)
+
+    return compiled
+
+
+@_jit()
 def _extremes(bits: Any) -> Any:
     """Return the lowest and highest key; keys are int32 and ordered as the floats are."""
     low, high = _KEY_MAX, _KEY_MIN
@@ -24,7 +37,7 @@ def _extremes(bits: Any) -> Any:
     return low, high
 
 
-@njit(cache=True, nogil=True)
+@_jit()
 def _count(bits: Any, rows: Any, shift: Any) -> None:
     # Two rows, because a value that repeats would make each increment wait for the one before.
     # Unsigned indices: numba then leaves out the test for negative ones.
@@ -38,7 +51,7 @@ def _count(bits: Any, rows: Any, shift: Any) -> None:
         rows[np.uint64((bits[pairs] & mask) >> shift)] += one
 
 
-@njit([(_bits, types.uint32[::1], types.uint32)], cache=True, nogil=True)
+@_jit([(_bits, types.uint32[::1], types.uint32)])
 def count(bits: Any, rows: Any, shift: Any) -> Any:
     """Add the magnitudes of float32 `bits` (1-D uint32), shifted right, to `rows`; give extremes.
 

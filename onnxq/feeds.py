@@ -20,6 +20,7 @@ from onnxq.graph import Graph, Shape
 from onnxq.preprocess import Preprocess
 
 Tensors = Mapping[str, NDArray[Any]]
+CALIBRATION: Final = ".calib.npz"  # what onnxq writes itself is no data
 ARRAYS: Final = frozenset({".npy", ".npz"})
 
 
@@ -111,6 +112,9 @@ def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[Inpu
 def _spec(graph: Graph, name: str, given: Sequence[int] | None) -> InputSpec:
     kind = graph.declared[name]
     declared: Shape = tuple(d if isinstance(d, int) and d > 0 else None for d in kind.shape or ())
+    if kind.dtype == 0:
+        fix = "onnxq runs models with tensor inputs; give such an export"
+        raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
     dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
     if given is None:
         return InputSpec(name=name, dtype=dtype, shape=declared)
@@ -143,7 +147,20 @@ def open_feed(
     inputs = input_specs(graph, shapes or {})
     files = _files(Path(source))
     arrays = [f for f in files if f.suffix.lower() in ARRAYS]
+    if 0 < len(arrays) < len(files):
+        other = next(f for f in files if f not in arrays)
+        raise error(
+            "OQ401",
+            f"'{source}' holds both arrays ('{arrays[0].name}') and pictures ('{other.name}')",
+            fix="keep one kind in a folder",
+        )
     if arrays:
+        if how is not None:
+            raise error(
+                "OQ406",
+                "--preprocess is for pictures, and the data are arrays",
+                fix="leave it out, or give pictures",
+            )
         return Feed(files=tuple(arrays), inputs=inputs, preprocess=None)
     if len(inputs) != 1 or not _is_image(inputs[0]):
         raise error(
@@ -163,7 +180,11 @@ def _files(source: Path) -> list[Path]:
     if not source.is_dir():
         raise error("OQ401", f"the data '{source}' does not exist", fix="give a file or a folder")
     readable = ARRAYS | Image.registered_extensions().keys()
-    found = sorted(p for p in source.rglob("*") if p.suffix.lower() in readable and p.is_file())
+    found = sorted(
+        p
+        for p in source.rglob("*")
+        if p.suffix.lower() in readable and not p.name.endswith(CALIBRATION) and p.is_file()
+    )
     if not found:
         raise error(
             "OQ401",
@@ -206,6 +227,9 @@ def _arrays(file: Path, inputs: tuple[InputSpec, ...]) -> Iterator[Sample]:
     arrays = _loaded(file, inputs)
     batches = {spec.name: _batches(file, arrays[spec.name], spec) for spec in inputs}
     counts = {name: len(b) for name, b in batches.items()}
+    if len(set(counts.values())) > 1 and all(_fits(arrays[s.name].shape, s.shape) for s in inputs):
+        batches = {s.name: [arrays[s.name].astype(s.dtype, copy=False)] for s in inputs}
+        counts = dict.fromkeys(batches, 1)
     if len(set(counts.values())) > 1:
         raise error(
             "OQ404",
@@ -265,7 +289,8 @@ def _first_line(reason: Exception) -> str:
 def _batches(file: Path, array: NDArray[Any], spec: InputSpec) -> list[NDArray[Any]]:
     if not np.can_cast(array.dtype, spec.dtype, casting="same_kind"):
         raise _unfit(file, array, spec)
-    array = array.astype(spec.dtype, copy=False)
+    with np.errstate(over="ignore"):  # values beyond float32 become Inf, which OQ415 tells
+        array = array.astype(spec.dtype, copy=False)
     symbolic = len(spec.shape) > 1 and spec.shape[0] is None
     if _fits(array.shape, spec.shape) and not symbolic:
         return [array]

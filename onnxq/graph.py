@@ -11,7 +11,9 @@ from typing import Any, Final
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper, numpy_helper
+from onnx import helper
+
+from onnxq.constants import Constants
 
 Shape = tuple[int | str | None, ...]
 
@@ -59,7 +61,7 @@ _UNKNOWN: Final = TensorType()
 class Graph:
     """The top-level graph of a model, read once. Two graphs are equal when their digests are.
 
-    Node names must be unique (`model.name_nodes`). `shapes` replaces the shapes of graph inputs
+    Node names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
     before shape inference, for models with dynamic dimensions; `declared` are the input types that
     the file itself gives.
     """
@@ -73,8 +75,7 @@ class Graph:
     ) -> None:
         self.digest = digest
         graph = model.graph
-        self._constants = {t.name: t for t in graph.initializer}
-        self._constants |= _constant_nodes(graph)
+        self._constants = Constants(graph)
         self.nodes = tuple(_node(n) for n in graph.node)
         self.by_name = MappingProxyType({n.name: n for n in self.nodes})
         self.inputs = tuple(i.name for i in graph.input if i.name not in self._constants)
@@ -84,7 +85,7 @@ class Graph:
         self.outputs = tuple(o.name for o in graph.output)
         self._types = infer_types(model, shapes or {}) | {
             name: TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
-            for name, constant in self._constants.items()
+            for name, constant in self._constants.stored().items()
         }
 
     def __hash__(self) -> int:
@@ -150,12 +151,12 @@ class Graph:
         return self.by_name[edge.node].inputs[edge.slot]
 
     def is_constant(self, tensor: str) -> bool:
-        """True for initializers and outputs of Constant nodes."""
+        """True for what is stored in the model, or computed from that alone."""
         return tensor in self._constants
 
     def array(self, tensor: str) -> NDArray[Any]:
         """Values of a constant."""
-        return np.asarray(numpy_helper.to_array(self._constants[tensor]))
+        return self._constants.array(tensor)
 
     def type(self, tensor: str) -> TensorType:
         """Element type and shape of any tensor, as far as shape inference knows them."""
@@ -228,23 +229,3 @@ def attribute_value(proto: onnx.AttributeProto) -> Any:
     if proto.type == onnx.AttributeProto.FLOATS:
         return [float(str(np.float32(v))) for v in value]
     return value
-
-
-def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
-    return {
-        node.output[0]: tensor
-        for node in graph.node
-        if node.op_type == "Constant" and not node.domain
-        for attribute in node.attribute
-        if (tensor := _constant_value(attribute)) is not None
-    }
-
-
-def _constant_value(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
-    """The tensor that a Constant node's attribute stands for; None for strings and sparse."""
-    if attribute.name == "value":
-        return attribute.t
-    dtypes = {"value_float": np.float32, "value_int": np.int64}
-    dtype = dtypes.get(attribute.name.removesuffix("s"))
-    value = helper.get_attribute_value(attribute)
-    return None if dtype is None else numpy_helper.from_array(np.asarray(value, dtype))

@@ -191,7 +191,8 @@ class HistogramAccumulator:
 def _kernel() -> Callable[..., Any]:
     from onnxq._bitcount import count
 
-    return count
+    kernel: Callable[..., Any] = count
+    return kernel
 
 
 def _flat(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

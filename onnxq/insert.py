@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
+from onnx_graphsurgeon.logger import G_LOGGER
 
-from onnxq.model import name_nodes, names, raise_opset
+from onnxq.constants import Constants
+from onnxq.diagnostics import error
+from onnxq.model import names, prepare
 from onnxq.plan import Pair, Plan
 from onnxq.scales import Scales
 from onnxq.tensor_quant import quantize
@@ -31,18 +34,56 @@ def insert(
     more is dropped. Scales of activations are scalars, zero points int8 zeros, axes explicit
     (`docs/guide.md` says why TensorRT needs each). Nodes without a name of their own get one.
     Everything else is taken over unchanged. The model itself is not changed.
+    Raises OQ304 when the plan was made of the model before `model.prepare` renamed its tensors, and
+    OQ503 when a valid model would become one that onnx.checker refuses.
     """
     original = onnx.ModelProto()
     original.CopyFrom(model)
-    original = raise_opset(name_nodes(original), "the model")
-    surgeon = _Surgeon(gs.import_onnx(original), taken=names(original.graph))
+    original = prepare(original)
+    _require_sites(original, plan)
+    G_LOGGER.severity = G_LOGGER.ERROR  # its warnings go to stdout and tell our users nothing
+    surgeon = _Surgeon(original)
     for pair in plan.pairs:
         surgeon.insert(pair, scales[pair])
     result = _transplant(surgeon.finished(), original)
     _drop_unread(result, {p.tensor for p in plan.pairs if p.kind == "weight"})
     for key, value in (metadata or {}).items():
         result.metadata_props.add(key=METADATA + key, value=value)
+    _require_valid(result, model)
     return result
+
+
+def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
+    inputs = {n.name: n.input for n in model.graph.node}
+    for pair in plan.pairs:
+        for edge in pair.edges:
+            slots = inputs.get(edge.node, ())
+            if edge.slot >= len(slots) or slots[edge.slot] != pair.tensor:
+                raise error(
+                    "OQ304",
+                    f"the plan's '{pair.tensor}' is not input {edge.slot} of '{edge.node}' once "
+                    "the opset is raised",
+                    fix="plan and calibrate what onnxq.model.prepare returns",
+                )
+
+
+def _require_valid(result: onnx.ModelProto, model: onnx.ModelProto) -> None:
+    fault = _fault(result)
+    if fault and not _fault(model):
+        raise error(
+            "OQ503",
+            f"the Q/DQ model would not be valid: {fault}",
+            fix="report this to onnxq with the model; nothing was written",
+        )
+
+
+def _fault(model: onnx.ModelProto) -> str:
+    """What onnx.checker finds wrong with a model; '' for nothing."""
+    try:
+        onnx.checker.check_model(model)
+    except Exception as reason:  # it raises ValidationError, and ValueError above 2 GB
+        return str(reason).strip().splitlines()[0]
+    return ""
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
@@ -54,11 +95,12 @@ def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
 class _Surgeon:
     """The edit in progress on a graphsurgeon graph."""
 
-    def __init__(self, graph: gs.Graph, *, taken: set[str]) -> None:
-        self._graph = graph
-        self._nodes = {n.name: n for n in graph.nodes}
-        self._tensors = graph.tensors()
-        self._taken = taken
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self._graph = gs.import_onnx(model)
+        self._nodes = {n.name: n for n in self._graph.nodes}
+        self._tensors = self._graph.tensors()
+        self._constants = Constants(model.graph)
+        self._taken = names(model.graph)
         self._before: dict[str, list[gs.Node]] = {}  # new nodes by the node they stand before
 
     def insert(self, pair: Pair, scale: NDArray[np.float32]) -> None:
@@ -71,7 +113,7 @@ class _Surgeon:
         ]
         nodes = []
         if pair.kind == "weight":
-            values = _weight(tensor)
+            values = self._constants.array(pair.tensor)
             narrow = pair.descriptor.narrow_range
             stored = quantize(values, scale, axis=pair.axis, narrow_range=narrow)
             quantized = gs.Constant(f"{pair.tensor}_quantized{suffix}", stored)
@@ -121,15 +163,6 @@ class _Surgeon:
         return exported
 
 
-def _weight(tensor: gs.Tensor) -> NDArray[Any]:
-    if isinstance(tensor, gs.Constant):
-        return np.asarray(tensor.values)
-    attributes = tensor.inputs[0].attrs  # of a Constant node
-    if "value" in attributes:
-        return np.asarray(attributes["value"].values)
-    return np.asarray(attributes.get("value_floats", attributes.get("value_float")), np.float32)
-
-
 def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
     """Put the edited graph's wiring and new initializers into the original.
 
@@ -151,16 +184,26 @@ def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Mode
 
 
 def _drop_unread(model: onnx.ModelProto, names: set[str]) -> None:
-    """Remove those of the float weights that no node and no output reads any more, in place."""
+    """Remove the float weights that nobody reads any more, and what only they were computed from.
+
+    Changes the model in place.
+    """
     graph = model.graph
-    unread = names - _read(graph) - {o.name for o in graph.output}
-    for values in (graph.initializer, graph.input, graph.value_info):
-        kept = [v for v in values if v.name not in unread]
-        del values[:]
-        values.extend(kept)
-    nodes = [n for n in graph.node if not (n.op_type == "Constant" and n.output[0] in unread)]
-    del graph.node[:]
-    graph.node.extend(nodes)
+    outputs = {o.name for o in graph.output}
+    while unread := names - _read(graph) - outputs:
+        for values in (graph.initializer, graph.input, graph.value_info):
+            kept = [v for v in values if v.name not in unread]
+            del values[:]
+            values.extend(kept)
+        nodes: list[onnx.NodeProto] = []
+        names = set()
+        for node in graph.node:
+            if any(node.output) and unread.issuperset(filter(None, node.output)):
+                names.update(filter(None, node.input))
+            else:
+                nodes.append(node)
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def _read(graph: onnx.GraphProto) -> set[str]:

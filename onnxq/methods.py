@@ -76,7 +76,9 @@ def _max(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
 
 @_method("percentile")
 def _percentile(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
-    return _quantile(histogram, descriptor.percentile)
+    """Return the percentile of all values; of those that are not 0 where that would be 0."""
+    found = _quantile(histogram, descriptor.percentile)
+    return found or _quantile(_without_zeros(histogram), descriptor.percentile)
 
 
 @_method("mse")
@@ -130,11 +132,8 @@ def _entropy(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     [0, max |x|], but not over 15 times the 99.999th percentile of the values that are not zero:
     a far outlier would leave all other values in one bin.
     """
-    nonzero = BitHistogram(
-        range=histogram.range, bins=histogram.bins[1:], counts=histogram.counts[1:]
-    )
-    inner = nonzero if histogram.bins[0] == 0 and len(nonzero.bins) else histogram
-    reach = min(histogram.range.amax, _REACH * _quantile(inner, _REACH_PERCENTILE))
+    inner = _quantile(_without_zeros(histogram), _REACH_PERCENTILE)
+    reach = min(histogram.range.amax, _REACH * inner)
     edges = np.linspace(0.0, reach, _LINEAR_BINS + 1)
     linear, beyond = _spread(histogram, edges)
     linear[0] = linear[1]  # TensorRT's way not to let exact zeros decide
@@ -191,6 +190,13 @@ def _prefix(values: npt.NDArray[np.float64 | np.bool_]) -> FloatArray:
 
 def _x_log_x(x: FloatArray) -> FloatArray:
     return x * np.log(np.maximum(x, 1.0))
+
+
+def _without_zeros(histogram: BitHistogram) -> BitHistogram:
+    """The histogram without its lowest bin, if that holds the zeros and there is another."""
+    if histogram.bins[0] != 0 or len(histogram.bins) == 1:
+        return histogram
+    return BitHistogram(range=histogram.range, bins=histogram.bins[1:], counts=histogram.counts[1:])
 
 
 def _quantile(histogram: BitHistogram, percentile: float) -> float:

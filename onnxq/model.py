@@ -16,6 +16,8 @@ from onnxq.files import whole_file
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
 
+LARGEST: Final = 2**31 - 1  # bytes that protobuf can serialize
+
 QUANTIZED_OPS: Final = frozenset(
     {
         "QuantizeLinear",
@@ -32,6 +34,7 @@ QUANTIZED_OPS: Final = frozenset(
 def load(path: str | Path) -> onnx.ModelProto:
     """Read an ONNX model with its external data; OQ301 or OQ302 where that is not possible."""
     path = Path(path)
+    _require_external_files(path)
     try:
         model = onnx.load(path, format="protobuf")
     except OSError as reason:
@@ -61,7 +64,7 @@ def digest(path: str | Path) -> str:
     path = Path(path)
     try:
         whole = hashlib.sha256(path.read_bytes())
-        for data in _external_files(path):
+        for data in external_files(path):
             with data.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as reason:
@@ -69,9 +72,23 @@ def digest(path: str | Path) -> str:
     return whole.hexdigest()
 
 
-def _external_files(path: Path) -> list[Path]:
+def _require_external_files(path: Path) -> None:
+    for data in external_files(path):
+        if not data.is_file():
+            raise error(
+                "OQ301",
+                f"model '{path}': its data file '{data}' is missing",
+                fix="put it where the model names it",
+            )
+
+
+def external_files(path: str | Path) -> list[Path]:
+    """Files beside the model that hold its external data (OQ301, OQ302)."""
+    path = Path(path)
     try:
         model = onnx.load(path, format="protobuf", load_external_data=False)
+    except OSError as reason:
+        raise _unreadable(path, reason) from None
     except (DecodeError, UnicodeDecodeError, ValueError) as reason:
         raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
     locations = {
@@ -135,25 +152,33 @@ def opset(model: onnx.ModelProto) -> int:
     return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
 
 
-def raise_opset(model: onnx.ModelProto, path: str | Path) -> onnx.ModelProto:
-    """Return the model at an opset that has per-channel Q/DQ (OQ304 where that fails).
+def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.ModelProto:
+    """Return the model as every stage sees it: nodes named, at an opset with per-channel Q/DQ.
 
-    Nodes must have unique names; onnx's version converter keeps them, but it drops what `restore`
-    puts back.
+    The model given gets node names; below opset 13 what is returned is a new one. Raising the opset
+    can rename tensors, so plans and statistics must be made of what this returns. Raises OQ304 when
+    the opset cannot be raised, OQ307 when the model has over 2 GB.
     """
-    if opset(model) >= QDQ_OPSET:
-        return model
+    if model.ByteSize() > LARGEST:
+        raise error(
+            "OQ307",
+            f"'{path}' has {model.ByteSize() / 1e9:.1f} GB, and over 2 GB cannot be handled yet",
+            fix="export it in parts",
+        )
+    named = name_nodes(model)
+    if opset(named) >= QDQ_OPSET:
+        return named
     try:
-        raised = onnx.version_converter.convert_version(model, QDQ_OPSET)
+        raised = onnx.version_converter.convert_version(named, QDQ_OPSET)
     except Exception as reason:  # the converter raises bare RuntimeErrors of many kinds
         raise error(
             "OQ304",
-            f"'{path}' has opset {opset(model)} and cannot be raised to {QDQ_OPSET}: "
+            f"'{path}' has opset {opset(named)} and cannot be raised to {QDQ_OPSET}: "
             f"{str(reason).splitlines()[0]}",
             fix="export the model again with opset 13 or newer",
         ) from None
     raised.ir_version = max(raised.ir_version, QDQ_IR_VERSION)
-    return restore(raised, model)
+    return name_nodes(restore(raised, named))
 
 
 def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:

@@ -11,7 +11,7 @@ from onnx import defs
 
 from onnxq.graph import Graph, Node, attribute_value
 
-AxisOf = Callable[[Node, int], int]  # (node, rank of the weight) -> channel axis
+AxisOf = Callable[[Node, int], int | None]  # (node, rank of the weight) -> channel axis
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +44,7 @@ def _gemm_b(node: Node, rank: int) -> int:
 
 
 def _from_end(offset: int) -> AxisOf:
-    return lambda node, rank: max(rank - offset, 0)
+    return lambda node, rank: rank - offset if rank > 1 else None  # a vector has one channel
 
 
 _CONV: Final = OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True)

@@ -23,6 +23,8 @@ from onnxq.plan import Because, Decision, Group, Plan
 
 _HEAD: Final = "# onnxq plan 1"
 _FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
+_PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
+_WHERE: Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
 FLOAT: Final = "float"
 NO_GROUP: Final = "-"
 NO_RULE: Final = "-"
@@ -134,7 +136,10 @@ def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
     digest, recipe = text[1].removeprefix("# model "), text[2].removeprefix("# recipe ")
     found = []
     for number, line in enumerate(text[3:], start=4):
-        fields = _split(line)
+        try:
+            fields = _split(line)
+        except json.JSONDecodeError:
+            raise _unreadable(path, f"line {number} has a text whose quotes do not fit") from None
         if len(fields) != len(Line.__slots__):
             raise _unreadable(path, f"line {number} does not have {len(Line.__slots__)} fields")
         found.append(Line(**dict(zip(Line.__slots__, fields, strict=True))))
@@ -161,6 +166,8 @@ def load(path: Path, graph: Graph) -> Plan:
         )
     name, _, recipe_digest = recipe.rpartition(" ")
     decisions = tuple(_decision(path, graph, line) for line in found)
+    if len({d.edge for d in decisions}) < len(decisions):
+        raise _unreadable(path, "it decides an input twice")
     groups = tuple(_groups(found, decisions))
     pairs, problems = fold(graph, decisions, groups)
     if problems:
@@ -178,8 +185,10 @@ def load(path: Path, graph: Graph) -> Plan:
 
 
 def _decision(path: Path, graph: Graph, line: Line) -> Decision:
-    slot = int(line.input.removeprefix("input[").removesuffix("]"))
-    node = graph.by_name.get(line.node)
+    place, where = _PLACE.fullmatch(line.input), _WHERE.fullmatch(line.where)
+    if place is None or where is None:
+        raise _unreadable(path, f"'{line.input}' or '{line.where}' cannot be read")
+    slot, node = int(place[1]), graph.by_name.get(line.node)
     if node is None or slot >= len(node.inputs) or node.inputs[slot] != line.tensor:
         raise _unreadable(
             path, f"the model has no '{line.tensor}' at {line.input} of '{line.node}'"
@@ -188,14 +197,16 @@ def _decision(path: Path, graph: Graph, line: Line) -> Decision:
         descriptor = None if line.descriptor == FLOAT else QuantDescriptor.parse(line.descriptor)
     except ValueError as reason:
         raise _unreadable(path, str(reason)) from None
-    file, _, number = line.where.rpartition(":")
     return Decision(
         tensor=line.tensor,
         edge=Edge(node=line.node, slot=slot),
         kind="weight" if graph.is_constant(line.tensor) else "activation",
         descriptor=descriptor,
         because=Because(
-            rule=line.rule, why="", span=Span(file=file, line=int(number), column=1), node=line.node
+            rule=line.rule,
+            why="",
+            span=Span(file=where[1], line=int(where[2]), column=1),
+            node=line.node,
         ),
         overrides=(),
     )

@@ -7,7 +7,7 @@ from typing import Annotated, Final, Literal
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from onnxq import shipped, yaml_source
@@ -75,7 +75,9 @@ class Preprocess(BaseModel):
         """Return a float32 array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
         channels_first = shape[1] in (1, 3)
         channels, height, width = shape[1:] if channels_first else (shape[3], *shape[1:3])
-        picture = _eight_bits(picture).convert("L" if channels == 1 else "RGB")
+        picture = _eight_bits(ImageOps.exif_transpose(picture)).convert(
+            "L" if channels == 1 else "RGB"
+        )
         pixels = np.asarray(self._resized(picture, width, height), np.float32)
         pixels = pixels.reshape(height, width, channels)
         if self.color == "BGR":
@@ -112,10 +114,12 @@ class Preprocess(BaseModel):
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit grey, which Pillow's `convert` would clip at 255."""
-    if not picture.mode.startswith("I"):
-        return picture
-    return Image.fromarray((np.asarray(picture) >> 8).clip(0, 255).astype(np.uint8))
+    """Scale 16-bit grey, which Pillow's `convert` would clip at 255; refuse what has no scale."""
+    if picture.mode.startswith("I;16"):
+        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode in ("I", "F"):
+        raise ValueError(f"pixels of mode {picture.mode} have no known range; save 8 or 16 bits")
+    return picture
 
 
 def _shown(value: Channels) -> str:

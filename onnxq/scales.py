@@ -106,23 +106,12 @@ def _weight_amax(graph: Graph, pair: Pair) -> Amax:
 
 def _odd(pair: Pair, amax: Amax, statistics: Statistics) -> list[Diagnostic]:
     found = []
-    if (amax <= SMALLEST_AMAX).all():
-        found.append(
-            warning(
-                "OQ414",
-                f"'{pair.tensor}' was all zero; its scale is set to 1",
-                fix="calibrate with data that reaches it, or skip it in the recipe",
-            )
-        )
-    if pair.kind == "activation":
-        seen = statistics.tensors[pair.tensor].range
-        if seen.nan or seen.inf:
-            found.append(
-                warning(
-                    "OQ415",
-                    f"'{pair.tensor}' had {seen.nan} NaN and {seen.inf} infinite values, "
-                    "which its range leaves out",
-                    fix="check the data and the preprocessing",
-                )
-            )
+    seen = None if pair.kind == "weight" else statistics.tensors[pair.tensor].range
+    if (amax <= SMALLEST_AMAX).all() and (seen is None or seen.finite):
+        told = f"'{pair.tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
+        fix = "calibrate with data that reaches it, or skip it in the recipe"
+        found.append(warning("OQ414", told, fix=fix))
+    if seen is not None and (seen.nan or seen.inf):
+        told = f"'{pair.tensor}' had {seen.nan} NaN and {seen.inf} infinite values, left out"
+        found.append(warning("OQ415", told, fix="check the data and the preprocessing"))
     return found

@@ -9,6 +9,7 @@ from typing import Annotated, Literal
 import typer
 
 from onnxq.cli import options
+from onnxq.diagnostics import error
 
 HELP = "Run the model over the data and write the statistics of every activation."
 EXAMPLE = "Example: `onnxq calibrate model.onnx --data imgs/ --preprocess yolo`"
@@ -37,12 +38,19 @@ def run(
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
-    path = options.output_path(output or Path(f"{model.stem}.calib.npz"), model)
-    proto = models.name_nodes(models.load(model))
-    models.refuse_quantized(proto, model)
-    view = graph.Graph(proto, digest=models.digest(model), shapes=shapes)
+    path = output or Path(f"{model.stem}.calib.npz")
+    proto, digest = options.read_model(model)
+    options.output_path(path, model, *models.external_files(model), data, _file(rules))
+    view = graph.Graph(proto, digest=digest, shapes=shapes)
     plan = cascade.plan(view, recipe.load(rules)) if rules else None
     how = preprocess.load(preprocess_name) if preprocess_name else None
+    tensors = calibrate.observed_tensors(view, plan)
+    if not tensors:
+        raise error(
+            "OQ306",
+            f"'{model}' has no float32 activation that could be quantized",
+            fix="give the FP32 export of a model with Conv, Gemm or MatMul",
+        )
     feed = feeds.open_feed(data, view, shapes=shapes, how=how)
     options.tell_preprocess(out, feed, preprocess_name)
     with options.progress(err, "calibrating", len(feed), quiet=quiet or as_json) as step:
@@ -50,8 +58,8 @@ def run(
             proto,
             view,
             feed,
-            tensors=calibrate.observed_tensors(view, plan),
-            model_name=Path(os.path.relpath(model, path.parent)).as_posix(),
+            tensors=tensors,
+            model_name=Path(os.path.relpath(model.resolve(), path.parent.resolve())).as_posix(),
             calibrator=calibrator,
             progress=step,
         )
@@ -75,3 +83,7 @@ def run(
                 "diagnostics": [render.diagnostic_dict(d) for d in feed.skipped],
             }
         )
+
+
+def _file(rules: str | None) -> Path | None:
+    return None if rules is None else Path(rules)

@@ -25,7 +25,7 @@ def run(
         Path | None,
         typer.Argument(help="The FP32 model; by default the calibration's.", show_default=False),
     ] = None,
-    rules: options.Rules = "trt-int8",
+    rules: options.MaybeRules = None,
     plan_path: Annotated[
         Path | None,
         typer.Option("--plan", help="A saved plan, instead of --rules.", show_default=False),
@@ -48,19 +48,21 @@ def run(
     from onnxq import model as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
+    if rules is not None and plan_path is not None:
+        raise error("OQ217", "--plan and --rules exclude each other", fix="give one of them")
+    rules = rules or "trt-int8"
     plan_for = _planner(rules, plan_path)
     found, statistics = _find_calibration(model, calibration)
     source = model or _model_of(found, statistics)
-    digest = models.digest(source)
-    proto = models.name_nodes(models.load(source))
-    models.refuse_quantized(proto, source)
+    proto, digest = options.read_model(source)
     if digest != statistics.model_digest:
         raise error(
             "OQ411",
             f"'{found}' was made from another model than '{source}'",
             fix=f"run 'onnxq calibrate {source} --data ...' again",
         )
-    path = options.output_path(output or Path(f"{source.stem}.qdq.onnx"), source)
+    path = output or Path(f"{source.stem}.qdq.onnx")
+    options.output_path(path, source, *models.external_files(source), found, plan_path, Path(rules))
     view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
     plan = plan_for(view)
     if strict:

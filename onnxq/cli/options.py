@@ -13,6 +13,7 @@ import typer
 from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, error
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from rich.console import Console
 
     from onnxq.feeds import Feed
@@ -33,6 +34,15 @@ Output = Annotated[
 ]
 Rules = Annotated[
     str, typer.Option("--rules", metavar="NAME|FILE", help="A recipe: a file, or a shipped one.")
+]
+MaybeRules = Annotated[
+    str | None,
+    typer.Option(
+        "--rules",
+        metavar="NAME|FILE",
+        help="A recipe: a file, or a shipped one; by default trt-int8.",
+        show_default=False,
+    ),
 ]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Take warnings about your rules for errors.")
@@ -63,7 +73,7 @@ def shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
             found[name] = tuple(int(s) for s in sizes.lower().split("x"))
         except ValueError:
             found[name] = ()
-        if not name or not found[name] or min(found[name]) < 1:
+        if not name or not found[name] or not 0 < min(found[name]) <= max(found[name]) < 2**31:
             raise error(
                 "OQ405",
                 f"--shape '{text}' cannot be read",
@@ -72,21 +82,33 @@ def shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
     return found
 
 
-def output_path(path: Path, model: Path) -> Path:
-    """Return where to write, unless that is the input model (OQ502)."""
-    if path.exists() and model.exists() and path.samefile(model):
-        raise error("OQ502", f"'{path}' is the input model", fix="give another -o")
+def output_path(path: Path, *inputs: Path | None) -> Path:
+    """Return where to write, unless that is a file that is read (OQ502) or in no folder (OQ501)."""
+    if not path.parent.is_dir():
+        raise error(
+            "OQ501", f"the folder of '{path}' does not exist", fix="make it, or give another -o"
+        )
+    for given in inputs:
+        if given is not None and path.exists() and given.exists() and path.samefile(given):
+            raise error("OQ502", f"'{path}' is one of the inputs", fix="give another -o")
     return path
 
 
-def graph_of(model: Path, given: list[str] | None = None) -> Graph:
-    """Read a float model for planning, with --shape applied (OQ301 to OQ303)."""
-    from onnxq import graph
+def read_model(path: Path) -> tuple[ModelProto, str]:
+    """Read a float model as every stage sees it, and its digest (OQ301 to OQ307)."""
     from onnxq import model as models
 
-    proto = models.name_nodes(models.load(model))
-    models.refuse_quantized(proto, model)
-    return graph.Graph(proto, digest=models.digest(model), shapes=shapes(given))
+    proto = models.load(path)
+    models.refuse_quantized(proto, path)
+    return models.prepare(proto, path), models.digest(path)
+
+
+def graph_of(model: Path, given: list[str] | None = None) -> Graph:
+    """Read a float model for planning, with --shape applied."""
+    from onnxq import graph
+
+    proto, digest = read_model(model)
+    return graph.Graph(proto, digest=digest, shapes=shapes(given))
 
 
 def refuse_warnings(found: Iterable[Diagnostic]) -> None:
@@ -102,7 +124,11 @@ def consoles(*, as_json: bool, quiet: bool) -> tuple[Console, Console]:
     """Return the console for results (stdout) and for progress and warnings (stderr)."""
     from rich.console import Console
 
-    return Console(quiet=quiet or as_json), Console(stderr=True)
+    # Names of files, nodes and tensors are data: brackets in them are no markup.
+    return (
+        Console(quiet=quiet or as_json, markup=False, highlight=False, soft_wrap=True),
+        Console(stderr=True, markup=False, highlight=False, soft_wrap=True),
+    )
 
 
 def tell_preprocess(console: Console, feed: Feed, name: str | None) -> None:

@@ -48,6 +48,8 @@ def run(
     from onnxq import cascade, files, plan_file, recipe, render
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
+    if check is not None and diff is not None:
+        raise error("OQ217", "--check and --diff exclude each other", fix="give one of them")
     view = options.graph_of(model, shape)
     planned = cascade.plan(view, recipe.load(rules))
     if strict:
@@ -62,6 +64,9 @@ def run(
         other = cascade.plan(view, recipe.load(diff))
         changes = plan_file.difference(plan_file.lines(planned), plan_file.lines(other))
     if output is not None:
+        from onnxq.model import external_files
+
+        options.output_path(output, model, *external_files(model), Path(rules))
         with files.whole_file(output) as part:
             part.write_text(plan_file.to_text(planned), encoding="utf-8")
     if as_json:

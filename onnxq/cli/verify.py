@@ -11,6 +11,7 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
     from rich.console import Console
 
     from onnxq.feeds import Feed
@@ -52,12 +53,11 @@ def run(
 ) -> None:
     """Print the report; exit 1 when a check says no."""
     from onnxq import graph, render
-    from onnxq import model as models
     from onnxq import verify as verifying
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
-    view = graph.Graph(models.name_nodes(models.load(model)), shapes=shapes)
+    view = graph.Graph(_float_model(model), shapes=shapes)
     feed = _feed(out, view, qdq, data, preprocess_name, shapes) if data else None
     with options.progress(err, "comparing", len(feed or ()), quiet=quiet or as_json) as step:
         report = verifying.verify(
@@ -79,6 +79,20 @@ def run(
         )
     if any(d.severity is Severity.ERROR for d in found):
         raise typer.Exit(1)
+
+
+def _float_model(path: Path) -> ModelProto:
+    from onnxq import model as models
+    from onnxq.diagnostics import error
+
+    proto = models.name_nodes(models.load(path))
+    if any(n.op_type in models.QUANTIZED_OPS for n in proto.graph.node):
+        raise error(
+            "OQ603",
+            f"the first model, '{path}', is quantized",
+            fix="give the float model first and the Q/DQ model second",
+        )
+    return proto
 
 
 def _feed(
@@ -115,7 +129,7 @@ def _thresholds(
         ("SQNR", sqnr, min_sqnr, "skip what hurts most in the recipe, or try another method"),
         ("share of MACs in int8", int8, min_int8, "see above why ops stayed in float"),
     ):
-        if least is not None and (value is None or value < least):
+        if least is not None and (value is None or not value >= least):
             told = "is not known" if value is None else f"is {value:.4g}"
             message = f"the {what} {told}, and at least {least:g} is asked for"
             found.append(Diagnostic(code="OQ604", message=message, fix=fix))

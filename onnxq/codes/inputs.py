@@ -34,6 +34,17 @@ INPUTS: Final[dict[str, Code]] = {
         example="a model with an operator that only TensorRT has a plugin for",
         fix="Check the model with `python -m onnx.checker`; give dynamic sizes with `--shape`.",
     ),
+    "OQ306": Code(
+        meaning="The model has no float32 activation that onnxq could quantize, so there is nothing "
+        "to calibrate. A float16 export is the usual reason.",
+        example="onnxq calibrate model_fp16.onnx --data imgs/",
+        fix="Give the FP32 export of the model.",
+    ),
+    "OQ307": Code(
+        meaning="The model has over 2 GB, more than protobuf can hold in one piece.",
+        example="a language model with external data",
+        fix="Export it in parts that are smaller.",
+    ),
     "OQ401": Code(
         meaning="The data does not exist, or holds nothing that can be read.",
         example="onnxq calibrate model.onnx --data pictures/    # there is only imgs/",
@@ -90,7 +101,8 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Calibrate with `--rules` and this recipe.",
     ),
     "OQ414": Code(
-        meaning="A tensor was zero in every sample, so it has no range; its scale is set to 1.",
+        meaning="A tensor had no value, or none far enough from zero, that its scale could come "
+        "from; the scale is set to 1.",
         example="a branch that the calibration data never uses",
         fix="Add data that uses it, or skip it in the recipe.",
     ),
@@ -126,5 +138,11 @@ INPUTS: Final[dict[str, Code]] = {
         meaning="The output would overwrite the input model, which onnxq never does.",
         example="onnxq insert model.onnx -o model.onnx",
         fix="Give another `-o`.",
+    ),
+    "OQ503": Code(
+        meaning="The Q/DQ model would be one that onnx.checker refuses, though the float model is "
+        "valid. Nothing was written: this is a bug in onnxq.",
+        example="none is known",
+        fix="Report it with the model and the recipe.",
     ),
 }

@@ -93,4 +93,15 @@ PLANNING: Final[dict[str, Code]] = {
         example="onnxq plan model.onnx --rules yolo.yaml --check model.plan",
         fix="Look at the lines with - and +; save the plan again with `-o` if they are meant.",
     ),
+    "OQ216": Code(
+        meaning="The model has Conv, Gemm or MatMul inside subgraphs (If, Loop, Scan) or local "
+        "functions. Rules see only the top-level graph, so these stay in float.",
+        example="an If whose branches hold Convs",
+        fix="Inline functions with onnx.inliner, or export the model without control flow.",
+    ),
+    "OQ217": Code(
+        meaning="Two options of a command exclude each other.",
+        example="onnxq insert --plan model.plan --rules yolo",
+        fix="Give one of them.",
+    ),
 }

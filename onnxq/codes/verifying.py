@@ -91,4 +91,10 @@ VERIFYING: Final[dict[str, Code]] = {
         example='opset_import: ["" : 11] with DequantizeLinear <axis = 0>',
         fix="Export the model with the opset that the message names, or newer.",
     ),
+    "OQ621": Code(
+        meaning="The model has no QuantizeLinear or DequantizeLinear, so there is nothing to verify "
+        "and TensorRT would run all of it in float.",
+        example="onnxq verify model.onnx model.onnx",
+        fix="Give the float model first and the Q/DQ model second.",
+    ),
 }

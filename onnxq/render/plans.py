@@ -6,7 +6,6 @@ from collections import Counter
 from collections.abc import Sequence
 
 from rich.console import Console
-from rich.markup import escape
 from rich.text import Text
 
 from onnxq.graph import Graph
@@ -73,7 +72,7 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
     shown = table("rule", "inputs quantized", "skipped", "overridden", "scales shared")
     for rule, done in plan_by_rule(plan).items():
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
-        shown.add_row(escape(rule), *(str(c) if c else "-" for c in cells))
+        shown.add_row(rule, *(str(c) if c else "-" for c in cells))
     console.print(shown)
     if plan.unmatched:
         console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")

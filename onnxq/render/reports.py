@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rich.console import Console
-from rich.markup import escape
+from rich.text import Text
 
 from onnxq.diagnostics import Severity
 from onnxq.render.text import table
@@ -27,9 +27,9 @@ def _numeric(console: Console, numeric: NumericReport) -> None:
     for o in numeric.outputs:
         figures = (o.sqnr_db, o.worst_sqnr_db)
         rest = (_figure(o.cosine, ".6f"), _figure(o.max_abs_error), _figure(o.mean_abs_error))
-        shown.add_row(escape(o.name), *(_figure(f, ".2f") for f in figures), *rest)
+        shown.add_row(o.name, *(_figure(f, ".2f") for f in figures), *rest)
         if o.problem:
-            shown.add_row(f"  [yellow]{escape(o.problem)}[/yellow]")
+            shown.add_row(Text(f"  {o.problem}", "yellow"))
     console.print(f"numeric: FP32 against Q/DQ in onnxruntime, {numeric.samples} samples")
     console.print(shown)
 
@@ -49,7 +49,7 @@ def _compiled(console: Console, compiled: CompiledReport) -> None:
     for op in compiled.ops:
         if op.precision != "int8":
             console.print(
-                f"  {op.precision}: {op.op} '{escape(op.node)}': {escape(op.reason)}",
+                f"  {op.precision}: {op.op} '{op.node}': {op.reason}",
                 soft_wrap=True,
             )
     macs = "not known" if compiled.int8_macs is None else f"{compiled.int8_macs:.1%}"

@@ -258,6 +258,17 @@ def node_names(model: QdqModel) -> Iterator[Diagnostic]:
 
 
 @rule
+def any_pair(model: QdqModel) -> Iterator[Diagnostic]:
+    """OQ621: there is something quantized to check."""
+    if not model.pair_nodes:
+        yield _error(
+            "OQ621",
+            "the model has no QuantizeLinear or DequantizeLinear",
+            fix="give the Q/DQ model, after the float model",
+        )
+
+
+@rule
 def opset_versions(model: QdqModel) -> Iterator[Diagnostic]:
     """OQ620: the opset has what the Q/DQ nodes use."""
     have = opset(model.proto)

@@ -109,7 +109,7 @@ def one(text):
         ("Gemm <transB = 1> (x, w)", "8,4", 0),
         ("MatMul (x, w)", "4,8", 1),
         ("MatMul (x, w)", "3,4,8", 2),
-        ("MatMul (x, w)", "4", 0),
+        ("MatMul (x, w)", "4", None),
         ("Add (x, w)", "4", None),
     ],
 )
