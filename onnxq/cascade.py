@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, warning
 from onnxq.graph import Edge, Graph, Node
+from onnxq.ops import TRAITS
 from onnxq.pairs import fold
 from onnxq.plan import Because, Decision, Group, Plan
 from onnxq.recipe import Recipe
@@ -34,6 +35,7 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
         *cascade.diagnostics,
         *cascade.reversals(own),
         *_overridden(recipe, decisions, groups),
+        *problems,
     ]
     if not pairs and not problems:
         diagnostics.append(
@@ -43,9 +45,18 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
                 fix="check its 'match' keys against the model's ops and names",
             )
         )
+    if hidden := [op for op in graph.hidden_ops if op in TRAITS and TRAITS[op].weighted]:
+        diagnostics.append(
+            warning(
+                "OQ216",
+                f"{len(hidden)} weighted ops in subgraphs or local functions stay in float, "
+                f"such as {hidden[0]}",
+                fix="inline the functions with onnx.inliner, or export without control flow",
+            )
+        )
     errors = [d for d in diagnostics if d.severity is Severity.ERROR]
-    if problems or errors:
-        raise OnnxqError(*errors, *problems)
+    if errors:
+        raise OnnxqError(*errors)
     return Plan(
         model_digest=graph.digest,
         recipe=recipe.name,

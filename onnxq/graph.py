@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from types import MappingProxyType
@@ -63,7 +63,7 @@ class Graph:
 
     Node names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
     before shape inference, for models with dynamic dimensions; `declared` are the input types that
-    the file itself gives.
+    the file itself gives, and `hidden_ops` the ops inside subgraphs and local functions.
     """
 
     def __init__(
@@ -83,6 +83,7 @@ class Graph:
             {i.name: _tensor_type(i.type.tensor_type) for i in graph.input}
         )
         self.outputs = tuple(o.name for o in graph.output)
+        self.hidden_ops = tuple(_hidden_ops(model))
         self._types = infer_types(model, shapes or {}) | {
             name: TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
             for name, constant in self._constants.stored().items()
@@ -162,6 +163,24 @@ class Graph:
         """Element type and shape of any tensor, as far as shape inference knows them."""
         found: TensorType = self._types.get(tensor, _UNKNOWN)
         return found
+
+
+def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
+    """Types of the nodes that rules do not see: in subgraphs and in local functions."""
+    for node in model.graph.node:
+        yield from _subgraph_ops(node)
+    for function in model.functions:
+        for node in function.node:
+            yield node.op_type
+            yield from _subgraph_ops(node)
+
+
+def _subgraph_ops(node: onnx.NodeProto) -> Iterator[str]:
+    for attribute in node.attribute:
+        graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+        for inner in (n for graph in graphs for n in graph.node):
+            yield inner.op_type
+            yield from _subgraph_ops(inner)
 
 
 def infer_types(

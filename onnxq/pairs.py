@@ -8,7 +8,7 @@ from onnx import TensorProto
 
 from onnxq import ops
 from onnxq.descriptor import WEIGHT_METHODS
-from onnxq.diagnostics import Diagnostic
+from onnxq.diagnostics import Diagnostic, warning
 from onnxq.graph import Graph
 from onnxq.plan import Decision, Group, Pair
 
@@ -16,7 +16,10 @@ from onnxq.plan import Decision, Group, Pair
 def fold(
     graph: Graph, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
 ) -> tuple[tuple[Pair, ...], list[Diagnostic]]:
-    """Return the pairs of all decisions, and OQ203 to OQ213 for those that cannot be made."""
+    """Return the pairs of all decisions, and OQ203 to OQ213 for those that cannot be made.
+
+    Of these an unknown channel axis is a warning; all others are errors.
+    """
     group_of = {tensor: i for i, group in enumerate(groups) for tensor in group.tensors}
     alike: dict[tuple[object, ...], list[Decision]] = {}
     problems: list[Diagnostic] = []
@@ -72,10 +75,17 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
         fix = "use a per_tensor descriptor for activations"
     elif descriptor.granularity == "per_channel":
         axis, rank = _axis(graph, decision), len(graph.type(decision.tensor).shape or ())
-        if axis is None or not 0 <= axis < rank:
-            told = "is not known" if axis is None else f"{axis} is out of range"
-            code, message = "OQ206", f"{subject} has rank {rank} and its channel axis {told}"
-            fix = "give 'axis' in the descriptor, or use per_tensor"
+        if axis is None:
+            # Of one odd node among many: no reason to refuse the model.
+            return warning(
+                "OQ206",
+                f"{subject} has no channel axis known to onnxq and stays in float",
+                fix="give 'axis' in a descriptor for it, or use per_tensor",
+                span=because.span,
+            )
+        if not 0 <= axis < rank:
+            code, message = "OQ206", f"{subject} has rank {rank} and no axis {axis}"
+            fix = "correct 'axis' in the descriptor, or use per_tensor"
     return Diagnostic(code=code, message=message, fix=fix, span=because.span) if code else None
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from onnxq.descriptor import QuantDescriptor
-from onnxq.diagnostics import OnnxqError, Span, error
+from onnxq.diagnostics import OnnxqError, Severity, Span, error
 from onnxq.graph import Edge, Graph
 from onnxq.ops import data_slots, traits
 from onnxq.pairs import fold
@@ -170,8 +170,8 @@ def load(path: Path, graph: Graph) -> Plan:
         raise _unreadable(path, "it decides an input twice")
     groups = tuple(_groups(found, decisions))
     pairs, problems = fold(graph, decisions, groups)
-    if problems:
-        raise OnnxqError(*problems)
+    if errors := [p for p in problems if p.severity is Severity.ERROR]:
+        raise OnnxqError(*errors)
     return Plan(
         model_digest=digest,
         recipe=name,
@@ -180,7 +180,7 @@ def load(path: Path, graph: Graph) -> Plan:
         pairs=pairs,
         groups=groups,
         unmatched=(),
-        diagnostics=(),
+        diagnostics=tuple(problems),
     )
 
 

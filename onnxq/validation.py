@@ -26,9 +26,11 @@ def validate(model: type[M], source: Source, known: KnownKeys) -> M:
         return model.model_validate({} if source.value is None else source.value)
     except ValidationError as reason:
         located = [(_path(e, source), e) for e in reason.errors(include_url=False)]
+        # Of a union, the member that was meant is the one in which an error lies deeper.
+        above = {path[:length] for path, _ in located for length in range(len(path))}
         deepest: dict[Path_, list[ErrorDetails]] = {}
         for path, e in located:
-            if not _is_above(path, located):
+            if path not in above:
                 deepest.setdefault(path, []).append(e)
         misspelt = {_meant(path, known) for path, (e, *_) in deepest.items() if _is_unknown(e)}
         found = [
@@ -51,11 +53,6 @@ def _path(reason: ErrorDetails, source: Source) -> Path_:
     if reason["type"] == "missing":
         path.append(reason["loc"][-1])
     return tuple(path)
-
-
-def _is_above(path: Path_, located: list[tuple[Path_, ErrorDetails]]) -> bool:
-    """True when another error lies deeper: of a union, the member that was meant."""
-    return any(len(other) > len(path) and other[: len(path)] == path for other, _ in located)
 
 
 def _diagnostic(

@@ -149,7 +149,7 @@ _TOLD: Final = (
     ("anchors (&)", "", "write it out, or quote a leading * or &"),
     ("the tag ", "", "remove it, or quote a leading !"),
     ("mapping values are not allowed", "", "indent like its neighbours, or quote a text with ': '"),
-    ("'\\t' that cannot start", "", "indent with blanks, not tabs"),
+    ("'\\t' that cannot start", "", "use blanks, not tabs"),
     ("cannot start any token", "", "quote a text that begins with it"),
     ("unknown escape character", "", "use single quotes around a text with backslashes"),
     ("found another document", "a second document begins here", "give each a file of its own"),

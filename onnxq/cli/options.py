@@ -88,6 +88,8 @@ def output_path(path: Path, *inputs: Path | None) -> Path:
         raise error(
             "OQ501", f"the folder of '{path}' does not exist", fix="make it, or give another -o"
         )
+    if path.is_dir():
+        raise error("OQ501", f"'{path}' is a folder", fix="give -o the name of a file")
     for given in inputs:
         if given is not None and path.exists() and given.exists() and path.samefile(given):
             raise error("OQ502", f"'{path}' is one of the inputs", fix="give another -o")

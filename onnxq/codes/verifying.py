@@ -92,7 +92,7 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Export the model with the opset that the message names, or newer.",
     ),
     "OQ621": Code(
-        meaning="The model has no QuantizeLinear or DequantizeLinear, so there is nothing to verify "
+        meaning="The model has no QuantizeLinear or DequantizeLinear: there is nothing to verify, "
         "and TensorRT would run all of it in float.",
         example="onnxq verify model.onnx model.onnx",
         fix="Give the float model first and the Q/DQ model second.",

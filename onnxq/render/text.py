@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Final
 
@@ -32,9 +33,11 @@ def diagnostics(console: Console, found: Iterable[Diagnostic]) -> None:
 
 def one_line(text: str) -> str:
     """Text of a user's as one line that does nothing to a terminal."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+    return _ENDLESS.sub(lambda word: f"{word[0][:80]}...{word[0][-20:]}", shown)
 
 
+_ENDLESS: Final = re.compile(r"\S{300,}")
 _WIDTH: Final = 160
 
 

@@ -105,7 +105,7 @@ def name_regex(text: str) -> re.Pattern[str]:
             return re.compile(text[3:])
         except (re.error, OverflowError, RecursionError) as reason:
             raise InvalidMatchError(
-                f"not a regular expression: {getattr(reason, 'msg', reason)}",
+                f"not a regular expression: {getattr(reason, 'msg', 'it is too large')}",
                 fix="correct it, or leave 're:' out for a glob",
                 offset=3 + (getattr(reason, "pos", 0) or 0),
             ) from None

@@ -101,8 +101,10 @@ def parse(text: str) -> tuple[Call, ...]:
             offset = _unclosed(text)
         told = f"the pattern is not one expression: {reason.msg.removesuffix('?')}"
         raise InvalidMatchError(told, fix=_FIX, offset=min(offset, len(text) - 1)) from None
-    except (ValueError, RecursionError, MemoryError):
+    except (RecursionError, MemoryError):
         raise InvalidMatchError("the pattern is nested too deeply", fix=_FIX) from None
+    except ValueError as reason:  # a null character
+        raise InvalidMatchError(f"the pattern is not text: {reason}", fix=_FIX) from None
 
 
 def _offset(wrapped: str, line: int, column: int) -> int:

@@ -198,7 +198,9 @@ def test_tensor_that_was_not_observed(here):
 
 def test_tensor_that_is_not_float(here):
     text = """
-    m (float[1,3,16,16] x) => (float[768] y) <int64[1] s> { y = Reshape (x, s) }
+    m (float[1,3,16,16] x) => (float[768] y) <int64[1] s> {
+        r = Relu (x) a = Add (r, x) y = Reshape (a, s)
+    }
     """
     proto = from_text(text)
     proto.graph.initializer[0].CopyFrom(numpy_helper.from_array(np.array([768]), "s"))

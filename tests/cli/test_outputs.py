@@ -39,7 +39,7 @@ def test_full_disk_keeps_the_file_from_before(here, command):
 def test_missing_output_folder(here, command):
     told = here.refuses("OQ501", *command, "-o", "missing/out")
     assert "missing/out" in told
-    assert "no such file or directory" in told
+    assert "does not exist" in told
 
 
 @BOTH

@@ -76,9 +76,7 @@ def test_links_lead_somewhere(document):
 
 
 def test_every_code_is_raised_somewhere():
-    source = "".join(
-        p.read_text() for p in ROOT.glob("onnxq/**/*.py") if p.parent.name != "codes"
-    )
+    source = "".join(p.read_text() for p in ROOT.glob("onnxq/**/*.py") if p.parent.name != "codes")
     assert [code for code in CODES if f'"{code}"' not in source] == []
 
 

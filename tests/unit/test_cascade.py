@@ -136,8 +136,25 @@ def test_per_channel_activation(tmp_path):
 
 
 def test_weight_without_a_channel_axis(tmp_path):
-    (found,) = refused(tmp_path, rule("{name: first}", quantize="{'input[2]': weight}"))
+    plan = planned(tmp_path, CHAIN, rule("{name: first}", quantize="{'input[2]': weight}"))
+    assert "OQ206" in codes(plan)
+    assert plan.pairs == ()
+
+
+def test_weight_with_a_wrong_channel_axis(tmp_path):
+    wrong = "{granularity: per_channel, axis: 7, calibrator: max}"
+    (found,) = refused(tmp_path, rule("{name: first}", quantize=f"{{'input[1]': {wrong}}}"))
     assert found.code == "OQ206"
+
+
+def test_ops_in_a_subgraph_are_told(tmp_path):
+    branch = "{ y1 = Conv (x, w) }"
+    graph_ = graph(
+        "g (bool c, float[1,1,4,4] x) => (float y) <float[1,1,1,1] w>"
+        f" {{ y = If (c) <then_branch = t () => (float[1,1,4,4] y1) {branch},"
+        f" else_branch = e () => (float[1,1,4,4] y1) {branch}> }}"
+    )
+    assert "OQ216" in codes(planned(tmp_path, graph_, rule("{op: Relu}", skip="all")))
 
 
 def test_port_that_the_node_does_not_have(tmp_path):
