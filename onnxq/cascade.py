@@ -14,7 +14,7 @@ from onnxq.pairs import fold
 from onnxq.plan import Because, Decision, Group, Plan
 from onnxq.recipe import Recipe
 from onnxq.rule_compiler import Rule
-from onnxq.selectors import Binding
+from onnxq.selectors import Binding, TooManyWaysError
 from onnxq.sites import Sites
 
 Verdict = QuantDescriptor | None  # None is float
@@ -85,7 +85,11 @@ class _Cascade:
         self.sites = Sites(self.graph)
 
     def apply(self, rule: Rule) -> None:
-        found = rule.selector.select(self.graph)
+        try:
+            found = rule.selector.select(self.graph)
+        except TooManyWaysError as around:
+            self.diagnostics.append(_endless(rule, str(around)))
+            return
         absent: dict[str, list[Node]] = {}
         for node, ways in found:
             if len(ways) > 1:
@@ -194,6 +198,15 @@ def _unmatched(rule: Rule) -> Diagnostic:
         fix=f"'onnxq explain MODEL {shlex.quote(rule.id)} --rules "
         f"{rule.span.file if rule.own else 'FILE'}' shows how near it came",
         severity=Severity.ERROR if rule.required else Severity.WARNING,
+        span=rule.span,
+    )
+
+
+def _endless(rule: Rule, node: str) -> Diagnostic:
+    return Diagnostic(
+        code="OQ105",
+        message=f"rule '{rule.id}' could match in very many ways around '{node}'",
+        fix="put fewer Adds and Muls inside each other in its pattern",
         span=rule.span,
     )
 

@@ -18,6 +18,7 @@ import numpy.typing as npt
 from onnxq import diagnostics
 from onnxq.descriptor import QuantDescriptor
 from onnxq.histogram import MANTISSA_BITS, SHIFT, BitHistogram, ValueRange
+from onnxq.tensor_quant import SMALLEST_AMAX
 
 MethodFunction = Callable[[BitHistogram, QuantDescriptor], float]
 METHODS: Final[dict[str, MethodFunction]] = {}
@@ -78,7 +79,9 @@ def _max(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
 def _percentile(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     """Return the percentile of all values; of those that are not 0 where that would be 0."""
     found = _quantile(histogram, descriptor.percentile)
-    return found or _quantile(_without_zeros(histogram), descriptor.percentile)
+    if found > SMALLEST_AMAX:
+        return found
+    return _quantile(_without_zeros(histogram), descriptor.percentile)
 
 
 @_method("mse")

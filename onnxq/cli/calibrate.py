@@ -59,7 +59,7 @@ def run(
             view,
             feed,
             tensors=tensors,
-            model_name=Path(os.path.relpath(model.resolve(), path.parent.resolve())).as_posix(),
+            model_name=_relative(model, path.parent),
             calibrator=calibrator,
             progress=step,
         )
@@ -83,6 +83,12 @@ def run(
                 "diagnostics": [render.diagnostic_dict(d) for d in feed.skipped],
             }
         )
+
+
+def _relative(model: Path, folder: Path) -> str:
+    """The model's path from a folder; a model that is a link keeps the name of the link."""
+    named = model.parent.resolve() / model.name
+    return Path(os.path.relpath(named, folder.resolve())).as_posix()
 
 
 def _file(rules: str | None) -> Path | None:

@@ -35,8 +35,8 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Check the model with `python -m onnx.checker`; give dynamic sizes with `--shape`.",
     ),
     "OQ306": Code(
-        meaning="The model has no float32 activation that onnxq could quantize: there is nothing to "
-        "calibrate. A float16 export is the usual reason.",
+        meaning="The model has no float32 activation that onnxq could quantize, so there is "
+        "nothing to calibrate. A float16 export is the usual reason.",
         example="onnxq calibrate model_fp16.onnx --data imgs/",
         fix="Give the FP32 export of the model.",
     ),

@@ -37,8 +37,8 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Compare the `match` keys with the ops and names that the model has.",
     ),
     "OQ206": Code(
-        meaning="The channel axis of a weight is not known for this op, or not an axis that the "
-        "weight has. A wrong axis makes TensorRT run the op in float without a word.",
+        meaning="The channel axis of a weight is not known for this op, and the weight stays in "
+        "float; or it is an axis that the weight does not have, which is an error.",
         example="{match: {op: Add}, quantize: {weights: {granularity: per_channel}}}",
         fix="Give `axis` in the descriptor, or use `per_tensor`.",
     ),

@@ -14,4 +14,5 @@ from onnxq.selectors.base import InvalidMatchError as InvalidMatchError
 from onnxq.selectors.base import Miss as Miss
 from onnxq.selectors.base import Predicate as Predicate
 from onnxq.selectors.base import Selector as Selector
+from onnxq.selectors.base import TooManyWaysError as TooManyWaysError
 from onnxq.selectors.base import compile_match as compile_match

@@ -76,6 +76,10 @@ class InvalidMatchError(ValueError):
         )
 
 
+class TooManyWaysError(Exception):
+    """A match has so many ways at one node that looking at all of them would not end."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredicateType:
     """A registered key of `match`: the type of its YAML value, and how that is compiled.

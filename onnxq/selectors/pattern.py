@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 from onnxq.graph import Edge, Graph, Node
 from onnxq.ops import attribute, traits
-from onnxq.selectors.base import Binding, Bound, Miss, Predicate, each, predicate
+from onnxq.selectors.base import Binding, Bound, Miss, Predicate, TooManyWaysError, each, predicate
 from onnxq.selectors.condition import plain
 from onnxq.selectors.pattern_syntax import (
     ANYTHING,
@@ -51,6 +52,9 @@ class Pattern(Predicate):
         return max(matcher.misses or [Miss(depth=0, text="the pattern does not match")])
 
 
+_STEPS: Final = 50_000  # a real pattern takes some dozens
+
+
 @dataclass(slots=True)
 class _Matcher:
     """Matches terms on one graph; collects why branches failed when `misses` is a list.
@@ -60,6 +64,7 @@ class _Matcher:
 
     graph: Graph
     misses: list[Miss] | None = None
+    steps: int = 0
 
     def root(self, call: Call, node: Node) -> list[Binding]:
         named = {call.name: self._output(node)} if call.name else {}
@@ -75,6 +80,9 @@ class _Matcher:
 
     def _term(self, term: Term, node: Node, slot: int, bound: Binding, depth: int) -> list[Binding]:
         tensor = node.inputs[slot]
+        self.steps += 1
+        if self.steps > _STEPS:
+            raise TooManyWaysError(node.name)
         if isinstance(term, Value):
             return self._bind(term.name, node, slot, bound, depth)
         if isinstance(term, Call):

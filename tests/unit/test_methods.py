@@ -245,3 +245,11 @@ def test_weight_amax_refuses_what_it_cannot_read():
         weight_amax(w, 0, "entropy")
     with pytest.raises(ValueError, match="NaN or infinite"):
         weight_amax(np.array([[np.nan]], np.float32), 0)
+
+
+def test_percentile_of_a_sparse_tensor_is_that_of_what_is_not_zero():
+    values = np.zeros(100_000, np.float32)
+    values[:5] = 0.05
+    histogram = BitHistogram.of(values)
+    found = amax(histogram, QuantDescriptor(method="percentile"), tensor="x")
+    assert found == pytest.approx(0.05, rel=1e-2)

@@ -120,3 +120,26 @@ def test_more_numbers_than_channels():
     assert caught.value.diagnostics[0].code == "OQ406"
     Preprocess(mean=[1, 2, 3]).require_fit((1, 8, 8, 3))
     Preprocess(mean=[1]).require_fit((1, 1, 8, 8))
+
+
+def test_a_turned_camera_gives_an_upright_picture():
+    pixels = np.zeros((4, 8, 3), np.uint8)
+    pixels[:, :4] = 255
+    turned = Image.fromarray(pixels)
+    exif = turned.getexif()
+    exif[0x0112] = 6  # to be turned clockwise by 90 degrees
+    turned.info["exif"] = exif.tobytes()
+    import io
+
+    stored = io.BytesIO()
+    turned.save(stored, "png", exif=exif)
+    stretch = Preprocess(resize="stretch")
+    upright = stretch.apply(Image.open(stored), (1, 3, 8, 4))
+    assert upright[0, 0, :4].min() == 1
+    assert upright[0, 0, 4:].max() == 0
+
+
+@pytest.mark.parametrize("mode", ["F", "I"])
+def test_pixels_without_a_known_range_are_refused(mode):
+    with pytest.raises(ValueError, match="known range"):
+        Preprocess().apply(Image.new(mode, (4, 4)), (1, 3, 4, 4))

@@ -1,0 +1,185 @@
+"""Models as they come: the commands either write a valid model or say why not."""
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper
+
+from tests.command import succeeded
+from tests.onnx_text import model
+
+PICTURE = "float[1,3,16,16] x"
+WEIGHTS = "<float[4,3,3,3] w, float[2,4,3,3] v>"
+FIRST = "a = Conv <pads = [1,1,1,1]> (x, w)"
+LAST = "y = Conv <pads = [1,1,1,1]> (b, v)"
+OLD = {  # opset, what stands between two Convs: ops that the version converter rewrites
+    "Squeeze and Unsqueeze": (11, "s = Squeeze <axes = [0]> (a) b = Unsqueeze <axes = [0]> (s)"),
+    "Split": (
+        12,
+        "p, q = Split <axis = 1, split = [1, 3]> (a) t = Concat <axis = 1> (q, p)"
+        " r, s = Split <axis = 1, split = [2, 2]> (t) b = Concat <axis = 1> (r, s)",
+    ),
+    "Softmax": (11, "b = Softmax <axis = 1> (a)"),
+    "Upsample": (
+        9,
+        "f = Constant <value = float[4] {1., 1., 2., 2.}> ()"
+        " b = Upsample <mode = 'nearest'> (a, f)",
+    ),
+}
+
+
+@pytest.mark.parametrize("ops", OLD)
+def test_ops_that_the_opset_converter_rewrites(here, ops):
+    version, between = OLD[ops]
+    between = between.replace("'", '"')
+    text = f"g ({PICTURE}) => (float y) {WEIGHTS} {{ {FIRST} {between} {LAST} }}"
+    onnx.save(model(text, opset=version), here / "model.onnx")
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    succeeded(here.run("insert"))
+    onnx.checker.check_model(str(here / "model.qdq.onnx"), full_check=True)
+    outcome = succeeded(
+        here.run("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs",
+                 "--backend", "onnxruntime", "--min-sqnr", "20")
+    )  # fmt: skip
+    assert "lint: 0 errors, 0 warnings" in outcome.stdout
+
+
+def test_brackets_in_names_are_no_markup(here):
+    (here / "model.onnx").rename(here / "m[red]o.onnx")
+    outcome = succeeded(here.run("calibrate", "m[red]o.onnx", "--data", "imgs"))
+    assert "m[red]o.calib.npz: " in outcome.stdout
+    (here / "model.calib.npz").unlink()
+    (here / "odd.yaml").write_text(
+        "schema: 1\nextends: trt-int8\nrules:\n"
+        "  - {id: '[/x]', why: w, match: {op: Gemm}, skip: all}\n"
+    )
+    outcome = succeeded(here.run("insert", "--rules", "odd.yaml"))
+    assert "rule '[/x]' matched nothing" in outcome.stderr
+    assert "[/x]" in outcome.stdout
+
+
+def test_half_precision_model(here):
+    half = TensorProto.FLOAT16
+    node = helper.make_node("Relu", ["x"], ["y"])
+    values = [helper.make_tensor_value_info(n, half, [1, 3, 4, 4]) for n in "xy"]
+    graph = helper.make_graph([node], "g", values[:1], values[1:])
+    onnx.save(helper.make_model(graph), here / "model.onnx")
+    here.refuses("OQ306", "calibrate", "model.onnx", "--data", "imgs")
+
+
+def test_input_that_is_no_tensor(here):
+    proto = model(f"g ({PICTURE}) => (float y) <float[4,3,3,3] w> {{ y = Conv (x, w) }}")
+    inner = helper.make_tensor_type_proto(TensorProto.FLOAT, [1])
+    proto.graph.input.append(helper.make_value_info("s", helper.make_sequence_type_proto(inner)))
+    onnx.save(proto, here / "model.onnx")
+    here.refuses("OQ404", "calibrate", "model.onnx", "--data", "imgs")
+
+
+def test_missing_external_data(here):
+    proto = onnx.load(here / "model.onnx")
+    onnx.save(
+        proto, here / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
+    (here / "w.bin").unlink()
+    assert "w.bin" in here.refuses("OQ301", "calibrate", "model.onnx", "--data", "imgs")
+
+
+@pytest.mark.parametrize("name", ["w.bin", "model.onnx", "model.calib.npz", "rules.yaml"])
+def test_nothing_that_is_read_is_written_over(here, name):
+    proto = onnx.load(here / "model.onnx")
+    onnx.save(
+        proto, here / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    here.refuses("OQ502", "insert", "--rules", "rules.yaml", "-o", name)
+    if name != "model.calib.npz":
+        here.refuses("OQ502", "plan", "model.onnx", "--rules", "rules.yaml", "-o", name)
+
+
+def test_constant_input_and_vector_weight_are_left_out(here):
+    text = """
+    g (float[1,3,16,16] x) => (float[1,3,16] y) <float[16] w> { y = MatMul (x, w) }
+    """
+    onnx.save(model(text), here / "model.onnx")
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    outcome = succeeded(here.run("insert"))
+    assert "warning[OQ206]" in outcome.stderr
+
+
+def test_verify_with_the_models_swapped_or_without_pairs(finished):
+    options = ("--data", "imgs", "--backend", "onnxruntime")
+    finished.refuses("OQ603", "verify", "model.qdq.onnx", "model.onnx", *options)
+    finished.refuses("OQ621", "verify", "model.onnx", "model.onnx", *options, exit_code=1)
+
+
+def test_no_threshold_is_met_by_nan(finished):
+    options = ("--data", "imgs", "--backend", "onnxruntime", "--min-sqnr", "nan")
+    finished.refuses("OQ604", "verify", "model.onnx", "model.qdq.onnx", *options, exit_code=1)
+
+
+def test_nodes_of_one_name_can_be_verified(here):
+    proto = onnx.load(here / "model.onnx")
+    proto.graph.node[2].name = proto.graph.node[0].name
+    onnx.save(proto, here / "model.onnx")
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    succeeded(here.run("insert"))
+    succeeded(
+        here.run("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs",
+                 "--backend", "onnxruntime")
+    )  # fmt: skip
+
+
+def test_arrays_beside_pictures(here):
+    np.save(here / "imgs" / "one.npy", np.zeros((1, 3, 16, 16), np.float32))
+    here.refuses("OQ401", "calibrate", "model.onnx", "--data", "imgs")
+
+
+def test_a_calibration_is_no_data(here):
+    succeeded(here.run("calibrate", "model.onnx", "--data", "."))
+    succeeded(here.run("calibrate", "model.onnx", "--data", "."))
+
+
+def test_options_that_exclude_each_other(here):
+    succeeded(here.run("plan", "model.onnx", "-o", "saved.plan"))
+    here.refuses("OQ217", "insert", "--plan", "saved.plan", "--rules", "rules.yaml")
+    here.refuses("OQ217", "plan", "model.onnx", "--check", "saved.plan", "--diff", "yolo")
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        ("input[0]", "input[zero]"),
+        ("input[0]", "input[-1]"),
+        ("input[0]", "input[7]"),
+        ("trt-int8.yaml:", "trt-int8.yaml"),
+        ("first  ", '"first\\q"  '),
+        ("int8:per_tensor", "int9:per_tensor"),
+        ("# onnxq plan 1", "# onnxq plan 9"),
+        ("# model ", "# model 0"),
+    ],
+)
+def test_damaged_plan(here, old, new):
+    succeeded(here.run("plan", "model.onnx", "-o", "saved.plan"))
+    text = (here / "saved.plan").read_text()
+    (here / "saved.plan").write_text(text.replace(old, new, 1))
+    if (here / "saved.plan").read_text() == text:
+        pytest.fail(f"{old} is not in the plan:\n{text}")
+    here.refuses("OQ212", "insert", "--plan", "saved.plan")
+
+
+def test_plan_that_decides_an_input_twice(here):
+    succeeded(here.run("plan", "model.onnx", "-o", "saved.plan"))
+    lines = (here / "saved.plan").read_text().splitlines()
+    (here / "saved.plan").write_text("\n".join([*lines, lines[-1]]) + "\n")
+    here.refuses("OQ212", "insert", "--plan", "saved.plan")
+
+
+def test_a_saved_plan_gives_the_model_of_its_rules(here):
+    succeeded(here.run("plan", "model.onnx", "--rules", "rules.yaml", "-o", "saved.plan"))
+    succeeded(here.run("insert", "--plan", "saved.plan", "-o", "by-plan.onnx"))
+    succeeded(here.run("insert", "--rules", "rules.yaml", "-o", "by-rules.onnx"))
+    assert (here / "by-plan.onnx").read_bytes() == (here / "by-rules.onnx").read_bytes()
+    succeeded(here.run("plan", "model.onnx", "--rules", "rules.yaml", "--check", "saved.plan"))
+    outcome = here.run("plan", "model.onnx", "--rules", "trt-int8", "--check", "saved.plan")
+    assert outcome.returncode == 1
+    assert "OQ215" in outcome.stderr

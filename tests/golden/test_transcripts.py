@@ -1,0 +1,93 @@
+"""What the command prints, for people to read: each text file here is a session with onnxq.
+
+A line `== NAME` begins a file of the session's folder (models are ONNX text, arrays lists),
+`$ onnxq ...` is a command, and what follows is what it prints, errors after the result, and its
+exit code unless that is 0. After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden
+writes the output anew; read the difference before you commit it.
+"""
+
+import ast
+import os
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxq.cli import main
+from onnxq.codes import CODES
+from tests.onnx_text import model
+
+HERE = Path(__file__).parent
+SESSIONS = sorted(HERE.glob("*/*.txt"))
+
+
+def parts(text):
+    """The pieces of a session: ('file', name, content) and ('command', line, output)."""
+    found = []
+    for line in text.splitlines(keepends=True):
+        if line.startswith("== "):
+            found.append(["file", line[3:].strip(), ""])
+        elif line.startswith("$ "):
+            found.append(["command", line[2:].strip(), ""])
+        else:
+            found[-1][2] += line
+    return found
+
+
+def place(name, content):
+    """Write one of the session's files."""
+    path = Path(name)
+    path.parent.mkdir(exist_ok=True)
+    if path.suffix == ".onnx":
+        onnx.save(model(content), path)
+    elif path.suffix == ".npy":
+        np.save(path, np.asarray(ast.literal_eval(content), np.float32))
+    else:
+        path.write_text(content)
+
+
+def printed(command, monkeypatch, capsys):
+    """Run a command in this process; what it prints and its exit code."""
+    monkeypatch.setattr(sys, "argv", shlex.split(command))
+    code = 0
+    try:
+        main()
+    except SystemExit as stopped:
+        code = stopped.code or 0
+    out, err = capsys.readouterr()
+    text = "".join(f"{line.rstrip()}\n" for line in (out + err).splitlines())
+    return text + (f"exit {code}\n" if code else "")
+
+
+def rewritten(text, monkeypatch, capsys):
+    """The session with the output that the commands have now."""
+    made = ""
+    for kind, head, body in parts(text):
+        if kind == "file":
+            place(head, body)
+            made += f"== {head}\n{body}"
+        else:
+            made += f"$ {head}\n{printed(head, monkeypatch, capsys)}"
+    return made
+
+
+@pytest.mark.parametrize("session", SESSIONS, ids=lambda p: str(p.relative_to(HERE)))
+def test_session(session, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+    text = session.read_text()
+    found = rewritten(text, monkeypatch, capsys)
+    if os.environ.get("ONNXQ_GOLDEN") == "write":
+        session.write_text(found)
+    else:
+        assert found == text
+
+
+def test_every_code_up_to_5_is_in_a_session():
+    text = "".join(session.read_text() for session in SESSIONS)
+    elsewhere = {"OQ216", "OQ304", "OQ305", "OQ307", "OQ402", "OQ417", "OQ418", "OQ503"}
+    codes = {code for code in CODES if code < "OQ6"} - elsewhere
+    assert {code for code in codes if f"[{code}]" not in text} == set()
