@@ -10,11 +10,12 @@ from numpy.typing import NDArray
 
 from onnxq import ops
 from onnxq.descriptor import Calibrator
-from onnxq.diagnostics import Diagnostic, OnnxqError, error
-from onnxq.feeds import Feed, Tensors
+from onnxq.diagnostics import Diagnostic, OnnxqError, error, first_line
+from onnxq.feeds import Feed
 from onnxq.graph import Graph
 from onnxq.histogram import Accumulator, HistogramAccumulator, RangeAccumulator
 from onnxq.plan import Plan
+from onnxq.samples import Tensors
 from onnxq.statistics import Statistics, TensorStatistics, add_digests
 
 if TYPE_CHECKING:
@@ -113,7 +114,7 @@ def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
     except Exception as reason:  # onnxruntime's exceptions share no other base
         raise error(
             "OQ305",
-            f"onnxruntime cannot load the model: {_first_line(reason)}",
+            f"onnxruntime cannot load the model: {first_line(reason)}",
             fix="check it with 'python -m onnx.checker' or export it again",
         ) from None
 
@@ -133,11 +134,7 @@ def run(
     except Exception as reason:
         raise error(
             "OQ305",
-            f"onnxruntime cannot run the model on '{sample}': {_first_line(reason)}",
+            f"onnxruntime cannot run the model on '{sample}': {first_line(reason)}",
             fix="check the input shapes; --shape gives those that are dynamic",
         ) from None
     return {**tensors, **dict(zip(outputs, arrays, strict=True))}
-
-
-def _first_line(reason: Exception) -> str:
-    return next((line for line in str(reason).splitlines() if line.strip()), repr(reason))

@@ -100,8 +100,9 @@ class _Cascade:
         self.diagnostics += [_absent(rule, port, nodes) for port, nodes in absent.items()]
         if not found:
             self.unmatched.append(rule.id)
-            if rule.own or rule.required:
-                self.diagnostics.append(_unmatched(rule))
+        applied = any(len(ways) == 1 for _, ways in found)
+        if (rule.required and not applied) or (rule.own and not found):
+            self.diagnostics.append(_unmatched(rule, bool(found)))
 
     def _act(self, rule: Rule, node: Node, binding: Binding) -> list[str]:
         """Decide and tie what the rule says of one match; return the ports that it lacks."""
@@ -191,10 +192,11 @@ class _Cascade:
         )
 
 
-def _unmatched(rule: Rule) -> Diagnostic:
+def _unmatched(rule: Rule, ambiguous: bool) -> Diagnostic:
+    done = "is ambiguous wherever it matches" if ambiguous else "matched nothing in this model"
     return Diagnostic(
         code="OQ201",
-        message=f"rule '{rule.id}' matched nothing in this model",
+        message=f"rule '{rule.id}' {done}",
         fix=f"'onnxq explain MODEL {shlex.quote(rule.id)} --rules "
         f"{rule.span.file if rule.own else 'FILE'}' shows how near it came",
         severity=Severity.ERROR if rule.required else Severity.WARNING,

@@ -75,6 +75,12 @@ def warning(code: str, message: str, *, fix: str, span: Span | None = None) -> D
     return Diagnostic(code=code, message=message, fix=fix, severity=Severity.WARNING, span=span)
 
 
+def first_line(reason: Exception) -> str:
+    """What an exception of a library says, in one line."""
+    lines = (line.strip() for line in str(reason).splitlines())
+    return next(filter(None, lines), type(reason).__name__)
+
+
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """Return "did you mean 'x'?" for the nearest known word, else `otherwise` or all of them."""
     choices = sorted(known)

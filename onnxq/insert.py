@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxq.constants import Constants
-from onnxq.diagnostics import error
+from onnxq.diagnostics import error, first_line
 from onnxq.model import names, prepare
 from onnxq.plan import Pair, Plan
 from onnxq.scales import Scales
@@ -82,7 +82,7 @@ def _fault(model: onnx.ModelProto) -> str:
     try:
         onnx.checker.check_model(model)
     except Exception as reason:  # it raises ValidationError, and ValueError above 2 GB
-        return str(reason).strip().splitlines()[0]
+        return first_line(reason)
     return ""
 
 

@@ -10,7 +10,7 @@ import onnx
 from google.protobuf.message import DecodeError
 from onnx import external_data_helper
 
-from onnxq.diagnostics import error
+from onnxq.diagnostics import error, first_line
 from onnxq.files import whole_file
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
@@ -174,7 +174,7 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
         raise error(
             "OQ304",
             f"'{path}' has opset {opset(named)} and cannot be raised to {QDQ_OPSET}: "
-            f"{str(reason).splitlines()[0]}",
+            f"{first_line(reason)}",
             fix="export the model again with opset 13 or newer",
         ) from None
     raised.ir_version = max(raised.ir_version, QDQ_IR_VERSION)

@@ -133,3 +133,15 @@ def load(name: str) -> Preprocess:
     )
     known = tuple(Preprocess.model_fields)
     return validate(Preprocess, yaml_source.read(path, shown_as=shown), lambda path: known)
+
+
+def from_json(text: str) -> Preprocess:
+    """Read a preprocessing as a calibration or a Q/DQ model records it (OQ406)."""
+    try:
+        return Preprocess.model_validate_json(text)
+    except ValueError:
+        raise error(
+            "OQ406",
+            "the preprocessing that the model records cannot be read",
+            fix="give --preprocess",
+        ) from None

@@ -112,7 +112,7 @@ def _feed(
     if name is not None:
         how = preprocess.load(name)
     elif recorded:
-        how = preprocess.Preprocess.model_validate_json(recorded)
+        how = preprocess.from_json(recorded)
     feed = feeds.open_feed(data, view, shapes=shapes, how=how)
     options.tell_preprocess(out, feed, name or ("as calibrated" if recorded else None))
     return feed

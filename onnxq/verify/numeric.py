@@ -13,7 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxq.diagnostics import OnnxqError, error
+from onnxq import model as models
+from onnxq.diagnostics import OnnxqError, error, first_line
 
 Source = onnx.ModelProto | str | Path
 Sample = Mapping[str, NDArray[Any]]
@@ -79,12 +80,12 @@ def compare(
     Raises OQ603 when inputs or outputs differ, OQ401 without samples, OQ404 when a sample does not
     fit the inputs, OQ305 when onnxruntime cannot load or run a model.
     """
+    require_same_ports(_proto(float_model), _proto(qdq_model))
     with (
         _quiet_polygraphy(),
         _runner(float_model, "the float model") as reference,
         _runner(qdq_model, "the Q/DQ model") as test,
     ):
-        _require_same_ports(reference, test)
         totals = {o.name: _Totals(o.name) for o in reference.sess.get_outputs()}
         samples = 0
         for sample in feed:
@@ -97,6 +98,12 @@ def compare(
     if not samples:
         raise error("OQ401", "there is no sample to compare the models on", fix="give --data")
     return NumericReport(samples=samples, outputs=tuple(t.result() for t in totals.values()))
+
+
+def _proto(model: Source) -> onnx.ModelProto:
+    if isinstance(model, onnx.ModelProto):
+        return model
+    return models.load(model)
 
 
 @contextmanager
@@ -154,27 +161,30 @@ def _infer(runner: Any, sample: Sample) -> Mapping[str, Any]:
 
 
 def _unusable(verb: str, called: str, reason: Exception) -> OnnxqError:
-    said = (str(reason).strip() or type(reason).__name__).splitlines()[0]
     return error(
         "OQ305",
-        f"onnxruntime cannot {verb} {called}: {said}",
+        f"onnxruntime cannot {verb} {called}: {first_line(reason)}",
         fix="give models that onnxruntime runs on the CPU",
     )
 
 
-def _require_same_ports(reference: Any, test: Any) -> None:
-    for kind in ("inputs", "outputs"):
-        first, second = (
-            {p.name for p in getattr(r.sess, f"get_{kind}")()} for r in (reference, test)
-        )
+def require_same_ports(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto) -> None:
+    """Raise OQ603 when two models do not have inputs and outputs of the same names."""
+    for kind in ("input", "output"):
+        first, second = (_ports(m.graph, kind) for m in (float_model, qdq_model))
         if first != second:
             only = [f"only the float model has {sorted(first - second)}"] if first - second else []
             only += [f"only the Q/DQ model has {sorted(second - first)}"] if second - first else []
             raise error(
                 "OQ603",
-                f"the models have different {kind}: {', '.join(only)}",
+                f"the models have different {kind}s: {', '.join(only)}",
                 fix="compare a Q/DQ model with the float model that it was made from",
             )
+
+
+def _ports(graph: onnx.GraphProto, kind: str) -> set[str]:
+    """Names of inputs or outputs; initializers that are listed as inputs are none."""
+    return {port.name for port in getattr(graph, kind)} - {t.name for t in graph.initializer}
 
 
 class _Totals:

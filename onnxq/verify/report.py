@@ -10,11 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import onnx
+
 from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.verify import tensorrt
 from onnxq.verify.lint import lint
-from onnxq.verify.numeric import NumericReport, Progress, Sample, compare
+from onnxq.verify.numeric import NumericReport, Progress, Sample, compare, require_same_ports
 from onnxq.verify.tensorrt import CompiledReport
 
 Backend = Literal["auto", "tensorrt-rtx", "onnxruntime"]
@@ -94,11 +96,16 @@ def verify(
     """
     if backend == "tensorrt-rtx":
         tensorrt.require()
-    linted = lint(models.load(qdq_path))
+    float_model, qdq_model = models.load(float_path), models.load(qdq_path)
+    if feed is None:
+        require_same_ports(float_model, qdq_model)  # else `compare` does
+    linted = lint(qdq_model)
     first, samples = _first(feed)
     numeric, why_not_numeric = None, None
     if samples is not None:
-        numeric, why_not_numeric = _compare(float_path, qdq_path, samples, progress)
+        # Nodes that share a name are no fault of the Q/DQ model, and onnxruntime refuses them.
+        named = models.name_nodes(float_model)
+        numeric, why_not_numeric = _compare(named, qdq_path, samples, progress)
     compiled, why_not_compiled = None, None
     if backend != "onnxruntime":
         shapes = {n: a.shape for n, a in first.items()} | dict(shapes or {})
@@ -123,15 +130,13 @@ def _first(feed: Iterable[Sample] | None) -> tuple[Sample, Iterator[Sample] | No
 
 
 def _compare(
-    float_path: str | Path,
+    float_model: onnx.ModelProto,
     qdq_path: str | Path,
     samples: Iterable[Sample],
     progress: Progress | None,
 ) -> tuple[NumericReport | None, Diagnostic | None]:
-    # Nodes that share a name are no fault of the Q/DQ model, and onnxruntime refuses them.
-    named = models.name_nodes(models.load(float_path))
     try:
-        return compare(named, qdq_path, samples, progress=progress), None
+        return compare(float_model, qdq_path, samples, progress=progress), None
     except OnnxqError as failed:
         if failed.diagnostics[0].code != "OQ305":
             raise

@@ -183,3 +183,28 @@ def test_a_saved_plan_gives_the_model_of_its_rules(here):
     outcome = here.run("plan", "model.onnx", "--rules", "trt-int8", "--check", "saved.plan")
     assert outcome.returncode == 1
     assert "OQ215" in outcome.stderr
+
+
+def test_verify_without_data_still_compares_inputs_and_outputs(finished):
+    proto = onnx.load(finished / "model.onnx")
+    proto.graph.output[0].name = proto.graph.node[-1].output[0] = "z"
+    onnx.save(proto, finished / "other.onnx")
+    finished.refuses("OQ603", "verify", "other.onnx", "model.qdq.onnx", "--backend", "onnxruntime")
+
+
+def test_damaged_record_of_the_preprocessing(finished):
+    proto = onnx.load(finished / "model.qdq.onnx")
+    (entry,) = (p for p in proto.metadata_props if p.key == "onnxq.preprocess")
+    entry.value = '{"resize": "sideways"}'
+    onnx.save(proto, finished / "model.qdq.onnx")
+    finished.refuses("OQ406", "verify", "model.onnx", "model.qdq.onnx", "--data", "imgs")
+
+
+def test_a_linked_model_keeps_the_name_of_the_link(here):
+    (here / "store").mkdir()
+    (here / "model.onnx").rename(here / "store" / "blob")
+    (here / "linked.onnx").symlink_to("store/blob")
+    (here / "model.calib.npz").unlink()
+    succeeded(here.run("calibrate", "linked.onnx", "--data", "imgs"))
+    succeeded(here.run("insert", "--rules", "rules.yaml"))
+    assert (here / "linked.qdq.onnx").is_file()

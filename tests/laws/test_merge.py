@@ -5,8 +5,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from onnxq.feeds import sample_digest
 from onnxq.histogram import BitHistogram, HistogramAccumulator, ValueRange
+from onnxq.samples import sample_digest
 from onnxq.statistics import Statistics, TensorStatistics
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)

@@ -12,8 +12,8 @@ import pytest
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError
-from onnxq.feeds import sample_digest
 from onnxq.histogram import BitHistogram, ValueRange
+from onnxq.samples import sample_digest
 from onnxq.statistics import (
     NO_DATA,
     Statistics,
