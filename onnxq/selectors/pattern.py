@@ -101,7 +101,7 @@ class _Matcher:
             options = (self._term(option, node, slot, bound, depth) for option in term.options)
             return [inner for found in options for inner in found]
         if self.graph.is_constant(tensor):
-            return [bound]
+            return self._bind(term.name or ANYTHING, node, slot, bound, depth)
         return self._missed(depth, f"{_input(node, slot)} is not a constant")
 
     def _bind(self, name: str, node: Node, slot: int, bound: Binding, depth: int) -> list[Binding]:

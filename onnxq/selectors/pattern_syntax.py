@@ -7,7 +7,7 @@ const           an initializer or constant
 ...             further inputs, whatever they are
 *xs             captures the further inputs
 A | B           alternatives, of ops or of whole patterns
-y := Conv(...)  names the output of a call
+y := Conv(...)  names the output of a call; w := const a constant
 group=1         an attribute of the op
 """
 
@@ -36,7 +36,9 @@ class Value:
 
 @dataclass(frozen=True, slots=True)
 class Const:
-    """A constant tensor."""
+    """A constant tensor, captured when `name` is not empty."""
+
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +187,11 @@ def _name(name: str, node: ast.expr) -> str:
 
 def _named(value: ast.expr, name: str) -> Term:
     term = _term(value)
+    if isinstance(term, Const) and not term.name:
+        return Const(name)
     if not isinstance(term, Call):
-        fix = "write the name itself, or an op after ':='"
-        raise _RefusedError("only an op can be named with ':='", value, fix)
+        fix = "write the name itself, or an op or const after ':='"
+        raise _RefusedError("only an op or const can be named with ':='", value, fix)
     return Call(term.ops, term.inputs, term.attributes, name)
 
 
@@ -236,7 +240,7 @@ def _attribute(given: ast.keyword) -> tuple[str, Any]:
 def variables(term: Term) -> frozenset[str]:
     """Names that every match of the term binds."""
     match term:
-        case Value(name) | Rest(name):
+        case Value(name) | Const(name) | Rest(name):
             return frozenset({name}) - {"", ANYTHING}
         case Call(inputs=inputs, name=name):
             own = frozenset({name}) - {"", ANYTHING}

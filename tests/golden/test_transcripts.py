@@ -2,8 +2,9 @@
 
 A line `== NAME` begins a file of the session's folder (models are ONNX text, arrays lists),
 `$ onnxq ...` is a command, and what follows is what it prints, errors after the result, and its
-exit code unless that is 0. After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden
-writes the output anew; read the difference before you commit it.
+exit code unless that is 0. `$ without MODULE onnxq ...` runs it as where MODULE is not installed.
+After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden writes the output anew; read
+the difference before you commit it.
 """
 
 import ast
@@ -51,12 +52,16 @@ def place(name, content):
 
 def printed(command, monkeypatch, capsys):
     """Run a command in this process; what it prints and its exit code."""
-    monkeypatch.setattr(sys, "argv", shlex.split(command))
-    code = 0
-    try:
-        main()
-    except SystemExit as stopped:
-        code = stopped.code or 0
+    words, code = shlex.split(command), 0
+    with monkeypatch.context() as during:
+        if words[0] == "without":
+            during.setitem(sys.modules, words[1], None)
+            del words[:2]
+        during.setattr(sys, "argv", words)
+        try:
+            main()
+        except SystemExit as stopped:
+            code = stopped.code or 0
     out, err = capsys.readouterr()
     text = "".join(f"{line.rstrip()}\n" for line in (out + err).splitlines())
     return text + (f"exit {code}\n" if code else "")
@@ -86,8 +91,11 @@ def test_session(session, tmp_path, monkeypatch, capsys):
         assert found == text
 
 
-def test_every_code_up_to_5_is_in_a_session():
+def test_every_code_is_in_a_session():
     text = "".join(session.read_text() for session in SESSIONS)
-    elsewhere = {"OQ216", "OQ304", "OQ305", "OQ307", "OQ402", "OQ417", "OQ418", "OQ503"}
-    codes = {code for code in CODES if code < "OQ6"} - elsewhere
-    assert {code for code in codes if f"[{code}]" not in text} == set()
+    elsewhere = {
+        "OQ307",  # needs a model of 2 GB
+        "OQ418",  # only the library adds calibrations
+        "OQ503",  # no known way
+    }
+    assert {code for code in CODES if f"[{code}]" not in text} == elsewhere
