@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
 
 from onnxq.codes import CODES
+
+_CPP_PLACE: Final = re.compile(r"\S+\.(?:cc|cpp|h):\d+:?\s*")
 
 
 class Severity(StrEnum):
@@ -76,8 +80,8 @@ def warning(code: str, message: str, *, fix: str, span: Span | None = None) -> D
 
 
 def first_line(reason: Exception) -> str:
-    """What an exception of a library says, in one line."""
-    lines = (line.strip() for line in str(reason).splitlines())
+    """What an exception of a library says, in one line and without the place in its C++ source."""
+    lines = (_CPP_PLACE.sub("", line).strip() for line in str(reason).splitlines())
     return next(filter(None, lines), type(reason).__name__)
 
 

@@ -125,12 +125,25 @@ def _thresholds(
     sqnr = report.numeric.sqnr_db if report.numeric else None
     int8 = report.compiled.int8_macs if report.compiled else None
     found = []
-    for what, value, least, fix in (
-        ("SQNR", sqnr, min_sqnr, "skip what hurts most in the recipe, or try another method"),
-        ("share of MACs in int8", int8, min_int8, "see above why ops stayed in float"),
+    for what, value, least, had_by, fix in (
+        (
+            "SQNR",
+            sqnr,
+            min_sqnr,
+            "give --data",
+            "skip what hurts most in the recipe, or try another method",
+        ),
+        (
+            "share of MACs in int8",
+            int8,
+            min_int8,
+            "install onnxq[rtx], and give --shape for dynamic sizes",
+            "the report says why each op stayed in float",
+        ),
     ):
         if least is not None and (value is None or not value >= least):
             told = "is not known" if value is None else f"is {value:.4g}"
             message = f"the {what} {told}, and at least {least:g} is asked for"
-            found.append(Diagnostic(code="OQ604", message=message, fix=fix))
+            cure = had_by if value is None else fix
+            found.append(Diagnostic(code="OQ604", message=message, fix=cure))
     return found

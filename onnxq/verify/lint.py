@@ -61,11 +61,12 @@ def _error(code: str, message: str, *, fix: str) -> Diagnostic:
 @rule
 def zero_points(model: QdqModel) -> Iterator[Diagnostic]:
     """OQ610: every zero point is int8 (or the 8- or 4-bit type it quantizes to) and all zeros."""
-    seen: set[str] = set()
+    seen: set[tuple[str, str]] = set()
     for node in model.pair_nodes:
         tensor = node.inputs[2] if len(node.inputs) > 2 else ""
-        fault = _zero_point_fault(model, node, tensor) if tensor not in seen else ""
-        seen |= {tensor} - {""}
+        place = (tensor, node.inputs[1])  # a zero point fits one scale and not another
+        fault = _zero_point_fault(model, node, tensor) if place not in seen else ""
+        seen |= {place} if tensor else set()
         if fault:
             yield _error(
                 "OQ610",
@@ -251,8 +252,8 @@ def node_names(model: QdqModel) -> Iterator[Diagnostic]:
     uses = Counter(n.name for n in model.proto.graph.node if n.op_type != "Constant")
     unnamed = uses.pop("", 0)
     twice = [name for name, count in uses.items() if count > 1]
-    said = [f"nodes without a name: {unnamed}"] if unnamed else []
-    said += [f"names of several nodes: {len(twice)}, such as '{twice[0]}'"] if twice else []
+    said = [f"{unnamed} nodes have no name"] if unnamed else []
+    said += [f"{len(twice)} names belong to several nodes, such as '{twice[0]}'"] if twice else []
     if said:
         yield warning("OQ619", " and ".join(said), fix="give every node a name of its own")
 

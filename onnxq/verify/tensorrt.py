@@ -184,7 +184,8 @@ def _build(folder: Path, job: Mapping[str, Any], timeout: float) -> dict[str, An
                 command, env=_environment(), stdout=log, stderr=log, timeout=timeout, check=False
             ).returncode
     except subprocess.TimeoutExpired:
-        raise _failed(f"did not finish in {timeout:g} s", _log(log_path)) from None
+        ending = f"did not finish in {timeout:g} s"
+        raise _failed(ending, _log(log_path), fix="give it more with --timeout") from None
     if code or not result_path.exists():
         raise _failed(_ending(code), _log(log_path))
     result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
@@ -210,13 +211,14 @@ def _ending(code: int) -> str:
     return "rejected the model"
 
 
-def _failed(ending: str, log: list[str]) -> OnnxqError:
+def _failed(
+    ending: str,
+    log: list[str],
+    *,
+    fix: str = "see what lint says of the model, or leave what it names in float",
+) -> OnnxqError:
     said = f": {_told(log)}" if log else ""
-    return error(
-        "OQ602",
-        f"TensorRT-RTX {ending}{said}",
-        fix="see what lint says of the model, or leave the named node in float",
-    )
+    return error("OQ602", f"TensorRT-RTX {ending}{said}", fix=fix)
 
 
 def _told(log: list[str]) -> str:

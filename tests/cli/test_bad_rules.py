@@ -93,7 +93,7 @@ def test_rule_without_action(here):
         ("Con(x)", "did you mean"),
         ("x", "must begin with an op"),
         ("Add(x + y)", "cannot have 'x + y'"),
-        ("Conv(x, y := z)", "only an op can be named"),
+        ("Conv(x, y := z)", "only an op or const can be named"),
         ("Conv(..., w)", "last"),
         ("Concat(*xs, y)", "last"),
         ("Conv(x, ..., group=g)", "literal"),
