@@ -32,7 +32,10 @@ class Miss:
 
 
 class Predicate:
-    """One key of `match`, compiled. A subclass overrides `matches` and what else it needs."""
+    """One key of `match`, compiled. A subclass overrides `matches` and what else it needs.
+
+    One that binds no names is a `NodeTest`.
+    """
 
     def op_types(self) -> frozenset[str] | None:
         """Types of the nodes that can match at all; None for any. Makes planning fast."""
@@ -53,6 +56,18 @@ class Predicate:
     def miss(self, graph: Graph, node: Node) -> Miss:
         """Why a node that `matches` refuses does not match."""
         raise NotImplementedError
+
+
+class NodeTest(Predicate):
+    """A predicate that binds nothing: it holds at a node or it does not."""
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether it holds."""
+        raise NotImplementedError
+
+    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
+        """One empty binding when it holds."""
+        return iter(({},)) if self.holds(graph, node) else iter(())
 
 
 class InvalidMatchError(ValueError):
@@ -113,17 +128,19 @@ def predicate(key: str, value: Any) -> Callable[[P], P]:
     return register
 
 
-def nothing_bound(holds: bool) -> Iterator[Binding]:
-    """One empty binding when a condition holds."""
-    if holds:
-        yield {}
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Selector:
     """The conjunction of the predicates of one match."""
 
     predicates: tuple[Predicate, ...] = field(repr=False)
+    _tests: tuple[NodeTest, ...] = field(init=False, repr=False)
+    _binders: tuple[Predicate, ...] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        tests = tuple(p for p in self.predicates if isinstance(p, NodeTest))
+        binders = tuple(p for p in self.predicates if not isinstance(p, NodeTest))
+        object.__setattr__(self, "_tests", tests)
+        object.__setattr__(self, "_binders", binders)
 
     def op_types(self) -> frozenset[str] | None:
         """Types that every predicate allows; None for any."""
@@ -144,8 +161,11 @@ class Selector:
 
     def matches(self, graph: Graph, node: Node) -> list[Binding]:
         """Every distinct binding at a node: none, one, or several when it is ambiguous."""
+        for test in self._tests:
+            if not test.holds(graph, node):
+                return []
         found: list[Binding] = [{}]
-        for p in self.predicates:
+        for p in self._binders:
             found = [{**one, **more} for one in found for more in p.matches(graph, node)]
         return found if len(found) < 2 else distinct(found)
 
@@ -159,12 +179,20 @@ class Selector:
 
 
 def distinct(bindings: Iterable[Binding]) -> list[Binding]:
-    """The bindings without repetitions."""
-    found: list[Binding] = []
+    """The bindings, those of the same tensors as one, which then covers the uses of each."""
+    found: dict[tuple[tuple[str, tuple[str, ...]], ...], Binding] = {}
     for binding in bindings:
-        if binding not in found:
-            found.append(binding)
-    return found
+        key = tuple((name, bound.tensors) for name, bound in sorted(binding.items()))
+        before = found.get(key, {})
+        found[key] = {name: _merged(bound, before.get(name)) for name, bound in binding.items()}
+    return list(found.values())
+
+
+def _merged(bound: Bound, other: Bound | None) -> Bound:
+    if other is None or other == bound:
+        return bound
+    edges = tuple(sorted({*bound.edges, *other.edges}))
+    return Bound(tensors=bound.tensors, edges=edges)
 
 
 def compile_match(spec: BaseModel) -> Selector:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, Final
 
 from onnx import defs
@@ -12,12 +11,10 @@ from onnxq.diagnostics import did_you_mean
 from onnxq.graph import Graph, Node, Shape
 from onnxq.ops import TRAITS, attribute, weight_slots
 from onnxq.selectors.base import (
-    Binding,
     InvalidMatchError,
     Miss,
-    Predicate,
+    NodeTest,
     each,
-    nothing_bound,
     predicate,
 )
 from onnxq.selectors.condition import ANY, Condition, condition, is_comparison
@@ -42,7 +39,7 @@ def nearest_op(op: str, *, otherwise: str) -> str:
 
 
 @predicate("op", Names)
-class OpIs(Predicate):
+class OpIs(NodeTest):
     """The operator is one of these; outside ONNX's own domain it is written `domain::Op`."""
 
     def __init__(self, value: Names) -> None:
@@ -52,9 +49,9 @@ class OpIs(Predicate):
         """The ops themselves."""
         return self._ops
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when the op is listed."""
-        return nothing_bound(node.type in self._ops)
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether the op is listed."""
+        return node.type in self._ops
 
     def miss(self, graph: Graph, node: Node) -> Miss:
         """The op that it is."""
@@ -62,15 +59,15 @@ class OpIs(Predicate):
 
 
 @predicate("domain", Names)
-class DomainIs(Predicate):
+class DomainIs(NodeTest):
     """The operator's domain is one of these; ONNX's own is `ai.onnx`."""
 
     def __init__(self, value: Names) -> None:
         self._domains = frozenset(each(value, lambda d: "" if d == "ai.onnx" else d))
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when the domain is listed."""
-        return nothing_bound(node.domain in self._domains)
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether the domain is listed."""
+        return node.domain in self._domains
 
     def miss(self, graph: Graph, node: Node) -> Miss:
         """The domain that it has."""
@@ -78,16 +75,16 @@ class DomainIs(Predicate):
 
 
 @predicate("name", Names)
-class NameIs(Predicate):
+class NameIs(NodeTest):
     """The name fits one of these globs (`*` stops at `/`, `**` does not) or `re:` regexes."""
 
     def __init__(self, value: Names) -> None:
         self._given = each(value, str)
         self._regexes = each(value, name_regex)
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when a glob or regex fits the whole name."""
-        return nothing_bound(any(r.fullmatch(node.name) for r in self._regexes))
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether a glob or regex fits the whole name."""
+        return any(r.fullmatch(node.name) for r in self._regexes)
 
     def miss(self, graph: Graph, node: Node) -> Miss:
         """The globs that do not fit."""
@@ -114,7 +111,7 @@ def name_regex(text: str) -> re.Pattern[str]:
 
 
 @predicate("attr", dict[str, Scalar | list[Scalar]])
-class AttributesAre(Predicate):
+class AttributesAre(NodeTest):
     """Each attribute has the value, or fits the comparison, such as `{group: "> 1"}`.
 
     An attribute that the node does not have takes the default that ONNX gives it.
@@ -123,9 +120,9 @@ class AttributesAre(Predicate):
     def __init__(self, value: dict[str, Any]) -> None:
         self._wanted = {name: (shown, _condition(name, shown)) for name, shown in value.items()}
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when every attribute fits."""
-        return nothing_bound(self._unfit(node) is None)
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether every attribute fits."""
+        return self._unfit(node) is None
 
     def _unfit(self, node: Node) -> str | None:
         for name, (_, fits) in self._wanted.items():
@@ -154,7 +151,7 @@ _PORT: Final = re.compile(r"(weights|input\[([0-9]{1,9})\]|output\[([0-9]{1,9})\
 
 
 @predicate("shape", dict[str, list[int | str]])
-class ShapesAre(Predicate):
+class ShapesAre(NodeTest):
     """The shape of `weights`, `input[0]` or `output[0]`: one entry a dimension.
 
     An entry is a size, a comparison such as `"< 16"`, `_` for any, or `...` for any number of
@@ -164,9 +161,9 @@ class ShapesAre(Predicate):
     def __init__(self, value: dict[str, list[int | str]]) -> None:
         self._wanted = {port: _dimensions(port, dims) for port, dims in value.items()}
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when every port's shape fits."""
-        return nothing_bound(self._unfit(graph, node) is None)
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether every port's shape fits."""
+        return self._unfit(graph, node) is None
 
     def _unfit(self, graph: Graph, node: Node) -> str | None:
         for port, (conditions, open_ended) in self._wanted.items():

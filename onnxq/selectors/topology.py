@@ -14,12 +14,12 @@ from onnxq.selectors.base import (
     InvalidMatchError,
     Matched,
     Miss,
+    NodeTest,
     Predicate,
     Selector,
     compile_match,
     compile_nested,
     each,
-    nothing_bound,
     predicate,
 )
 
@@ -36,7 +36,7 @@ def consumers(graph: Graph) -> Mapping[str, tuple[Node, ...]]:
     return graph.successors
 
 
-class _Somewhere(Predicate):
+class _Somewhere(NodeTest):
     """The node is one of a set that is found once for a graph."""
 
     told: str
@@ -47,11 +47,11 @@ class _Somewhere(Predicate):
     def _nodes(self, graph: Graph) -> frozenset[str]:
         raise NotImplementedError
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when the node is in the set."""
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether the node is in the set."""
         if self._found is None or self._found[0] is not graph:
             self._found = (graph, self._nodes(graph))
-        return nothing_bound(node.name in self._found[1])
+        return node.name in self._found[1]
 
     def miss(self, graph: Graph, node: Node) -> Miss:
         """Where it does not stand."""
@@ -208,16 +208,16 @@ class AnyOf(Predicate):
 
 
 @predicate("not", "MatchSpec")
-class NotThis(Predicate):
+class NotThis(NodeTest):
     """The match does not hold."""
 
     def __init__(self, value: BaseModel) -> None:
         self._selector = compile_match(value)
         _refuse_position(value)
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding when the match does not hold."""
-        return nothing_bound(not self._selector.matches(graph, node))
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether the match does not hold."""
+        return not self._selector.matches(graph, node)
 
     def miss(self, graph: Graph, node: Node) -> Miss:
         """What held."""
@@ -242,7 +242,7 @@ _SLICE: Final = re.compile(r"(-?[0-9]{1,9})?:(-?[0-9]{1,9})?")
 
 
 @predicate("position", int | str)
-class AtPosition(Predicate):
+class AtPosition(NodeTest):
     """Rank, in graph order, among what the rest of the match selects.
 
     `first`, `last`, an index such as `0` or `-1`, or a slice such as `"0:3"`.
@@ -251,9 +251,9 @@ class AtPosition(Predicate):
     def __init__(self, value: int | str) -> None:
         self._slice = _slice(value)
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """One empty binding: `pick` decides."""
-        return nothing_bound(True)
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Always: `pick` decides."""
+        return True
 
     def pick(self, found: list[Matched]) -> list[Matched]:
         """The matches at the positions."""
