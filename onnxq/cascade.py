@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from onnxq.descriptor import QuantDescriptor
@@ -25,6 +25,14 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
 
     Raises OnnxqError when the decisions contradict each other or TensorRT's rules (OQ2xx errors).
     """
+    made = draft(graph, recipe)
+    if errors := [d for d in made.diagnostics if d.severity is Severity.ERROR]:
+        raise OnnxqError(*errors)
+    return made
+
+
+def draft(graph: Graph, recipe: Recipe) -> Plan:
+    """Like `plan`, with errors among its diagnostics: to explain, not to insert from."""
     cascade = _Cascade(graph)
     for rule in recipe.rules:
         cascade.apply(rule)
@@ -54,9 +62,6 @@ def plan(graph: Graph, recipe: Recipe) -> Plan:
                 fix="inline the functions with onnx.inliner, or export without control flow",
             )
         )
-    errors = [d for d in diagnostics if d.severity is Severity.ERROR]
-    if errors:
-        raise OnnxqError(*errors)
     return Plan(
         model_digest=graph.digest,
         recipe=recipe.name,
@@ -75,8 +80,7 @@ class _Cascade:
 
     graph: Graph
     decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
-    parent: dict[str, str] = field(default_factory=dict)
-    ties: list[tuple[str, Because]] = field(default_factory=list)
+    ties: dict[str, tuple[tuple[str, ...], Because]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
     sites: Sites = field(init=False)
@@ -124,11 +128,12 @@ class _Cascade:
                     self.diagnostics.append(_decided_twice(rule, edge, decided[edge], port))
                 self._decide(edge, verdict, because)
         tied: list[str] = []
-        for port in rule.share_scale:
+        for port in rule.share_scale or ():
             if (tensors := self.sites.tensors(node, binding, port)) is None:
                 absent.append(port)
             tied += tensors or ()
-        self._tie(tied, because)
+        if rule.share_scale is not None:
+            self.ties[node.name] = (tuple(tied), because)
         return absent
 
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
@@ -136,21 +141,6 @@ class _Cascade:
         if said and said[-1][1].span == because.span:  # the same rule, at another match
             said.pop()
         said.append((verdict, because))
-
-    def _tie(self, tensors: Iterable[str], because: Because) -> None:
-        first: str | None = None
-        for tensor in tensors:
-            self.parent.setdefault(tensor, tensor)
-            if first is None:
-                first = tensor
-                self.ties.append((tensor, because))
-            self.parent[self._root(tensor)] = self._root(first)
-
-    def _root(self, tensor: str) -> str:
-        while self.parent[tensor] != tensor:
-            self.parent[tensor] = self.parent[self.parent[tensor]]
-            tensor = self.parent[tensor]
-        return tensor
 
     def decisions(self) -> tuple[Decision, ...]:
         return tuple(
@@ -179,17 +169,31 @@ class _Cascade:
         return (_after_skip(*edges[0], len(edges)) for edges in found.values())
 
     def groups(self) -> tuple[Group, ...]:
+        """Ties that touch become one group."""
+        parent: dict[str, str] = {}
+        for tensors, _ in self.ties.values():
+            for tensor in tensors:
+                parent.setdefault(tensor, tensor)
+                parent[_root(parent, tensor)] = _root(parent, tensors[0])
         members: dict[str, list[str]] = {}
-        for tensor in self.parent:
-            members.setdefault(self._root(tensor), []).append(tensor)
+        for tensor in parent:
+            members.setdefault(_root(parent, tensor), []).append(tensor)
         reasons: dict[str, list[Because]] = {}
-        for tensor, because in self.ties:
-            reasons.setdefault(self._root(tensor), []).append(because)
+        for tensors, because in self.ties.values():
+            if tensors:
+                reasons.setdefault(_root(parent, tensors[0]), []).append(because)
         return tuple(
             Group(tensors=tuple(tensors), because=tuple(reasons[root]))
             for root, tensors in members.items()
             if len(tensors) > 1
         )
+
+
+def _root(parent: dict[str, str], tensor: str) -> str:
+    while parent[tensor] != tensor:
+        parent[tensor] = parent[parent[tensor]]
+        tensor = parent[tensor]
+    return tensor
 
 
 def _unmatched(rule: Rule, ambiguous: bool) -> Diagnostic:

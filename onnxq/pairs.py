@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 
 from onnx import TensorProto
@@ -10,7 +11,7 @@ from onnxq import ops
 from onnxq.descriptor import WEIGHT_METHODS
 from onnxq.diagnostics import Diagnostic, warning
 from onnxq.graph import Graph
-from onnxq.plan import Decision, Group, Pair
+from onnxq.plan import Because, Decision, Group, Pair
 
 
 def fold(
@@ -32,7 +33,7 @@ def fold(
             key = (decision.tensor, decision.descriptor, _axis(graph, decision))
             alike.setdefault(key, []).append(decision)
     pairs = tuple(_pair(graph, members, group_of) for members in alike.values())
-    return pairs, [*problems, *_unequal(pairs, groups)]
+    return pairs, [*problems, *_unequal(pairs, groups, decisions)]
 
 
 def _pair(graph: Graph, members: list[Decision], group_of: dict[str, int]) -> Pair:
@@ -89,22 +90,34 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
     return Diagnostic(code=code, message=message, fix=fix, span=because.span) if code else None
 
 
-def _unequal(pairs: tuple[Pair, ...], groups: tuple[Group, ...]) -> Iterator[Diagnostic]:
+def _unequal(
+    pairs: tuple[Pair, ...], groups: tuple[Group, ...], decisions: tuple[Decision, ...]
+) -> Iterator[Diagnostic]:
+    why = {d.edge: d.because for d in decisions}
     for index, group in enumerate(groups):
         members = [p for p in pairs if p.group == index]
+        tie = group.because[0]
+        untie = f"or untie them with a later rule that has 'share_scale: []' at '{tie.node}'"
         if len(members) > 1 and (weight := next((p for p in members if p.kind == "weight"), None)):
             yield Diagnostic(
                 code="OQ203",
-                message=f"rule '{group.because[0].rule}' ties the weight '{weight.tensor}', "
+                message=f"rule '{tie.rule}' ties the weight '{weight.tensor}', "
                 "whose range is its own",
                 fix="share scales of activations only",
-                span=group.because[0].span,
+                span=tie.span,
             )
-        elif len({p.descriptor for p in members}) > 1:
-            told = ", ".join(f"'{p.tensor}' ({p.descriptor})" for p in members[:4])
+        elif len(kinds := Counter(p.descriptor for p in members)) > 1:
+            odd = min(members, key=lambda p: kinds[p.descriptor])
+            other = next(p for p in members if p.descriptor != odd.descriptor)
+            told = " and ".join(_told(p, why[p.edges[0]]) for p in (odd, other))
             yield Diagnostic(
                 code="OQ203",
-                message=f"rule '{group.because[0].rule}' ties pairs that differ: {told}",
-                fix="give them one descriptor",
-                span=group.because[0].span,
+                message=f"rule '{tie.rule}' ({tie.span.file}:{tie.span.line}) ties pairs that "
+                f"differ: {told}",
+                fix=f"give them one descriptor, {untie}",
+                span=why[odd.edges[0]].span,
             )
+
+
+def _told(pair: Pair, because: Because) -> str:
+    return f"'{pair.tensor}' is {pair.descriptor} by rule '{because.rule}'"

@@ -123,7 +123,7 @@ def difference(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
 def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
     """Return the model digest, the recipe with its digest, and the lines of a file (OQ212)."""
     try:
-        text = path.read_text(encoding="utf-8").splitlines()
+        text = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as reason:
         said = (reason.strerror or str(reason)).lower()
         raise error(

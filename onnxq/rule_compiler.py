@@ -24,7 +24,7 @@ class Rule:
     selector: Selector
     quantize: tuple[tuple[str, QuantDescriptor], ...]
     skip: tuple[str, ...]
-    share_scale: tuple[str, ...]
+    share_scale: tuple[str, ...] | None  # None says nothing, () takes an earlier tie back
     required: bool
     own: bool
 
@@ -118,11 +118,12 @@ class _Compiler:
         before = len(self.found)
         selector = self._selector()
         quantize = tuple(self._quantize())
-        skip, share = self._ports("skip"), self._ports("share_scale")
+        skip = self._ports("skip")
+        share = None if self.spec.share_scale is None else self._ports("share_scale")
         if selector is not None:
             for action in ("quantize", "skip", "share_scale"):
                 self._check_ports(selector, action)
-        if not (self.spec.quantize or skip or share):
+        if not (self.spec.quantize or skip) and share is None:
             self.report("OQ104", "it does nothing", "add quantize, skip or share_scale")
         for path, port in self._placed("skip"):
             if port in (self.spec.quantize or {}):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
+import io
 import json
 import os
 import sys
@@ -11,7 +14,7 @@ from typing import Annotated, Final
 import typer
 
 from onnxq.cli import calibrate, explain, insert, plan, rules, verify
-from onnxq.diagnostics import OnnxqError
+from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
     no_args_is_help=True,
@@ -47,8 +50,15 @@ def _root(
 
 def main() -> None:
     """Run the command line; every OnnxqError becomes its lines and its exit code."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # names in models may not fit the terminal
+            with contextlib.suppress(OSError):  # a stream of a kind that cannot be changed
+                stream.reconfigure(errors="backslashreplace")
     try:
-        app()
+        try:
+            app()
+        finally:
+            sys.stdout.flush()
     except OnnxqError as reason:
         _tell(reason)
         sys.exit(reason.exit_code)
@@ -57,6 +67,12 @@ def main() -> None:
     except BrokenPipeError:  # the reader of our output, such as `head`, has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
+    except OSError as reason:
+        if reason.errno != errno.ENOSPC:
+            raise
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _tell(error("OQ501", "cannot write to the output: no space left", fix="free some space"))
+        sys.exit(OnnxqError.exit_code)
 
 
 def _tell(reason: OnnxqError) -> None:

@@ -10,7 +10,7 @@ import typer
 
 from onnxq.cli import options
 from onnxq.codes import CODES
-from onnxq.diagnostics import error
+from onnxq.diagnostics import Severity, error
 
 HELP = "Say why a node, a tensor or a rule is as it is, or what a code means."
 EXAMPLE = (
@@ -34,7 +34,7 @@ def run(
     """Explain; needs no data and no calibration."""
     from onnxq import cascade, explain, recipe, render
 
-    out, _ = options.consoles(as_json=as_json, quiet=False)
+    out, err = options.consoles(as_json=as_json, quiet=False)
     if target is None and _CODE.fullmatch(subject):
         _code(subject.upper(), as_json=as_json)
         return
@@ -46,11 +46,19 @@ def run(
         )
     view = options.graph_of(Path(subject), shape)
     compiled = recipe.load(rules)
-    planned = cascade.plan(view, compiled)
+    planned = cascade.draft(view, compiled)  # what is wrong is just what needs explaining
     found = explain.explain(view, compiled, planned, target)
+    errors = [d for d in planned.diagnostics if d.severity is Severity.ERROR]
     if as_json:
-        options.print_json({"explanations": [render.explanation_dict(e) for e in found]})
-    elif found:
+        options.print_json(
+            {
+                "explanations": [render.explanation_dict(e) for e in found],
+                "diagnostics": [render.diagnostic_dict(d) for d in errors],
+            }
+        )
+        return
+    render.diagnostics(err, errors)
+    if found:
         render.explanations(out, found)
     else:
         out.print(f"no node reads '{target}', so no rule decides it", markup=False)

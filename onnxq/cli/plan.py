@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,6 +12,7 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
+    from onnxq.graph import Graph
     from onnxq.plan_file import Line
 
 HELP = "Show what the rules decide for every input, and which rule did. Needs no data."
@@ -55,14 +57,15 @@ def run(
     if strict:
         options.refuse_warnings(planned.diagnostics)
     render.diagnostics(err, planned.diagnostics)
-    shown = (*plan_file.lines(planned), *(plan_file.undecided(view, planned) if floats else ()))
-    shown = tuple(line for line in shown if _wanted(line, only, floats))
-    changes: list[str] = []
-    if check is not None:
-        changes = plan_file.difference(plan_file.read_lines(check)[2], plan_file.lines(planned))
-    elif diff is not None:
-        other = cascade.plan(view, recipe.load(diff))
-        changes = plan_file.difference(plan_file.lines(planned), plan_file.lines(other))
+    if only is not None:
+        _require_some(view, only)
+    made = plan_file.lines(planned)
+    left = plan_file.undecided(view, planned) if floats else ()
+    shown = tuple(line for line in (*made, *left) if _wanted(line, only, floats))
+    compared = _compared(view, made, check, diff)
+    changes = plan_file.difference(
+        *([x for x in side if _wanted(x, only, floats)] for side in compared)
+    )
     if output is not None:
         from onnxq.model import external_files
 
@@ -78,7 +81,8 @@ def run(
         render.changes(out, changes)
     else:
         render.plan_lines(out, shown)
-        render.plan_summary(out, planned, view)
+        if only is None:
+            render.plan_summary(out, planned, view)
     if check is not None and changes:
         told = f"the plan differs from '{check}' in {len(changes)} lines"
         fix = f"save it again with -o {check} if that is meant"
@@ -86,17 +90,40 @@ def run(
         raise typer.Exit(1)
 
 
-def _wanted(line: Line, only: str | None, floats: bool) -> bool:
-    from onnxq import plan_file
+def _compared(
+    view: Graph, made: tuple[Line, ...], check: Path | None, diff: str | None
+) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
+    """The older and the newer plan of --check or --diff; twice this one without either."""
+    from onnxq import cascade, plan_file, recipe
+
+    if check is not None:
+        return plan_file.read_lines(check)[2], made
+    if diff is not None:
+        return made, plan_file.lines(cascade.plan(view, recipe.load(diff)))
+    return made, made
+
+
+def _require_some(view: Graph, only: str) -> None:
+    regex = _regex(only)
+    tensors = (tensor for node in view.nodes for tensor in node.inputs)
+    if not any(regex.fullmatch(name) for names in (view.by_name, tensors) for name in names):
+        fix = "globs fit whole names; '*' stops at '/', '**' does not"
+        raise error("OQ214", f"no node and no tensor fits --only '{only}'", fix=fix)
+
+
+def _regex(only: str) -> re.Pattern[str]:
     from onnxq.selectors import InvalidMatchError
     from onnxq.selectors.basic import name_regex
 
-    if floats and line.descriptor != plan_file.FLOAT:
-        return False
-    if only is None:
-        return True
     try:
-        regex = name_regex(only)
+        return name_regex(only)
     except InvalidMatchError as reason:
         raise error("OQ104", f"--only is {reason}", fix=reason.fix) from None
-    return any(regex.fullmatch(name) for name in (line.node, line.tensor))
+
+
+def _wanted(line: Line, only: str | None, floats: bool) -> bool:
+    from onnxq import plan_file
+
+    if floats and line.descriptor != plan_file.FLOAT:
+        return False
+    return only is None or any(_regex(only).fullmatch(name) for name in (line.node, line.tensor))

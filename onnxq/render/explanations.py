@@ -11,6 +11,7 @@ from rich.text import Text
 from onnxq.explain import RuleExplanation, SiteExplanation
 from onnxq.plan import Because, Decision
 from onnxq.plan_file import FLOAT
+from onnxq.render.text import one_line
 
 
 def explanations(
@@ -20,7 +21,7 @@ def explanations(
     for one in found:
         lines = _rule(one) if isinstance(one, RuleExplanation) else _site(one)
         for line in lines:
-            console.print(Text(line), soft_wrap=True)
+            console.print(Text(one_line(line)), soft_wrap=True)
 
 
 def _site(site: SiteExplanation) -> list[str]:

@@ -8,21 +8,21 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
-from onnxq.graph import Graph
-from onnxq.ops import traits
+from onnxq.graph import Edge, Graph
+from onnxq.ops import data_slots, traits
 from onnxq.plan import Plan
 from onnxq.plan_file import FLOAT, Line
-from onnxq.render.text import table
+from onnxq.render.text import one_line, table
 
 
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
     """Print decisions in columns, one line each, however wide."""
     rows = [line.fields() for line in lines]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [min(max(map(len, column)), 60) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         style = "yellow" if row[3] == FLOAT else ""
-        console.print(Text("  ".join(cells).rstrip(), style=style), soft_wrap=True)
+        console.print(Text(one_line("  ".join(cells).rstrip()), style=style), soft_wrap=True)
 
 
 def changes(console: Console, found: Sequence[str]) -> None:
@@ -36,8 +36,13 @@ def changes(console: Console, found: Sequence[str]) -> None:
 
 def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
     """How many uses of tensors were decided, how many pairs that makes, and what stays float."""
-    weighted = [n.name for n in graph.nodes if traits(n).weighted]
-    quantized = {d.edge.node for d in plan.decisions if d.descriptor is not None}
+    paired = {edge for p in plan.pairs for edge in p.edges}
+    whole = [
+        n
+        for n in graph.nodes
+        if traits(n).weighted
+        and all(Edge(node=n.name, slot=s) in paired for s in data_slots(graph, n))
+    ]
     pairs = Counter(p.kind for p in plan.pairs)
     tied = Counter(p.group for p in plan.pairs if p.group is not None)
     return {
@@ -47,8 +52,8 @@ def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
         "skipped": sum(d.descriptor is None for d in plan.decisions),
         "shared_scales": sum(n > 1 for n in tied.values()),
         "pairs_sharing": sum(n for n in tied.values() if n > 1),
-        "weighted_ops": len(weighted),
-        "weighted_ops_quantized": sum(name in quantized for name in weighted),
+        "weighted_ops": sum(traits(n).weighted for n in graph.nodes),
+        "weighted_ops_quantized": len(whole),
     }
 
 

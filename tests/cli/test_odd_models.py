@@ -208,3 +208,34 @@ def test_a_linked_model_keeps_the_name_of_the_link(here):
     succeeded(here.run("calibrate", "linked.onnx", "--data", "imgs"))
     succeeded(here.run("insert", "--rules", "rules.yaml"))
     assert (here / "linked.qdq.onnx").is_file()
+
+
+def test_explain_works_where_the_plan_does_not(here):
+    (here / "bad.yaml").write_text(
+        "schema: 1\nextends: trt-int8\nrules:\n"
+        "  - {id: lstm, why: w, match: {op: LSTM}, skip: all, required: true}\n"
+    )
+    here.refuses("OQ201", "plan", "model.onnx", "--rules", "bad.yaml", lines=3)
+    outcome = succeeded(here.run("explain", "model.onnx", "lstm", "--rules", "bad.yaml"))
+    assert "no node has an op that it could match" in outcome.stdout
+    outcome = succeeded(here.run("explain", "model.onnx", "first", "--rules", "bad.yaml"))
+    assert "decided by weighted-ops" in outcome.stdout
+
+
+def test_an_op_with_a_float_weight_is_not_counted_as_quantized(here):
+    (here / "half.yaml").write_text(
+        "schema: 1\nextends: trt-int8\nrules:\n"
+        "  - {id: half, why: w, match: {op: Conv, name: first}, skip: weights}\n"
+    )
+    outcome = succeeded(here.run("plan", "model.onnx", "--rules", "half.yaml"))
+    assert "1 of 2 weighted ops quantized" in outcome.stdout
+
+
+def test_filters_hold_for_differences_too(here):
+    outcome = succeeded(
+        here.run("plan", "model.onnx", "--rules", "rules.yaml", "--diff", "trt-int8",
+                 "--only", "second")
+    )  # fmt: skip
+    assert outcome.stdout
+    assert all(line[1:].startswith("second ") for line in outcome.stdout.splitlines())
+    here.refuses("OQ214", "plan", "model.onnx", "--only", "nobody")

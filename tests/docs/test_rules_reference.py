@@ -41,6 +41,21 @@ def test_the_table_of_predicates_is_fresh():
         assert found[1].strip() == predicates()
 
 
+def test_the_shipped_descriptors_are_shown():
+    base = (REFERENCE.parents[1] / "rules" / "trt-int8.yaml").read_text()
+    lines = re.findall(r"^  \w+: \{dtype.*\}$", base, re.MULTILINE)
+    assert len(lines) == 2
+    shown = "\n".join(("<!-- shipped -->", "```yaml", "descriptors:", *lines, "```"))
+    shown += "\n<!-- end of shipped -->"
+    found = re.search(
+        r"<!-- shipped -->.*?<!-- end of shipped -->", REFERENCE.read_text(), re.DOTALL
+    )
+    if UPDATE:
+        replaced(found[0], shown)
+    else:
+        assert found[0] == shown
+
+
 @pytest.mark.parametrize(
     ("title", "model", "rules", "plan"), EXAMPLE.findall(REFERENCE.read_text())
 )
