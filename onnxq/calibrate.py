@@ -37,19 +37,22 @@ def calibrate(
     tensors: Iterable[str],
     model_name: str = "",
     calibrator: Calibrator = "histogram",
+    plan: Plan | None = None,
     progress: Callable[[], None] = lambda: None,
 ) -> Statistics:
     """Run the model over the feed and return the statistics of `tensors`.
 
-    Those that turn out not to be float32 are left out. Memory does not grow with the number of
-    samples; `progress` is called after each. Raises OQ305 when onnxruntime cannot load or run the
-    model, and what the feed raises.
+    Those that turn out not to be float32 are left out, or refused before anything runs when `plan`
+    quantizes them (OQ213). Memory does not grow with the number of samples; `progress` is called
+    after each. Raises OQ305 when onnxruntime cannot load or run the model, and what the feed raises.
     """
     make = HistogramAccumulator if calibrator == "histogram" else RangeAccumulator
     asked = tuple(tensors)
     inner = [name for name in asked if name not in graph.inputs]
     session = open_session(with_outputs(model, inner))
     floats = _floats(session)
+    if plan is not None:
+        _require_floats(plan, floats)
     seen: dict[str, Accumulator] = {name: make() for name in asked if name in floats}
     inner = [name for name in inner if name in seen]
     digests: list[str] = []
@@ -76,8 +79,7 @@ def calibrate(
     )
 
 
-def require_observed(plan: Plan, statistics: Statistics) -> None:
-    """Raise OQ213 for activations of the plan that turned out not to be float32."""
+def _require_floats(plan: Plan, floats: set[str]) -> None:
     found = [
         Diagnostic(
             code="OQ213",
@@ -86,7 +88,7 @@ def require_observed(plan: Plan, statistics: Statistics) -> None:
             span=d.because.span,
         )
         for d in plan.decisions
-        if d.kind == "activation" and d.descriptor and d.tensor not in statistics.tensors
+        if d.kind == "activation" and d.descriptor and d.tensor not in floats
     ]
     if found:
         raise OnnxqError(*found)

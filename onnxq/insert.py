@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Final
 
 import numpy as np
@@ -41,16 +42,28 @@ def insert(
     original.CopyFrom(model)
     original = prepare(original)
     _require_sites(original, plan)
-    G_LOGGER.severity = G_LOGGER.ERROR  # its warnings go to stdout and tell our users nothing
-    surgeon = _Surgeon(original)
-    for pair in plan.pairs:
-        surgeon.insert(pair, scales[pair])
-    result = _transplant(surgeon.finished(), original)
+    with _quiet_graphsurgeon():
+        surgeon = _Surgeon(original)
+        for pair in plan.pairs:
+            surgeon.insert(pair, scales[pair])
+        edited = surgeon.finished()
+    result = _transplant(edited, original)
     _drop_unread(result, {p.tensor for p in plan.pairs if p.kind == "weight"})
     for key, value in (metadata or {}).items():
         result.metadata_props.add(key=METADATA + key, value=value)
     _require_valid(result, model)
     return result
+
+
+@contextmanager
+def _quiet_graphsurgeon() -> Iterator[None]:
+    """Its warnings go to stdout, where our results are, and tell our users nothing."""
+    before = G_LOGGER.severity
+    G_LOGGER.severity = G_LOGGER.ERROR
+    try:
+        yield
+    finally:
+        G_LOGGER.severity = before
 
 
 def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:

@@ -61,12 +61,12 @@ def run(
             tensors=tensors,
             model_name=_relative(model, path.parent),
             calibrator=calibrator,
+            plan=plan,
             progress=step,
         )
-    if plan is not None:
-        calibrate.require_observed(plan, statistics)
     statistics.save(path)
-    render.diagnostics(err, feed.skipped)
+    found = (*(plan.diagnostics if plan else ()), *feed.skipped)
+    render.diagnostics(err, found)
     seen = sum(t.range.count for t in statistics.tensors.values())
     out.print(
         f"{path}: {len(statistics.tensors)} tensors, {statistics.samples} samples, "
@@ -80,7 +80,7 @@ def run(
                 "tensors": len(statistics.tensors),
                 "values": seen,
                 "digest": statistics.digest,
-                "diagnostics": [render.diagnostic_dict(d) for d in feed.skipped],
+                "diagnostics": [render.diagnostic_dict(d) for d in found],
             }
         )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -111,6 +112,7 @@ def _require_some(view: Graph, only: str) -> None:
         raise error("OQ214", f"no node and no tensor fits --only '{only}'", fix=fix)
 
 
+@cache
 def _regex(only: str) -> re.Pattern[str]:
     from onnxq.selectors import InvalidMatchError
     from onnxq.selectors.basic import name_regex

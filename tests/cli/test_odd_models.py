@@ -239,3 +239,14 @@ def test_filters_hold_for_differences_too(here):
     assert outcome.stdout
     assert all(line[1:].startswith("second ") for line in outcome.stdout.splitlines())
     here.refuses("OQ214", "plan", "model.onnx", "--only", "nobody")
+
+
+def test_calibrating_for_rules_tells_what_they_miss(here):
+    (here / "miss.yaml").write_text(
+        "schema: 1\nextends: trt-int8\nrules:\n"
+        "  - {id: gone, why: w, match: {op: Gemm}, skip: all}\n"
+    )
+    outcome = succeeded(
+        here.run("calibrate", "model.onnx", "--data", "imgs", "--rules", "miss.yaml")
+    )
+    assert "warning[OQ201]: rule 'gone' matched nothing" in outcome.stderr
