@@ -44,7 +44,7 @@ def calibrate(
 
     Those that turn out not to be float32 are left out, or refused before anything runs when `plan`
     quantizes them (OQ213). Memory does not grow with the number of samples; `progress` is called
-    after each. Raises OQ305 when onnxruntime cannot load or run the model, and what the feed raises.
+    after each. Raises OQ305 when onnxruntime cannot load or run the model, and what feeds raise.
     """
     make = HistogramAccumulator if calibrator == "histogram" else RangeAccumulator
     asked = tuple(tensors)
