@@ -16,6 +16,7 @@ from onnxq.graph import Graph
 from onnxq.histogram import Accumulator, HistogramAccumulator, RangeAccumulator
 from onnxq.plan import Plan
 from onnxq.samples import Tensors
+from onnxq.sessions import open_session, with_outputs
 from onnxq.statistics import Statistics, TensorStatistics, add_digests
 
 if TYPE_CHECKING:
@@ -92,33 +93,6 @@ def _require_floats(plan: Plan, floats: set[str]) -> None:
     ]
     if found:
         raise OnnxqError(*found)
-
-
-def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
-    """Copy the model with inner tensors as further outputs, whose types onnxruntime infers."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    have = {o.name for o in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=t) for t in tensors if t not in have)
-    return copy
-
-
-def open_session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:
-    """Load a model into onnxruntime on the CPU (OQ305)."""
-    import onnxruntime
-
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and told once
-    try:
-        return onnxruntime.InferenceSession(
-            model.SerializeToString(), options, providers=["CPUExecutionProvider"]
-        )
-    except Exception as reason:  # onnxruntime's exceptions share no other base
-        raise error(
-            "OQ305",
-            f"onnxruntime cannot load the model: {first_line(reason)}",
-            fix="check it with 'python -m onnx.checker' or export it again",
-        ) from None
 
 
 def _floats(session: onnxruntime.InferenceSession) -> set[str]:

@@ -14,7 +14,8 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq import model as models
-from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.diagnostics import error, first_line
+from onnxq.sessions import open_session
 
 Source = onnx.ModelProto | str | Path
 Sample = Mapping[str, NDArray[Any]]
@@ -118,31 +119,12 @@ def _quiet_polygraphy() -> Iterator[None]:
 def _runner(model: Source, called: str) -> Iterator[Any]:
     from polygraphy.backend.onnxrt import OnnxrtRunner
 
-    try:
-        runner = OnnxrtRunner(_session(model), name=called)
-        runner.activate()
-    except Exception as reason:  # onnxruntime has an exception class for each status
-        raise _unusable("load", called, reason) from None
+    runner = OnnxrtRunner(open_session(model, called=called, as_written=True), name=called)
+    runner.activate()
     try:
         yield runner
     finally:
         runner.deactivate()
-
-
-def _session(model: Source) -> Any:
-    """A session that does each operation as the file says.
-
-    With optimizations onnxruntime fuses Q/DQ into integer kernels (which saturate on CPUs without
-    VNNI), adds biases of its own in int32, and merges pairs: figures of the fused graph, not of the
-    file that TensorRT reads. On a YOLOX the exact graph costs 15 % more time.
-    """
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
-    options.log_severity_level = 4
-    source = model.SerializeToString() if isinstance(model, onnx.ModelProto) else str(model)
-    return ort.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
 def _infer(runner: Any, sample: Sample) -> Mapping[str, Any]:
@@ -156,16 +138,12 @@ def _infer(runner: Any, sample: Sample) -> Mapping[str, Any]:
         said = " ".join(str(reason).split())
         raise error("OQ404", said, fix="give samples that fit the model's inputs") from None
     except Exception as reason:
-        raise _unusable("run", runner.name, reason) from None
+        raise error(
+            "OQ305",
+            f"onnxruntime cannot run {runner.name}: {first_line(reason)}",
+            fix="give models that onnxruntime runs on the CPU",
+        ) from None
     return outputs
-
-
-def _unusable(verb: str, called: str, reason: Exception) -> OnnxqError:
-    return error(
-        "OQ305",
-        f"onnxruntime cannot {verb} {called}: {first_line(reason)}",
-        fix="give models that onnxruntime runs on the CPU",
-    )
 
 
 def require_same_ports(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto) -> None:
