@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from onnxq.cli import calibrate, explain, insert, plan, rules, verify
+from onnxq.cli import calibrate, explain, insert, plan, quantize, rules, verify
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -25,6 +25,7 @@ app: Final = typer.Typer(
     help="Turn an FP32 ONNX model into a Q/DQ model that TensorRT compiles to INT8.",
     epilog="Exit codes: 0 done, 1 a check said no, 2 the input is wrong, 3 a backend is missing.",
 )
+app.command("quantize", help=quantize.HELP, epilog=quantize.EXAMPLE)(quantize.run)
 app.command("calibrate", help=calibrate.HELP, epilog=calibrate.EXAMPLE)(calibrate.run)
 app.command("insert", help=insert.HELP, epilog=insert.EXAMPLE)(insert.run)
 app.command("plan", help=plan.HELP, epilog=plan.EXAMPLE)(plan.run)

@@ -3,13 +3,19 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Collection
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from onnxq.cli import options
 from onnxq.diagnostics import error
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from onnxq.statistics import Statistics
 
 HELP = "Run the model over the data and write the statistics of every activation."
 EXAMPLE = "Example: `onnxq calibrate model.onnx --data imgs/ --preprocess yolo`"
@@ -45,12 +51,7 @@ def run(
     plan = cascade.plan(view, recipe.load(rules)) if rules else None
     how = preprocess.load(preprocess_name) if preprocess_name else None
     tensors = calibrate.observed_tensors(view, plan)
-    if not tensors:
-        raise error(
-            "OQ306",
-            f"'{model}' has no float32 activation that could be quantized",
-            fix="give the FP32 export of a model with Conv, Gemm or MatMul",
-        )
+    require_some(tensors, model)
     feed = feeds.open_feed(data, view, shapes=shapes, how=how)
     options.tell_preprocess(out, feed, preprocess_name)
     with options.progress(err, "calibrating", len(feed), quiet=quiet or as_json) as step:
@@ -59,7 +60,7 @@ def run(
             view,
             feed,
             tensors=tensors,
-            model_name=_relative(model, path.parent),
+            model_name=relative(model, path.parent),
             calibrator=calibrator,
             plan=plan,
             progress=step,
@@ -67,25 +68,46 @@ def run(
     statistics.save(path)
     found = (*(plan.diagnostics if plan else ()), *feed.skipped)
     render.diagnostics(err, found)
-    seen = sum(t.range.count for t in statistics.tensors.values())
-    out.print(
-        f"{path}: {len(statistics.tensors)} tensors, {statistics.samples} samples, "
-        f"{seen / 1e6:,.0f} million values"
-    )
+    tell(out, path, statistics)
     if as_json:
-        options.print_json(
-            {
-                "output": str(path),
-                "samples": statistics.samples,
-                "tensors": len(statistics.tensors),
-                "values": seen,
-                "digest": statistics.digest,
-                "diagnostics": [render.diagnostic_dict(d) for d in found],
-            }
+        told = [render.diagnostic_dict(d) for d in found]
+        options.print_json({**to_dict(path, statistics), "diagnostics": told})
+
+
+def require_some(tensors: Collection[str], model: Path) -> None:
+    """Raise OQ306 when there is nothing to observe."""
+    if not tensors:
+        raise error(
+            "OQ306",
+            f"'{model}' has no float32 activation that could be quantized",
+            fix="give the FP32 export of a model with Conv, Gemm or MatMul",
         )
 
 
-def _relative(model: Path, folder: Path) -> str:
+def tell(out: Console, path: Path, statistics: Statistics) -> None:
+    """Print what was gathered, in a line."""
+    out.print(
+        f"{path}: {len(statistics.tensors)} tensors, {statistics.samples} samples, "
+        f"{_values(statistics) / 1e6:,.0f} million values"
+    )
+
+
+def to_dict(path: Path, statistics: Statistics) -> dict[str, Any]:
+    """What was gathered, for JSON."""
+    return {
+        "output": str(path),
+        "samples": statistics.samples,
+        "tensors": len(statistics.tensors),
+        "values": _values(statistics),
+        "digest": statistics.digest,
+    }
+
+
+def _values(statistics: Statistics) -> int:
+    return sum(t.range.count for t in statistics.tensors.values())
+
+
+def relative(model: Path, folder: Path) -> str:
     """The model's path from a folder; a model that is a link keeps the name of the link."""
     named = model.parent.resolve() / model.name
     return Path(os.path.relpath(named, folder.resolve())).as_posix()

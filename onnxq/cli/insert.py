@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -12,6 +12,10 @@ from onnxq.cli import options
 from onnxq.diagnostics import OnnxqError, error
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+    from rich.console import Console
+
+    from onnxq.diagnostics import Diagnostic
     from onnxq.graph import Graph
     from onnxq.plan import Plan
     from onnxq.statistics import Statistics
@@ -44,7 +48,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the Q/DQ model to the working folder unless -o says else."""
-    from onnxq import graph, insert, render, scales
+    from onnxq import graph, render
     from onnxq import model as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
@@ -67,6 +71,30 @@ def run(
     plan = plan_for(view)
     if strict:
         options.refuse_warnings(plan.diagnostics)
+    odd = write(path, proto, view, plan, statistics)
+    diagnostics = (*plan.diagnostics, *odd)
+    render.diagnostics(err, diagnostics)
+    tell(out, path, view, plan, found)
+    if as_json:
+        told = [render.diagnostic_dict(d) for d in diagnostics]
+        options.print_json(
+            {
+                "output": str(path),
+                "model": str(source),
+                "calibration": str(found),
+                **to_dict(view, plan),
+                "diagnostics": told,
+            }
+        )
+
+
+def write(
+    path: Path, proto: ModelProto, view: Graph, plan: Plan, statistics: Statistics
+) -> tuple[Diagnostic, ...]:
+    """Write the Q/DQ model; return what is odd about its scales."""
+    from onnxq import insert, scales
+    from onnxq import model as models
+
     computed = scales.compute_scales(view, plan, statistics)
     metadata = {
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
@@ -74,24 +102,26 @@ def run(
         "preprocess": statistics.preprocess,
     }
     models.save(insert.insert(proto, plan, computed, metadata=metadata), path)
-    diagnostics = (*plan.diagnostics, *computed.diagnostics)
-    render.diagnostics(err, diagnostics)
+    return computed.diagnostics
+
+
+def tell(out: Console, path: Path, view: Graph, plan: Plan, calibration: Path) -> None:
+    """Print what was placed, and by which rules."""
+    from onnxq import render
+
     render.plan_summary(out, plan, view)
-    out.print(f"{path}: recipe {plan.recipe}, calibration {found}")
-    if as_json:
-        counts = render.plan_counts(plan, view)
-        by_rule = render.plan_by_rule(plan)
-        options.print_json(
-            {
-                "output": str(path),
-                "model": str(source),
-                "calibration": str(found),
-                **counts,
-                "unmatched_rules": list(plan.unmatched),
-                "rules": {rule: dict(n) for rule, n in by_rule.items()},
-                "diagnostics": [render.diagnostic_dict(d) for d in diagnostics],
-            }
-        )
+    out.print(f"{path}: recipe {plan.recipe}, calibration {calibration}")
+
+
+def to_dict(view: Graph, plan: Plan) -> dict[str, Any]:
+    """What was placed, and by which rules, for JSON."""
+    from onnxq import render
+
+    return {
+        **render.plan_counts(plan, view),
+        "unmatched_rules": list(plan.unmatched),
+        "rules": {rule: dict(n) for rule, n in render.plan_by_rule(plan).items()},
+    }
 
 
 def _planner(rules: str, plan_path: Path | None) -> Callable[[Graph], Plan]:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
@@ -63,6 +63,20 @@ PreprocessName = Annotated[
         show_default=False,
     ),
 ]
+
+Backend = Annotated[
+    Literal["auto", "tensorrt-rtx", "onnxruntime"],
+    typer.Option("--backend", help="'auto' compiles where TensorRT-RTX is installed."),
+]
+MinSqnr = Annotated[
+    float | None,
+    typer.Option("--min-sqnr", help="Least SQNR of every output, in dB.", show_default=False),
+]
+MinInt8 = Annotated[
+    float | None,
+    typer.Option("--min-int8", help="Least share of MACs in int8, 0 to 1.", show_default=False),
+]
+Timeout = Annotated[float, typer.Option("--timeout", help="Of the compiler, seconds.")]
 
 
 def shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:

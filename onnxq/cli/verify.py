@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -35,19 +35,10 @@ def run(
     ] = None,
     preprocess_name: options.PreprocessName = None,
     shape: options.Shape = None,
-    backend: Annotated[
-        Literal["auto", "tensorrt-rtx", "onnxruntime"],
-        typer.Option("--backend", help="'auto' compiles where TensorRT-RTX is installed."),
-    ] = "auto",
-    min_sqnr: Annotated[
-        float | None,
-        typer.Option("--min-sqnr", help="Least SQNR of every output, in dB.", show_default=False),
-    ] = None,
-    min_int8: Annotated[
-        float | None,
-        typer.Option("--min-int8", help="Least share of MACs in int8, 0 to 1.", show_default=False),
-    ] = None,
-    timeout: Annotated[float, typer.Option("--timeout", help="Of the compiler, seconds.")] = 600.0,
+    backend: options.Backend = "auto",
+    min_sqnr: options.MinSqnr = None,
+    min_int8: options.MinInt8 = None,
+    timeout: options.Timeout = 600.0,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -69,7 +60,7 @@ def run(
             timeout=timeout,
             progress=lambda done: step(),
         )
-    refused = _thresholds(report, min_sqnr, min_int8)
+    refused = thresholds(report, min_sqnr, min_int8)
     found = (*(feed.skipped if feed else ()), *report.diagnostics, *refused)
     render.diagnostics(err, found)
     render.verify_report(out, report)
@@ -118,7 +109,7 @@ def _feed(
     return feed
 
 
-def _thresholds(
+def thresholds(
     report: VerifyReport, min_sqnr: float | None, min_int8: float | None
 ) -> list[Diagnostic]:
     """What the thresholds refuse; a figure that could not be had is below every threshold."""

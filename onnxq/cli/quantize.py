@@ -1,0 +1,126 @@
+"""onnxq quantize: calibrate, insert and verify in one go."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from onnxq.cli import calibrate, insert, options, verify
+from onnxq.diagnostics import Severity
+
+if TYPE_CHECKING:
+    from onnxq.graph import Graph
+    from onnxq.plan import Plan
+
+HELP = "Calibrate, insert and verify in one go."
+EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml`"
+
+
+def run(
+    model: Annotated[Path, typer.Argument(help="The FP32 ONNX model.", show_default=False)],
+    data: options.Data,
+    rules: options.Rules = "trt-int8",
+    preprocess_name: options.PreprocessName = None,
+    shape: options.Shape = None,
+    verify_data: Annotated[
+        Path | None,
+        typer.Option(
+            "--verify-data",
+            help="Other samples to compare on; by default those of --data.",
+            show_default=False,
+        ),
+    ] = None,
+    backend: options.Backend = "auto",
+    min_sqnr: options.MinSqnr = None,
+    min_int8: options.MinInt8 = None,
+    timeout: options.Timeout = 600.0,
+    output: options.Output = None,
+    strict: options.Strict = False,
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Write the Q/DQ model, and the calibration beside it, which serves other recipes too."""
+    from onnxq import calibrate as calibrating
+    from onnxq import cascade, feeds, graph, preprocess, recipe, render
+    from onnxq import model as models
+    from onnxq import verify as verifying
+
+    out, err = options.consoles(as_json=as_json, quiet=quiet)
+    shapes = options.shapes(shape)
+    compiled_rules = recipe.load(rules)
+    path = output or Path(f"{model.stem}.qdq.onnx")
+    calibration = path.with_name(f"{model.stem}.calib.npz")
+    if backend == "tensorrt-rtx":
+        verifying.tensorrt.require()
+    proto, digest = options.read_model(model)
+    read = (model, *models.external_files(model), data, verify_data, Path(rules))
+    options.output_path(path, *read)
+    options.output_path(calibration, *read)
+    view = graph.Graph(proto, digest=digest, shapes=shapes)
+    plan = cascade.plan(view, compiled_rules)
+    if strict:
+        options.refuse_warnings(plan.diagnostics)
+    how = preprocess.load(preprocess_name) if preprocess_name else None
+    tensors = _observed(view, plan)
+    calibrate.require_some(tensors, model)
+    feed = feeds.open_feed(data, view, shapes=shapes, how=how)
+    others = feeds.open_feed(verify_data or data, view, shapes=shapes, how=how)
+    options.tell_preprocess(out, feed, preprocess_name)
+    with options.progress(err, "calibrating", len(feed), quiet=quiet or as_json) as step:
+        statistics = calibrating.calibrate(
+            proto,
+            view,
+            feed,
+            tensors=tensors,
+            model_name=calibrate.relative(model, path.parent),
+            plan=plan,
+            progress=step,
+        )
+    statistics.save(calibration)
+    calibrate.tell(out, calibration, statistics)
+    odd = insert.write(path, proto, view, plan, statistics)
+    insert.tell(out, path, view, plan, calibration)
+    with options.progress(err, "comparing", len(others), quiet=quiet or as_json) as step:
+        report = verifying.verify(
+            model,
+            path,
+            (sample.tensors for sample in others),
+            backend=backend,
+            shapes=shapes,
+            timeout=timeout,
+            progress=lambda done: step(),
+        )
+    if verify_data is None:
+        out.print("compared on the samples of the calibration; --verify-data takes others")
+    render.verify_report(out, report)
+    found = (
+        *plan.diagnostics,
+        *feed.skipped,
+        *odd,
+        *(others.skipped if verify_data else ()),
+        *report.diagnostics,
+        *verify.thresholds(report, min_sqnr, min_int8),
+    )
+    render.diagnostics(err, found)
+    if as_json:
+        options.print_json(
+            {
+                "output": str(path),
+                "model": str(model),
+                "calibrate": calibrate.to_dict(calibration, statistics),
+                "insert": insert.to_dict(view, plan),
+                "verify": report.to_dict(),
+                "diagnostics": [render.diagnostic_dict(d) for d in found],
+            }
+        )
+    if any(d.severity is Severity.ERROR for d in found):
+        raise typer.Exit(1)
+
+
+def _observed(view: Graph, plan: Plan) -> tuple[str, ...]:
+    """What any recipe would quantize, and what this one does."""
+    from onnxq.calibrate import observed_tensors
+
+    return tuple(dict.fromkeys([*observed_tensors(view), *observed_tensors(view, plan)]))
