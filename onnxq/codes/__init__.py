@@ -8,8 +8,9 @@ from typing import Final
 
 from onnxq.codes.code import Code as Code
 from onnxq.codes.inputs import INPUTS
+from onnxq.codes.linting import LINTING
 from onnxq.codes.planning import PLANNING
 from onnxq.codes.rule_files import RULE_FILES
 from onnxq.codes.verifying import VERIFYING
 
-CODES: Final[dict[str, Code]] = RULE_FILES | PLANNING | INPUTS | VERIFYING
+CODES: Final[dict[str, Code]] = RULE_FILES | PLANNING | INPUTS | VERIFYING | LINTING

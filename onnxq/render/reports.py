@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 from rich.console import Console
 from rich.text import Text
 
@@ -12,8 +14,8 @@ from onnxq.verify import CompiledReport, NumericReport, VerifyReport
 
 def verify_report(console: Console, report: VerifyReport) -> None:
     """Print what lint, onnxruntime and the compiler said; diagnostics are printed apart."""
-    errors = sum(d.severity is Severity.ERROR for d in report.lint)
-    console.print(f"lint: {errors} errors, {len(report.lint) - errors} warnings")
+    count = Counter(d.severity for d in report.lint)
+    console.print(f"lint: {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings")
     if report.numeric is not None:
         _numeric(console, report.numeric)
     elif report.why_not_numeric is None:

@@ -14,7 +14,7 @@ from rich.text import Text
 
 from onnxq.diagnostics import Diagnostic, Severity, Span
 
-_COLOR = {Severity.ERROR: "red", Severity.WARNING: "yellow"}
+_COLOR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
 def diagnostics(console: Console, found: Iterable[Diagnostic]) -> None:

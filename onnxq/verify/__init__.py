@@ -1,6 +1,6 @@
 """Three independent answers on a Q/DQ model: lint, numeric and compiled."""
 
-from onnxq.verify.lint import lint
+from onnxq.lint import lint
 from onnxq.verify.numeric import NumericReport, OutputComparison, compare
 from onnxq.verify.report import Backend, VerifyReport, verify
 from onnxq.verify.tensorrt import CompiledOp, CompiledReport, available, compile_report

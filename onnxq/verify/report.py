@@ -14,8 +14,8 @@ import onnx
 
 from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.lint import lint
 from onnxq.verify import tensorrt
-from onnxq.verify.lint import lint
 from onnxq.verify.numeric import NumericReport, Progress, Sample, compare, require_same_ports
 from onnxq.verify.tensorrt import CompiledReport
 

@@ -22,9 +22,9 @@ import onnx
 from onnxq import model as models
 from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error
 from onnxq.graph import Graph, Node
+from onnxq.lint import QdqModel, why_not_int8
 from onnxq.verify.layers import LayerList, Precision, parse_layers
 from onnxq.verify.macs import macs
-from onnxq.verify.operands import QdqModel, why_not_int8
 
 BACKEND: Final = "tensorrt-rtx"
 TIMEOUT: Final = 600.0  # seconds

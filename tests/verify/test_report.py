@@ -65,7 +65,7 @@ def test_json_of_equal_models_and_of_findings(tmp_path):
     assert report["numeric"]["sqnr_db"] == report["numeric"]["outputs"][0]["sqnr_db"] == "inf"
     assert report["compiled"] is report["why_not_compiled"] is None
     (found,) = report["lint"]
-    assert list(found) == ["code", "message", "fix", "severity", "span"]
+    assert list(found) == ["code", "message", "fix", "severity", "span", "effect", "node"]
     assert (found["code"], found["severity"]) == ("OQ617", "error")
 
 

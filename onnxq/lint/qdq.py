@@ -1,9 +1,7 @@
-"""How the operands of a Q/DQ model are quantized: what lint and the compiled report both ask."""
+"""A model read for its Q/DQ nodes: scales, zero points, and what stands behind a tensor."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
 
@@ -96,6 +94,14 @@ class QdqModel:
         value = self.value(pair_node.inputs[1])
         return self.graph.type(pair_node.inputs[1]).shape if value is None else value.shape
 
+    def zero_point(self, pair_node: Node) -> str:
+        """The tensor that is the zero point of a Q or DQ; '' when it has none."""
+        return pair_node.inputs[2] if len(pair_node.inputs) > 2 else ""
+
+    def quantized_side(self, pair_node: Node) -> str:
+        """The quantized tensor that a Q writes or a DQ reads."""
+        return pair_node.outputs[0] if pair_node.op == QUANTIZE else pair_node.inputs[0]
+
     def quantizer(self, dequantize: Node) -> Node | None:
         """The QuantizeLinear that a DequantizeLinear reads; None for a stored quantized tensor."""
         node = self.graph.producer(dequantize.inputs[0])
@@ -149,89 +155,9 @@ class QdqModel:
         return None if shape is None else len(shape)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """What keeps a scale from being used in INT8, and the diagnostic code that it has in lint."""
-
-    code: str
-    text: str
-
-
 def is_pair_node(node: Node, *types: str) -> bool:
     """True for a Q or DQ (or only those of the given types) that has data and a scale."""
     return node.type in (types or (QUANTIZE, DEQUANTIZE)) and len(node.inputs) > 1
-
-
-def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
-    """Slots and tensors of the data operands of a weighted op; a bias is none."""
-    for slot in traits(node).data or ():
-        if slot < len(node.inputs) and node.inputs[slot]:
-            yield slot, node.inputs[slot]
-
-
-def why_not_int8(model: QdqModel, node: Node) -> str:
-    """Why TensorRT would run a weighted op in float, as far as its operands tell; else ''."""
-    reasons = (_operand_fault(model, node, slot, t) for slot, t in operands(model, node))
-    return next(filter(None, reasons), "")
-
-
-def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
-    found, bare = model.dequantizers(tensor)
-    if bare:
-        return no_pair(model, tensor, bare[0])
-    if unequal_scales(model, found):
-        return f"activation '{tensor}' joins tensors of unequal scales and has no pair of its own"
-    if model.is_constant(tensor):
-        faults = [weight_fault(model, node, slot)]
-    else:
-        faults = [activation_fault(model, pair_node) for pair_node in found]
-    return next((f.text for f in faults if f), "")
-
-
-def no_pair(model: QdqModel, tensor: str, bare: str) -> str:
-    """Say that an operand has no pair, and what `bare` tensor behind it is the reason."""
-    kind = "weight" if model.is_constant(tensor) else "activation"
-    maker = model.graph.producer(bare)
-    behind = f" (it comes from {maker.op} '{maker.name}')" if maker else ""
-    return f"{kind} '{tensor}' has no Q/DQ pair{behind}"
-
-
-def unequal_scales(model: QdqModel, nodes: tuple[Node, ...]) -> bool:
-    """True when the nodes' scales are known to differ."""
-    scales = [s for s in (model.scale(n) for n in nodes) if s is not None]
-    return any(not np.array_equal(s.ravel(), scales[0].ravel(), equal_nan=True) for s in scales[1:])
-
-
-def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
-    """What makes the scale of an activation unusable; None when nothing does or it is unknown."""
-    shape = model.scale_shape(pair_node)
-    if not shape or is_blocked(pair_node):
-        return None
-    activation = f"activation '{model.quantized_tensor(pair_node)}'"
-    if all(size == 1 for size in shape):
-        return Fault(code="OQ612", text=f"{activation} has a scale of shape {list(shape)}")
-    return Fault(code="OQ614", text=f"{activation} is quantized per channel")
-
-
-def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
-    """What makes the scale of a weight unusable; None when nothing does or it is unknown."""
-    pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
-    if pair_node is None or right is None or is_blocked(pair_node):
-        return None
-    scales, sizes = model.scale_shape(pair_node), model.graph.type(pair_node.inputs[0]).shape
-    if not sizes or right >= len(sizes) or scales is None or len(scales) != 1:
-        return None
-    weight, axis = f"weight '{model.quantized_tensor(pair_node)}'", axis_of(pair_node)
-    if scales[0] == 1 != sizes[right]:
-        return Fault(code="OQ612", text=f"{weight} has a scale of shape [1]")
-    if axis % len(sizes) != right:
-        written = f"axis {axis}" if "axis" in pair_node.attributes else "no axis, which means 1"
-        text = f"the scale of {weight} has {written}; it must be {right}"
-    elif scales[0] != sizes[right]:
-        text = f"{weight} has {sizes[right]} channels and {scales[0]} scales"
-    else:
-        return None
-    return Fault(code="OQ613", text=text)
 
 
 def axis_of(pair_node: Node) -> int:

@@ -1,0 +1,49 @@
+"""OQ610: every zero point is there, all zeros, and as many as there are scales."""
+
+from collections.abc import Iterator
+
+import numpy as np
+from onnx import TensorProto
+
+from onnxq.graph import Node
+from onnxq.lint.finding import Effect, Finding, finding
+from onnxq.lint.qdq import QdqModel
+from onnxq.lint.registry import rule
+
+FIX = "give it an int8 zero point of zeros, as many as it has scales"
+
+
+@rule("OQ610")
+def check(model: QdqModel) -> Iterator[Finding]:
+    """Find zero points that TensorRT rejects, or takes for something else than ONNX does."""
+    seen: set[tuple[str, str]] = set()
+    for node in model.pair_nodes:
+        tensor = model.zero_point(node)
+        place = (tensor, node.inputs[1])  # a zero point fits one scale and not another
+        fault = _fault(model, node, tensor) if place not in seen else None
+        seen |= {place} if tensor else set()
+        if fault:
+            effect, text = fault
+            yield finding(
+                "OQ610", effect, f"{node.op} '{node.name}' {text}", fix=FIX, node=node.name
+            )
+
+
+def _fault(model: QdqModel, node: Node, tensor: str) -> tuple[Effect, str] | None:
+    if not tensor:
+        # A DequantizeLinear takes its type from its data; only here does uint8 become the type.
+        untyped = node.op == "QuantizeLinear" and not node.attributes.get("output_dtype")
+        text = "has no zero point: ONNX reads that as uint8, TensorRT as int8"
+        return (Effect.DIFFERENT, text) if untyped else None
+    if model.graph.type(tensor).dtype == TensorProto.INT32:
+        return None  # a quantized bias, which has a rule of its own
+    value = model.value(tensor)
+    if value is None:
+        text = "has a zero point computed at run time"
+        return None if model.is_constant(tensor) else (Effect.REJECTED, text)
+    if np.any(value.astype(np.float64) != 0):
+        return Effect.REJECTED, "has a zero point that is not 0"
+    scale = model.value(node.inputs[1])
+    if scale is not None and scale.size != value.size:
+        return Effect.REJECTED, f"has {scale.size} scales and {value.size} zero points"
+    return None
