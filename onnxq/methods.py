@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Final, Literal
 
 import numpy as np
@@ -20,6 +21,15 @@ from onnxq.descriptor import QuantDescriptor
 from onnxq.histogram import MANTISSA_BITS, SHIFT, BitHistogram, ValueRange
 from onnxq.tensor_quant import SMALLEST_AMAX
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedAmax:
+    """An amax chosen elsewhere, as in a TensorRT calibration cache: no method changes it."""
+
+    amax: float
+
+
+Observed = BitHistogram | ValueRange | ImportedAmax
 MethodFunction = Callable[[BitHistogram, QuantDescriptor], float]
 METHODS: Final[dict[str, MethodFunction]] = {}
 
@@ -43,12 +53,15 @@ _WEIGHT_FRACTIONS: Final = np.linspace(1.0, 0.2, 81)
 _WEIGHT_BLOCK: Final = 1 << 16  # values; one block and its temporaries stay in the L2 cache
 
 
-def amax(values: BitHistogram | ValueRange, descriptor: QuantDescriptor, *, tensor: str) -> float:
+def amax(values: Observed, descriptor: QuantDescriptor, *, tensor: str) -> float:
     """Return amax of one tensor by the descriptor's method, from 0 to the observed max |x|.
 
-    0 means that nothing but zeros, NaN or Inf was observed. `tensor` names it in the error:
-    OQ416 when the method needs a histogram and only the range was gathered.
+    An imported amax is returned whatever the method. 0 means that nothing but zeros, NaN or Inf was
+    observed. `tensor` names it in the error: OQ416 when the method needs a histogram and only the
+    range was gathered.
     """
+    if isinstance(values, ImportedAmax):
+        return values.amax
     method = str(descriptor.method)
     if isinstance(values, ValueRange):
         if method == "max":

@@ -67,15 +67,18 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
                     )
                 )
         elif pair.tensor not in statistics.tensors:
-            found.append(
-                Diagnostic(
-                    code="OQ413",
-                    message=f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads, was "
-                    "not observed",
-                    fix="calibrate again with --rules and this recipe",
-                )
-            )
+            found.append(_unknown_range(pair, statistics))
     return found
+
+
+def _unknown_range(pair: Pair, statistics: Statistics) -> Diagnostic:
+    what = f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads, "
+    if statistics.calibrator == "cache":
+        told = what + "has no entry in the imported TensorRT cache"
+        fix = "skip it in the recipe, or calibrate with data: 'onnxq calibrate'"
+    else:
+        told, fix = what + "was not observed", "calibrate again with --rules and this recipe"
+    return Diagnostic(code="OQ413", message=told, fix=fix)
 
 
 def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatistics]:
@@ -107,7 +110,7 @@ def _weight_amax(graph: Graph, pair: Pair) -> Amax:
 def _odd(pair: Pair, amax: Amax, statistics: Statistics) -> list[Diagnostic]:
     found = []
     seen = None if pair.kind == "weight" else statistics.tensors[pair.tensor].range
-    if (amax <= SMALLEST_AMAX).all() and (seen is None or seen.finite):
+    if (amax <= SMALLEST_AMAX).all() and (seen is None or seen.finite or not seen.count):
         told = f"'{pair.tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
         fix = "calibrate with data that reaches it, or skip it in the recipe"
         found.append(warning("OQ414", told, fix=fix))

@@ -11,47 +11,58 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, cast
+from typing import Annotated, Any, Final, Literal, cast
 
 import numpy as np
 import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from onnxq import diagnostics, methods
+from onnxq import diagnostics, methods, statistics_file
 from onnxq.descriptor import Calibrator, QuantDescriptor
-from onnxq.files import whole_file
 from onnxq.histogram import BINS, MANTISSA_BITS, BitHistogram, ValueRange
+from onnxq.methods import ImportedAmax, Observed
 
-_FORMAT: Final = "onnxq calibration"
-_VERSION: Final = 1
+Source = Calibrator | Literal["cache"]  # what was gathered, or read from a TensorRT cache
 NO_DATA: Final = f"{0:064x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TensorStatistics:
-    """What was observed of one tensor over `samples` samples."""
+    """What was observed of one tensor over `samples` samples, or its imported amax."""
 
-    values: BitHistogram | ValueRange
+    values: Observed
     samples: int
 
     @property
     def range(self) -> ValueRange:
-        """Exact minimum and maximum, and the counts of values, NaN and Inf."""
+        """Exact minimum and maximum, and the counts of values, NaN and Inf; empty if imported."""
+        if isinstance(self.values, ImportedAmax):
+            return ValueRange()
         return self.values if isinstance(self.values, ValueRange) else self.values.range
 
     @property
     def histogram(self) -> BitHistogram | None:
         """The histogram, if one was gathered."""
-        return None if isinstance(self.values, ValueRange) else self.values
+        return self.values if isinstance(self.values, BitHistogram) else None
 
     def amax(self, descriptor: QuantDescriptor, *, tensor: str) -> float:
         """Return amax by the descriptor's method; `tensor` names it in error OQ416."""
         return methods.amax(self.values, descriptor, tensor=tensor)
 
     def __add__(self, other: TensorStatistics) -> TensorStatistics:
-        """Add exactly; the sum has a histogram only when both have one."""
-        values: BitHistogram | ValueRange = self.range + other.range
-        if self.histogram is not None and other.histogram is not None:
-            values = self.histogram + other.histogram
+        """Add exactly; the sum has a histogram only when both have one.
+
+        Of imported amaxes it is the larger; one of them does not add to what was observed
+        (ValueError).
+        """
+        mine, theirs = self.values, other.values
+        values: Observed = self.range + other.range
+        if isinstance(mine, BitHistogram) and isinstance(theirs, BitHistogram):
+            values = mine + theirs
+        elif isinstance(mine, ImportedAmax) and isinstance(theirs, ImportedAmax):
+            values = max(mine, theirs, key=lambda v: v.amax)
+        elif isinstance(mine, ImportedAmax) or isinstance(theirs, ImportedAmax):
+            raise ValueError("an imported amax and observed values do not add")
         return TensorStatistics(values=values, samples=self.samples + other.samples)
 
 
@@ -60,12 +71,13 @@ class Statistics:
     """One calibration; a commutative monoid under `+` for each model and way of calibrating.
 
     `model_name` is the path of the model from the folder of the calibration file. `data_digest`
-    is the sum of the samples' digests, so it does not depend on their order.
+    is the sum of the samples' digests, so it does not depend on their order; the calibrator `cache`
+    means that the amaxes were imported and are final, and the digest is the cache's.
     """
 
     model_name: str
     model_digest: str
-    calibrator: Calibrator
+    calibrator: Source
     data_digest: str = NO_DATA
     samples: int = 0
     preprocess: str = ""
@@ -100,30 +112,23 @@ class Statistics:
 
         Error OQ501 when it cannot be written.
         """
-        arrays = _pack(self)
-        with whole_file(path) as part, part.open("wb") as file:
-            # numpy dates the entries 1980, so that the bytes depend on the content only.
-            np.savez_compressed(file, allow_pickle=False, **arrays)
+        statistics_file.write(path, _pack(self))
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
-        """Read what `save` wrote. Errors: OQ410 no such file, OQ412 not a usable calibration."""
-        if not Path(path).exists():
-            raise diagnostics.error(
-                "OQ410",
-                f"calibration '{path}' does not exist",
-                fix="run 'onnxq calibrate', or correct the path",
-            )
+        """Read what `save` wrote; a file that was damaged or changed anywhere is refused.
+
+        Errors: OQ410 no such file, OQ412 not a usable calibration, OQ440 of a newer version.
+        """
+        arrays = statistics_file.read(path)
         try:
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as npz:
-                return _unpack({key: npz[key] for key in npz.files})
-        except Exception as cause:  # a damaged zip, array or JSON fails in dozens of ways
-            told = "it is no .npz file" if "pickle" in str(cause) else cause
-            raise diagnostics.error(
-                "OQ412",
-                f"'{path}' is not a calibration that this version can read: {told}",
-                fix="make it again with 'onnxq calibrate'",
-            ) from cause
+            return _unpack(arrays)
+        except ValidationError as cause:
+            first = cause.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "meta"
+            raise statistics_file.unusable(path, f"{place}: {first['msg']}") from cause
+        except Exception as cause:  # content that no `save` wrote fails in dozens of ways
+            raise statistics_file.unusable(path, diagnostics.first_line(cause)) from cause
 
 
 def add_digests(*digests: str) -> str:
@@ -151,25 +156,95 @@ def _check_addable(a: Statistics, b: Statistics) -> None:
             )
 
 
-def _pack(statistics: Statistics) -> dict[str, Any]:
+class _TensorMeta(BaseModel):
+    """One tensor in the file's JSON; the extremes are `float.hex`: exact, infinities too."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    kind: Literal["histogram", "range", "imported"]
+    samples: NonNegativeInt
+    count: NonNegativeInt = 0
+    nan: NonNegativeInt = 0
+    inf: NonNegativeInt = 0
+    minimum: str = ""
+    maximum: str = ""
+
+    @classmethod
+    def of(cls, name: str, tensor: TensorStatistics) -> _TensorMeta:
+        if isinstance(tensor.values, ImportedAmax):
+            amax = tensor.values.amax.hex()
+            return cls(name=name, kind="imported", samples=tensor.samples, maximum=amax)
+        seen = tensor.range
+        return cls(
+            name=name,
+            kind="range" if tensor.histogram is None else "histogram",
+            samples=tensor.samples,
+            count=seen.count,
+            nan=seen.nan,
+            inf=seen.inf,
+            minimum=seen.minimum.hex(),
+            maximum=seen.maximum.hex(),
+        )
+
+    def tensor(
+        self, bins: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+    ) -> TensorStatistics:
+        """Return the statistics; ValueError when the parts contradict each other."""
+        maximum = float.fromhex(self.maximum)
+        if self.kind == "imported":
+            return TensorStatistics(values=ImportedAmax(amax=maximum), samples=self.samples)
+        seen = ValueRange(
+            count=self.count,
+            nan=self.nan,
+            inf=self.inf,
+            minimum=float.fromhex(self.minimum),
+            maximum=maximum,
+        )
+        if seen.finite < 0 or (seen.finite and not seen.minimum <= seen.maximum):
+            raise ValueError(f"the range of tensor '{self.name}' contradicts itself")
+        if self.kind == "range":
+            return TensorStatistics(values=seen, samples=self.samples)
+        ordered = np.all(np.diff(bins, prepend=-1, append=BINS) > 0)
+        if not ordered or np.any(counts <= 0) or counts.sum() != seen.finite:
+            raise ValueError(f"the histogram of tensor '{self.name}' contradicts itself")
+        histogram = BitHistogram(range=seen, bins=bins.astype(np.uint32), counts=counts)
+        return TensorStatistics(values=histogram, samples=self.samples)
+
+
+class _Meta(BaseModel):
+    """The file's JSON: everything but the histograms."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    mantissa_bits: int
+    model_name: str
+    model_digest: str
+    data_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    calibrator: Source
+    samples: NonNegativeInt
+    preprocess: str
+    input_shapes: dict[str, list[NonNegativeInt]]
+    tensors: list[_TensorMeta]
+
+
+def _pack(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of the file: JSON, and the tensors' histograms end to end."""
     tensors = sorted(statistics.tensors.items())
     histograms = [t.histogram or BitHistogram() for _, t in tensors]
     bins = np.concatenate([np.zeros(0, np.int32), *(h.bins.astype(np.int32) for h in histograms)])
-    meta = {
-        "format": _FORMAT,
-        "version": _VERSION,
-        "mantissa_bits": MANTISSA_BITS,
-        "model_name": statistics.model_name,
-        "model_digest": statistics.model_digest,
-        "data_digest": statistics.data_digest,
-        "calibrator": statistics.calibrator,
-        "samples": statistics.samples,
-        "preprocess": statistics.preprocess,
-        "input_shapes": {name: list(shape) for name, shape in statistics.input_shapes.items()},
-        "tensors": [_meta(name, tensor) for name, tensor in tensors],
-    }
-    text = json.dumps(meta, sort_keys=True)
+    meta = _Meta(
+        mantissa_bits=MANTISSA_BITS,
+        model_name=statistics.model_name,
+        model_digest=statistics.model_digest,
+        data_digest=statistics.data_digest,
+        calibrator=statistics.calibrator,
+        samples=statistics.samples,
+        preprocess=statistics.preprocess,
+        input_shapes={name: list(shape) for name, shape in statistics.input_shapes.items()},
+        tensors=[_TensorMeta.of(name, tensor) for name, tensor in tensors],
+    )
+    text = json.dumps(meta.model_dump(exclude_defaults=True), sort_keys=True)
     return {
         "meta": np.frombuffer(text.encode(), np.uint8),
         "gaps": np.diff(bins, prepend=np.int32(0)),  # small numbers, which compress well
@@ -178,56 +253,25 @@ def _pack(statistics: Statistics) -> dict[str, Any]:
     }
 
 
-def _meta(name: str, tensor: TensorStatistics) -> dict[str, Any]:
-    seen = tensor.range
-    return {
-        "name": name,
-        "samples": tensor.samples,
-        "histogram": tensor.histogram is not None,
-        "count": seen.count,
-        "nan": seen.nan,
-        "inf": seen.inf,
-        "minimum": seen.minimum.hex(),  # exact, and JSON has no infinity
-        "maximum": seen.maximum.hex(),
-    }
-
-
-def _unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> Statistics:
-    meta = json.loads(arrays["meta"].tobytes())
-    if meta["format"] != _FORMAT:
-        raise ValueError("it is another kind of file")
-    if (meta["version"], meta["mantissa_bits"]) != (_VERSION, MANTISSA_BITS):
-        raise ValueError(f"its format is version {meta['version']}, not {_VERSION}")
+def _unpack(arrays: statistics_file.Arrays) -> Statistics:
+    meta = _Meta.model_validate_json(arrays["meta"].tobytes())
+    if meta.mantissa_bits != MANTISSA_BITS:
+        raise ValueError(f"its bins have {meta.mantissa_bits} mantissa bits, not {MANTISSA_BITS}")
     bins = np.cumsum(arrays["gaps"], dtype=np.int64)
-    counts = np.asarray(arrays["counts"], dtype=np.int64)
-    offsets = arrays["offsets"].tolist()
-    parts = zip(meta["tensors"], offsets[:-1], offsets[1:], strict=True)
+    offsets = arrays["offsets"]
+    if offsets[0] != 0 or offsets[-1] != len(bins) or len(bins) != len(arrays["counts"]):
+        raise ValueError("its histograms do not fill its arrays")
+    parts = zip(meta.tensors, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    tensors = {m.name: m.tensor(bins[a:b], arrays["counts"][a:b]) for m, a, b in parts}
+    if len(tensors) != len(meta.tensors):
+        raise ValueError("it has a tensor twice")
     return Statistics(
-        model_name=meta["model_name"],
-        model_digest=meta["model_digest"],
-        data_digest=meta["data_digest"],
-        calibrator=meta["calibrator"],
-        samples=meta["samples"],
-        preprocess=meta["preprocess"],
-        input_shapes={name: tuple(shape) for name, shape in meta["input_shapes"].items()},
-        tensors={m["name"]: _tensor(m, bins[a:b], counts[a:b]) for m, a, b in parts},
+        model_name=meta.model_name,
+        model_digest=meta.model_digest,
+        data_digest=meta.data_digest,
+        calibrator=meta.calibrator,
+        samples=meta.samples,
+        preprocess=meta.preprocess,
+        input_shapes={name: tuple(shape) for name, shape in meta.input_shapes.items()},
+        tensors=tensors,
     )
-
-
-def _tensor(
-    meta: Mapping[str, Any], bins: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
-) -> TensorStatistics:
-    seen = ValueRange(
-        count=meta["count"],
-        nan=meta["nan"],
-        inf=meta["inf"],
-        minimum=float.fromhex(meta["minimum"]),
-        maximum=float.fromhex(meta["maximum"]),
-    )
-    if not meta["histogram"]:
-        return TensorStatistics(values=seen, samples=meta["samples"])
-    ordered = np.all(np.diff(bins, prepend=-1, append=BINS) > 0)
-    if not ordered or np.any(counts <= 0) or counts.sum() != seen.finite:
-        raise ValueError(f"the histogram of tensor '{meta['name']}' is inconsistent")
-    histogram = BitHistogram(range=seen, bins=bins.astype(np.uint32), counts=counts)
-    return TensorStatistics(values=histogram, samples=meta["samples"])

@@ -6,6 +6,7 @@ scales, OQ5xx insert, OQ6xx verify.
 
 from typing import Final
 
+from onnxq.codes.calibrations import CALIBRATIONS
 from onnxq.codes.code import Code as Code
 from onnxq.codes.inputs import INPUTS
 from onnxq.codes.linting import LINTING
@@ -13,4 +14,6 @@ from onnxq.codes.planning import PLANNING
 from onnxq.codes.rule_files import RULE_FILES
 from onnxq.codes.verifying import VERIFYING
 
-CODES: Final[dict[str, Code]] = RULE_FILES | PLANNING | INPUTS | VERIFYING | LINTING
+CODES: Final[dict[str, Code]] = dict(
+    sorted((RULE_FILES | PLANNING | INPUTS | CALIBRATIONS | VERIFYING | LINTING).items())
+)

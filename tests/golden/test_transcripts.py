@@ -1,6 +1,7 @@
 """What the command prints, for people to read: each text file here is a session with onnxq.
 
-A line `== NAME` begins a file of the session's folder (models are ONNX text, arrays lists),
+A line `== NAME` begins a file of the session's folder (models are ONNX text, arrays lists, of a
+calibration only the version of its format),
 `$ onnxq ...` is a command, and what follows is what it prints, errors after the result, and its
 exit code unless that is 0. `$ without MODULE onnxq ...` runs it as where MODULE is not installed.
 After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden writes the output anew; read
@@ -20,6 +21,7 @@ import pytest
 from onnxq.cli import main
 from onnxq.codes import CODES
 from tests.onnx_text import model
+from tests.sealed import archive
 
 HERE = Path(__file__).parent
 SESSIONS = sorted(HERE.glob("*/*.txt"))
@@ -46,6 +48,8 @@ def place(name, content):
         onnx.save(model(content), path)
     elif path.suffix == ".npy":
         np.save(path, np.asarray(ast.literal_eval(content), np.float32))
+    elif path.suffix == ".npz":
+        path.write_bytes(archive([], version=int(content)))
     else:
         path.write_text(content)
 
