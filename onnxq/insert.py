@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Final
+from typing import Literal
 
 import numpy as np
 import onnx
@@ -16,10 +16,12 @@ from onnxq.constants import Constants
 from onnxq.diagnostics import error, first_line
 from onnxq.model import names, prepare
 from onnxq.plan import Pair, Plan
+from onnxq.provenance import record
 from onnxq.scales import Scales
 from onnxq.tensor_quant import quantize
+from onnxq.unread import drop_unread
 
-METADATA: Final = "onnxq."  # prefix of the metadata keys that onnxq writes
+Weights = Literal["int8", "qdq"]
 
 
 def insert(
@@ -27,14 +29,16 @@ def insert(
     plan: Plan,
     scales: Scales,
     *,
+    weights: Weights = "int8",
     metadata: Mapping[str, str] | None = None,
 ) -> onnx.ModelProto:
     """Return a copy of the model with a Q/DQ pair for every pair of the plan.
 
     Weights become int8 initializers behind a DequantizeLinear; a float weight that nobody reads any
-    more is dropped. Scales of activations are scalars, zero points int8 zeros, axes explicit
-    (`docs/guide.md` says why TensorRT needs each). Nodes without a name of their own get one.
-    Everything else is taken over unchanged. The model itself is not changed.
+    more is dropped. With `weights` "qdq" they stay as they are, behind a whole pair, and
+    `narrow_range` has no effect. Scales of activations are scalars, zero points int8 zeros, axes
+    explicit (`docs/guide.md` says why TensorRT needs each). Nodes without a name of their own get
+    one. Everything else is taken over unchanged. The model itself is not changed.
     Raises OQ304 when the plan was made of the model before `model.prepare` renamed its tensors, and
     OQ503 when a valid model would become one that onnx.checker refuses.
     """
@@ -43,14 +47,13 @@ def insert(
     original = prepare(original)
     _require_sites(original, plan)
     with _quiet_graphsurgeon():
-        surgeon = _Surgeon(original)
+        surgeon = _Surgeon(original, weights)
         for pair in plan.pairs:
             surgeon.insert(pair, scales[pair])
         edited = surgeon.finished()
     result = _transplant(edited, original)
-    _drop_unread(result, {p.tensor for p in plan.pairs if p.kind == "weight"})
-    for key, value in (metadata or {}).items():
-        result.metadata_props.add(key=METADATA + key, value=value)
+    drop_unread(result.graph, {p.tensor for p in plan.pairs if p.kind == "weight"})
+    record(result, metadata or {})
     _require_valid(result, model)
     return result
 
@@ -99,16 +102,11 @@ def _fault(model: onnx.ModelProto) -> str:
     return ""
 
 
-def metadata_of(model: onnx.ModelProto) -> dict[str, str]:
-    """What `insert` wrote into a model's metadata, without the prefix of its keys."""
-    entries = {p.key: p.value for p in model.metadata_props}
-    return {k.removeprefix(METADATA): v for k, v in entries.items() if k.startswith(METADATA)}
-
-
 class _Surgeon:
     """The edit in progress on a graphsurgeon graph."""
 
-    def __init__(self, model: onnx.ModelProto) -> None:
+    def __init__(self, model: onnx.ModelProto, weights: Weights) -> None:
+        self._weights = weights
         self._graph = gs.import_onnx(model)
         self._nodes = {n.name: n for n in self._graph.nodes}
         self._tensors = self._graph.tensors()
@@ -125,7 +123,7 @@ class _Surgeon:
             gs.Constant(f"{pair.tensor}_zero_point{suffix}", np.zeros(scale.shape, np.int8)),
         ]
         nodes = []
-        if pair.kind == "weight":
+        if pair.kind == "weight" and self._weights == "int8":
             values = self._constants.array(pair.tensor)
             narrow = pair.descriptor.narrow_range
             stored = quantize(values, scale, axis=pair.axis, narrow_range=narrow)
@@ -194,38 +192,3 @@ def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Mode
     original.graph.node.extend(wired)
     original.graph.initializer.extend(t for t in edited.graph.initializer if t.name not in tensors)
     return original
-
-
-def _drop_unread(model: onnx.ModelProto, names: set[str]) -> None:
-    """Remove the float weights that nobody reads any more, and what only they were computed from.
-
-    Changes the model in place.
-    """
-    graph = model.graph
-    outputs = {o.name for o in graph.output}
-    while unread := names - _read(graph) - outputs:
-        for values in (graph.initializer, graph.input, graph.value_info):
-            kept = [v for v in values if v.name not in unread]
-            del values[:]
-            values.extend(kept)
-        nodes: list[onnx.NodeProto] = []
-        names = set()
-        for node in graph.node:
-            if any(node.output) and unread.issuperset(filter(None, node.output)):
-                names.update(filter(None, node.input))
-            else:
-                nodes.append(node)
-        del graph.node[:]
-        graph.node.extend(nodes)
-
-
-def _read(graph: onnx.GraphProto) -> set[str]:
-    """Names that the nodes of a graph and of its subgraphs read."""
-    found: set[str] = set()
-    for node in graph.node:
-        found.update(node.input)
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found |= _read(inner)
-                found.update(o.name for o in inner.output)
-    return found

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -101,9 +101,9 @@ class Statistics:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) of everything in it; equal for equal content."""
+        """sha256 (hex) of everything in it but the model's name, which depends on where it lies."""
         total = hashlib.sha256()
-        for key, array in sorted(_pack(self).items()):
+        for key, array in sorted(_pack(replace(self, model_name="")).items()):
             total.update(f"{key} {array.dtype} {array.size};".encode() + array.tobytes())
         return total.hexdigest()
 

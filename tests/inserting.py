@@ -24,11 +24,11 @@ def ranged(plan, amax=4.0):
     return Statistics(model_name="m", model_digest="d", calibrator="histogram", tensors=tensors)
 
 
-def quantized(folder, model, *rules, amax=4.0):
+def quantized(folder, model, *rules, amax=4.0, **options):
     """The Q/DQ model that rules make of a model."""
     graph = Graph(name_nodes(model), digest="d")
     plan = planned(folder, graph, *(rules or (ALL,)))
-    return insert(model, plan, compute_scales(graph, plan, ranged(plan, amax)))
+    return insert(model, plan, compute_scales(graph, plan, ranged(plan, amax)), **options)
 
 
 def computed(model, **inputs):

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from onnxq.diagnostics import Diagnostic
     from onnxq.graph import Graph
+    from onnxq.insert import Weights
     from onnxq.plan import Plan
     from onnxq.statistics import Statistics
 
@@ -43,6 +44,7 @@ def run(
         ),
     ] = None,
     output: options.Output = None,
+    weights: options.Weights = "int8",
     strict: options.Strict = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -71,7 +73,7 @@ def run(
     plan = plan_for(view)
     if strict:
         options.refuse_warnings(plan.diagnostics)
-    odd = write(path, proto, view, plan, statistics)
+    odd = write(path, proto, view, plan, statistics, weights)
     diagnostics = (*plan.diagnostics, *odd)
     render.diagnostics(err, diagnostics)
     tell(out, path, view, plan, found)
@@ -89,19 +91,22 @@ def run(
 
 
 def write(
-    path: Path, proto: ModelProto, view: Graph, plan: Plan, statistics: Statistics
+    path: Path,
+    proto: ModelProto,
+    view: Graph,
+    plan: Plan,
+    statistics: Statistics,
+    weights: Weights,
 ) -> tuple[Diagnostic, ...]:
     """Write the Q/DQ model; return what is odd about its scales."""
-    from onnxq import insert, scales
+    from onnxq import insert, provenance, scales
     from onnxq import model as models
 
     computed = scales.compute_scales(view, plan, statistics)
-    metadata = {
-        "recipe": f"{plan.recipe} {plan.recipe_digest}",
-        "statistics": statistics.digest,
-        "preprocess": statistics.preprocess,
-    }
-    models.save(insert.insert(proto, plan, computed, metadata=metadata), path)
+    made = insert.insert(
+        proto, plan, computed, weights=weights, metadata=provenance.provenance(plan, statistics)
+    )
+    models.save(made, path)
     return computed.diagnostics
 
 

@@ -45,6 +45,12 @@ MaybeRules = Annotated[
         show_default=False,
     ),
 ]
+Weights = Annotated[
+    Literal["int8", "qdq"],
+    typer.Option(
+        "--weights", help="'int8' stores them so, a quarter of the size; 'qdq' keeps them in float."
+    ),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Take warnings about your rules for errors.")
 ]

@@ -37,6 +37,7 @@ def run(
     min_int8: options.MinInt8 = None,
     timeout: options.Timeout = 600.0,
     output: options.Output = None,
+    weights: options.Weights = "int8",
     strict: options.Strict = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -80,7 +81,7 @@ def run(
         )
     statistics.save(calibration)
     calibrate.tell(out, calibration, statistics)
-    odd = insert.write(path, proto, view, plan, statistics)
+    odd = insert.write(path, proto, view, plan, statistics, weights)
     insert.tell(out, path, view, plan, calibration)
     with options.progress(err, "comparing", len(others), quiet=quiet or as_json) as step:
         report = verifying.verify(

@@ -95,10 +95,10 @@ def _feed(
     shapes: dict[str, tuple[int, ...]],
 ) -> Feed:
     """The data, preprocessed as said, else as the calibration that the model was made with."""
-    from onnxq import feeds, insert, preprocess
+    from onnxq import feeds, preprocess, provenance
     from onnxq import model as models
 
-    recorded = insert.metadata_of(models.load(qdq)).get("preprocess")
+    recorded = provenance.metadata_of(models.load(qdq)).get("preprocess")
     how = None
     if name is not None:
         how = preprocess.load(name)

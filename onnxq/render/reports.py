@@ -14,6 +14,9 @@ from onnxq.verify import CompiledReport, NumericReport, VerifyReport
 
 def verify_report(console: Console, report: VerifyReport) -> None:
     """Print what lint, onnxruntime and the compiler said; diagnostics are printed apart."""
+    if made_by := report.made_by:
+        recipe = made_by.get("recipe", "").partition(" ")[0]
+        console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe}")
     count = Counter(d.severity for d in report.lint)
     console.print(f"lint: {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings")
     if report.numeric is not None:

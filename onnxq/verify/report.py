@@ -6,7 +6,7 @@ import dataclasses
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import onnx
 from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.lint import lint
+from onnxq.provenance import metadata_of
 from onnxq.verify import tensorrt
 from onnxq.verify.numeric import NumericReport, Progress, Sample, compare, require_same_ports
 from onnxq.verify.tensorrt import CompiledReport
@@ -29,9 +30,11 @@ class VerifyReport:
     `numeric` is None without samples, or when a model does not run: then `why_not_numeric` says so.
     `compiled` is None when no compiler was asked for, or when there is none or it failed:
     then `why_not_compiled` says so, as a warning in the first case and an error in the second.
+    `made_by` is what onnxq recorded in the model (`provenance.provenance`); other tools do not.
     """
 
     lint: tuple[Diagnostic, ...]
+    made_by: Mapping[str, str] = field(default_factory=dict)
     numeric: NumericReport | None = None
     why_not_numeric: Diagnostic | None = None
     compiled: CompiledReport | None = None
@@ -57,6 +60,7 @@ class VerifyReport:
         if self.numeric is not None:
             numeric["sqnr_db"] = _plain(self.numeric.sqnr_db)
         return {
+            "made_by": dict(self.made_by),
             "lint": _plain(self.lint),
             "numeric": numeric,
             "why_not_numeric": _plain(self.why_not_numeric),
@@ -114,6 +118,7 @@ def verify(
         )
     return VerifyReport(
         lint=linted,
+        made_by=metadata_of(qdq_model),
         numeric=numeric,
         why_not_numeric=why_not_numeric,
         compiled=compiled,

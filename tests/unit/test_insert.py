@@ -3,8 +3,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from onnxq.insert import insert, metadata_of
+from onnxq.insert import insert
 from onnxq.model import QDQ_OPSET, opset
+from onnxq.provenance import metadata_of
 from onnxq.tensor_quant import fake_tensor_quant
 from tests.inserting import ALL, computed, quantized
 from tests.onnx_text import model
@@ -259,3 +260,14 @@ def test_metadata(tmp_path):
 def test_new_nodes_stand_right_before_their_first_reader(tmp_path):
     made = quantized(tmp_path, model(SHARED), ALL)
     assert ops(made)[-2:] == ["Conv", "Conv"]
+
+
+def test_weights_kept_in_float_compute_what_int8_ones_do(tmp_path):
+    stored, kept = (quantized(tmp_path, model(CONV), weights=way) for way in ("int8", "qdq"))
+    assert ops(checked(kept)) == [
+        "QuantizeLinear", "DequantizeLinear", "QuantizeLinear", "DequantizeLinear", "Conv",
+    ]  # fmt: skip
+    np.testing.assert_array_equal(arrays(kept)["w"], arrays(model(CONV))["w"])
+    axes = [a.i for n in kept.graph.node for a in n.attribute if a.name == "axis"]
+    assert axes == [0, 0]
+    np.testing.assert_array_equal(computed(kept, x=X), computed(stored, x=X))

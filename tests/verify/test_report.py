@@ -38,6 +38,7 @@ def test_three_answers(tmp_path):
 def test_json_has_stable_keys_and_no_nan(tmp_path):
     report = as_json(verify(*paths(tmp_path), samples()))
     assert list(report) == [
+        "made_by",
         "lint",
         "numeric",
         "why_not_numeric",
