@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from onnxq.cascade import plan as make_plan
     from onnxq.descriptor import QuantDescriptor
     from onnxq.diagnostics import Diagnostic, OnnxqError
-    from onnxq.feeds import open_feed
+    from onnxq.feeds import DataRequest
     from onnxq.graph import Graph
     from onnxq.insert import insert as insert_pairs
     from onnxq.model import load as load_model
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 # The stages' modules are called calibrate, insert and verify, so their functions are not.
 _EXPORTS = {
+    "DataRequest": ("feeds", "DataRequest"),
     "Diagnostic": ("diagnostics", "Diagnostic"),
     "Graph": ("graph", "Graph"),
     "OnnxqError": ("diagnostics", "OnnxqError"),
@@ -35,12 +36,12 @@ _EXPORTS = {
     "load_model": ("model", "load"),
     "load_recipe": ("recipe", "load"),
     "make_plan": ("cascade", "plan"),
-    "open_feed": ("feeds", "open_feed"),
     "tensor_quant": ("tensor_quant", "tensor_quant"),
     "verify_model": ("verify", "verify"),
 }
 
 __all__ = [
+    "DataRequest",
     "Diagnostic",
     "Graph",
     "OnnxqError",
@@ -53,7 +54,6 @@ __all__ = [
     "load_model",
     "load_recipe",
     "make_plan",
-    "open_feed",
     "tensor_quant",
     "verify_model",
 ]

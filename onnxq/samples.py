@@ -32,11 +32,17 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What one run of the model is fed; `digest` is the SHA-256 (hex) of what it was made from."""
+    """What one run of the model is fed; `digest` is the SHA-256 (hex) of what it was made from.
+
+    `count` pictures or rows are in it: 1 unless it is a batch. `number` is its place in the feed,
+    counted from 0 before the feed is divided into parts.
+    """
 
     name: str
     tensors: Tensors
     digest: str
+    count: int = 1
+    number: int = 0
 
 
 def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[InputSpec, ...]:

@@ -26,6 +26,10 @@ def run(
     data: options.Data,
     preprocess_name: options.PreprocessName = None,
     shape: options.Shape = None,
+    samples: options.Samples = None,
+    seed: options.Seed = None,
+    batch: options.Batch = None,
+    ragged: options.Ragged = False,
     rules: Annotated[
         str | None,
         typer.Option("--rules", metavar="NAME|FILE", help="Observe only what it quantizes."),
@@ -39,22 +43,24 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Gather statistics; the file is written to the working folder unless -o says else."""
-    from onnxq import calibrate, cascade, feeds, graph, preprocess, recipe, render
+    from onnxq import calibrate, cascade, graph, recipe, render
     from onnxq import model as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
     path = output or Path(f"{model.stem}.calib.npz")
     proto, digest = options.read_model(model)
-    options.output_path(path, model, *models.external_files(model), data, _file(rules))
+    request = options.data_request(
+        data, preprocess_name, shapes, samples=samples, seed=seed, batch=batch, ragged=ragged
+    )
+    options.output_path(path, model, *models.external_files(model), request.path, _file(rules))
     view = graph.Graph(proto, digest=digest, shapes=shapes)
     plan = cascade.plan(view, recipe.load(rules)) if rules else None
-    how = preprocess.load(preprocess_name) if preprocess_name else None
     tensors = calibrate.observed_tensors(view, plan)
     require_some(tensors, model)
-    feed = feeds.open_feed(data, view, shapes=shapes, how=how)
-    options.tell_preprocess(out, feed, preprocess_name)
-    with options.progress(err, "calibrating", len(feed), quiet=quiet or as_json) as step:
+    feed = request.open(view)
+    options.tell_data(out, feed, preprocess_name)
+    with options.progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
         statistics = calibrate.calibrate(
             proto,
             view,
@@ -66,7 +72,7 @@ def run(
             progress=step,
         )
     statistics.save(path)
-    found = (*(plan.diagnostics if plan else ()), *feed.skipped)
+    found = (*(plan.diagnostics if plan else ()), *feed.warnings)
     render.diagnostics(err, found)
     tell(out, path, statistics)
     if as_json:

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 import typer
 
@@ -17,18 +17,66 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from rich.console import Console
 
-    from onnxq.feeds import Feed
+    from onnxq.feeds import DataRequest, Feed
     from onnxq.graph import Graph
+
+_DATA: Final = "Data"
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON.")]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="Print only warnings and errors.")]
 Data = Annotated[
-    Path,
+    str,
     typer.Option(
         "--data",
-        help="A folder of pictures, or of .npy or .npz files; or one such file.",
+        metavar="PATH",
+        help="Pictures, .npy or .npz files, or a folder of either.",
         show_default=False,
+        rich_help_panel=_DATA,
     ),
+]
+MaybeData = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="PATH",
+        help="Samples to compare on, as for calibrate; take others than for that.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Samples = Annotated[
+    int | None,
+    typer.Option(
+        "--samples",
+        metavar="N",
+        help="Use N samples, spread evenly over the data, or drawn with --seed.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Seed = Annotated[
+    int | None,
+    typer.Option(
+        "--seed",
+        metavar="S",
+        help="Draw the --samples at random, the same for the same S.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Batch = Annotated[
+    int | None,
+    typer.Option(
+        "--batch",
+        metavar="N",
+        help="Run the model on N samples at once.",
+        show_default=False,
+        rich_help_panel=_DATA,
+    ),
+]
+Ragged = Annotated[
+    bool,
+    typer.Option("--ragged", help="Let samples differ in shape.", rich_help_panel=_DATA),
 ]
 Output = Annotated[
     Path | None, typer.Option("-o", "--output", help="Where to write.", show_default=False)
@@ -57,7 +105,10 @@ Strict = Annotated[
 Shape = Annotated[
     list[str] | None,
     typer.Option(
-        "--shape", metavar="NAME:1x3x640x640", help="Shape of an input with dynamic sizes."
+        "--shape",
+        metavar="NAME:1x3x640x640",
+        help="Shape of an input with dynamic sizes.",
+        rich_help_panel=_DATA,
     ),
 ]
 PreprocessName = Annotated[
@@ -67,6 +118,7 @@ PreprocessName = Annotated[
         metavar="NAME|FILE",
         help="How pictures become inputs: yolo, yolox, imagenet, unit, ppocr or a YAML file.",
         show_default=False,
+        rich_help_panel=_DATA,
     ),
 ]
 
@@ -156,12 +208,40 @@ def consoles(*, as_json: bool, quiet: bool) -> tuple[Console, Console]:
     )
 
 
-def tell_preprocess(console: Console, feed: Feed, name: str | None) -> None:
+def data_request(
+    source: str,
+    preprocess_name: str | None,
+    shapes: Mapping[str, tuple[int, ...]],
+    *,
+    samples: int | None,
+    seed: int | None,
+    batch: int | None,
+    ragged: bool,
+    recorded: str = "",
+) -> DataRequest:
+    """What the options on data ask for; `recorded` is the preprocessing of the calibration."""
+    from onnxq import feeds, preprocess
+
+    named = preprocess.load(preprocess_name) if preprocess_name else None
+    return feeds.DataRequest(
+        source=source,
+        shapes=shapes,
+        preprocess=named,
+        otherwise=preprocess.from_json(recorded) if recorded and named is None else None,
+        samples=samples,
+        seed=seed,
+        batch=batch,
+        ragged=ragged,
+    )
+
+
+def tell_data(console: Console, feed: Feed, name: str | None, *, recorded: bool = False) -> None:
     """Print how pictures become inputs, and whether somebody chose that."""
     from onnxq.preprocess import DEFAULT
 
     if feed.preprocess is not None:
-        chosen = name or f"{DEFAULT}, the default; --preprocess changes it"
+        default = f"{DEFAULT}, the default; --preprocess changes it"
+        chosen = name or ("as calibrated" if recorded else default)
         console.print(f"preprocess: {feed.preprocess} ({chosen})")
 
 
@@ -172,7 +252,7 @@ def print_json(value: Mapping[str, Any]) -> None:
 
 @contextmanager
 def progress(
-    console: Console, what: str, total: int, *, quiet: bool
+    console: Console, what: str, total: int | None, *, quiet: bool
 ) -> Iterator[Callable[[], None]]:
     """Yield a function to call after every step; it moves a bar when this is a terminal."""
     if quiet or not console.is_terminal:

@@ -24,12 +24,18 @@ def run(
     rules: options.Rules = "trt-int8",
     preprocess_name: options.PreprocessName = None,
     shape: options.Shape = None,
+    samples: options.Samples = None,
+    seed: options.Seed = None,
+    batch: options.Batch = None,
+    ragged: options.Ragged = False,
     verify_data: Annotated[
-        Path | None,
+        str | None,
         typer.Option(
             "--verify-data",
+            metavar="PATH",
             help="Other samples to compare on; by default those of --data.",
             show_default=False,
+            rich_help_panel="Data",
         ),
     ] = None,
     backend: options.Backend = "auto",
@@ -44,7 +50,7 @@ def run(
 ) -> None:
     """Write the Q/DQ model, and the calibration beside it, which serves other recipes too."""
     from onnxq import calibrate as calibrating
-    from onnxq import cascade, feeds, graph, preprocess, recipe, render
+    from onnxq import cascade, graph, recipe, render
     from onnxq import model as models
     from onnxq import verify as verifying
 
@@ -56,20 +62,30 @@ def run(
     if backend == "tensorrt-rtx":
         verifying.tensorrt.require()
     proto, digest = options.read_model(model)
-    read = (model, *models.external_files(model), data, verify_data, Path(rules))
+    requests = [
+        options.data_request(
+            source,
+            preprocess_name,
+            shapes,
+            samples=samples,
+            seed=seed,
+            batch=batch,
+            ragged=ragged,
+        )
+        for source in (data, verify_data or data)
+    ]
+    read = (model, *models.external_files(model), *(r.path for r in requests), Path(rules))
     options.output_path(path, *read)
     options.output_path(calibration, *read)
     view = graph.Graph(proto, digest=digest, shapes=shapes)
     plan = cascade.plan(view, compiled_rules)
     if strict:
         options.refuse_warnings(plan.diagnostics)
-    how = preprocess.load(preprocess_name) if preprocess_name else None
     tensors = _observed(view, plan)
     calibrate.require_some(tensors, model)
-    feed = feeds.open_feed(data, view, shapes=shapes, how=how)
-    others = feeds.open_feed(verify_data or data, view, shapes=shapes, how=how)
-    options.tell_preprocess(out, feed, preprocess_name)
-    with options.progress(err, "calibrating", len(feed), quiet=quiet or as_json) as step:
+    feed, others = (request.open(view) for request in requests)
+    options.tell_data(out, feed, preprocess_name)
+    with options.progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
         statistics = calibrating.calibrate(
             proto,
             view,
@@ -83,7 +99,7 @@ def run(
     calibrate.tell(out, calibration, statistics)
     odd = insert.write(path, proto, view, plan, statistics, weights)
     insert.tell(out, path, view, plan, calibration)
-    with options.progress(err, "comparing", len(others), quiet=quiet or as_json) as step:
+    with options.progress(err, "comparing", others.length, quiet=quiet or as_json) as step:
         report = verifying.verify(
             model,
             path,
@@ -98,9 +114,9 @@ def run(
     render.verify_report(out, report)
     found = (
         *plan.diagnostics,
-        *feed.skipped,
+        *feed.warnings,
         *odd,
-        *(others.skipped if verify_data else ()),
+        *(others.warnings if verify_data else ()),
         *report.diagnostics,
         *verify.thresholds(report, min_sqnr, min_int8),
     )

@@ -12,10 +12,7 @@ from onnxq.diagnostics import Diagnostic, Severity
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from rich.console import Console
 
-    from onnxq.feeds import Feed
-    from onnxq.graph import Graph
     from onnxq.verify import VerifyReport
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
@@ -25,16 +22,13 @@ EXAMPLE = "Example: `onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-s
 def run(
     model: Annotated[Path, typer.Argument(help="The FP32 model.", show_default=False)],
     qdq: Annotated[Path, typer.Argument(help="The Q/DQ model made of it.", show_default=False)],
-    data: Annotated[
-        Path | None,
-        typer.Option(
-            "--data",
-            help="Samples to compare on: a folder of pictures, or of .npy or .npz files.",
-            show_default=False,
-        ),
-    ] = None,
+    data: options.MaybeData = None,
     preprocess_name: options.PreprocessName = None,
     shape: options.Shape = None,
+    samples: options.Samples = None,
+    seed: options.Seed = None,
+    batch: options.Batch = None,
+    ragged: options.Ragged = False,
     backend: options.Backend = "auto",
     min_sqnr: options.MinSqnr = None,
     min_int8: options.MinInt8 = None,
@@ -43,14 +37,29 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Print the report; exit 1 when a check says no."""
-    from onnxq import graph, render
+    from onnxq import graph, provenance, render
+    from onnxq import model as models
     from onnxq import verify as verifying
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
     view = graph.Graph(_float_model(model), shapes=shapes)
-    feed = _feed(out, view, qdq, data, preprocess_name, shapes) if data else None
-    with options.progress(err, "comparing", len(feed or ()), quiet=quiet or as_json) as step:
+    feed = None
+    if data is not None:
+        recorded = provenance.metadata_of(models.load(qdq)).get("preprocess", "")
+        feed = options.data_request(
+            data,
+            preprocess_name,
+            shapes,
+            samples=samples,
+            seed=seed,
+            batch=batch,
+            ragged=ragged,
+            recorded=recorded,
+        ).open(view)
+        options.tell_data(out, feed, preprocess_name, recorded=bool(recorded))
+    total = feed.length if feed else 0
+    with options.progress(err, "comparing", total, quiet=quiet or as_json) as step:
         report = verifying.verify(
             model,
             qdq,
@@ -61,7 +70,7 @@ def run(
             progress=lambda done: step(),
         )
     refused = thresholds(report, min_sqnr, min_int8)
-    found = (*(feed.skipped if feed else ()), *report.diagnostics, *refused)
+    found = (*(feed.warnings if feed else ()), *report.diagnostics, *refused)
     render.diagnostics(err, found)
     render.verify_report(out, report)
     if as_json:
@@ -84,29 +93,6 @@ def _float_model(path: Path) -> ModelProto:
             fix="give the float model first and the Q/DQ model second",
         )
     return proto
-
-
-def _feed(
-    out: Console,
-    view: Graph,
-    qdq: Path,
-    data: Path,
-    name: str | None,
-    shapes: dict[str, tuple[int, ...]],
-) -> Feed:
-    """The data, preprocessed as said, else as the calibration that the model was made with."""
-    from onnxq import feeds, preprocess, provenance
-    from onnxq import model as models
-
-    recorded = provenance.metadata_of(models.load(qdq)).get("preprocess")
-    how = None
-    if name is not None:
-        how = preprocess.load(name)
-    elif recorded:
-        how = preprocess.from_json(recorded)
-    feed = feeds.open_feed(data, view, shapes=shapes, how=how)
-    options.tell_preprocess(out, feed, name or ("as calibrated" if recorded else None))
-    return feed
 
 
 def thresholds(

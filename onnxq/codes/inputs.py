@@ -51,9 +51,9 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Give a folder of pictures, or of .npy or .npz files, or one such file.",
     ),
     "OQ402": Code(
-        meaning="One file of the data cannot be read and was left out. The others were used.",
+        meaning="Files of the data cannot be read and were left out. The others were used.",
         example="a picture that was cut off while it was copied",
-        fix="Replace the file or remove it.",
+        fix="Replace the files or remove them.",
     ),
     "OQ403": Code(
         meaning="Names of inputs do not match: an array or a `--shape` names none of the model's "
@@ -127,6 +127,34 @@ INPUTS: Final[dict[str, Code]] = {
         "calibrators or preprocessings.",
         example='Statistics.load("a.calib.npz") + Statistics.load("b.calib.npz")',
         fix="Add calibrations that were made alike from one model.",
+    ),
+    "OQ420": Code(
+        meaning="Options on the data contradict each other, the data or the model.",
+        example="onnxq calibrate model.onnx --data imgs/ --batch 4    # the model takes 1",
+        fix="The message names the option; `onnxq calibrate --help` says what each does.",
+    ),
+    "OQ424": Code(
+        meaning="The shape of an input differs between samples. Often that is a mistake in the "
+        "data, so it needs a permission.",
+        example="onnxq calibrate bert.onnx --data texts/    # 17 tokens, then 24",
+        fix="Pad the samples to one shape, or give `--ragged`.",
+    ),
+    "OQ425": Code(
+        meaning="The data has NaN, which would spoil every range, or infinite values, which no "
+        "range covers. NaN is an error, infinite values are a warning: masks may mean them.",
+        example="np.save('sample.npy', np.log(pixels))    # pixels of 0 and below",
+        fix="Correct the data, or remove the samples.",
+    ),
+    "OQ426": Code(
+        meaning="Samples were left out because they do not fill a batch, and the model takes only "
+        "full ones. Samples are neither repeated nor invented.",
+        example="onnxq calibrate model.onnx --data imgs/    # 43 pictures, batches of 10",
+        fix="Add or remove samples, or export the model with a dynamic batch.",
+    ),
+    "OQ427": Code(
+        meaning="The data has fewer samples than `--samples` asks for; all were used.",
+        example="onnxq calibrate model.onnx --data imgs/ --samples 500    # 100 are there",
+        fix="Add samples, or ask for fewer.",
     ),
     "OQ501": Code(
         meaning="The output cannot be written. Nothing is left behind: files appear whole or not "

@@ -1,6 +1,6 @@
 """What the command prints, for people to read: each text file here is a session with onnxq.
 
-A line `== NAME` begins a file of the session's folder (models are ONNX text, arrays lists, of a
+A line `== NAME` begins a file of the session's folder (models are ONNX text, arrays JSON, of a
 calibration only the version of its format),
 `$ onnxq ...` is a command, and what follows is what it prints, errors after the result, and its
 exit code unless that is 0. `$ without MODULE onnxq ...` runs it as where MODULE is not installed.
@@ -8,7 +8,7 @@ After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden writes the 
 the difference before you commit it.
 """
 
-import ast
+import json
 import os
 import shlex
 import sys
@@ -47,7 +47,7 @@ def place(name, content):
     if path.suffix == ".onnx":
         onnx.save(model(content), path)
     elif path.suffix == ".npy":
-        np.save(path, np.asarray(ast.literal_eval(content), np.float32))
+        np.save(path, np.asarray(json.loads(content), np.float32))
     elif path.suffix == ".npz":
         path.write_bytes(archive([], version=int(content)))
     else:

@@ -1,9 +1,13 @@
+import gc
+import pickle
+import threading
+
 import numpy as np
 import pytest
 from PIL import Image
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.feeds import open_feed
+from onnxq.feeds import DataRequest
 from onnxq.graph import Graph
 from onnxq.preprocess import Preprocess
 from tests.onnx_text import graph, model
@@ -19,6 +23,10 @@ TWO = graph(
     """
 )
 IMAGE = graph("g (float[1,3,8,8] x) => (float y) { y = Relu (x) }")
+
+
+def open_feed(source, graph_, **asked):
+    return DataRequest(source=str(source), **asked).open(graph_)
 
 
 def refused(code, *arguments, **options):
@@ -104,7 +112,7 @@ def test_the_digest_is_of_the_content(tmp_path):
 def test_the_digest_of_a_picture_covers_its_preprocessing(tmp_path):
     Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
     digests = {
-        next(iter(open_feed(tmp_path, IMAGE, how=how))).digest
+        next(iter(open_feed(tmp_path, IMAGE, preprocess=how))).digest
         for how in (Preprocess(), Preprocess(color="BGR"), Preprocess(pad=3))
     }
     assert len(digests) == 3
@@ -116,7 +124,7 @@ def test_pictures_are_left_out_afresh_in_every_iteration(tmp_path):
     feed = open_feed(tmp_path, IMAGE)
     for _ in range(2):
         assert len(list(feed)) == 1
-        assert [d.code for d in feed.skipped] == ["OQ402"]
+        assert [d.code for d in feed.warnings] == ["OQ402"]
 
 
 def test_shapes_are_checked_against_what_the_file_declares():
@@ -127,7 +135,97 @@ def test_shapes_are_checked_against_what_the_file_declares():
     assert caught.value.diagnostics[0].code == "OQ404"
 
 
-def test_batches_of_pictures_are_not_made(tmp_path):
-    Image.new("RGB", (8, 8)).save(tmp_path / "a.png")
+def pictures(folder, count, broken=()):
+    """A folder of pictures of one grey each, 10 * number; some are broken."""
+    folder.mkdir(exist_ok=True)
+    for number in range(count):
+        Image.new("RGB", (8, 8), (10 * number,) * 3).save(folder / f"{number:02}.png")
+    for number in broken:
+        (folder / f"{number:02}.png").write_bytes(b"no")
+    return folder
+
+
+def greys(feed):
+    """The picture numbers that are in each sample of a feed."""
+    return [[round(x[0, 0, 0] * 25.5) for x in sample.tensors["x"]] for sample in feed]
+
+
+def test_a_model_of_four_pictures_is_given_four(tmp_path):
     four = graph("g (float[4,3,8,8] x) => (float y) { y = Relu (x) }")
-    assert "batches of 4" in refused("OQ405", tmp_path, four)
+    feed = open_feed(pictures(tmp_path / "p", 11), four)
+    assert feed.length == 2
+    assert greys(feed) == [[0, 1, 2, 3], [4, 5, 6, 7]]
+    assert [s.count for s in feed] == [4, 4]
+    (told,) = feed.warnings
+    assert told.code == "OQ426"
+    assert told.message.startswith("3 samples were left out")
+
+
+@pytest.mark.parametrize("steps", [[(1, 2)], [(0, 3), (1, 2)], [(2, 1), (1, 3)], [(7, 1)]])
+def test_parts_are_every_nth_and_compose(tmp_path, steps):
+    feed = open_feed(pictures(tmp_path / "p", 12, broken=[4, 7]), IMAGE)
+    expected = list(range(12))
+    for start, step in steps:
+        feed, expected = feed.part(start, step), expected[start::step]
+    assert feed.length == len(expected)
+    expected = [n for n in expected if n not in (4, 7)]
+    assert [s.number for s in feed] == expected
+    assert greys(feed) == [[n] for n in expected]
+
+
+def test_what_is_left_after_a_sample(tmp_path):
+    feed = open_feed(pictures(tmp_path / "p", 12, broken=[4]), IMAGE).part(1, 3)
+    assert [s.number for s in feed] == [1, 7, 10]
+    assert [s.number for s in feed.after(1)] == [7, 10]
+    assert [s.number for s in feed.after(1).after(7)] == [10]
+    assert feed.after(10).length == 0
+    assert list(feed.after(10)) == []
+
+
+def test_a_part_does_not_open_the_other_pictures(tmp_path):
+    folder = pictures(tmp_path / "p", 6)
+    feed = open_feed(folder, IMAGE).part(1, 2)
+    for number in (0, 2, 4):
+        (folder / f"{number:02}.png").unlink()
+    assert [s.number for s in feed] == [1, 3, 5]
+    assert feed.warnings == []
+
+
+def test_a_request_goes_to_another_process(tmp_path):
+    asked = DataRequest(
+        source=str(pictures(tmp_path / "p", 6)), preprocess=Preprocess(), samples=3, seed=1
+    )
+    again = pickle.loads(pickle.dumps(asked))
+    assert [s.digest for s in again.open(IMAGE)] == [s.digest for s in asked.open(IMAGE)]
+
+
+def data_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("onnxq-data")]
+
+
+def test_no_thread_is_left_when_the_consumer_stops(tmp_path):
+    feed = open_feed(pictures(tmp_path / "p", 12), IMAGE)
+    for _ in feed:
+        assert data_threads()
+        break
+    assert data_threads() == []
+
+    def fail():
+        for _ in feed:
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
+    gc.collect()
+    assert data_threads() == []
+    assert len(list(feed)) == 12
+    assert data_threads() == []
+
+
+def test_many_broken_pictures_are_one_line(tmp_path):
+    feed = open_feed(pictures(tmp_path / "p", 8, broken=range(1, 6)), IMAGE)
+    assert len(list(feed)) == 3
+    (told,) = feed.warnings
+    assert told.code == "OQ402"
+    assert "5 files" in told.message
+    assert "01.png" in told.message

@@ -1,0 +1,38 @@
+"""Work done ahead in threads: bounded, in order, and over when the consumer is."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Final, TypeVar
+
+T = TypeVar("T")
+_MOST: Final = 8  # more threads than that wait for the disk or for inference
+
+
+def decoders() -> int:
+    """How many threads decode files: one a core that this process may use, 8 at most."""
+    have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return min(have or 1, _MOST)
+
+
+def ahead(jobs: Iterable[Callable[[], T]], *, threads: int) -> Iterator[T]:
+    """Yield the jobs' results in order; at most `threads` + 1 of them are under way or waiting.
+
+    What a job raises is raised in its turn. When the consumer stops, for whatever reason, jobs
+    that have not begun are dropped and the threads are joined.
+    """
+    waiting: deque[Future[T]] = deque()
+    with ThreadPoolExecutor(threads, thread_name_prefix="onnxq-data") as pool:
+        try:
+            for job in jobs:
+                waiting.append(pool.submit(job))
+                if len(waiting) > threads:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        finally:
+            for one in waiting:
+                one.cancel()

@@ -1,0 +1,153 @@
+"""Arrays -> inputs of the model: which is which, how they are cut into samples, their types."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
+from onnxq.graph import Shape
+from onnxq.samples import InputSpec, Sample, Tensors, sample_digest, shape_text
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """How arrays become `count` samples: rows of the first axis for each, None for all of them."""
+
+    count: int
+    rows: Mapping[str, int | None]
+
+    def sample(self, arrays: Tensors, index: int) -> Tensors:
+        """Slice the arrays of one sample."""
+        return {name: _sliced(arrays[name], rows, index) for name, rows in self.rows.items()}
+
+
+def _sliced(array: NDArray[Any], rows: int | None, index: int) -> NDArray[Any]:
+    return array if rows is None else array[index * rows : (index + 1) * rows]
+
+
+def require_names(where: str, have: Iterable[str], inputs: Sequence[InputSpec]) -> None:
+    """Raise OQ403 unless the names are those of the inputs."""
+    given, wanted = set(have), {spec.name for spec in inputs}
+    problems = [
+        Diagnostic(
+            code="OQ403",
+            message=f"'{where}' has an array '{name}', which is not an input",
+            fix=did_you_mean(name, wanted),
+        )
+        for name in sorted(given - wanted)
+    ] or [
+        Diagnostic(
+            code="OQ403",
+            message=f"'{where}' has no array for the input '{name}'",
+            fix="add it",
+        )
+        for name in sorted(wanted - given)
+    ]
+    if problems:
+        raise OnnxqError(*problems)
+
+
+def cut(
+    where: str, shapes: Mapping[str, tuple[int, ...]], inputs: Sequence[InputSpec], *, rows: bool
+) -> Cut:
+    """Decide how arrays of these shapes are cut (OQ404).
+
+    An array of the input's shape is one sample, with more along the first axis it is several.
+    Where the first dimension is dynamic, `rows` says that every row is a sample, if the inputs
+    have the same number of them.
+    """
+    found = {spec.name: _rows(where, shapes[spec.name], spec, rows) for spec in inputs}
+    counts = {n: 1 if r is None else shapes[n][0] // r for n, r in found.items()}
+    if len(set(counts.values())) == 1:
+        return Cut(next(iter(counts.values())), found)
+    if all(_fits(shapes[spec.name], spec.shape) for spec in inputs):
+        return Cut(1, dict.fromkeys(found))
+    raise error(
+        "OQ404",
+        f"'{where}' has different numbers of samples: "
+        + ", ".join(f"{count} of '{name}'" for name, count in counts.items()),
+        fix="give every input the same number",
+    )
+
+
+def _rows(where: str, have: tuple[int, ...], spec: InputSpec, rows: bool) -> int | None:
+    dynamic = len(spec.shape) > 1 and spec.shape[0] is None
+    if _fits(have, spec.shape) and not (dynamic and rows):
+        return None
+    size = 1 if dynamic or not spec.shape else spec.shape[0]
+    whole = isinstance(size, int) and have and have[0] % size == 0
+    if not whole or not _fits((size, *have[1:]), spec.shape):
+        raise error(
+            "OQ404",
+            f"'{where}': the array '{spec.name}' is {shape_text(have) or 'a scalar'}, "
+            f"the model's input is {spec.dtype} {shape_text(spec.shape)}",
+            fix="give arrays of that shape, or several along the first axis",
+        )
+    assert isinstance(size, int)
+    return size
+
+
+def _fits(have: Sequence[int | str | None], want: Shape) -> bool:
+    return len(have) == len(want) and all(w in (None, h) for h, w in zip(have, want, strict=True))
+
+
+def require_type(where: str, dtype: np.dtype[Any], spec: InputSpec) -> None:
+    """Raise OQ404 unless values of that type can become the input's without a loss that matters.
+
+    Whole numbers and booleans become any type, as long as no value changes; floats become floats.
+    """
+    kinds = np.dtype(dtype).kind, spec.dtype.kind
+    if dtype != spec.dtype and not (kinds[0] in "iub" or kinds == ("f", "f")):
+        raise error(
+            "OQ404",
+            f"'{where}': the array '{spec.name}' is {dtype}, the model's input is {spec}",
+            fix=f"convert it with .astype('{spec.dtype}') if that is what it means",
+        )
+
+
+def converted(where: str, array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
+    """Return the array with the input's type; OQ404 when a value is out of the range of that."""
+    require_type(where, array.dtype, spec)
+    if array.dtype == spec.dtype:
+        return np.ascontiguousarray(array).reshape(array.shape)
+    with np.errstate(over="ignore", invalid="ignore"):
+        made = array.astype(spec.dtype)
+    if array.dtype.kind == "f":
+        wrong = np.isinf(made) & np.isfinite(array)
+    elif spec.dtype.kind == "f":
+        wrong = ~np.isfinite(made)
+    else:
+        wrong = made.astype(array.dtype) != array
+        wrong |= (made < 0) != (array < 0)
+    if wrong.any():
+        raise error(
+            "OQ404",
+            f"'{where}': the array '{spec.name}' is {array.dtype} and has {array[wrong].flat[0]}, "
+            f"which is no {spec.dtype}",
+            fix="correct the data, or the type of the model's input",
+        )
+    return made
+
+
+def samples(
+    where: str, arrays: Tensors, inputs: Sequence[InputSpec], *, rows: bool
+) -> Iterator[Sample]:
+    """Yield the samples in these arrays (OQ403, OQ404); `rows` as for `cut`."""
+    require_names(where, arrays, inputs)
+    for spec in inputs:
+        require_type(where, arrays[spec.name].dtype, spec)
+    how = cut(where, {name: array.shape for name, array in arrays.items()}, inputs, rows=rows)
+    for index in range(how.count):
+        name = where if how.count == 1 else f"{where}[{index}]"
+        yield sample(name, how.sample(arrays, index), inputs)
+
+
+def sample(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Sample:
+    """One sample, its types converted."""
+    tensors = {spec.name: converted(where, arrays[spec.name], spec) for spec in inputs}
+    return Sample(name=where, tensors=tensors, digest=sample_digest(tensors))

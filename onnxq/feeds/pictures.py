@@ -1,0 +1,62 @@
+"""Samples from pictures."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+from PIL import Image, UnidentifiedImageError
+
+from onnxq.diagnostics import first_line
+from onnxq.feeds.ahead import decoders
+from onnxq.feeds.source import LeftOutError, Reader
+from onnxq.preprocess import Preprocess
+from onnxq.samples import InputSpec, Sample
+
+
+def suffixes() -> frozenset[str]:
+    """Endings of the files that Pillow reads, in lower case and with their dot."""
+    known = Image.registered_extensions()
+    return frozenset(suffix for suffix, form in known.items() if form in Image.OPEN)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pictures:
+    """Picture files; each becomes one tensor of `spec`, whose sizes are all known."""
+
+    files: tuple[Path, ...]
+    spec: InputSpec
+    preprocess: Preprocess
+
+    @property
+    def length(self) -> int:
+        """Number of files."""
+        return len(self.files)
+
+    @property
+    def threads(self) -> int:
+        """Decoding takes a thread for each core."""
+        return decoders()
+
+    def reader(self) -> Reader:
+        """Pictures are read in any order."""
+        return self._read
+
+    def _read(self, number: int) -> Sample:
+        file = self.files[number]
+        shape = tuple(int(size) for size in self.spec.shape if size is not None)
+        try:
+            content = file.read_bytes()
+            with Image.open(io.BytesIO(content)) as picture:
+                picture.load()
+                tensor = self.preprocess.apply(picture, shape)
+        except UnidentifiedImageError:
+            raise LeftOutError(str(file), "it is no picture that Pillow can read") from None
+        except Exception as reason:  # Pillow raises a dozen types on damaged bytes
+            raise LeftOutError(str(file), first_line(reason)) from None
+        digest = hashlib.sha256(content)
+        digest.update(repr((self.preprocess.model_dump(), self.spec.shape)).encode())
+        tensors = {self.spec.name: tensor.astype(self.spec.dtype, copy=False)}
+        return Sample(name=str(file), tensors=tensors, digest=digest.hexdigest())

@@ -1,0 +1,58 @@
+"""Which samples of the data are used, and how they are put into batches."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from onnxq.diagnostics import error
+from onnxq.samples import InputSpec, shape_text
+
+
+def pick(length: int | None, samples: int | None, seed: int | None) -> Sequence[int] | None:
+    """Numbers of the samples to use, ascending; None for all of data whose length is not known.
+
+    Without a seed they are spread evenly, so that a folder sorted by class gives some of each;
+    with one they are drawn without replacement, the same on every platform. Of data whose length
+    is not known they are the first.
+    """
+    if length is None:
+        return None if samples is None else range(samples)
+    if samples is None or samples >= length:
+        return range(length)
+    if seed is None:
+        return [number * length // samples for number in range(samples)]
+    draw = random.Random(seed).random  # of all of `random`, this alone is the same in every Python
+    keys = [draw() for _ in range(length)]
+    return sorted(sorted(range(length), key=keys.__getitem__)[:samples])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Batching:
+    """Samples in a batch; `whole` when the model takes no smaller one."""
+
+    size: int = 1
+    whole: bool = False
+
+
+def batching(
+    inputs: tuple[InputSpec, ...], asked: int | None
+) -> tuple[tuple[InputSpec, ...], Batching]:
+    """Return the inputs as one sample fills them, and how many make a batch (OQ420).
+
+    Without `asked` samples are what the model takes in one run.
+    """
+    if asked is None:
+        return inputs, Batching()
+    for spec in inputs:
+        if not spec.shape or spec.shape[0] not in (None, asked):
+            size = shape_text(spec.shape) or "a scalar"
+            raise error(
+                "OQ420",
+                f"--batch {asked} does not fit the model's input {spec.name}: {size}",
+                fix="leave it out, or export the model with a dynamic batch",
+            )
+    whole = any(spec.shape[0] is not None for spec in inputs)
+    singles = tuple(replace(spec, shape=(1, *spec.shape[1:])) for spec in inputs)
+    return singles, Batching(size=asked, whole=whole)

@@ -1,0 +1,43 @@
+"""What every form of data is to a feed: numbered samples."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from onnxq.samples import Sample
+
+Reader = Callable[[int], Sample]
+
+
+class Source(Protocol):
+    """A form of data. `length` is None when it is known only at the end.
+
+    `threads` says how many may read at once; with 1 the numbers ascend, and each is read after
+    those before it.
+    """
+
+    @property
+    def length(self) -> int | None:
+        """Number of samples."""
+
+    @property
+    def threads(self) -> int:
+        """How many threads may read at once."""
+
+    def reader(self) -> Reader:
+        """Begin a pass: a function from a number to the sample.
+
+        It raises EndOfDataError beyond the last, and LeftOutError for one that cannot be used.
+        """
+
+
+class EndOfDataError(Exception):
+    """There is no sample of that number."""
+
+
+class LeftOutError(Exception):
+    """A sample cannot be read, and the others can: `file` and why."""
+
+    def __init__(self, file: str, why: str) -> None:
+        super().__init__(f"'{file}' was left out: {why}")
