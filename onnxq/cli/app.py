@@ -13,7 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-from onnxq.cli import calibrate, explain, insert, plan, quantize, rules, verify
+from onnxq.cli import cache, calibrate, explain, insert, plan, quantize, rules, verify
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -32,6 +32,7 @@ app.command("plan", help=plan.HELP, epilog=plan.EXAMPLE)(plan.run)
 app.command("explain", help=explain.HELP, epilog=explain.EXAMPLE)(explain.run)
 app.command("verify", help=verify.HELP, epilog=verify.EXAMPLE)(verify.run)
 app.add_typer(rules.app, name="rules")
+app.add_typer(cache.app, name="cache")
 
 
 def _version(wanted: bool) -> None:

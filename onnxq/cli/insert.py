@@ -59,14 +59,7 @@ def run(
     rules = rules or "trt-int8"
     plan_for = _planner(rules, plan_path)
     found, statistics = _find_calibration(model, calibration)
-    source = model or _model_of(found, statistics)
-    proto, digest = options.read_model(source)
-    if digest != statistics.model_digest:
-        raise error(
-            "OQ411",
-            f"'{found}' was made from another model than '{source}'",
-            fix=f"run 'onnxq calibrate {source} --data ...' again",
-        )
+    source, proto, digest = model_of(model, found, statistics)
     path = output or Path(f"{source.stem}.qdq.onnx")
     options.output_path(path, source, *models.external_files(source), found, plan_path, Path(rules))
     view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
@@ -77,6 +70,11 @@ def run(
     diagnostics = (*plan.diagnostics, *odd)
     render.diagnostics(err, diagnostics)
     tell(out, path, view, plan, found)
+    if statistics.calibrator == "cache":
+        out.print(
+            "activation ranges are those of an imported TensorRT cache: "
+            "methods of the recipe do not change them"
+        )
     if as_json:
         told = [render.diagnostic_dict(d) for d in diagnostics]
         options.print_json(
@@ -84,6 +82,7 @@ def run(
                 "output": str(path),
                 "model": str(source),
                 "calibration": str(found),
+                "calibrator": statistics.calibrator,
                 **to_dict(view, plan),
                 "diagnostics": told,
             }
@@ -173,7 +172,26 @@ def _digest_of(file: Path) -> str | None:
         return None
 
 
-def _model_of(found: Path, statistics: Statistics) -> Path:
+def model_of(
+    model: Path | None, found: Path, statistics: Statistics
+) -> tuple[Path, ModelProto, str]:
+    """The model that a calibration was made from, as `options.read_model` reads it (OQ411)."""
+    source = model or _named_model(found, statistics)
+    proto, digest = options.read_model(source)
+    if digest != statistics.model_digest:
+        imported = statistics.calibrator == "cache"
+        again = (
+            f"cache import CACHE --model {source}" if imported else f"calibrate {source} --data ..."
+        )
+        raise error(
+            "OQ411",
+            f"'{found}' was made from another model than '{source}'",
+            fix=f"run 'onnxq {again}' again",
+        )
+    return source, proto, digest
+
+
+def _named_model(found: Path, statistics: Statistics) -> Path:
     """The model that a calibration names: from the calibration's folder, else by name here."""
     named = found.parent / statistics.model_name
     choices = (named, found.parent / named.name, Path(named.name))

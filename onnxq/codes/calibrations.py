@@ -11,4 +11,46 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         example="onnxq insert model.onnx --calibration from-a-newer-onnxq.calib.npz",
         fix="Update onnxq, or calibrate again with this one.",
     ),
+    "OQ450": Code(
+        meaning="A file is not a TensorRT calibration cache, or a line of it cannot be read. A "
+        "cache is text: first a line such as TRT-8601-EntropyCalibration2, then `name: hex` lines.",
+        example="onnxq cache import model.engine --model model.onnx",
+        fix="Give the file that TensorRT's calibrator wrote, or copy it again.",
+    ),
+    "OQ451": Code(
+        meaning="A scale of a calibration cache is zero, negative, infinite, NaN, or so large that "
+        "its range is infinite. TensorRT has written infinite ones (NVIDIA/TensorRT#672).",
+        example="conv_out: 7f800000    # infinity",
+        fix="Delete the line, and skip that tensor in the recipe or calibrate with data.",
+    ),
+    "OQ452": Code(
+        meaning="Names of a calibration cache are not tensors of the model, so their scales are "
+        "not used. TensorRT names the tensors between layers that it makes itself.",
+        example="(Unnamed Layer* 12) [Convolution]_output: 3acc6b2e",
+        fix="Nothing, for tensors that TensorRT made; else give the model that it calibrated.",
+    ),
+    "OQ453": Code(
+        meaning="Tensors that recipes could quantize have no entry in the imported cache.",
+        example="onnxq cache import calib.cache --model model-with-another-head.onnx",
+        fix="Skip these tensors in the recipe, or calibrate with data. `insert` refuses a recipe "
+        "that quantizes one of them (OQ413).",
+    ),
+    "OQ454": Code(
+        meaning="The cache and the model have no tensor name in common.",
+        example="onnxq cache import other-network.cache --model model.onnx",
+        fix="Give the model that TensorRT calibrated. A new export often has new names.",
+    ),
+    "OQ455": Code(
+        meaning="A calibration cache has one line with one scale for a tensor. Two different "
+        "scales for the readers of one tensor do not fit, nor does a name with a line break.",
+        example="a recipe that reads one tensor by `max` for a Conv and by `mse` for an Add",
+        fix="Give the readers one descriptor, or export with `--method`.",
+    ),
+    "OQ456": Code(
+        meaning="An option of `cache export` cannot be read: TensorRT has no such version with "
+        "calibration, or there is no such method.",
+        example="onnxq cache export model.calib.npz --tensorrt 11",
+        fix="Give a version from 5 to 10, such as 10.3.0; methods are max, mse, entropy and "
+        "percentile(99.99).",
+    ),
 }
