@@ -86,6 +86,11 @@ def first_line(reason: Exception) -> str:
     return next(filter(None, lines), type(reason).__name__)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return "1 sample", "2 samples"."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
+
+
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """Return "did you mean 'x'?" for the nearest known word, else `otherwise` or all of them."""
     choices = sorted(known)

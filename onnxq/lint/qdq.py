@@ -160,6 +160,11 @@ def is_pair_node(node: Node, *types: str) -> bool:
     return node.type in (types or (QUANTIZE, DEQUANTIZE)) and len(node.inputs) > 1
 
 
+def moves_dequantize(node: Node) -> bool:
+    """True for an op that TensorRT moves a DequantizeLinear forward across."""
+    return node.type in _MOVES_DEQUANTIZE
+
+
 def axis_of(pair_node: Node) -> int:
     """The `axis` attribute as written, which may be negative; 1 when absent."""
     return int(pair_node.attributes.get("axis", 1))

@@ -1,0 +1,205 @@
+"""Numeric: the float model against Q/DQ models in onnxruntime, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+import onnx
+
+from onnxq import model as models
+from onnxq.diagnostics import Diagnostic, OnnxqError, error
+from onnxq.graph import Graph
+from onnxq.samples import Sample
+from onnxq.sessions import with_outputs
+from onnxq.verify.numeric.comparison import Comparison, Totals
+from onnxq.verify.numeric.inner import InnerTensors
+from onnxq.verify.numeric.runners import Source, infer, runner
+from onnxq.verify.numeric.tensors import TensorComparison, TensorTotals
+from onnxq.lint.qdq import QdqModel
+
+Progress = Callable[[int], None]  # called with the number of samples done so far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumericReport:
+    """One Q/DQ model against the float model over `samples` samples.
+
+    `outputs` are all outputs in the float model's order. `tensors`, when they were asked for, are
+    all pairs and weighted ops along the network; `unmatched` are names of their nodes whose tensors
+    the float model does not have.
+    """
+
+    samples: int
+    outputs: tuple[Comparison, ...]
+    tensors: tuple[TensorComparison, ...] = ()
+    unmatched: tuple[str, ...] = ()
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """The lowest SQNR among float outputs; None where one has none, or there is no such."""
+        found = [o.sqnr_db for o in self.outputs if o.is_float or o.problem]
+        known = [f for f in found if f is not None]
+        return min(known) if known and len(known) == len(found) else None
+
+    @property
+    def cosine(self) -> float | None:
+        """The lowest cosine among float outputs; None where one has none, or there is no such."""
+        found = [o.cosine for o in self.outputs if o.is_float or o.problem]
+        known = [f for f in found if f is not None]
+        return min(known) if known and len(known) == len(found) else None
+
+    @property
+    def first_bad(self) -> str | None:
+        """The first node along the network that spoils its tensor by itself; None without one."""
+        return next((t.node for t in self.tensors if t.is_bad), None)
+
+
+def compare(
+    float_model: Source,
+    qdq_model: Source,
+    feed: Iterable[Sample],
+    *,
+    tensors: bool = False,
+    progress: Progress | None = None,
+) -> NumericReport:
+    """Run both models on every sample of `feed` and compare the outputs.
+
+    With `tensors` every pair and weighted op is compared too. Samples are read one at a time and
+    dropped, so memory does not grow with their number. Runs on the CPU; the same files and samples
+    give the same figures on one machine.
+    Raises OQ603 when inputs or outputs differ, OQ401 without samples, OQ404 when a sample does not
+    fit the inputs, OQ305 when onnxruntime cannot load or run a model.
+    """
+    (found,) = compare_all(float_model, [qdq_model], feed, tensors=tensors, progress=progress)
+    if isinstance(found, Diagnostic):
+        raise OnnxqError(found)
+    return found
+
+
+def compare_all(
+    float_model: Source,
+    qdq_models: Sequence[Source],
+    feed: Iterable[Sample],
+    *,
+    tensors: bool = False,
+    progress: Progress | None = None,
+) -> tuple[NumericReport | Diagnostic, ...]:
+    """Compare several Q/DQ models with one float model, which runs once for all, as `compare` does.
+
+    A Q/DQ model that onnxruntime cannot load or run gives its OQ305 and does not stop the others.
+    """
+    reference = _as_inserted(_proto(float_model))
+    with ExitStack() as open_models:
+        graph = Graph(reference) if tensors else None
+        subjects = [_Subject(_proto(m), m, reference, graph, open_models) for m in qdq_models]
+        wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
+        given = with_outputs(reference, wanted) if wanted else reference
+        runs = open_models.enter_context(runner(given, "the float model"))
+        samples = 0
+        for sample in feed:
+            expected = infer(runs, sample.tensors)
+            for subject in subjects:
+                subject.add(sample, expected)
+            samples += 1
+            if progress is not None:
+                progress(samples)
+    if not samples:
+        raise error("OQ401", "there is no sample to compare the models on", fix="give --data")
+    return tuple(subject.result(samples) for subject in subjects)
+
+
+def _proto(model: Source) -> onnx.ModelProto:
+    return model if isinstance(model, onnx.ModelProto) else models.load(model)
+
+
+def _as_inserted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model as `insert` takes it: raising the opset can rename tensors."""
+    try:
+        return models.prepare(model)
+    except OnnxqError:
+        return models.name_nodes(model)  # onnxruntime refuses nodes that share a name
+
+
+class _Subject:
+    """One Q/DQ model while the samples pass."""
+
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        source: Source,
+        reference: onnx.ModelProto,
+        graph: Graph | None,
+        open_models: ExitStack,
+    ) -> None:
+        require_same_ports(reference, proto)
+        self._inputs = _ports(reference.graph, "input")
+        self._outputs = {o.name: Totals(o.name) for o in reference.graph.output}
+        self._inner = None if graph is None else InnerTensors(graph, QdqModel(proto))
+        self._tensors: TensorTotals | None = None
+        self._failed: Diagnostic | None = None
+        given = source
+        if self._inner is not None:
+            given = with_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
+        try:
+            self._runner = open_models.enter_context(runner(given, "the Q/DQ model"))
+        except OnnxqError as failed:
+            self._failed = failed.diagnostics[0]
+            return
+        if self._inner is not None:
+            self._tensors = TensorTotals(self._inner)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Inner tensors that the float model must give out."""
+        if self._inner is None or self._failed is not None:
+            return ()
+        return tuple(t for t in self._inner.references if t not in self._inputs)
+
+    def add(self, sample: Sample, expected: Mapping[str, Any]) -> None:
+        """Run the model on a sample, unless it has failed before."""
+        if self._failed is not None:
+            return
+        try:
+            found = infer(self._runner, sample.tensors)
+        except OnnxqError as failed:
+            if failed.diagnostics[0].code != "OQ305":
+                raise
+            self._failed = failed.diagnostics[0]
+            return
+        for name, total in self._outputs.items():
+            total.add(sample.name, expected[name], found[name])
+        if self._tensors is not None:
+            self._tensors.add(sample.name, {**sample.tensors, **expected}, found)
+
+    def result(self, samples: int) -> NumericReport | Diagnostic:
+        """What was found, or why the model did not run."""
+        if self._failed is not None:
+            return self._failed
+        return NumericReport(
+            samples=samples,
+            outputs=tuple(total.result() for total in self._outputs.values()),
+            tensors=self._tensors.results() if self._tensors is not None else (),
+            unmatched=self._inner.unmatched if self._inner is not None else (),
+        )
+
+
+def require_same_ports(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto) -> None:
+    """Raise OQ603 when two models do not have inputs and outputs of the same names."""
+    for kind in ("input", "output"):
+        first, second = (_ports(m.graph, kind) for m in (float_model, qdq_model))
+        if first != second:
+            only = [f"only the float model has {sorted(first - second)}"] if first - second else []
+            only += [f"only the Q/DQ model has {sorted(second - first)}"] if second - first else []
+            raise error(
+                "OQ603",
+                f"the models have different {kind}s: {', '.join(only)}",
+                fix="compare a Q/DQ model with the float model that it was made from",
+            )
+
+
+def _ports(graph: onnx.GraphProto, kind: str) -> set[str]:
+    """Names of inputs or outputs; initializers that are listed as inputs are none."""
+    return {port.name for port in getattr(graph, kind)} - {t.name for t in graph.initializer}

@@ -1,0 +1,159 @@
+"""How two tensors differ, summed over samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.diagnostics import counted
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparison:
+    """One tensor over all samples: the float model's (reference) against the quantized one's.
+
+    `name` is its name in the float model, `dtype` its type there, `values` how many values were
+    compared. `sqnr_db` is 10*log10(sum(ref^2) / sum((ref - test)^2)): inf when all values are
+    equal, -inf when only the reference is all zero; None for integers. `cosine` is 1 when both are
+    all zero, 0 when one is. `worst_sqnr_db` and `worst_cosine` are the lowest of one sample, and
+    `worst_sample` names the sample with the lowest SQNR, `worst_cosine_sample` the other. `equal`
+    is the share of values that are exactly equal.
+    Figures are None when there is nothing to measure or one model alone gives NaN or infinite
+    values; `problem` then says why. It also tells of samples left out for their shapes.
+    """
+
+    name: str
+    dtype: str
+    values: int
+    sqnr_db: float | None
+    worst_sqnr_db: float | None
+    worst_sample: str | None
+    cosine: float | None
+    worst_cosine: float | None
+    worst_cosine_sample: str | None
+    max_abs_error: float | None
+    mean_abs_error: float | None
+    equal: float | None
+    problem: str = ""
+
+    @property
+    def is_float(self) -> bool:
+        """True when the tensor has a floating-point type, so that SQNR means something."""
+        return "float" in self.dtype
+
+
+class Totals:
+    """Sums over the samples of one tensor; memory does not grow with their number."""
+
+    def __init__(self, name: str) -> None:
+        self.name, self.dtype = name, ""
+        self.values = self.equal = 0
+        self.reference = self.test = self.product = self.noise = self.error = self.largest = 0.0
+        self.worst: tuple[float, str] | None = None
+        self.worst_cosine: tuple[float, str] | None = None
+        self.left_out: dict[str, list[str]] = {}
+
+    def add(self, sample: str, reference: Any, test: Any) -> None:
+        """Compare the values of one sample; what cannot be compared is noted."""
+        self.dtype = self.dtype or str(getattr(reference, "dtype", type(reference).__name__))
+        problem = _problem(reference, test)
+        if problem:
+            self.left_out.setdefault(problem, []).append(sample)
+            return
+        first, second, not_finite = _finite(reference, test)
+        noise = first - second
+        lost, signal, tested = float(noise @ noise), float(first @ first), float(second @ second)
+        product = float(first @ second)
+        np.abs(noise, out=noise)
+        self.values += reference.size
+        self.equal += not_finite + noise.size - int(np.count_nonzero(noise))
+        self.reference += signal
+        self.noise += lost
+        self.test += tested
+        self.product += product
+        self.error += float(noise.sum())
+        self.largest = max(self.largest, float(noise.max(initial=0.0)))
+        self.worst = _lower(self.worst, (_decibel(signal, lost), sample))
+        self.worst_cosine = _lower(self.worst_cosine, (_cosine(signal, tested, product), sample))
+
+    def result(self) -> Comparison:
+        """The figures of all samples so far."""
+        some = self.values > 0 and _NOT_FINITE not in " ".join(self.left_out)
+        worst = self.worst if some and "float" in self.dtype else None
+        worst_cosine = self.worst_cosine if some else None
+        return Comparison(
+            name=self.name,
+            dtype=self.dtype,
+            values=self.values,
+            sqnr_db=_decibel(self.reference, self.noise) if worst else None,
+            worst_sqnr_db=worst[0] if worst else None,
+            worst_sample=worst[1] if worst else None,
+            cosine=_cosine(self.reference, self.test, self.product) if some else None,
+            worst_cosine=worst_cosine[0] if worst_cosine else None,
+            worst_cosine_sample=worst_cosine[1] if worst_cosine else None,
+            max_abs_error=self.largest if some else None,
+            mean_abs_error=self.error / self.values if some else None,
+            equal=self.equal / self.values if some else None,
+            problem=self._problem(),
+        )
+
+    def _problem(self) -> str:
+        said = [
+            f"{what} in {counted(len(found), 'sample')}, first in '{found[0]}'"
+            for what, found in self.left_out.items()
+        ]
+        return "; ".join(said) or ("" if self.values else "it has no values")
+
+
+def _lower(old: tuple[float, str] | None, new: tuple[float, str]) -> tuple[float, str]:
+    return new if old is None or new[0] < old[0] else old
+
+
+def _decibel(signal: float, noise: float) -> float:
+    if noise == 0:
+        return math.inf
+    return 10 * math.log10(signal / noise) if signal else -math.inf
+
+
+def _cosine(reference: float, test: float, product: float) -> float:
+    norm = math.sqrt(reference) * math.sqrt(test)
+    if not norm:
+        return float(reference == test)
+    return max(-1.0, min(1.0, product / norm))
+
+
+def _finite(reference: NDArray[Any], test: NDArray[Any]) -> tuple[Any, Any, int]:
+    """Both as flat float64 without what is infinite or NaN in both, and how much that was.
+
+    Such values are equal, and would make every sum NaN.
+    """
+    finite = np.isfinite(reference)
+    if finite.all():
+        return reference.ravel().astype(np.float64), test.ravel().astype(np.float64), 0
+    first, second = (a[finite].astype(np.float64) for a in (reference, test))
+    return first, second, int(finite.size - first.size)
+
+
+_MEASURABLE: Final = "fiub"
+_NOT_FINITE: Final = "NaN or infinite values"
+
+
+def _problem(reference: Any, test: Any) -> str:
+    """Why the two values of a tensor cannot be compared; '' when they can."""
+    kinds = [getattr(getattr(a, "dtype", None), "kind", "") for a in (reference, test)]
+    if not all(k and k in _MEASURABLE for k in kinds):
+        return f"not a tensor of numbers ({type(reference).__name__}),"
+    if reference.shape != test.shape:
+        return f"shapes differ, {list(reference.shape)} against {list(test.shape)},"
+    bounded = np.isfinite(reference) & np.isfinite(test)
+    if bounded.all():
+        return ""
+    one_sided = ~(bounded | (reference == test) | (np.isnan(reference) & np.isnan(test)))
+    if one_sided.any():
+        where = "the float model" if np.isfinite(test[one_sided]).all() else "the Q/DQ model"
+        return f"{_NOT_FINITE} in {where} only,"
+    return ""

@@ -1,0 +1,51 @@
+"""Models in Polygraphy's onnxruntime runner, with its refusals as coded errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import onnx
+
+from onnxq.diagnostics import error, first_line
+from onnxq.samples import Tensors
+from onnxq.sessions import open_session
+
+Source = onnx.ModelProto | str | Path
+
+
+@contextmanager
+def runner(model: Source, called: str) -> Iterator[Any]:
+    """A runner of the model on the CPU, each operation as the file says; OQ305 says `called`."""
+    from polygraphy.backend.onnxrt import OnnxrtRunner
+    from polygraphy.logger import G_LOGGER
+
+    made = OnnxrtRunner(open_session(model, called=called, as_written=True), name=called)
+    with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):  # its errors reach us as exceptions
+        made.activate()
+        try:
+            yield made
+        finally:
+            made.deactivate()
+
+
+def infer(runner: Any, tensors: Tensors) -> Mapping[str, Any]:
+    """Every output by name. OQ404 when the tensors do not fit, OQ305 when the model fails."""
+    # Not through Comparator.run: it either keeps the outputs of every sample, or (streaming)
+    # transposes and casts samples that do not fit instead of refusing them.
+    from polygraphy.exception import PolygraphyException
+
+    try:
+        outputs: Mapping[str, Any] = runner.infer(dict(tensors), check_inputs=True)
+    except PolygraphyException as reason:
+        said = " ".join(str(reason).split())
+        raise error("OQ404", said, fix="give samples that fit the model's inputs") from None
+    except Exception as reason:
+        raise error(
+            "OQ305",
+            f"onnxruntime cannot run {runner.name}: {first_line(reason)}",
+            fix="give models that onnxruntime runs on the CPU",
+        ) from None
+    return outputs

@@ -1,0 +1,99 @@
+"""Where inside a model the error comes from: accumulated and local error of every pair and op."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from onnx import helper
+
+from onnxq.diagnostics import OnnxqError, first_line
+from onnxq.sessions import open_session
+from onnxq.verify.numeric.comparison import Comparison, Totals
+from onnxq.verify.numeric.inner import InnerTensors, Kind, Site
+
+BAD_DB: Final = 20.0  # local SQNR below which a pair or op is called bad: noise of a tenth
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorComparison:
+    """One pair or weighted op: what it gives in the Q/DQ model, against the float model.
+
+    `tensor` is the tensor's name in the float model, `kind` "pair" or "op", `node` the name of the
+    QuantizeLinear or the op in the Q/DQ model, `op` the latter's type. A pair is compared behind
+    its DequantizeLinear. `position` is the place along the network: the number of the float model's
+    nodes up to the one that makes the tensor, 0 for a graph input.
+    `accumulated` compares the two models' tensors, so it has the error of everything before.
+    `local` has the error of this pair or op alone, fed with the float model's tensors; it is None
+    where that could not be had, and `problem` says why.
+    """
+
+    tensor: str
+    kind: Kind
+    node: str
+    op: str
+    position: int
+    accumulated: Comparison
+    local: Comparison | None
+    problem: str = ""
+
+    @property
+    def is_bad(self) -> bool:
+        """True when it spoils the tensor by itself: its local SQNR is below `BAD_DB`."""
+        own = self.local.sqnr_db if self.local is not None else None
+        return own is not None and own < BAD_DB
+
+
+class TensorTotals:
+    """Sums over the samples of every pair and op of one Q/DQ model."""
+
+    def __init__(self, inner: InnerTensors) -> None:
+        self._inner = inner
+        self._accumulated = {site: Totals(site.tensor) for site in inner.sites}
+        self._local = {site: Totals(site.tensor) for site in inner.sites if site.local is not None}
+        self._session: Any = None
+        self._problem = ""
+        try:
+            if self._local:
+                self._session = open_session(inner.local_model, as_written=True)
+        except OnnxqError as failed:
+            self._problem = failed.diagnostics[0].message
+
+    def add(self, sample: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """Compare one sample: tensors of the float model and of the Q/DQ model, by name."""
+        for site, total in self._accumulated.items():
+            total.add(sample, expected[site.tensor], found[site.measured])
+        if self._session is not None:
+            self._add_local(sample, expected)
+
+    def _add_local(self, sample: str, expected: Mapping[str, Any]) -> None:
+        feeds = {
+            name: expected[tensor].astype(helper.tensor_dtype_to_np_dtype(kind), copy=False)
+            for name, (tensor, kind) in self._inner.feeds.items()
+        }
+        names = list(dict.fromkeys(site.local for site in self._local))
+        try:
+            found = dict(zip(names, self._session.run(names, feeds), strict=True))
+        except Exception as failed:  # onnxruntime has an exception class for each status
+            self._session, self._problem = None, first_line(failed)
+            return
+        for site, total in self._local.items():
+            total.add(sample, expected[site.tensor], found[site.local])
+
+    def results(self) -> tuple[TensorComparison, ...]:
+        """Every pair and op, in network order."""
+        return tuple(self._result(site) for site in self._inner.sites)
+
+    def _result(self, site: Site) -> TensorComparison:
+        has_local = site in self._local and not self._problem
+        return TensorComparison(
+            tensor=site.tensor,
+            kind=site.kind,
+            node=site.node,
+            op=site.op,
+            position=site.position,
+            accumulated=self._accumulated[site].result(),
+            local=self._local[site].result() if has_local else None,
+            problem=site.problem or self._problem,
+        )
