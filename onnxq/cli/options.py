@@ -127,8 +127,22 @@ Backend = Annotated[
     typer.Option("--backend", help="'auto' compiles where TensorRT-RTX is installed."),
 ]
 MinSqnr = Annotated[
-    float | None,
-    typer.Option("--min-sqnr", help="Least SQNR of every output, in dB.", show_default=False),
+    list[str] | None,
+    typer.Option(
+        "--min-sqnr",
+        metavar="[OUTPUT:]DB",
+        help="Least SQNR of every output, in dB, or of one by name; exit 1 when missed.",
+        show_default=False,
+    ),
+]
+MinCosine = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--min-cosine",
+        metavar="[OUTPUT:]X",
+        help="Least cosine, likewise.",
+        show_default=False,
+    ),
 ]
 MinInt8 = Annotated[
     float | None,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxq.cli import calibrate, insert, options, verify
+from onnxq.cli import calibrate, insert, options
 from onnxq.diagnostics import Severity
 
 if TYPE_CHECKING:
@@ -40,6 +40,7 @@ def run(
     ] = None,
     backend: options.Backend = "auto",
     min_sqnr: options.MinSqnr = None,
+    min_cosine: options.MinCosine = None,
     min_int8: options.MinInt8 = None,
     timeout: options.Timeout = 600.0,
     output: options.Output = None,
@@ -53,6 +54,7 @@ def run(
     from onnxq import cascade, graph, recipe, render
     from onnxq import model as models
     from onnxq import verify as verifying
+    from onnxq.verify import thresholds
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
@@ -78,6 +80,9 @@ def run(
     options.output_path(path, *read)
     options.output_path(calibration, *read)
     view = graph.Graph(proto, digest=digest, shapes=shapes)
+    least = thresholds.parse(
+        view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
+    )
     plan = cascade.plan(view, compiled_rules)
     if strict:
         options.refuse_warnings(plan.diagnostics)
@@ -102,8 +107,8 @@ def run(
     with options.progress(err, "comparing", others.length, quiet=quiet or as_json) as step:
         report = verifying.verify(
             model,
-            path,
-            (sample.tensors for sample in others),
+            [path],
+            others,
             backend=backend,
             shapes=shapes,
             timeout=timeout,
@@ -118,7 +123,7 @@ def run(
         *odd,
         *(others.warnings if verify_data else ()),
         *report.diagnostics,
-        *verify.thresholds(report, min_sqnr, min_int8),
+        *thresholds.refusals(report, least),
     )
     render.diagnostics(err, found)
     if as_json:

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxq.cli import options
-from onnxq.diagnostics import Diagnostic, Severity
+from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
     from onnx import ModelProto
+    from rich.console import Console
 
-    from onnxq.verify import VerifyReport
+    from onnxq.feeds import Feed
+    from onnxq.graph import Graph
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
 EXAMPLE = "Example: `onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr 20`"
@@ -21,7 +23,10 @@ EXAMPLE = "Example: `onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-s
 
 def run(
     model: Annotated[Path, typer.Argument(help="The FP32 model.", show_default=False)],
-    qdq: Annotated[Path, typer.Argument(help="The Q/DQ model made of it.", show_default=False)],
+    qdq: Annotated[
+        list[Path],
+        typer.Argument(help="Q/DQ models made of it, from any tool.", show_default=False),
+    ],
     data: options.MaybeData = None,
     preprocess_name: options.PreprocessName = None,
     shape: options.Shape = None,
@@ -29,24 +34,33 @@ def run(
     seed: options.Seed = None,
     batch: options.Batch = None,
     ragged: options.Ragged = False,
+    tensors: Annotated[
+        bool,
+        typer.Option("--tensors", help="Compare every pair and weighted op too."),
+    ] = False,
     backend: options.Backend = "auto",
     min_sqnr: options.MinSqnr = None,
+    min_cosine: options.MinCosine = None,
     min_int8: options.MinInt8 = None,
     timeout: options.Timeout = 600.0,
+    everything: Annotated[bool, typer.Option("--all", help="Cut no list.")] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Print the report; exit 1 when a check says no."""
-    from onnxq import graph, provenance, render
-    from onnxq import model as models
+    from onnxq import graph, render
     from onnxq import verify as verifying
+    from onnxq.verify import thresholds
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
     view = graph.Graph(_float_model(model), shapes=shapes)
+    least = thresholds.parse(
+        view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
+    )
     feed = None
     if data is not None:
-        recorded = provenance.metadata_of(models.load(qdq)).get("preprocess", "")
+        recorded = "" if preprocess_name else _recorded_preprocess(qdq)
         feed = options.data_request(
             data,
             preprocess_name,
@@ -63,16 +77,17 @@ def run(
         report = verifying.verify(
             model,
             qdq,
-            None if feed is None else (sample.tensors for sample in feed),
+            feed,
+            tensors=tensors,
             backend=backend,
             shapes=shapes,
             timeout=timeout,
             progress=lambda done: step(),
         )
-    refused = thresholds(report, min_sqnr, min_int8)
+    refused = thresholds.refusals(report, least)
     found = (*(feed.warnings if feed else ()), *report.diagnostics, *refused)
-    render.diagnostics(err, found)
-    render.verify_report(out, report)
+    render.diagnostics(err, found, most_of_a_code=None if everything else 5)
+    render.verify_report(out, report, everything=everything)
     if as_json:
         options.print_json(
             {**report.to_dict(), "diagnostics": [render.diagnostic_dict(d) for d in found]}
@@ -83,7 +98,6 @@ def run(
 
 def _float_model(path: Path) -> ModelProto:
     from onnxq import model as models
-    from onnxq.diagnostics import error
 
     proto = models.name_nodes(models.load(path))
     if any(n.op_type in models.QUANTIZED_OPS for n in proto.graph.node):
@@ -95,32 +109,19 @@ def _float_model(path: Path) -> ModelProto:
     return proto
 
 
-def thresholds(
-    report: VerifyReport, min_sqnr: float | None, min_int8: float | None
-) -> list[Diagnostic]:
-    """What the thresholds refuse; a figure that could not be had is below every threshold."""
-    sqnr = report.numeric.sqnr_db if report.numeric else None
-    int8 = report.compiled.int8_macs if report.compiled else None
-    found = []
-    for what, value, least, had_by, fix in (
-        (
-            "SQNR",
-            sqnr,
-            min_sqnr,
-            "give --data",
-            "skip what hurts most in the recipe, or try another method",
-        ),
-        (
-            "share of MACs in int8",
-            int8,
-            min_int8,
-            "install onnxq[rtx], and give --shape for dynamic sizes",
-            "the report says why each op stayed in float",
-        ),
-    ):
-        if least is not None and (value is None or not value >= least):
-            told = "is not known" if value is None else f"is {value:.4g}"
-            message = f"the {what} {told}, and at least {least:g} is asked for"
-            cure = had_by if value is None else fix
-            found.append(Diagnostic(code="OQ604", message=message, fix=cure))
-    return found
+def _recorded_preprocess(qdq: list[Path]) -> str:
+    """What the models' metadata say of preprocessing (OQ650 when they differ)."""
+    from onnxq import model as models
+    from onnxq import provenance
+
+    found = {path: provenance.metadata_of(models.load(path)).get("preprocess") for path in qdq}
+    known = {path: said for path, said in found.items() if said}
+    if len(set(known.values())) > 1:
+        first = next(iter(known))
+        second = next(path for path, said in known.items() if said != known[first])
+        raise error(
+            "OQ650",
+            f"'{first}' and '{second}' were calibrated with different preprocessing",
+            fix="say with --preprocess how pictures become inputs",
+        )
+    return next(iter(known.values()), "")

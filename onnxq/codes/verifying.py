@@ -28,4 +28,16 @@ VERIFYING: Final[dict[str, Code]] = {
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr 20",
         fix="Keep the worst layers in float, use another method, or lower the threshold.",
     ),
+    "OQ650": Code(
+        meaning="Q/DQ models that are compared with each other were calibrated with different "
+        "preprocessing, so it is not known how the pictures should become inputs.",
+        example="onnxq verify model.onnx a.qdq.onnx b.qdq.onnx --data imgs/",
+        fix="Say it with `--preprocess`.",
+    ),
+    "OQ654": Code(
+        meaning="A threshold cannot be read or never be met, or names no output.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr outptu:25",
+        fix="Write `--min-sqnr 25` for every output or `--min-sqnr NAME:25` for one; cosines are "
+        "from -1 to 1, and `--min-int8` from 0 to 1.",
+    ),
 }

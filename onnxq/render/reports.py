@@ -1,49 +1,83 @@
-"""Verification reports as text."""
+"""Verification reports as text: worst things first, and long lists cut."""
 
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import PurePath
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
-from onnxq.diagnostics import Severity
-from onnxq.render.text import table
-from onnxq.verify import CompiledReport, NumericReport, VerifyReport
+from onnxq.diagnostics import Severity, counted
+from onnxq.render.side_by_side import side_by_side
+from onnxq.render.tensors import tensor_lines
+from onnxq.render.text import cut, figure, one_line, table
+from onnxq.verify import CompiledReport, ModelReport, NumericReport, VerifyReport
+
+_WIDE: Final = 72  # columns that a table with every figure takes
 
 
-def verify_report(console: Console, report: VerifyReport) -> None:
-    """Print what lint, onnxruntime and the compiler said; diagnostics are printed apart."""
-    if made_by := report.made_by:
+def verify_report(console: Console, report: VerifyReport, *, everything: bool = False) -> None:
+    """Print what lint, onnxruntime and the compiler said; diagnostics are printed apart.
+
+    One model is told in full, several side by side. `everything` cuts no list.
+    """
+    if len(report.models) == 1:
+        _model(console, report.models[0], everything=everything)
+        return
+    side_by_side(console, report)
+    for model in report.models:
+        if model.numeric is not None and model.numeric.tensors:
+            console.print(f"\n{model.model}")
+            tensor_lines(console, model.numeric, everything=everything)
+
+
+def _model(console: Console, model: ModelReport, *, everything: bool) -> None:
+    if made_by := model.made_by:
         recipe = made_by.get("recipe", "").partition(" ")[0]
         console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe}")
-    count = Counter(d.severity for d in report.lint)
-    console.print(f"lint: {count[Severity.ERROR]} errors, {count[Severity.WARNING]} warnings")
-    if report.numeric is not None:
-        _numeric(console, report.numeric)
-    elif report.why_not_numeric is None:
+    count = Counter(d.severity for d in model.lint)
+    notes = f", {counted(count[Severity.INFO], 'note')}" if count[Severity.INFO] else ""
+    errors, warnings = count[Severity.ERROR], count[Severity.WARNING]
+    console.print(f"lint: {counted(errors, 'error')}, {counted(warnings, 'warning')}{notes}")
+    if model.numeric is not None:
+        _numeric(console, model.numeric)
+        if model.numeric.tensors:
+            tensor_lines(console, model.numeric, everything=everything)
+    elif model.why_not_numeric is None:
         console.print("numeric: not run, there is no --data")
-    if report.compiled is not None:
-        _compiled(console, report.compiled)
+    if model.compiled is not None:
+        _compiled(console, model.compiled, everything=everything)
 
 
 def _numeric(console: Console, numeric: NumericReport) -> None:
-    shown = table("output", "SQNR dB", "worst sample dB", "cosine", "max error", "mean error")
+    samples = counted(numeric.samples, "sample")
+    console.print(f"numeric: FP32 against Q/DQ in onnxruntime, {samples}")
+    floats = [o for o in numeric.outputs if o.is_float]
+    wide = console.width >= _WIDE
+    errors = ("max error", "mean error") if wide else ()
+    shown = table("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
+    for o in sorted(floats, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db):
+        sizes = (figure(o.max_abs_error), figure(o.mean_abs_error)) if wide else ()
+        shown.add_row(
+            Text(one_line(o.name)),
+            figure(o.sqnr_db, ".2f"),
+            figure(o.cosine, ".6f"),
+            *sizes,
+            figure(o.worst_sqnr_db, ".2f"),
+            Text(one_line(PurePath(o.worst_sample or "-").name)),
+        )
+    if floats:
+        console.print(shown)
     for o in numeric.outputs:
-        figures = (o.sqnr_db, o.worst_sqnr_db)
-        rest = (_figure(o.cosine, ".6f"), _figure(o.max_abs_error), _figure(o.mean_abs_error))
-        shown.add_row(o.name, *(_figure(f, ".2f") for f in figures), *rest)
+        if not o.is_float and o.equal is not None:
+            console.print(f"  {one_line(o.name)}: {o.dtype}, {o.equal:.1%} of the values are equal")
         if o.problem:
-            shown.add_row(Text(f"  {o.problem}", "yellow"))
-    console.print(f"numeric: FP32 against Q/DQ in onnxruntime, {numeric.samples} samples")
-    console.print(shown)
+            console.print(Text(f"  {one_line(o.name)}: {o.problem}", "yellow"))
 
 
-def _figure(value: float | None, form: str = ".4g") -> str:
-    return "-" if value is None else format(value, form)
-
-
-def _compiled(console: Console, compiled: CompiledReport) -> None:
+def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:
     console.print(
         f"compiled: {compiled.backend} {compiled.version}, data types of the built engine"
     )
@@ -51,11 +85,12 @@ def _compiled(console: Console, compiled: CompiledReport) -> None:
     for kind, (int8, total) in compiled.counts.items():
         shown.add_row(kind, str(int8), str(total))
     console.print(shown)
-    for op in compiled.ops:
-        if op.precision != "int8":
-            console.print(
-                f"  {op.precision}: {op.op} '{op.node}': {op.reason}",
-                soft_wrap=True,
-            )
+    in_float = [op for op in compiled.ops if op.precision != "int8"]
+    in_float.sort(key=lambda op: -(op.macs or 0))
+    kept, more = cut(in_float, everything=everything)
+    for op in kept:
+        console.print(f"  {op.precision}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
+    if more:
+        console.print(f"  {more}")
     macs = "not known" if compiled.int8_macs is None else f"{compiled.int8_macs:.1%}"
     console.print(f"MACs in int8: {macs}, engine {compiled.engine_bytes / 1e6:.1f} MB")

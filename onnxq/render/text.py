@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from typing import Final
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Final, TypeVar
 
 from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
@@ -14,12 +15,39 @@ from rich.text import Text
 
 from onnxq.diagnostics import Diagnostic, Severity, Span
 
+T = TypeVar("T")
+
 _COLOR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
-def diagnostics(console: Console, found: Iterable[Diagnostic]) -> None:
-    """Print diagnostics as a compiler does: place, code, message, fix, the line and a caret."""
+_LONG: Final = 10  # lines of a list that nobody asked to see whole
+
+
+def cut(items: Sequence[T], *, everything: bool, most: int = _LONG) -> tuple[Sequence[T], str]:
+    """The first items of a long list, and a line that tells of the others; '' without others."""
+    left = len(items) - most
+    if everything or left < 2:  # the line would take the place of one
+        return items, ""
+    return items[:most], f"... {left:,} more; --all shows them"
+
+
+def figure(value: float | None, form: str = ".4g") -> str:
+    """A number, or '-' for one that could not be had."""
+    return "-" if value is None else format(value, form)
+
+
+def diagnostics(
+    console: Console, found: Iterable[Diagnostic], *, most_of_a_code: int | None = None
+) -> None:
+    """Print diagnostics as a compiler does: place, code, message, fix, the line and a caret.
+
+    Of each code not more than `most_of_a_code`, and how many more there are; None prints all.
+    """
+    seen: Counter[tuple[Severity, str]] = Counter()
     for d in found:
+        seen[d.severity, d.code] += 1
+        if most_of_a_code is not None and seen[d.severity, d.code] > most_of_a_code:
+            continue
         color = _COLOR[d.severity]
         where = f"{one_line(str(d.span))}: " if d.span else ""
         told = Text(where).append(f"{d.severity}[{d.code}]", color)
@@ -29,6 +57,10 @@ def diagnostics(console: Console, found: Iterable[Diagnostic]) -> None:
             source, before = _window(d.span)
             console.print(Text(f"  {source}"), soft_wrap=True)
             console.print(Text(f"  {' ' * cell_len(before)}^", color), soft_wrap=True)
+    for (severity, code), count in seen.items():
+        if most_of_a_code is not None and count > most_of_a_code:
+            more = f": {count - most_of_a_code:,} more of these; --all shows them"
+            console.print(Text(f"{severity}[{code}]", _COLOR[severity]).append(more))
 
 
 def one_line(text: str) -> str:

@@ -1,16 +1,20 @@
 """Three independent answers on a Q/DQ model: lint, numeric and compiled."""
 
 from onnxq.lint import lint
-from onnxq.verify.numeric import NumericReport, OutputComparison, compare
-from onnxq.verify.report import Backend, VerifyReport, verify
+from onnxq.verify.numeric import BAD_DB, Comparison, NumericReport, TensorComparison, compare
+from onnxq.verify.report import ModelReport, VerifyReport
 from onnxq.verify.tensorrt import CompiledOp, CompiledReport, available, compile_report
+from onnxq.verify.verifying import Backend, verify
 
 __all__ = [
+    "BAD_DB",
     "Backend",
+    "Comparison",
     "CompiledOp",
     "CompiledReport",
+    "ModelReport",
     "NumericReport",
-    "OutputComparison",
+    "TensorComparison",
     "VerifyReport",
     "available",
     "compare",

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import onnx
 
@@ -50,6 +50,13 @@ class CompiledOp:
     macs: int | None
 
 
+class OpCount(NamedTuple):
+    """Weighted ops of a kind: how many are int8, and how many there are."""
+
+    int8: int
+    total: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledReport:
     """Every weighted op in node order, and the engine's size. Tells data types, not speed.
@@ -69,11 +76,11 @@ class CompiledReport:
         return sum(op.precision == "int8" for op in self.ops)
 
     @property
-    def counts(self) -> Mapping[str, tuple[int, int]]:
+    def counts(self) -> Mapping[str, OpCount]:
         """By kind of op: how many are int8, and how many there are."""
         total = Counter(op.op for op in self.ops)
         int8 = Counter(op.op for op in self.ops if op.precision == "int8")
-        return {kind: (int8[kind], total[kind]) for kind in sorted(total)}
+        return {kind: OpCount(int8=int8[kind], total=total[kind]) for kind in sorted(total)}
 
     @property
     def int8_macs(self) -> float | None:

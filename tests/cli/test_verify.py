@@ -28,6 +28,12 @@ def without_compiler(cwd, *arguments):
     )  # fmt: skip
 
 
+def only_model(told):
+    """The report on the one Q/DQ model."""
+    (model,) = told["models"]
+    return model
+
+
 def test_report(finished):
     outcome = succeeded(finished.run(*VERIFY, *DATA))
     for told in ("lint: 0 errors", "3 samples", "compiled: tensorrt-rtx", "MACs in int8: 100.0%"):
@@ -37,9 +43,10 @@ def test_report(finished):
 
 def test_without_data_there_is_no_comparison(finished):
     told = result(succeeded(finished.run(*QUICK, "--json")))
-    assert told["numeric"] is None
-    assert told["compiled"] is None
-    assert told["lint"] == []
+    assert told["version"] == 1
+    assert only_model(told)["numeric"] is None
+    assert only_model(told)["compiled"] is None
+    assert only_model(told)["lint"] == []
 
 
 def test_thresholds_met(finished):
@@ -60,10 +67,119 @@ def test_share_of_int8_below_the_threshold(here):
     succeeded(here.run(*VERIFY, "--min-int8", "0.5"))
 
 
-@pytest.mark.parametrize("threshold", ["--min-sqnr", "--min-int8"])
-def test_figure_that_is_not_known_is_below_every_threshold(finished, threshold):
-    told = finished.refuses("OQ604", *QUICK, threshold, "0", exit_code=1)
-    assert "is not known" in told
+@pytest.mark.parametrize(
+    ("threshold", "problem"),
+    [
+        (("--min-sqnr", "0"), "were not compared"),
+        (("--min-sqnr", "y:0"), "were not compared"),
+        (("--min-cosine", "0"), "were not compared"),
+        (("--min-int8", "0"), "is not known"),
+    ],
+)
+def test_figure_that_is_not_known_is_below_every_threshold(finished, threshold, problem):
+    told = finished.refuses("OQ604", *QUICK, *threshold, exit_code=1)
+    assert problem in told
+
+
+def test_refusals_name_output_value_threshold_and_worst_sample(finished):
+    told = result(finished.run(*QUICK, *DATA, "--min-cosine", "1", "--min-sqnr", "99", "--json"))
+    (output,) = only_model(told)["numeric"]["outputs"]
+    sqnr, cosine = (d["message"] for d in told["diagnostics"])
+    worst, sample = output["worst_sqnr_db"], output["worst_sample"]
+    assert sample in {"0.png", "1.png", "2.png"}
+    assert sqnr == (
+        f"the SQNR of output 'y' is {output['sqnr_db']:.4g} dB, and at least 99 dB is asked for; "
+        f"worst sample '{sample}': {worst:.4g} dB"
+    )
+    assert cosine.startswith("the cosine of output 'y' is 0.99")
+    assert f"worst sample '{output['worst_cosine_sample']}': 0.99" in cosine
+
+
+def test_the_last_threshold_of_an_output_holds(finished):
+    succeeded(finished.run(*QUICK, *DATA, "--min-sqnr", "99", "--min-sqnr", "y:20"))
+    finished.refuses("OQ604", *QUICK, *DATA, "--min-sqnr", "20", "--min-sqnr", "y:99", exit_code=1)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "problem"),
+    [
+        (("--min-sqnr", "z:20"), "names 'z', which is not an output"),
+        (("--min-sqnr", "much"), "is no threshold"),
+        (("--min-sqnr", "nan"), "is no threshold"),
+        (("--min-cosine", "99"), "is no threshold"),
+        (("--min-int8", "95"), "is no share"),
+    ],
+)
+def test_threshold_that_makes_no_sense(finished, threshold, problem):
+    assert problem in finished.refuses("OQ654", *QUICK, *DATA, *threshold)
+
+
+@pytest.fixture
+def several(here):
+    """model.qdq.onnx, half.qdq.onnx with one Conv in float, and bad.qdq.onnx without engine."""
+    text = (here / "rules.yaml").read_text().replace("op: Conv", "name: second")
+    (here / "half.yaml").write_text(text)
+    succeeded(here.run("insert", "--rules", "rules.yaml"))
+    succeeded(here.run("insert", "--rules", "half.yaml", "-o", "half.qdq.onnx"))
+    model = onnx.load(here / "model.qdq.onnx")
+    zero = next(t for t in model.graph.initializer if t.name == "x_zero_point")
+    zero.CopyFrom(onnx.numpy_helper.from_array(np.int8(3), "x_zero_point"))
+    onnx.save(model, here / "bad.qdq.onnx")
+    return here
+
+
+SEVERAL = ("verify", "model.onnx", "model.qdq.onnx", "bad.qdq.onnx", "half.qdq.onnx", *DATA)
+
+
+def test_several_models_side_by_side(several):
+    outcome = several.run(*SEVERAL)
+    assert outcome.returncode == 1
+    lines = {line.split("  ")[0].strip(): line.split()[-3:] for line in outcome.stdout.splitlines()}
+    assert lines["lint errors"] == ["0", "1", "0"]
+    assert lines["MACs in int8"] == ["100.0%", "failed", "57.1%"]
+    assert all(float(cell) > 10 for cell in lines["SQNR dB, y"])
+    assert float(lines["SQNR dB, y"][2]) > float(lines["SQNR dB, y"][0])
+    told = outcome.stderr.splitlines()
+    assert len(told) == 2
+    assert all("'bad.qdq.onnx': " in line for line in told)
+    assert "error[OQ602]" in told[1]
+
+
+def test_several_models_give_what_each_gives_alone(several):
+    together = result(several.run(*SEVERAL, "--backend", "onnxruntime", "--tensors", "--json"))
+    for told in together["models"]:
+        outcome = several.run(
+            "verify", "model.onnx", told["model"], *DATA, "--backend", "onnxruntime", "--tensors",
+            "--json",
+        )  # fmt: skip
+        assert only_model(result(outcome)) == told
+
+
+def test_thresholds_hold_for_each_model(several):
+    outcome = several.run(
+        "verify", "model.onnx", "model.qdq.onnx", "half.qdq.onnx", "--min-int8", "0.9"
+    )
+    assert outcome.returncode == 1
+    (told,) = outcome.stderr.splitlines()
+    assert "error[OQ604]: 'half.qdq.onnx': the share of MACs in int8 is 0.57" in told
+
+
+def test_models_calibrated_with_different_preprocessing(finished):
+    succeeded(finished.run("calibrate", "model.onnx", *DATA, "--preprocess", "imagenet"))
+    succeeded(finished.run("insert", "--rules", "rules.yaml", "-o", "other.qdq.onnx"))
+    both = (*QUICK, "other.qdq.onnx", *DATA)
+    finished.refuses("OQ650", *both)
+    succeeded(finished.run(*both, "--preprocess", "unit"))
+
+
+def test_tensors_on_the_terminal(finished):
+    outcome = succeeded(finished.run(*QUICK, *DATA, "--tensors"))
+    lines = outcome.stdout.splitlines()
+    start = next(i for i, line in enumerate(lines) if line.startswith(" alone dB"))
+    found = [line.split() for line in lines[start + 1 :] if line.strip()]
+    assert sorted(row[-1] for row in found) == ["b", "first", "second", "x"]
+    assert [float(row[0]) for row in found] == sorted(float(row[0]) for row in found)
+    assert max(map(len, lines[start - 1 :])) <= 80
 
 
 def test_thresholds_in_json(finished):
@@ -71,7 +187,7 @@ def test_thresholds_in_json(finished):
     assert outcome.returncode == 1
     told = result(outcome)
     assert [d["code"] for d in told["diagnostics"]] == ["OQ604"]
-    assert told["numeric"]["sqnr_db"] < 99
+    assert only_model(told)["numeric"]["sqnr_db"] < 99
 
 
 @pytest.mark.parametrize(
@@ -118,7 +234,7 @@ def test_preprocessing_of_the_calibration_is_used(here):
     given = result(succeeded(here.run(*QUICK, *DATA, "--json", "--preprocess", "imagenet")))
     other = result(succeeded(here.run(*QUICK, *DATA, "--json", "--preprocess", "unit")))
     assert recorded == given
-    assert recorded["numeric"] != other["numeric"]
+    assert only_model(recorded)["numeric"] != only_model(other)["numeric"]
 
 
 def test_compiler_that_is_not_installed(finished):

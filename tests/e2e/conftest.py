@@ -42,13 +42,18 @@ class Quantized:
         return self.folder / "model.qdq.onnx"
 
     @property
+    def verified(self):
+        (model,) = self.verify["models"]
+        return model
+
+    @property
     def sqnr(self):
-        return self.verify["numeric"]["sqnr_db"]
+        return self.verified["numeric"]["sqnr_db"]
 
     @property
     def int8(self):
         """By kind of op: how many TensorRT compiled to int8, and how many there are."""
-        counts = self.verify["compiled"]["counts"]
+        counts = self.verified["compiled"]["counts"]
         return {op: (n["int8"], n["total"]) for op, n in counts.items()}
 
 

@@ -179,5 +179,5 @@ def test_verify(folder):
                   "onnxruntime", "--json", cwd=path)
         )
     )  # fmt: skip
-    assert told["lint"] == []
-    assert told["numeric"]["sqnr_db"] > 35
+    assert told["models"][0]["lint"] == []
+    assert told["models"][0]["numeric"]["sqnr_db"] > 35

@@ -17,16 +17,16 @@ def any_quantized(request):
 
 def test_yolox_is_all_int8_and_exact(quantized_yolox):
     assert quantized_yolox.int8 == {"Conv": (83, 83)}
-    assert quantized_yolox.verify["compiled"]["int8_macs"] == 1
+    assert quantized_yolox.verified["compiled"]["int8_macs"] == 1
     assert quantized_yolox.sqnr >= 22
-    assert quantized_yolox.verify["numeric"]["samples"] == len(EVALUATION)
+    assert quantized_yolox.verified["numeric"]["samples"] == len(EVALUATION)
     assert quantized_yolox.insert["weighted_ops_quantized"] == 83
     assert quantized_yolox.insert["weight_pairs"] == 83
 
 
 def test_ppocr_detector_keeps_only_its_transposed_convs_in_float(quantized_ppocr):
     assert quantized_ppocr.int8 == {"Conv": (62, 62), "ConvTranspose": (0, 2)}
-    in_float = [o for o in quantized_ppocr.verify["compiled"]["ops"] if o["precision"] != "int8"]
+    in_float = [o for o in quantized_ppocr.verified["compiled"]["ops"] if o["precision"] != "int8"]
     assert {o["reason"] for o in in_float} == {"TensorRT-RTX keeps ConvTranspose in float"}
     assert quantized_ppocr.sqnr >= 15  # measured: 17.6
 
@@ -48,7 +48,7 @@ def test_calibration_sees_every_sample(quantized_yolox):
 
 
 def test_lint_has_nothing_to_say(any_quantized):
-    assert any_quantized.verify["lint"] == []
+    assert any_quantized.verified["lint"] == []
 
 
 def test_written_model_is_valid_onnx(any_quantized):

@@ -4,6 +4,8 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxq.samples import Sample, sample_digest
+
 RNG = np.random.default_rng(0)
 
 
@@ -93,6 +95,14 @@ def saved(model, folder, name="model.onnx"):
     path = folder / name
     onnx.save(model, path)
     return path
+
+
+def fed(arrays):
+    """Samples of one input 'x', named by their place."""
+    for index, array in enumerate(arrays):
+        tensors = array if isinstance(array, dict) else {"x": np.asarray(array, np.float32)}
+        digest = sample_digest(tensors)
+        yield Sample(name=f"sample {index}", tensors=tensors, digest=digest)
 
 
 def varied():

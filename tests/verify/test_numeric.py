@@ -9,16 +9,16 @@ from onnx.reference import ReferenceEvaluator
 
 from onnxq.diagnostics import OnnxqError
 from onnxq.verify import compare
-from onnxq.verify.numeric import _infer, _runner
+from onnxq.verify.numeric.runners import infer, runner
 
-from .models import Builder, float_conv, quantized_conv, saved
+from .models import Builder, fed, float_conv, quantized_conv, saved
 
 SHAPE = (1, 4, 8, 8)
 
 
 def samples(count, shape=SHAPE, seed=1):
     rng = np.random.default_rng(seed)
-    return [{"x": rng.normal(size=shape).astype(np.float32)} for _ in range(count)]
+    return list(fed(rng.normal(size=shape) for _ in range(count)))
 
 
 def model_of(make, *, shape=("n",), dtype=TensorProto.FLOAT):
@@ -46,7 +46,7 @@ def only(report):
 
 
 def feed(*arrays):
-    return [{"x": np.array(a, np.float32)} for a in arrays]
+    return list(fed(arrays))
 
 
 def code(caught):
@@ -56,7 +56,7 @@ def code(caught):
 def test_figures_against_numpy():
     rng = np.random.default_rng(0)
     data = [{"x": rng.normal(size=7).astype(np.float32)} for _ in range(5)]
-    report = compare(plus(0.0), plus(0.25), data)
+    report = compare(plus(0.0), plus(0.25), fed(data))
     reference = np.concatenate([d["x"] for d in data]).astype(np.float64)
     test = np.concatenate([d["x"] + np.float32(0.25) for d in data]).astype(np.float64)
     noise = reference - test
@@ -68,9 +68,15 @@ def test_figures_against_numpy():
     assert (report.samples, out.name, out.dtype, out.values) == (5, "y", "float32", 35)
     assert out.sqnr_db == pytest.approx(10 * np.log10(np.sum(reference**2) / np.sum(noise**2)))
     assert out.worst_sqnr_db == pytest.approx(min(decibels))
-    assert out.worst_sample == int(np.argmin(decibels))
+    assert out.worst_sample == f"sample {np.argmin(decibels)}"
     norms = np.linalg.norm(reference) * np.linalg.norm(test)
     assert out.cosine == pytest.approx(reference @ test / norms)
+    cosines = [
+        r @ t / np.linalg.norm(r) / np.linalg.norm(t)
+        for r, t in zip(np.split(reference, 5), np.split(test, 5), strict=True)
+    ]
+    assert out.worst_cosine == pytest.approx(min(cosines))
+    assert out.worst_cosine_sample == f"sample {np.argmin(cosines)}"
     assert out.max_abs_error == pytest.approx(np.abs(noise).max())
     assert out.mean_abs_error == pytest.approx(np.abs(noise).mean())
     assert report.sqnr_db == out.sqnr_db
@@ -95,7 +101,7 @@ def test_nan_in_one_model_gives_no_figures():
     out = only(report)
     assert (out.sqnr_db, out.cosine, out.max_abs_error) == (None, None, None)
     assert out.problem == (
-        "NaN or infinite values in the Q/DQ model only, in 1 samples, first in sample 1"
+        "NaN or infinite values in the Q/DQ model only, in 1 sample, first in 'sample 1'"
     )
     assert report.sqnr_db is None
 
@@ -144,14 +150,14 @@ def test_outputs_of_other_shapes_are_left_out_and_told():
     out = only(compare(positive(0), positive(1.5), feed([1, 2, 3], [2, 3, 4], [1, 1, 2])))
     assert (out.values, out.sqnr_db) == (3, math.inf)
     assert out.problem == (
-        "shapes differ, [3] against [2], in 1 samples, first in sample 0; "
-        "shapes differ, [3] against [1], in 1 samples, first in sample 2"
+        "shapes differ, [3] against [2], in 1 sample, first in 'sample 0'; "
+        "shapes differ, [3] against [1], in 1 sample, first in 'sample 2'"
     )
 
 
 def test_an_output_without_values():
     out = only(compare(plus(0), plus(0), feed([])))
-    assert (out.values, out.sqnr_db, out.problem) == (0, None, "the output has no values")
+    assert (out.values, out.sqnr_db, out.problem) == (0, None, "it has no values")
 
 
 def test_an_output_that_is_not_a_tensor():
@@ -178,10 +184,12 @@ def test_the_figure_is_of_the_files_arithmetic():
     second = build.op("Conv", build.pair(first, 1 / 4), next(weights), name="second")
     out = build.pair(second, 1 / 2)
     model, data = build.model(out, first, opset=19), samples(4)
-    expected = [ReferenceEvaluator(model).run(None, d) for d in data]
-    with _runner(model, "a model") as runner:
-        found = [list(_infer(runner, d).values()) for d in data]
-    fused = [onnxruntime.InferenceSession(model.SerializeToString()).run(None, d) for d in data]
+    expected = [ReferenceEvaluator(model).run(None, d.tensors) for d in data]
+    with runner(model, "a model") as running:
+        found = [list(infer(running, d.tensors).values()) for d in data]
+    fused = [
+        onnxruntime.InferenceSession(model.SerializeToString()).run(None, d.tensors) for d in data
+    ]
     for output in range(2):
         wanted = [e[output] for e in expected]
         np.testing.assert_array_equal([f[output] for f in found], wanted)
@@ -206,7 +214,7 @@ def test_memory_does_not_grow_with_samples():
 
     def peak(count):
         tracemalloc.start()
-        compare(plus(0), plus(1), ({"x": np.ones(size, np.float32)} for _ in range(count)))
+        compare(plus(0), plus(1), fed(np.ones(size) for _ in range(count)))
         return tracemalloc.get_traced_memory()[1], tracemalloc.stop()
 
     compare(plus(0), plus(1), feed([1]))  # imports
@@ -216,7 +224,7 @@ def test_memory_does_not_grow_with_samples():
 def test_nothing_is_printed(capfd):
     compare(plus(0), plus(0), feed([1]))
     with pytest.raises(OnnxqError):
-        compare(plus(0), plus(0), [{"x": np.zeros((1, 2, 3), np.float32)}])
+        compare(plus(0), plus(0), feed(np.zeros((1, 2, 3))))
     assert capfd.readouterr() == ("", "")
 
 
@@ -232,7 +240,7 @@ def test_nothing_is_printed(capfd):
 )
 def test_a_sample_that_does_not_fit(sample):
     with pytest.raises(OnnxqError) as caught:
-        compare(plus(0), plus(0), [sample])
+        compare(plus(0), plus(0), fed([sample]))
     assert code(caught) == "OQ404"
 
 

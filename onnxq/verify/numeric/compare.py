@@ -12,13 +12,13 @@ import onnx
 from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, error
 from onnxq.graph import Graph
+from onnxq.lint.qdq import QdqModel
 from onnxq.samples import Sample
 from onnxq.sessions import with_outputs
 from onnxq.verify.numeric.comparison import Comparison, Totals
 from onnxq.verify.numeric.inner import InnerTensors
 from onnxq.verify.numeric.runners import Source, infer, runner
 from onnxq.verify.numeric.tensors import TensorComparison, TensorTotals
-from onnxq.lint.qdq import QdqModel
 
 Progress = Callable[[int], None]  # called with the number of samples done so far
 

@@ -114,9 +114,7 @@ class InnerTensors:
             told = f"'{missing[0]}' is not a tensor of the float model"
             return self._site("op", node, tensor, node.outputs[0], local=None, problem=told)
         self._add(nodes, {cut: name for cut, name in cuts.items() if name is not None})
-        return self._site(
-            "op", node, tensor, node.outputs[0], local=_LOCAL + node.outputs[0]
-        )
+        return self._site("op", node, tensor, node.outputs[0], local=_LOCAL + node.outputs[0])
 
     def _site(
         self,
@@ -171,7 +169,7 @@ class InnerTensors:
     def _collect(self, tensor: str, nodes: dict[str, Node], cuts: dict[str, str | None]) -> None:
         """Gather what an op needs to make an operand: pairs, what moves them, constants."""
         maker = self._qdq.graph.producer(tensor)
-        if not tensor or self._qdq.graph.is_constant(tensor) and maker is None:
+        if not tensor or (self._qdq.graph.is_constant(tensor) and maker is None):
             return
         if maker is not None and self._qdq.is_constant(tensor):
             ahead: tuple[str, ...] = maker.inputs

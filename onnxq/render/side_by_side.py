@@ -1,0 +1,97 @@
+"""Several Q/DQ models beside one float model, as text."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import PurePath
+
+from rich.console import Console
+from rich.text import Text
+
+from onnxq.diagnostics import Severity, counted
+from onnxq.render.text import figure, one_line, table
+from onnxq.verify import Comparison, ModelReport, VerifyReport
+
+Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
+
+
+def side_by_side(console: Console, report: VerifyReport) -> None:
+    """Print a column a model and a row a figure; the best of a row is bold."""
+    samples = next((m.numeric.samples for m in report.models if m.numeric is not None), None)
+    told = "" if samples is None else f", FP32 against Q/DQ over {counted(samples, 'sample')}"
+    console.print(f"{len(report.models)} Q/DQ models of {report.float_model}{told}")
+    shown = table("", *map(one_line, _names([m.model for m in report.models])))
+    for title, cells in _rows(report.models):
+        known = [value for value, _ in cells if value is not None]
+        best = max(known) if len(set(known)) > 1 else None
+        texts = [
+            Text(text, "bold" if best is not None and value == best else "")
+            for value, text in cells
+        ]
+        shown.add_row(Text(title), *texts)
+    console.print(shown)
+
+
+def _names(paths: Sequence[str]) -> list[str]:
+    """File names, or as much of the paths as tells them apart."""
+    names = [PurePath(p).name for p in paths]
+    if len(set(names)) == len(set(paths)):
+        return names
+    shared = os.path.commonpath([PurePath(p).parent for p in paths]) if paths else ""
+    return [str(PurePath(p).relative_to(shared)) for p in paths]
+
+
+def _rows(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
+    for title, severity in (("lint errors", Severity.ERROR), ("lint warnings", Severity.WARNING)):
+        yield title, [_count(model, severity) for model in models]
+    numeric = [model.numeric for model in models if model.numeric is not None]
+    for name in dict.fromkeys(o.name for n in numeric for o in n.outputs):
+        yield from _output(name, models)
+    if any(model.compiled is not None or model.why_not_compiled is not None for model in models):
+        yield "MACs in int8", [_int8(model) for model in models]
+        yield "engine MB", [_engine(model) for model in models]
+
+
+def _count(model: ModelReport, severity: Severity) -> Cell:
+    count = sum(d.severity is severity for d in model.lint)
+    return (-count, str(count))
+
+
+def _output(name: str, models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
+    found = [
+        next((o for o in m.numeric.outputs if o.name == name), None) if m.numeric else None
+        for m in models
+    ]
+    if any(o is not None and (o.is_float or o.problem) for o in found):
+        yield f"SQNR dB, {name}", [_of(o, lambda c: c.sqnr_db, ".2f") for o in found]
+        yield f"worst dB, {name}", [_of(o, lambda c: c.worst_sqnr_db, ".2f") for o in found]
+        yield f"cosine, {name}", [_of(o, lambda c: c.cosine, ".6f") for o in found]
+    else:
+        yield f"equal, {name}", [_of(o, lambda c: c.equal, ".1%") for o in found]
+
+
+def _of(output: Comparison | None, get: Callable[[Comparison], float | None], form: str) -> Cell:
+    if output is None:
+        return (None, "failed")
+    value = get(output)
+    return (value, figure(value, form))
+
+
+def _int8(model: ModelReport) -> Cell:
+    if model.compiled is None:
+        return (None, _why_not(model))
+    share = model.compiled.int8_macs
+    return (share, figure(share, ".1%"))
+
+
+def _engine(model: ModelReport) -> Cell:
+    if model.compiled is None:
+        return (None, _why_not(model))
+    size = model.compiled.engine_bytes
+    return (-size, f"{size / 1e6:.1f}")
+
+
+def _why_not(model: ModelReport) -> str:
+    failed = model.why_not_compiled
+    return "failed" if failed is not None and failed.severity is Severity.ERROR else "-"

@@ -1,0 +1,70 @@
+"""Where inside a model the error comes from, as text."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from rich.console import Console
+from rich.text import Text
+
+from onnxq.diagnostics import counted
+from onnxq.render.text import cut, figure, one_line
+from onnxq.verify import BAD_DB, NumericReport, TensorComparison
+
+# Figures first and names last, so that long names stay in one piece.
+_WIDE: Final = " {:>8}  {:>9}  {:>8}  {:>9}  {:>10}  {:<13}  {}"
+_NARROW: Final = " {:>8}  {:>9}  {:<13}  {}"
+
+
+def tensor_lines(console: Console, numeric: NumericReport, *, everything: bool) -> None:
+    """Print every pair and weighted op, the one that loses most by itself first."""
+    console.print(f"tensors: {len(numeric.tensors)} pairs and weighted ops")
+    console.print(f"  {_first_bad(numeric)}")
+    for problem in dict.fromkeys(t.problem for t in numeric.tensors if t.problem):
+        console.print(Text(f"  {one_line(problem)}", "yellow"))
+    if numeric.unmatched:
+        some = ", ".join(map(one_line, numeric.unmatched[:3]))
+        console.print(
+            f"  {counted(len(numeric.unmatched), 'node')} without a counterpart in the float "
+            f"model: {some}{', ...' if len(numeric.unmatched) > 3 else ''}"
+        )
+    wide = console.width >= 80
+    form = _WIDE if wide else _NARROW
+    sizes = ("cosine", "max error", "mean error") if wide else ()
+    console.print()
+    console.print(form.format("alone dB", "so far dB", *sizes, "op", "name").rstrip())
+    kept, more = cut(sorted(numeric.tensors, key=_damage), everything=everything)
+    for found in kept:
+        console.print(_line(found, form, wide=wide, mark=found.node == numeric.first_bad))
+    if more:
+        console.print(f" {more}")
+    console.print()
+
+
+def _first_bad(numeric: NumericReport) -> str:
+    bad = next((t for t in numeric.tensors if t.node == numeric.first_bad), None)
+    if bad is None:
+        return f"none is below {BAD_DB:g} dB by itself"
+    what = f"pair of '{bad.tensor}'" if bad.kind == "pair" else f"{bad.op} '{bad.node}'"
+    return f"the first below {BAD_DB:g} dB by itself is the {one_line(what)}"
+
+
+def _damage(found: TensorComparison) -> tuple[bool, float]:
+    own = found.local.sqnr_db if found.local is not None else None
+    total = found.accumulated.sqnr_db
+    if own is not None:
+        return (False, own)
+    return (True, float("inf") if total is None else total)
+
+
+def _line(found: TensorComparison, form: str, *, wide: bool, mark: bool) -> Text:
+    own, total = found.local, found.accumulated
+    sizes = (figure(total.cosine, ".6f"), figure(total.max_abs_error), figure(total.mean_abs_error))
+    line = form.format(
+        figure(own.sqnr_db if own is not None else None, ".2f"),
+        figure(total.sqnr_db, ".2f"),
+        *(sizes if wide else ()),
+        "pair" if found.kind == "pair" else found.op,
+        one_line(found.tensor if found.kind == "pair" else found.node),
+    )
+    return Text(line + ("  <- first bad" if mark else ""), "red" if found.is_bad else "")

@@ -1,0 +1,115 @@
+"""Verify: three independent answers on each Q/DQ model, in one report."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import onnx
+
+from onnxq import model as models
+from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.lint import lint
+from onnxq.provenance import metadata_of
+from onnxq.samples import Sample
+from onnxq.verify import tensorrt
+from onnxq.verify.numeric import NumericReport, Progress, compare_all, require_same_ports
+from onnxq.verify.report import ModelReport, VerifyReport
+from onnxq.verify.tensorrt import CompiledReport
+
+Backend = Literal["auto", "tensorrt-rtx", "onnxruntime"]
+ModelPath = str | Path
+
+
+def verify(
+    float_path: ModelPath,
+    qdq_paths: Sequence[ModelPath],
+    feed: Iterable[Sample] | None,
+    *,
+    tensors: bool = False,
+    backend: Backend = "auto",
+    shapes: Mapping[str, Sequence[int]] | None = None,
+    targets: Sequence[tuple[int, int]] | None = None,
+    timeout: float = tensorrt.TIMEOUT,
+    progress: Progress | None = None,
+) -> VerifyReport:
+    """Lint each Q/DQ model, compare it with the float model on `feed`, and compile it.
+
+    The float model runs once for all. `tensors` compares every pair and weighted op too.
+    `backend` "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
+    "tensorrt-rtx" demands it (BackendMissingError, before anything runs). Inputs with dynamic
+    dimensions take their shape from `shapes`, else from the first sample. `timeout`, in seconds,
+    is the compiler's, for each model. A model that cannot be read (OQ301, OQ302), models that do
+    not belong together (OQ603) and unusable samples (OQ401, OQ404) raise; what a backend says is
+    reported, and a model that fails does not stop the others.
+    """
+    if backend == "tensorrt-rtx":
+        tensorrt.require()
+    float_model = models.load(float_path)
+    qdq_models = [models.load(path) for path in qdq_paths]
+    for qdq_model in qdq_models:
+        require_same_ports(float_model, qdq_model)
+    linted = [(lint(qdq_model), metadata_of(qdq_model)) for qdq_model in qdq_models]
+    first, samples = _first(feed)
+    numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(qdq_models)
+    if samples is not None:
+        numeric = _compare(float_model, qdq_paths, samples, tensors=tensors, progress=progress)
+    known = {n: a.shape for n, a in first.items()} | dict(shapes or {})
+    reports = []
+    for path, (findings, made_by), compared in zip(qdq_paths, linted, numeric, strict=True):
+        compiled = None
+        if backend != "onnxruntime":
+            compiled = _compile(path, shapes=known, targets=targets, timeout=timeout)
+        reports.append(
+            ModelReport(
+                model=str(path),
+                made_by=made_by,
+                lint=findings,
+                numeric=None if isinstance(compared, Diagnostic) else compared,
+                why_not_numeric=compared if isinstance(compared, Diagnostic) else None,
+                compiled=None if isinstance(compiled, Diagnostic) else compiled,
+                why_not_compiled=compiled if isinstance(compiled, Diagnostic) else None,
+            )
+        )
+    return VerifyReport(float_model=str(float_path), models=tuple(reports))
+
+
+def _first(
+    feed: Iterable[Sample] | None,
+) -> tuple[Mapping[str, Any], Iterator[Sample] | None]:
+    if feed is None:
+        return {}, None
+    samples = iter(feed)
+    first = next(samples, None)
+    if first is None:
+        return {}, samples
+    return first.tensors, itertools.chain((first,), samples)
+
+
+def _compare(
+    float_model: onnx.ModelProto,
+    qdq_paths: Sequence[ModelPath],
+    samples: Iterable[Sample],
+    **how: Any,
+) -> tuple[NumericReport | Diagnostic, ...]:
+    try:
+        return compare_all(float_model, qdq_paths, samples, **how)
+    except OnnxqError as failed:
+        if failed.diagnostics[0].code != "OQ305":
+            raise
+        return (failed.diagnostics[0],) * len(qdq_paths)
+
+
+def _compile(qdq_path: ModelPath, **options: Any) -> CompiledReport | Diagnostic:
+    if tensorrt.available() is None:
+        return warning(
+            "OQ601",
+            "TensorRT-RTX is not installed, so the model was not compiled",
+            fix=tensorrt.INSTALL,
+        )
+    try:
+        return tensorrt.compile_report(qdq_path, **options)
+    except OnnxqError as failed:
+        return failed.diagnostics[0]
