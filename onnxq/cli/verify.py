@@ -12,10 +12,7 @@ from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-    from rich.console import Console
 
-    from onnxq.feeds import Feed
-    from onnxq.graph import Graph
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
 EXAMPLE = "Example: `onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr 20`"

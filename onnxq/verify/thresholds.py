@@ -147,12 +147,9 @@ def _below(
 
 
 def _shown(value: float, least: float) -> str:
-    """A figure with as many digits as it takes to differ from the threshold."""
-    for digits in range(4, 17):
-        text = f"{value:.{digits}g}"
-        if float(text) != least or value == least:
-            return text
-    return repr(value)
+    """A figure with at least four digits, and as many as show that it is below the threshold."""
+    texts = (f"{value:.{digits}g}" for digits in range(4, 18))
+    return next((t for t in texts if float(t) < least or value >= least), repr(value))
 
 
 def _below_int8(model: ModelReport, least: float | None) -> Iterator[tuple[str, str]]:

@@ -86,7 +86,7 @@ def test_refusals_name_output_value_threshold_and_worst_sample(finished):
     (output,) = only_model(told)["numeric"]["outputs"]
     sqnr, cosine = (d["message"] for d in told["diagnostics"])
     worst, sample = output["worst_sqnr_db"], output["worst_sample"]
-    assert sample in {"0.png", "1.png", "2.png"}
+    assert sample in {"imgs/0.png", "imgs/1.png", "imgs/2.png"}
     assert sqnr == (
         f"the SQNR of output 'y' is {output['sqnr_db']:.4g} dB, and at least 99 dB is asked for; "
         f"worst sample '{sample}': {worst:.4g} dB"
