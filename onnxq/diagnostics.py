@@ -80,7 +80,7 @@ def warning(code: str, message: str, *, fix: str, span: Span | None = None) -> D
     return Diagnostic(code=code, message=message, fix=fix, severity=Severity.WARNING, span=span)
 
 
-def first_line(reason: Exception) -> str:
+def first_line(reason: BaseException) -> str:
     """What an exception of a library says, in one line and without the place in its C++ source."""
     lines = (_CPP_PLACE.sub("", line).strip() for line in str(reason).splitlines())
     return next(filter(None, lines), type(reason).__name__)

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import numpy as np
+import numpy.typing as npt
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from onnxq import shipped, yaml_source
 from onnxq.diagnostics import error
+from onnxq.samples import shape_text
 from onnxq.validation import validate
 
 DEFAULT: Final = "yolo"
+DTYPES: Final = ("float32", "float16", "uint8")  # of inputs that pictures can fill
 Channels = float | list[float]
 
 
@@ -24,7 +27,7 @@ class Preprocess(BaseModel):
     `letterbox` keeps the aspect ratio and fills with `pad` at the `anchor`'s far side or on both;
     `stretch` does not keep it; `crop` scales so that the model's side is `crop_ratio` of the
     picture's short side and takes the centre. `mean` and `std` are one number or one a channel,
-    in the order of `color`.
+    in the order of `color`. `layout` and `dtype` are the model's unless they are given.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -36,6 +39,8 @@ class Preprocess(BaseModel):
     divide: Annotated[float, Field(gt=0)] = 255.0
     mean: Channels = 0.0
     std: Channels = 1.0
+    layout: Literal["NCHW", "NHWC"] | None = None
+    dtype: Literal["float32", "float16", "uint8"] | None = None
 
     @field_validator("mean", "std")
     @classmethod
@@ -57,11 +62,31 @@ class Preprocess(BaseModel):
             parts.append(f"mean {_shown(self.mean)}")
         if self.std != 1:
             parts.append(f"std {_shown(self.std)}")
+        parts += [part for part in (self.layout, self.dtype) if part]
         return ", ".join(parts)
 
-    def require_fit(self, shape: tuple[int, ...]) -> None:
-        """Raise OQ406 when `mean` or `std` has more numbers than `shape` has channels."""
-        channels = shape[1] if shape[1] in (1, 3) else shape[3]
+    def require_fit(self, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        """Raise OQ406 unless pictures so preprocessed can be an input of that shape and type."""
+        channels = shape[self._channel_axis(shape)]
+        if channels not in (1, 3):
+            raise error(
+                "OQ406",
+                f"the preprocessing says {self.layout}, and the model's input is "
+                f"{shape_text(shape)}",
+                fix="correct 'layout', or leave it out",
+            )
+        if self.dtype not in (None, str(dtype)):
+            raise error(
+                "OQ406",
+                f"the preprocessing gives {self.dtype}, and the model's input is {dtype}",
+                fix="correct 'dtype', or leave it out",
+            )
+        if dtype.kind == "u" and (self.divide, self.mean, self.std) != (1, 0, 1):
+            raise error(
+                "OQ406",
+                f"the model's input is {dtype}, and the preprocessing gives fractions: {self}",
+                fix="give --preprocess a file with 'divide: 1' and no mean and std",
+            )
         for key, value in (("mean", self.mean), ("std", self.std)):
             if isinstance(value, list) and len(value) not in (1, channels):
                 raise error(
@@ -71,10 +96,19 @@ class Preprocess(BaseModel):
                     fix="give one number, or choose another --preprocess",
                 )
 
-    def apply(self, picture: Image.Image, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return a float32 array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
-        channels_first = shape[1] in (1, 3)
-        channels, height, width = shape[1:] if channels_first else (shape[3], *shape[1:3])
+    def _channel_axis(self, shape: tuple[int, ...]) -> int:
+        layout = self.layout or ("NCHW" if shape[1] in (1, 3) else "NHWC")
+        return layout.index("C")
+
+    def apply(
+        self,
+        picture: Image.Image,
+        shape: tuple[int, ...],
+        dtype: npt.DTypeLike = np.float32,
+    ) -> NDArray[Any]:
+        """Return an array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
+        axis = self._channel_axis(shape)
+        channels, (height, width) = shape[axis], (shape[1:3] if axis == 3 else shape[2:])
         picture = _eight_bits(ImageOps.exif_transpose(picture)).convert(
             "L" if channels == 1 else "RGB"
         )
@@ -84,9 +118,9 @@ class Preprocess(BaseModel):
             pixels = pixels[:, :, ::-1]
         mean, std = np.asarray(self.mean, np.float32), np.asarray(self.std, np.float32)
         pixels = (pixels / np.float32(self.divide) - mean) / std
-        if channels_first:
+        if axis == 1:
             pixels = pixels.transpose(2, 0, 1)
-        return np.ascontiguousarray(pixels[None], np.float32)
+        return np.ascontiguousarray(pixels[None], dtype)
 
     def _resized(self, picture: Image.Image, width: int, height: int) -> Image.Image:
         if self.resize == "stretch":

@@ -29,7 +29,8 @@ Data = Annotated[
     typer.Option(
         "--data",
         metavar="PATH",
-        help="Pictures, .npy or .npz files, or a folder of either.",
+        help="A folder of pictures or of .npy or .npz files; one such file; Polygraphy's saved "
+        "inputs; or FILE.py[:FUNCTION] that yields samples.",
         show_default=False,
         rich_help_panel=_DATA,
     ),

@@ -48,7 +48,8 @@ INPUTS: Final[dict[str, Code]] = {
     "OQ401": Code(
         meaning="The data does not exist, or holds nothing that can be read.",
         example="onnxq calibrate model.onnx --data pictures/    # there is only imgs/",
-        fix="Give a folder of pictures, or of .npy or .npz files, or one such file.",
+        fix="Give a folder of pictures, or of .npy or .npz files, or one such file, the JSON of "
+        "`polygraphy run --save-inputs`, or a Python file that yields samples.",
     ),
     "OQ402": Code(
         meaning="Files of the data cannot be read and were left out. The others were used.",
@@ -133,6 +134,25 @@ INPUTS: Final[dict[str, Code]] = {
         example="onnxq calibrate model.onnx --data imgs/ --batch 4    # the model takes 1",
         fix="The message names the option; `onnxq calibrate --help` says what each does.",
     ),
+    "OQ421": Code(
+        meaning="A Python file given as data has no such function or iterable, or what it has "
+        "yields nothing that can be gone through.",
+        example="onnxq calibrate model.onnx --data loader.py:sampels",
+        fix="Name a function without arguments that yields samples, or an iterable such as a "
+        "DataLoader. Without a name it is `load_data`.",
+    ),
+    "OQ422": Code(
+        meaning="A Python file given as data raised an exception. The line is the last one of "
+        "that file.",
+        example="def load_data(): yield {'images': missing}",
+        fix="Correct the file.",
+    ),
+    "OQ423": Code(
+        meaning="A Python file given as data yields something that is no tensor.",
+        example="def load_data(): yield 'cat.jpg'",
+        fix="Yield arrays or tensors: a dictionary by input name, a tuple in the order of the "
+        "inputs, or one alone for a model with one input.",
+    ),
     "OQ424": Code(
         meaning="The shape of an input differs between samples. Often that is a mistake in the "
         "data, so it needs a permission.",
@@ -155,6 +175,12 @@ INPUTS: Final[dict[str, Code]] = {
         meaning="The data has fewer samples than `--samples` asks for; all were used.",
         example="onnxq calibrate model.onnx --data imgs/ --samples 500    # 100 are there",
         fix="Add samples, or ask for fewer.",
+    ),
+    "OQ428": Code(
+        meaning="`--data random` makes random samples, which serve to try the tools and nothing "
+        "else. It is refused where a folder or file has that name.",
+        example="onnxq calibrate model.onnx --data random",
+        fix="Give real data; `./random` is the folder.",
     ),
     "OQ501": Code(
         meaning="The output cannot be written. Nothing is left behind: files appear whole or not "

@@ -134,14 +134,12 @@ def converted(where: str, array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     return made
 
 
-def samples(
-    where: str, arrays: Tensors, inputs: Sequence[InputSpec], *, rows: bool
-) -> Iterator[Sample]:
-    """Yield the samples in these arrays (OQ403, OQ404); `rows` as for `cut`."""
+def samples(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Iterator[Sample]:
+    """Yield the samples in these arrays (OQ403, OQ404), of any batch where that is dynamic."""
     require_names(where, arrays, inputs)
     for spec in inputs:
         require_type(where, arrays[spec.name].dtype, spec)
-    how = cut(where, {name: array.shape for name, array in arrays.items()}, inputs, rows=rows)
+    how = cut(where, {name: array.shape for name, array in arrays.items()}, inputs, rows=False)
     for index in range(how.count):
         name = where if how.count == 1 else f"{where}[{index}]"
         yield sample(name, how.sample(arrays, index), inputs)

@@ -51,12 +51,14 @@ class Pictures:
             content = file.read_bytes()
             with Image.open(io.BytesIO(content)) as picture:
                 picture.load()
-                tensor = self.preprocess.apply(picture, shape)
+                tensor = self.preprocess.apply(picture, shape, self.spec.dtype)
         except UnidentifiedImageError:
             raise LeftOutError(str(file), "it is no picture that Pillow can read") from None
         except Exception as reason:  # Pillow raises a dozen types on damaged bytes
             raise LeftOutError(str(file), first_line(reason)) from None
         digest = hashlib.sha256(content)
-        digest.update(repr((self.preprocess.model_dump(), self.spec.shape)).encode())
-        tensors = {self.spec.name: tensor.astype(self.spec.dtype, copy=False)}
+        digest.update(
+            repr((self.preprocess.model_dump(), self.spec.shape, str(self.spec.dtype))).encode()
+        )
+        tensors = {self.spec.name: tensor}
         return Sample(name=str(file), tensors=tensors, digest=digest.hexdigest())

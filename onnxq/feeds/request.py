@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
 
-from onnxq import preprocess
 from onnxq.diagnostics import Diagnostic, error
-from onnxq.feeds.arrays import SUFFIXES, open_arrays
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
-from onnxq.feeds.pictures import Pictures, suffixes
-from onnxq.feeds.selection import Batching, batching, pick
-from onnxq.feeds.source import Source
+from onnxq.feeds.forms import FORMS, RANDOM, Opened, Wish, locate, path_of
+from onnxq.feeds.selection import pick
 from onnxq.graph import Graph
 from onnxq.preprocess import Preprocess
-from onnxq.samples import InputSpec, input_specs, shape_text
-
-CALIBRATION: Final = ".calib.npz"  # what onnxq writes itself is no data
+from onnxq.samples import input_specs
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,30 +37,55 @@ class DataRequest:
     @property
     def path(self) -> Path:
         """The file or folder that is read."""
-        return Path(self.source)
+        return path_of(self.source)
+
+    def absolute(self) -> DataRequest:
+        """The same, for a process that works in another folder."""
+        if self.source == RANDOM:
+            return self
+        rest = self.source.removeprefix(str(path_of(self.source)))
+        found = self.path.absolute()
+        return replace(self, source=f"{found}{rest if rest.startswith(':') else ''}")
 
     def open(self, graph: Graph) -> Feed:
         """Open the data for a model. Raises OQ401 to OQ406 and OQ420 to OQ428."""
         self._check()
         inputs = input_specs(graph, self.shapes)
-        files = _files(Path(self.source))
-        arrays = [f for f in files if f.suffix.lower() in SUFFIXES]
-        if 0 < len(arrays) < len(files):
-            other = next(f for f in files if f not in arrays)
+        place = locate(self.source)
+        if self.preprocess is not None and place.kind != "pictures":
             raise error(
-                "OQ401",
-                f"'{self.source}' holds both arrays ('{arrays[0].name}') and pictures "
-                f"('{other.name}')",
-                fix="keep one kind in a folder",
+                "OQ406",
+                f"--preprocess is for pictures, and '{self.source}' is no picture",
+                fix="leave it out, or give pictures",
             )
-        return self._arrays(files, inputs) if arrays else self._pictures(files, inputs)
+        if self.seed is not None and self.samples is None and place.kind != "random":
+            raise error("OQ420", "--seed draws samples, and --samples is missing", fix="give both")
+        wish = Wish(
+            inputs=inputs,
+            batch=self.batch,
+            how=self.preprocess,
+            otherwise=self.otherwise,
+            samples=self.samples,
+            seed=self.seed,
+        )
+        opened = FORMS[place.kind](place, wish)
+        picked = pick(opened.source.length, self.samples, self.seed)
+        return Feed(
+            source=opened.source,
+            inputs=inputs,
+            picked=picked,
+            batch=opened.batch,
+            ragged=self.ragged,
+            preprocess=opened.preprocess,
+            notes=(*opened.notes, *self._missing(opened, picked)),
+        )
 
     def _check(self) -> None:
         for name, value in (("--samples", self.samples), ("--batch", self.batch)):
             if value is not None and value < 1:
                 raise error("OQ420", f"{name} {value} asks for nothing", fix="give 1 or more")
-        if self.seed is not None and self.samples is None:
-            raise error("OQ420", "--seed draws samples, and --samples is missing", fix="give both")
+        if self.seed is not None and self.seed < 0:
+            raise error("OQ420", f"--seed {self.seed} is negative", fix="give 0 or more")
         if self.ragged and self.batch not in (None, 1):
             raise error(
                 "OQ420",
@@ -74,91 +93,12 @@ class DataRequest:
                 fix="leave one of them out",
             )
 
-    def _arrays(self, files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Feed:
-        if self.preprocess is not None:
-            raise error(
-                "OQ406",
-                "--preprocess is for pictures, and the data are arrays",
-                fix="leave it out, or give pictures",
-            )
-        singles, batch = batching(inputs, self.batch)
-        return self._feed(open_arrays(files, singles), inputs, batch)
-
-    def _pictures(self, files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Feed:
-        if len(inputs) != 1 or not _is_image(inputs[0]):
-            raise error(
-                "OQ404",
-                f"pictures need a model with one image input, not {'; '.join(map(str, inputs))}",
-                fix="give .npz files with one array an input",
-            )
-        fixed = inputs[0].shape[0]
-        singles, batch = batching(inputs, self.batch or (fixed if isinstance(fixed, int) else 1))
-        how = self.preprocess or self.otherwise or preprocess.load(preprocess.DEFAULT)
-        how.require_fit(_sizes(singles[0]))
-        source = Pictures(files=files, spec=singles[0], preprocess=how)
-        return self._feed(source, inputs, batch, how)
-
-    def _feed(
-        self,
-        source: Source,
-        inputs: tuple[InputSpec, ...],
-        batch: Batching,
-        how: Preprocess | None = None,
-    ) -> Feed:
-        """The feed; what is missing is told in its notes, or refused when nothing is left."""
-        picked = pick(source.length, self.samples, self.seed)
-        notes: list[Diagnostic] = []
-        if source.length is not None and picked is not None:
-            notes += too_few(source.length, self.samples)
-            if batch.whole:
-                if len(picked) < batch.size:
-                    raise none_full(len(picked), batch)
-                notes += not_full(len(picked) % batch.size, batch)
-        return Feed(
-            source=source,
-            inputs=inputs,
-            picked=picked,
-            batch=batch,
-            ragged=self.ragged,
-            preprocess=how,
-            notes=tuple(notes),
-        )
-
-
-def _files(source: Path) -> tuple[Path, ...]:
-    if source.is_file():
-        return (source,)
-    if not source.is_dir():
-        raise error("OQ401", f"the data '{source}' does not exist", fix="give a file or a folder")
-    readable = SUFFIXES | suffixes()
-    found = sorted(
-        p
-        for p in source.rglob("*")
-        if p.suffix.lower() in readable and not p.name.endswith(CALIBRATION) and p.is_file()
-    )
-    if not found:
-        raise error(
-            "OQ401",
-            f"the folder '{source}' has no pictures and no .npy or .npz files",
-            fix="give a folder with samples of what the model will see",
-        )
-    return tuple(found)
-
-
-def _is_image(spec: InputSpec) -> bool:
-    return (
-        len(spec.shape) == 4
-        and str(spec.dtype) in ("float32", "float16", "uint8")
-        and (spec.shape[1] in (1, 3) or spec.shape[3] in (1, 3) or None in spec.shape)
-    )
-
-
-def _sizes(spec: InputSpec) -> tuple[int, ...]:
-    found = tuple(size for size in spec.shape if isinstance(size, int))
-    if len(found) != len(spec.shape):
-        raise error(
-            "OQ405",
-            f"the size of input '{spec.name}' is not fixed ({shape_text(spec.shape)})",
-            fix=f"give one, such as --shape {spec.name}:1x3x640x640",
-        )
-    return found
+    def _missing(self, opened: Opened, picked: Sequence[int] | None) -> list[Diagnostic]:
+        """What is known to be missing before anything is read; OQ426 when nothing is left."""
+        if opened.source.length is None or picked is None:
+            return []
+        found = too_few(opened.source.length, self.samples)
+        batch = opened.batch
+        if batch.whole and len(picked) < batch.size:
+            raise none_full(len(picked), batch)
+        return found + (not_full(len(picked) % batch.size, batch) if batch.whole else [])

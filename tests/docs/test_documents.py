@@ -54,11 +54,20 @@ def test_the_makefile_has_the_readme_commands():
 
 
 def test_the_python_of_the_guide_runs(demo_folder, tmp_path):
-    (code,) = blocks("docs/guide.md", "python")
+    _, code = blocks("docs/guide.md", "python")
     shutil.copyfile(demo_folder / "yolox.onnx", tmp_path / "model.onnx")
     shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
     assert (tmp_path / "model.qdq.onnx").stat().st_size > 1_000_000
+
+
+def test_the_loader_of_the_guide_runs(demo_folder, tmp_path):
+    loader, _ = blocks("docs/guide.md", "python")
+    (tmp_path / "loader.py").write_text(loader)
+    shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
+    command = [ONNXQ, "calibrate", demo_folder / "yolox.onnx", "--data", "loader.py"]
+    run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert "5 samples" in run.stdout
 
 
 def test_the_recipe_of_the_rules_reference_loads(tmp_path):

@@ -66,6 +66,47 @@ def test_nhwc():
     np.testing.assert_array_equal(found[0, 3, 5], [10, 20, 30])
 
 
+def test_the_layout_can_be_said():
+    found = applied(solid(3, 3), (1, 3, 3, 3), layout="NHWC")
+    np.testing.assert_array_equal(found[0, 1, 2], [10, 20, 30])
+    found = applied(solid(3, 3), (1, 3, 3, 3), layout="NCHW")
+    np.testing.assert_array_equal(found[0, :, 1, 2], [10, 20, 30])
+
+
+@pytest.mark.parametrize("dtype", ["float16", "uint8"])
+def test_other_types(dtype):
+    found = Preprocess(**RAW).apply(solid(8, 8), (1, 3, 8, 8), dtype)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found[0, :, 1, 2], [10, 20, 30])
+
+
+@pytest.mark.parametrize(
+    ("options", "shape", "dtype", "told"),
+    [
+        ({"layout": "NCHW"}, (1, 8, 8, 3), "float32", "1x8x8x3"),
+        ({"dtype": "uint8"}, (1, 3, 8, 8), "float32", "gives uint8"),
+        ({}, (1, 3, 8, 8), "uint8", "fractions"),
+        ({"divide": 1, "mean": 0.5}, (1, 3, 8, 8), "uint8", "fractions"),
+    ],
+)
+def test_what_does_not_fit_the_model(options, shape, dtype, told):
+    with pytest.raises(OnnxqError, match=told):
+        Preprocess(**options).require_fit(shape, np.dtype(dtype))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_pictures_stand_upright(tmp_path, orientation):
+    upright = halves().resize((16, 8), Image.Resampling.NEAREST)
+    undo = {2: 0, 3: 3, 4: 1, 5: 5, 6: 2, 7: 6, 8: 4}  # the transposition that EXIF then undoes
+    stored = upright if orientation == 1 else upright.transpose(undo[orientation])
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored.save(tmp_path / "p.png", exif=exif)
+    with Image.open(tmp_path / "p.png") as picture:
+        found = applied(picture, (1, 3, 8, 16), resize="stretch")
+    np.testing.assert_array_equal(found, applied(upright, (1, 3, 8, 16), resize="stretch"))
+
+
 @pytest.mark.parametrize("shape", [(1, 1, 8, 8), (1, 8, 8, 1)])
 def test_one_channel_is_grey(shape):
     found = applied(solid(8, 8, (100, 100, 100)), shape)
@@ -116,10 +157,10 @@ def test_imagenet_is_what_torchvision_does():
 
 def test_more_numbers_than_channels():
     with pytest.raises(OnnxqError) as caught:
-        Preprocess(mean=[1, 2, 3]).require_fit((1, 1, 8, 8))
+        Preprocess(mean=[1, 2, 3]).require_fit((1, 1, 8, 8), np.dtype(np.float32))
     assert caught.value.diagnostics[0].code == "OQ406"
-    Preprocess(mean=[1, 2, 3]).require_fit((1, 8, 8, 3))
-    Preprocess(mean=[1]).require_fit((1, 1, 8, 8))
+    Preprocess(mean=[1, 2, 3]).require_fit((1, 8, 8, 3), np.dtype(np.float32))
+    Preprocess(mean=[1]).require_fit((1, 1, 8, 8), np.dtype(np.float32))
 
 
 def test_a_turned_camera_gives_an_upright_picture():

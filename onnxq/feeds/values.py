@@ -1,0 +1,60 @@
+"""What loaders yield -> arrays by the input's name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.samples import InputSpec, Tensors
+
+
+def named(where: str, value: Any, inputs: Sequence[InputSpec]) -> Tensors:
+    """Return the arrays of a dictionary, of a tuple or list in the inputs' order, or of one tensor.
+
+    Tensors of torch and of other libraries become arrays without importing those. Errors: OQ403
+    when their number is not that of the inputs, OQ423 when it is nothing of the kind.
+    """
+    if isinstance(value, Mapping):
+        return {str(name): _array(f"{where}['{name}']", one) for name, one in value.items()}
+    parts = value if isinstance(value, tuple | list) else (value,)
+    arrays = [_array(where, one) for one in parts]
+    if len(arrays) != len(inputs):
+        names = ", ".join(f"'{spec.name}'" for spec in inputs)
+        raise error(
+            "OQ403",
+            f"'{where}' has {len(arrays)} tensors, and the model has {len(inputs)} inputs: {names}",
+            fix="yield the inputs alone, without labels, or a dictionary by name",
+        )
+    return {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
+
+
+def _array(where: str, value: Any) -> NDArray[Any]:
+    if not hasattr(value, "__array__"):
+        raise _no_array(where, value)
+    try:
+        if hasattr(value, "detach"):  # a tensor of torch, on any device, with or without gradient
+            value = value.detach().cpu().numpy()
+        return np.asarray(value)
+    except Exception as reason:
+        raise error(
+            "OQ423",
+            f"'{where}' is a {_called(value)} that is no NumPy array: {first_line(reason)}",
+            fix="yield it as float32 on the CPU",
+        ) from None
+
+
+def _no_array(where: str, value: Any) -> OnnxqError:
+    return error(
+        "OQ423",
+        f"'{where}' is a {_called(value)}, not a tensor",
+        fix="yield arrays or tensors: a dictionary by input name, a tuple, or one alone",
+    )
+
+
+def _called(value: Any) -> str:
+    kind = type(value)
+    return kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
