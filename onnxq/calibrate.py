@@ -72,6 +72,7 @@ def calibrate(
         data_digest=add_digests(*digests),
         samples=len(digests),
         preprocess="" if feed.preprocess is None else feed.preprocess.model_dump_json(),
+        data=feed.unreal,
         input_shapes=shapes,
         tensors={
             name: TensorStatistics(values=accumulator.freeze(), samples=len(digests))

@@ -81,6 +81,7 @@ class Statistics:
     data_digest: str = NO_DATA
     samples: int = 0
     preprocess: str = ""
+    data: str = ""  # what it was when it was not real
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
 
@@ -95,6 +96,7 @@ class Statistics:
             data_digest=add_digests(self.data_digest, other.data_digest),
             samples=self.samples + other.samples,
             preprocess=self.preprocess,
+            data=self.data,
             input_shapes=self.input_shapes,
             tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
         )
@@ -145,6 +147,7 @@ def _check_addable(a: Statistics, b: Statistics) -> None:
         ("models", a.model_digest, b.model_digest),
         ("calibrators", a.calibrator, b.calibrator),
         ("preprocessing", a.preprocess, b.preprocess),
+        ("data", a.data, b.data),
         ("input shapes", dict(a.input_shapes), dict(b.input_shapes)),
     ):
         if ours != theirs:
@@ -224,6 +227,7 @@ class _Meta(BaseModel):
     calibrator: Source
     samples: NonNegativeInt
     preprocess: str
+    data: str = ""
     input_shapes: dict[str, list[NonNegativeInt]]
     tensors: list[_TensorMeta]
 
@@ -241,6 +245,7 @@ def _pack(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
         calibrator=statistics.calibrator,
         samples=statistics.samples,
         preprocess=statistics.preprocess,
+        data=statistics.data,
         input_shapes={name: list(shape) for name, shape in statistics.input_shapes.items()},
         tensors=[_TensorMeta.of(name, tensor) for name, tensor in tensors],
     )
@@ -272,6 +277,7 @@ def _unpack(arrays: statistics_file.Arrays) -> Statistics:
         calibrator=meta.calibrator,
         samples=meta.samples,
         preprocess=meta.preprocess,
+        data=meta.data,
         input_shapes={name: tuple(shape) for name, shape in meta.input_shapes.items()},
         tensors=tensors,
     )

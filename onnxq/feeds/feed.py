@@ -25,7 +25,8 @@ class Feed:
 
     `picked` are the numbers of the samples used, None for all there are. `preprocess` is None
     unless the data are pictures. `warnings` are what the last pass had to tell: `notes` on the
-    data as such, files left out, batches that were not full, infinite values.
+    data as such, files left out, batches that were not full, infinite values. `unreal` says what
+    the data is when it is not real, for the statistics made from it.
     """
 
     source: Source
@@ -35,6 +36,7 @@ class Feed:
     ragged: bool = False
     preprocess: Preprocess | None = None
     notes: tuple[Diagnostic, ...] = ()
+    unreal: str = ""
     start: int = 0
     step: int = 1
     warnings: list[Diagnostic] = field(default_factory=list)
@@ -59,8 +61,12 @@ class Feed:
         )
 
     def after(self, number: int) -> Feed:
-        """Samples of this feed whose `number` is greater: what is left when that one was done."""
-        return self.part(max(0, (number - self.start) // self.step + 1))
+        """Samples of this feed whose `number` is greater: what is left when that one was done.
+
+        It shares the `warnings` of this feed, for it goes on with its pass.
+        """
+        rest = self.part(max(0, (number - self.start) // self.step + 1))
+        return replace(rest, warnings=self.warnings)
 
     def __iter__(self) -> Iterator[Sample]:
         self.warnings[:] = self.notes

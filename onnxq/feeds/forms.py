@@ -54,6 +54,7 @@ class Opened:
     batch: Batching
     preprocess: Preprocess | None = None
     notes: tuple[Diagnostic, ...] = ()
+    unreal: str = ""
 
 
 def path_of(source: str) -> Path:
@@ -162,7 +163,8 @@ def _random(place: Place, wish: Wish) -> Opened:
         f"{told} ranges and figures mean nothing",
         fix="give real data for a model that is used",
     )
-    return Opened(source=source, batch=batch, notes=(note,))
+    unreal = f"random, seed {source.seed}"
+    return Opened(source=source, batch=batch, notes=(note,), unreal=unreal)
 
 
 def _pictures(place: Place, wish: Wish) -> Opened:

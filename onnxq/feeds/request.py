@@ -77,6 +77,7 @@ class DataRequest:
             batch=opened.batch,
             ragged=self.ragged,
             preprocess=opened.preprocess,
+            unreal=opened.unreal,
             notes=(*opened.notes, *self._missing(opened, picked)),
         )
 

@@ -8,6 +8,8 @@ import onnx
 import pytest
 from PIL import Image
 
+from onnxq.diagnostics import OnnxqError
+from onnxq.statistics import Statistics
 from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 
@@ -225,3 +227,46 @@ def test_preprocessing_with_other_channels_than_the_model(here):
     onnx.save(from_text(text), here / "model.onnx")
     told = here.refuses("OQ406", *calibrate("imgs", "--preprocess", "imagenet"))
     assert "mean" in told
+
+
+def test_statistics_say_that_their_data_was_random(here):
+    succeeded(here.run(*calibrate("random", "--samples", "2", "--seed", "5", "-o", "r.npz")))
+    assert Statistics.load(here / "r.npz").data == "random, seed 5"
+    assert Statistics.load(here / "model.calib.npz").data == ""
+    with pytest.raises(OnnxqError, match="OQ418"):
+        Statistics.load(here / "r.npz") + Statistics.load(here / "model.calib.npz")
+
+
+def test_a_shape_that_the_model_refuses(here):
+    text = """
+    halves (float[1,N] x) => (float[2,M] y) <int64[2] two = {2, -1}, float[4,4] w> {
+        pairs = Reshape (x, two)
+        y = MatMul (pairs, w)
+    }
+    """
+    onnx.save(from_text(text), here / "model.onnx")
+    np.save(here / "d.npy", np.zeros((1, 7), np.float32))
+    assert "'d.npy'" in here.refuses("OQ305", *calibrate("d.npy"))
+
+
+FORMS = {
+    "loader.py": "import numpy as np\nload_data = [np.full((1, 3, 16, 16), i / 3) for i in range(3)]",
+    "loader.py:mine": "import numpy as np\ndef mine(): yield np.ones((3, 3, 16, 16))",
+}
+
+
+@pytest.mark.parametrize("source", FORMS)
+@pytest.mark.parametrize("quick", [("--samples", "2"), ("--samples", "2", "--batch", "1")])
+def test_verify_takes_the_same_data(finished, source, quick):
+    (finished / "loader.py").write_text(FORMS[source])
+    outcome = finished.run(
+        "verify",
+        "model.onnx",
+        "model.qdq.onnx",
+        "--backend",
+        "onnxruntime",
+        "--data",
+        source,
+        *quick,
+    )
+    assert "2 samples" in succeeded(outcome).stdout

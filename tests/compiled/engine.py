@@ -83,6 +83,7 @@ class RandomFeed:
     """Eight samples from N(0, 1), the same every time."""
 
     preprocess = None
+    unreal = ""
 
     def __init__(self, graph):
         rng = np.random.default_rng(0)

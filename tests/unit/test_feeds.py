@@ -229,3 +229,9 @@ def test_many_broken_pictures_are_one_line(tmp_path):
     assert told.code == "OQ402"
     assert "5 files" in told.message
     assert "01.png" in told.message
+
+
+def test_what_is_left_tells_what_the_feed_is_asked_for(tmp_path):
+    feed = open_feed(pictures(tmp_path / "p", 6, broken=[4]), IMAGE)
+    assert [s.number for s in feed.after(2)] == [3, 5]
+    assert [d.code for d in feed.warnings] == ["OQ402"]

@@ -39,6 +39,7 @@ def statistics(**fields):
         "data_digest": sample_digest({"x": np.arange(3)}),
         "samples": 2,
         "preprocess": "yolo",
+        "data": "random, seed 0",
         "input_shapes": {"images": (1, 3, 64, 64), "b": ()},
         "tensors": {"z/out": tensor(1), "a": tensor(2), "range only": tensor(3, histogram=False)},
     }
@@ -56,7 +57,8 @@ def test_saved_and_loaded_is_the_same(tmp_path):
     assert loaded.digest == original.digest
     for field in ("model_name", "model_digest", "calibrator", "data_digest", "samples"):
         assert getattr(loaded, field) == getattr(original, field)
-    assert (loaded.preprocess, loaded.input_shapes) == (original.preprocess, original.input_shapes)
+    assert (loaded.preprocess, loaded.data) == (original.preprocess, original.data)
+    assert loaded.input_shapes == original.input_shapes
     assert set(loaded.tensors) == set(original.tensors)
     for name, ours in original.tensors.items():
         theirs = loaded.tensors[name]
