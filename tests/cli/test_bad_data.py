@@ -1,6 +1,9 @@
 """What `onnxq calibrate` says of data that it cannot use."""
 
 import re
+import signal
+import subprocess
+import time
 import zipfile
 
 import numpy as np
@@ -10,7 +13,7 @@ from PIL import Image
 
 from onnxq.diagnostics import OnnxqError
 from onnxq.statistics import Statistics
-from tests.command import result, succeeded
+from tests.command import ONNXQ, result, succeeded
 from tests.onnx_text import model as from_text
 
 from .conftest import make_picture
@@ -249,16 +252,20 @@ def test_a_shape_that_the_model_refuses(here):
     assert "'d.npy'" in here.refuses("OQ305", *calibrate("d.npy"))
 
 
-FORMS = {
-    "loader.py": "import numpy as np\nload_data = [np.full((1, 3, 16, 16), i / 3) for i in range(3)]",
-    "loader.py:mine": "import numpy as np\ndef mine(): yield np.ones((3, 3, 16, 16))",
-}
+LOADER = """
+import numpy as np
+
+load_data = [np.full((1, 3, 16, 16), i / 3) for i in range(3)]
+
+def mine():
+    yield np.ones((3, 3, 16, 16))
+"""
 
 
-@pytest.mark.parametrize("source", FORMS)
+@pytest.mark.parametrize("source", ["loader.py", "loader.py:mine"])
 @pytest.mark.parametrize("quick", [("--samples", "2"), ("--samples", "2", "--batch", "1")])
 def test_verify_takes_the_same_data(finished, source, quick):
-    (finished / "loader.py").write_text(FORMS[source])
+    (finished / "loader.py").write_text(LOADER)
     outcome = finished.run(
         "verify",
         "model.onnx",
@@ -270,3 +277,23 @@ def test_verify_takes_the_same_data(finished, source, quick):
         *quick,
     )
     assert "2 samples" in succeeded(outcome).stdout
+
+
+def test_ctrl_c_ends_a_run_over_a_loader_without_end(here):
+    (here / "loader.py").write_text(
+        "import itertools, numpy as np\n"
+        "def load_data():\n"
+        "    for i in itertools.count():\n"
+        "        if i == 50: open('begun', 'w').close()\n"
+        "        yield np.ones((1, 3, 16, 16))\n"
+    )
+    command = [ONNXQ, *calibrate("loader.py", "-o", "new.npz")]
+    with subprocess.Popen(command, cwd=here.folder, stderr=subprocess.PIPE, text=True) as process:
+        while not (here / "begun").exists():
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGINT)
+        told = process.communicate(timeout=60)[1]
+    assert process.returncode == 130
+    assert "Traceback" not in told
+    assert not (here / "new.npz").exists()
