@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from onnxq import ops
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, first_line
+from onnxq.existing import is_quantized
 from onnxq.feeds import Feed
 from onnxq.graph import Graph
 from onnxq.histogram import Accumulator, HistogramAccumulator, RangeAccumulator
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 def observed_tensors(graph: Graph, plan: Plan | None = None) -> tuple[str, ...]:
     """Activations to observe: those that a plan quantizes, else all that could be quantized."""
     if plan is None:
-        return ops.observable(graph)
+        return tuple(t for t in ops.observable(graph) if not is_quantized(graph, t))
     return tuple(dict.fromkeys(p.tensor for p in plan.pairs if p.kind == "activation"))
 
 

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from onnxq import existing
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, warning
 from onnxq.graph import Edge, Graph, Node
@@ -137,6 +138,8 @@ class _Cascade:
         return absent
 
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
+        if existing.is_decided(self.graph, edge):
+            return
         said = self.decided.setdefault(edge, [])
         if said and said[-1][1].span == because.span:  # the same rule, at another match
             said.pop()

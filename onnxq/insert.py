@@ -113,8 +113,13 @@ class _Surgeon:
         self._constants = Constants(model.graph)
         self._taken = names(model.graph)
         self._before: dict[str, list[gs.Node]] = {}  # new nodes by the node they stand before
+        self._order = {node.name: index for index, node in enumerate(model.graph.node)}
+        self._made = {out: n.name for n in model.graph.node for out in n.output}
 
     def insert(self, pair: Pair, scale: NDArray[np.float32]) -> None:
+        if pair.existing and self._stands_before(pair.existing, pair):
+            self._wire(pair, self._tensors[pair.existing])
+            return
         tensor = self._tensors[pair.tensor]
         suffix = self._free_suffix(pair.tensor)
         attributes = {} if pair.axis is None else {"axis": pair.axis}
@@ -150,9 +155,17 @@ class _Surgeon:
             )
         )
         self._taken.update(n.name for n in nodes)
-        for edge in pair.edges:
-            self._nodes[edge.node].inputs[edge.slot] = dequantized
+        self._wire(pair, dequantized)
         self._before.setdefault(pair.edges[0].node, []).extend(nodes)
+
+    def _wire(self, pair: Pair, tensor: gs.Tensor) -> None:
+        for edge in pair.edges:
+            self._nodes[edge.node].inputs[edge.slot] = tensor
+
+    def _stands_before(self, tensor: str, pair: Pair) -> bool:
+        """True when the node that makes a tensor comes before all that read the pair."""
+        made = self._order[self._made[tensor]]
+        return all(made < self._order[edge.node] for edge in pair.edges)
 
     def _free_suffix(self, tensor: str) -> str:
         """A suffix that makes every name derived from a tensor new: '' nearly always."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from pathlib import Path
 from typing import Final
 
@@ -18,16 +19,9 @@ QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
 
 LARGEST: Final = 2**31 - 1  # bytes that protobuf can serialize
 
-QUANTIZED_OPS: Final = frozenset(
-    {
-        "QuantizeLinear",
-        "DequantizeLinear",
-        "DynamicQuantizeLinear",
-        "QLinearConv",
-        "QLinearMatMul",
-        "ConvInteger",
-        "MatMulInteger",
-    }
+PAIR_OPS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
+_INTEGER_OP: Final = re.compile(
+    r"QLinear.*|(Conv|MatMul)Integer.*|DynamicQuantize.*|QGemm|QAttention"
 )
 
 
@@ -101,15 +95,37 @@ def external_files(path: str | Path) -> list[Path]:
     return [path.parent / location for location in sorted(locations)]
 
 
-def refuse_quantized(model: onnx.ModelProto, path: str | Path) -> None:
-    """Raise OQ303 when the model has quantized operators already."""
-    found = [n for n in model.graph.node if n.op_type in QUANTIZED_OPS]
+def is_pair_op(node: onnx.NodeProto) -> bool:
+    """True for QuantizeLinear and DequantizeLinear, of ONNX and of onnxruntime."""
+    return node.op_type in PAIR_OPS and node.domain in ("", "ai.onnx", "com.microsoft")
+
+
+def is_integer_op(node: onnx.NodeProto) -> bool:
+    """True for operators that compute with integers, or quantize when the model runs."""
+    return _INTEGER_OP.fullmatch(node.op_type) is not None
+
+
+def refuse_integer_ops(model: onnx.ModelProto, path: str | Path) -> None:
+    """Raise OQ530 when the model computes with integers in operators of their own."""
+    found = [n for n in model.graph.node if is_integer_op(n)]
+    if found:
+        raise error(
+            "OQ530",
+            f"'{path}' computes in integers: {len(found)} nodes such as {found[0].op_type} "
+            f"'{found[0].name}', which TensorRT does not know",
+            fix="give the float model that it was made from",
+        )
+
+
+def refuse_pairs(model: onnx.ModelProto, path: str | Path) -> None:
+    """Raise OQ303 when the model has Q/DQ nodes already."""
+    found = [n for n in model.graph.node if is_pair_op(n)]
     if found:
         raise error(
             "OQ303",
             f"'{path}' is quantized already: {len(found)} nodes such as "
             f"{found[0].op_type} '{found[0].name}'",
-            fix="give the float model that it was made from",
+            fix="--existing keep plans around them, --existing strip takes them out first",
         )
 
 

@@ -83,6 +83,12 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
 }
 _UNKNOWN: Final = OpTraits(data=None)
 
+# Ops whose every result is one of the values of their first input, rounded to integers or not.
+MOVES: Final = frozenset(
+    {"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
+    | {"Unsqueeze"}
+)
+
 
 def traits(node: Node) -> OpTraits:
     """The table's row for a node; an op the table does not know has data in every input."""

@@ -10,6 +10,7 @@ from onnx import TensorProto
 from onnxq import ops
 from onnxq.descriptor import WEIGHT_METHODS
 from onnxq.diagnostics import Diagnostic, warning
+from onnxq.existing import pair_on
 from onnxq.graph import Graph
 from onnxq.plan import Because, Decision, Group, Pair
 
@@ -46,6 +47,7 @@ def _pair(graph: Graph, members: list[Decision], group_of: dict[str, int]) -> Pa
         axis=_axis(graph, first),
         edges=tuple(d.edge for d in members),
         group=group_of.get(first.tensor),
+        existing=pair_on(graph, first.tensor) if first.kind == "activation" else None,
     )
 
 

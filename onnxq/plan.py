@@ -43,6 +43,8 @@ class Pair:
     """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
 
     `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
+    `existing` is the result of a pair that the model has on this tensor already: with its scale,
+    whatever the descriptor says, and shared with it where it stands early enough.
     """
 
     tensor: str
@@ -51,6 +53,7 @@ class Pair:
     axis: int | None
     edges: tuple[Edge, ...]
     group: int | None
+    existing: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,6 +16,7 @@ from typing import Final
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError, Severity, Span, error
+from onnxq.existing import is_decided
 from onnxq.graph import Edge, Graph
 from onnxq.ops import data_slots, traits
 from onnxq.pairs import fold
@@ -88,7 +89,7 @@ def undecided(graph: Graph, plan: Plan) -> tuple[Line, ...]:
         for node in graph.nodes
         if traits(node).weighted
         for slot in data_slots(graph, node)
-        if Edge(node=node.name, slot=slot) not in decided
+        if (edge := Edge(node=node.name, slot=slot)) not in decided and not is_decided(graph, edge)
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq import methods
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.existing import scale_at
 from onnxq.graph import Graph
 from onnxq.plan import Pair, Plan
 from onnxq.statistics import Statistics, TensorStatistics
@@ -41,16 +42,47 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     if found:
         raise OnnxqError(*found)
     shared = _merged_groups(plan, statistics)
+    given, unequal = _existing_scales(graph, plan)
     amaxes = {
         pair: _weight_amax(graph, pair)
         if pair.kind == "weight"
         else _activation_amax(pair, statistics, shared)
         for pair in plan.pairs
+        if pair not in given
     }
+    odd = (d for pair, amax in amaxes.items() for d in _odd(pair, amax, statistics))
     return Scales(
-        by_pair={pair: scale_of(amax) for pair, amax in amaxes.items()},
-        diagnostics=tuple(d for pair, amax in amaxes.items() for d in _odd(pair, amax, statistics)),
+        by_pair=given | {pair: scale_of(amax) for pair, amax in amaxes.items()},
+        diagnostics=(*unequal, *odd),
     )
+
+
+def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[Diagnostic]]:
+    """Scales of pairs on tensors that have one already, or are tied to such tensors.
+
+    Where the scales that a group has differ, its new pairs take their own, with OQ534.
+    """
+    given: dict[Pair, Amax] = {}
+    unequal = []
+    for index, group in enumerate(plan.groups):
+        has = {t: s for t in group.tensors if (s := scale_at(graph, t)) is not None}
+        new = [p for p in plan.pairs if p.group == index and p.kind == "activation"]
+        if len({float(s) for s in has.values()}) == 1:
+            given |= dict.fromkeys(new, next(iter(has.values())))
+        elif has and new:
+            one, other = list(has)[:2]
+            unequal.append(
+                warning(
+                    "OQ534",
+                    f"rule '{group.because[0].rule}' ties '{one}' and '{other}', which have pairs "
+                    "of different scale already; these stay as they are",
+                    fix="--existing strip takes them out, so that all are placed by the rules",
+                )
+            )
+    for pair in plan.pairs:
+        if pair.existing and (scale := scale_at(graph, pair.tensor)) is not None:
+            given[pair] = scale
+    return given, unequal
 
 
 def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnostic]:

@@ -38,6 +38,7 @@ def run(
         Literal["histogram", "max"],
         typer.Option("--calibrator", help="'histogram' serves every method, 'max' only max."),
     ] = "histogram",
+    existing: options.Existing = "refuse",
     output: options.Output = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -49,7 +50,7 @@ def run(
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
     path = output or Path(f"{model.stem}.calib.npz")
-    proto, digest = options.read_model(model)
+    proto, digest = options.read_model(model, existing)
     request = options.data_request(
         data, preprocess_name, shapes, samples=samples, seed=seed, batch=batch, ragged=ragged
     )

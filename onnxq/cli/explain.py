@@ -29,6 +29,7 @@ def run(
     ] = None,
     rules: options.Rules = "trt-int8",
     shape: options.Shape = None,
+    existing: options.Existing = "refuse",
     as_json: options.Json = False,
 ) -> None:
     """Explain; needs no data and no calibration."""
@@ -44,7 +45,7 @@ def run(
             "there is nothing to explain",
             fix="give a node, a tensor or a rule after the model, or a code alone",
         )
-    view = options.graph_of(Path(subject), shape)
+    view = options.graph_of(Path(subject), shape, existing)
     compiled = recipe.load(rules)
     planned = cascade.draft(view, compiled)  # what is wrong is just what needs explaining
     found = explain.explain(view, compiled, planned, target)

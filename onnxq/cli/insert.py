@@ -43,6 +43,7 @@ def run(
             show_default=False,
         ),
     ] = None,
+    existing: options.Existing = "refuse",
     output: options.Output = None,
     weights: options.Weights = "int8",
     strict: options.Strict = False,
@@ -58,8 +59,8 @@ def run(
         raise error("OQ217", "--plan and --rules exclude each other", fix="give one of them")
     rules = rules or "trt-int8"
     plan_for = _planner(rules, plan_path)
-    found, statistics = _find_calibration(model, calibration)
-    source, proto, digest = model_of(model, found, statistics)
+    found, statistics = _find_calibration(model, calibration, existing)
+    source, proto, digest = model_of(model, found, statistics, existing)
     path = output or Path(f"{source.stem}.qdq.onnx")
     options.output_path(path, source, *models.external_files(source), found, plan_path, Path(rules))
     view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
@@ -138,9 +139,10 @@ def _planner(rules: str, plan_path: Path | None) -> Callable[[Graph], Plan]:
     return lambda view: cascade.plan(view, compiled)
 
 
-def _find_calibration(model: Path | None, given: Path | None) -> tuple[Path, Statistics]:
+def _find_calibration(
+    model: Path | None, given: Path | None, existing: options.ExistingPairs
+) -> tuple[Path, Statistics]:
     """The calibration given, else the only one of the working folder (OQ410)."""
-    from onnxq import model as models
     from onnxq.statistics import Statistics
 
     if given is not None:
@@ -153,7 +155,7 @@ def _find_calibration(model: Path | None, given: Path | None) -> tuple[Path, Sta
             fix="run 'onnxq calibrate MODEL --data FOLDER' first, or give --calibration",
         )
     if len(files) > 1 and model is not None:
-        digest = models.digest(model)
+        digest = options.digest(model, existing)
         files = [f for f in files if _digest_of(f) == digest] or files
     if len(files) > 1:
         names = ", ".join(str(f) for f in files)
@@ -173,11 +175,14 @@ def _digest_of(file: Path) -> str | None:
 
 
 def model_of(
-    model: Path | None, found: Path, statistics: Statistics
+    model: Path | None,
+    found: Path,
+    statistics: Statistics,
+    existing: options.ExistingPairs = "refuse",
 ) -> tuple[Path, ModelProto, str]:
     """The model that a calibration was made from, as `options.read_model` reads it (OQ411)."""
     source = model or _named_model(found, statistics)
-    proto, digest = options.read_model(source)
+    proto, digest = options.read_model(source, existing)
     if digest != statistics.model_digest:
         imported = statistics.calibrator == "cache"
         again = (

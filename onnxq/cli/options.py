@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -100,6 +101,11 @@ Weights = Annotated[
         "--weights", help="'int8' stores them so, a quarter of the size; 'qdq' keeps them in float."
     ),
 ]
+ExistingPairs = Literal["refuse", "keep", "strip"]
+Existing = Annotated[
+    ExistingPairs,
+    typer.Option("--existing", help="What to do with Q/DQ pairs that the model has already."),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Take warnings about your rules for errors.")
 ]
@@ -184,21 +190,48 @@ def output_path(path: Path, *inputs: Path | None) -> Path:
     return path
 
 
-def read_model(path: Path) -> tuple[ModelProto, str]:
-    """Read a float model as every stage sees it, and its digest (OQ301 to OQ307)."""
+def read_model(path: Path, existing: ExistingPairs = "refuse") -> tuple[ModelProto, str]:
+    """Read a model as every stage sees it, and its digest (OQ301 to OQ307, OQ530).
+
+    What cannot be taken out of a model that is stripped is told at once.
+    """
+    from rich.console import Console
+
     from onnxq import model as models
+    from onnxq import render
+    from onnxq.strip import strip
 
     proto = models.load(path)
-    models.refuse_quantized(proto, path)
-    return models.prepare(proto, path), models.digest(path)
+    models.refuse_integer_ops(proto, path)
+    if existing == "refuse":
+        models.refuse_pairs(proto, path)
+    elif existing == "strip":
+        stripped = strip(proto)
+        render.diagnostics(Console(stderr=True), stripped.diagnostics)
+        proto = stripped.model
+    return models.prepare(proto, path), digest(path, existing)
 
 
-def graph_of(model: Path, given: list[str] | None = None) -> Graph:
-    """Read a float model for planning, with --shape applied."""
+def digest(path: Path, existing: ExistingPairs) -> str:
+    """The digest of a model as a stage reads it: another one when its pairs are stripped."""
+    from onnxq import model as models
+
+    of_file = models.digest(path)
+    return (
+        hashlib.sha256(f"stripped {of_file}".encode()).hexdigest()
+        if existing == "strip"
+        else of_file
+    )
+
+
+def graph_of(
+    model: Path, given: list[str] | None = None, existing: ExistingPairs = "refuse"
+) -> Graph:
+    """Read a model for planning, with --shape applied."""
     from onnxq import graph
 
-    proto, digest = read_model(model)
-    view = graph.Graph(proto, digest=digest, shapes=shapes(given))
+    proto, of_model = read_model(model, existing)
+    view = graph.Graph(proto, digest=of_model, shapes=shapes(given))
     gc.freeze()  # it lives to the end: looking at it again would cost a third of the planning
     return view
 

@@ -40,6 +40,7 @@ def run(
         Path | None,
         typer.Option("--check", help="Compare with a saved plan; exit 1 when it differs."),
     ] = None,
+    existing: options.Existing = "refuse",
     output: options.Output = None,
     strict: options.Strict = False,
     as_json: options.Json = False,
@@ -53,7 +54,7 @@ def run(
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     if check is not None and diff is not None:
         raise error("OQ217", "--check and --diff exclude each other", fix="give one of them")
-    view = options.graph_of(model, shape)
+    view = options.graph_of(model, shape, existing)
     planned = cascade.plan(view, recipe.load(rules))
     if strict:
         options.refuse_warnings(planned.diagnostics)

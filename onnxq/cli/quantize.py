@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -11,6 +14,8 @@ from onnxq.cli import calibrate, insert, options
 from onnxq.diagnostics import Severity
 
 if TYPE_CHECKING:
+    from onnx import ModelProto
+
     from onnxq.graph import Graph
     from onnxq.plan import Plan
 
@@ -43,6 +48,7 @@ def run(
     min_cosine: options.MinCosine = None,
     min_int8: options.MinInt8 = None,
     timeout: options.Timeout = 600.0,
+    existing: options.Existing = "refuse",
     output: options.Output = None,
     weights: options.Weights = "int8",
     strict: options.Strict = False,
@@ -63,7 +69,7 @@ def run(
     calibration = path.with_name(f"{model.stem}.calib.npz")
     if backend == "tensorrt-rtx":
         verifying.tensorrt.require()
-    proto, digest = options.read_model(model)
+    proto, digest = options.read_model(model, existing)
     requests = [
         options.data_request(
             source,
@@ -104,9 +110,12 @@ def run(
     calibrate.tell(out, calibration, statistics)
     odd = insert.write(path, proto, view, plan, statistics, weights)
     insert.tell(out, path, view, plan, calibration)
-    with options.progress(err, "comparing", others.length, quiet=quiet or as_json) as step:
+    with (
+        _compared_with(model, proto, existing) as before,
+        options.progress(err, "comparing", others.length, quiet=quiet or as_json) as step,
+    ):
         report = verifying.verify(
-            model,
+            before,
             [path],
             others,
             backend=backend,
@@ -146,3 +155,18 @@ def _observed(view: Graph, plan: Plan) -> tuple[str, ...]:
     from onnxq.calibrate import observed_tensors
 
     return tuple(dict.fromkeys([*observed_tensors(view), *observed_tensors(view, plan)]))
+
+
+@contextmanager
+def _compared_with(
+    model: Path, proto: ModelProto, existing: options.ExistingPairs
+) -> Iterator[Path]:
+    """The file to compare with: the model's own, or one without the pairs that were stripped."""
+    from onnxq import model as models
+
+    if existing != "strip":
+        yield model
+        return
+    with TemporaryDirectory() as folder:
+        models.save(proto, path := Path(folder) / model.name)
+        yield path

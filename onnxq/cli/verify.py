@@ -51,7 +51,7 @@ def run(
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
-    view = graph.Graph(_float_model(model), shapes=shapes)
+    view = graph.Graph(_first_model(model, qdq), shapes=shapes)
     least = thresholds.parse(
         view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
     )
@@ -93,11 +93,18 @@ def run(
         raise typer.Exit(1)
 
 
-def _float_model(path: Path) -> ModelProto:
+def _first_model(path: Path, others: list[Path]) -> ModelProto:
+    """The model to compare with: float, or with fewer pairs than every other (OQ603)."""
     from onnxq import model as models
 
     proto = models.name_nodes(models.load(path))
-    if any(n.op_type in models.QUANTIZED_OPS for n in proto.graph.node):
+    pairs = sum(map(models.is_pair_op, proto.graph.node))
+    if any(map(models.is_integer_op, proto.graph.node)) or (
+        pairs
+        and any(
+            pairs >= sum(map(models.is_pair_op, models.load(other).graph.node)) for other in others
+        )
+    ):
         raise error(
             "OQ603",
             f"the first model, '{path}', is quantized",

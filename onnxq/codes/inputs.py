@@ -17,10 +17,11 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Export the model to ONNX, or copy it again; `onnx.checker` says what is wrong.",
     ),
     "OQ303": Code(
-        meaning="The model has quantized operators already. onnxq places pairs in float models; "
-        "pairs on top of pairs would mean nothing.",
+        meaning="The model has QuantizeLinear and DequantizeLinear nodes already, and it was not "
+        "said what should become of them.",
         example="onnxq insert model.qdq.onnx",
-        fix="Give the float model that it was made from.",
+        fix="Give the float model that it was made from; else `--existing keep` plans around the "
+        "pairs it has, and `--existing strip` works on the float model under it.",
     ),
     "OQ304": Code(
         meaning="The model's opset is older than 13, the first with per-channel Q/DQ, and onnx "
@@ -198,5 +199,35 @@ INPUTS: Final[dict[str, Code]] = {
         "valid. Nothing was written: this is a bug in onnxq.",
         example="none is known",
         fix="Report it with the model and the recipe.",
+    ),
+    "OQ530": Code(
+        meaning="The model computes with integers in operators such as ConvInteger, QLinearConv or "
+        "DynamicQuantizeLinear. TensorRT does not import them, and they are no pairs that could be "
+        "kept or taken out.",
+        example="a model that onnxruntime's quantize_dynamic wrote",
+        fix="Give the float model that it was made from.",
+    ),
+    "OQ531": Code(
+        meaning="The model that should be stripped has no Q/DQ pair.",
+        example="onnxq strip model.onnx    # the float model",
+        fix="Give the Q/DQ model; a float model needs no stripping.",
+    ),
+    "OQ532": Code(
+        meaning="Some Q/DQ nodes stay when a model is stripped: they are in a subgraph or a "
+        "function, or halves without the other, such as a DequantizeLinear of an integer input.",
+        example="a model whose input is uint8 and goes to a DequantizeLinear",
+        fix="Nothing, when they are the model's interface; else give the float model.",
+    ),
+    "OQ533": Code(
+        meaning="A QuantizeLinear whose lowest integer stands for zero cuts off what is negative. "
+        "onnxruntime leaves out a Relu before one; so a Relu takes its place when it is removed.",
+        example="a model that onnxruntime's quantize_static wrote, with uint8 activations",
+        fix="Compare with the float model, if you have it: a Clip leaves no other trace.",
+    ),
+    "OQ534": Code(
+        meaning="A rule ties tensors whose pairs the model has already, with different scales. "
+        "They are kept as they are, so the tie has no effect on them.",
+        example="onnxq insert qat.onnx --existing keep    # with a Concat of unequal scales",
+        fix="Strip the model (`--existing strip`) to let the rules place all pairs.",
     ),
 }

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from onnxq.existing import is_decided
 from onnxq.graph import Edge, Graph
 from onnxq.ops import data_slots, traits
 from onnxq.plan import Plan
@@ -37,12 +38,10 @@ def changes(console: Console, found: Sequence[str]) -> None:
 def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
     """How many uses of tensors were decided, how many pairs that makes, and what stays float."""
     paired = {edge for p in plan.pairs for edge in p.edges}
-    whole = [
-        n
-        for n in graph.nodes
-        if traits(n).weighted
-        and all(Edge(node=n.name, slot=s) in paired for s in data_slots(graph, n))
-    ]
+    weighted = [n for n in graph.nodes if traits(n).weighted]
+    inputs = {n.name: [Edge(node=n.name, slot=s) for s in data_slots(graph, n)] for n in weighted}
+    existing = {e for edges in inputs.values() for e in edges if is_decided(graph, e)}
+    whole = [n for n in weighted if existing.union(paired).issuperset(inputs[n.name])]
     pairs = Counter(p.kind for p in plan.pairs)
     tied = Counter(p.group for p in plan.pairs if p.group is not None)
     return {
@@ -52,7 +51,8 @@ def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
         "skipped": sum(d.descriptor is None for d in plan.decisions),
         "shared_scales": sum(n > 1 for n in tied.values()),
         "pairs_sharing": sum(n for n in tied.values() if n > 1),
-        "weighted_ops": sum(traits(n).weighted for n in graph.nodes),
+        "existing": len(existing),
+        "weighted_ops": len(weighted),
         "weighted_ops_quantized": len(whole),
     }
 
@@ -82,10 +82,11 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
     if plan.unmatched:
         console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
     n = plan_counts(plan, graph)
+    has = f"{n['existing']} have pairs already, " if n["existing"] else ""
     console.print(
         f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized: "
         f"{n['activation_pairs']} activation pairs, {n['weight_pairs']} int8 weights, "
-        f"{n['skipped']} inputs skipped, "
+        f"{n['skipped']} inputs skipped, {has}"
         f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs",
         soft_wrap=True,
     )

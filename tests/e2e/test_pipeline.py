@@ -93,5 +93,5 @@ def test_the_plain_commands_print_what_they_did(tmp_path, quantized_yolox, yolox
 def test_a_quantized_model_is_refused(tmp_path, already_quantized):
     outcome = onnxq("calibrate", already_quantized, "--data", tmp_path, cwd=tmp_path)
     assert outcome.returncode == 2
-    assert "error[OQ303]" in outcome.stderr
+    assert "error[OQ530]" in outcome.stderr
     assert "ConvInteger" in outcome.stderr or "DynamicQuantizeLinear" in outcome.stderr

@@ -1,0 +1,88 @@
+"""--existing on every verb, and onnxq strip."""
+
+import numpy as np
+import onnx
+import pytest
+
+from tests.command import result, succeeded
+from tests.inserting import computed
+
+QUICK = ("--backend", "onnxruntime")
+
+
+def test_strip_and_what_it_says(finished):
+    outcome = succeeded(finished.run("strip", "model.qdq.onnx"))
+    assert outcome.stdout == "model.float.onnx: 2 pairs taken out, 2 stored constants dequantized\n"
+    told = result(succeeded(finished.run("strip", "model.qdq.onnx", "-o", "f.onnx", "--json")))
+    assert (told["output"], told["pairs"], told["dequantized"]) == ("f.onnx", 2, 2)
+    assert (finished / "f.onnx").read_bytes() == (finished / "model.float.onnx").read_bytes()
+    x = np.random.default_rng(0).random((1, 3, 16, 16), np.float32)
+    before, after = (onnx.load(finished / n) for n in ("model.onnx", "model.float.onnx"))
+    expected, found = computed(before, x=x)[0], computed(after, x=x)[0]
+    assert 0 < np.square(found - expected).mean() < 1e-3 * np.square(expected).mean()
+
+
+def test_strip_writes_over_nothing_that_it_reads(finished):
+    finished.refuses("OQ502", "strip", "model.qdq.onnx", "-o", "model.qdq.onnx")
+    finished.refuses("OQ501", "strip", "model.qdq.onnx", "-o", "missing/f.onnx")
+    finished.refuses("OQ531", "strip", "model.onnx")
+    finished.refuses("OQ301", "strip", "nobody.onnx")
+
+
+@pytest.mark.parametrize("existing", ["keep", "strip"])
+def test_quantize_a_quantized_model(finished, existing):
+    (finished / "model.calib.npz").unlink()
+    arguments = ("model.qdq.onnx", "--data", "imgs", "--rules", "rules.yaml")
+    finished.refuses("OQ303", "quantize", *arguments)
+    options = ("--existing", existing, "-o", "again.onnx", *QUICK, "--json")
+    if existing == "keep":  # there is nothing left to observe
+        finished.refuses("OQ306", "quantize", *arguments, *options[:-1])
+        return
+    told = result(succeeded(finished.run("quantize", *arguments, *options)))
+    assert told["insert"]["weighted_ops_quantized"] == 2
+    assert told["verify"]["numeric"]["sqnr_db"] > 20
+    ops = [n.op_type for n in onnx.load(finished / "again.onnx").graph.node]
+    assert ops.count("QuantizeLinear") == 2
+
+
+def only_second(finished):
+    """A Q/DQ model of which the second Conv is float."""
+    (finished / "half.yaml").write_text(
+        "schema: 1\nextends: trt-int8\nrules:\n"
+        "  - {id: second, why: w, match: {name: second}, skip: all}\n"
+    )
+    succeeded(finished.run("insert", "--rules", "half.yaml", "-o", "half.onnx"))
+    (finished / "model.calib.npz").unlink()
+
+
+def test_a_model_that_is_half_done_is_completed(finished):
+    only_second(finished)
+    keep = ("--existing", "keep")
+    succeeded(finished.run("calibrate", "half.onnx", "--data", "imgs", *keep))
+    finished.refuses("OQ303", "insert")
+    finished.refuses("OQ411", "insert", "--existing", "strip")
+    outcome = succeeded(finished.run("insert", *keep))
+    assert "2 of 2 weighted ops quantized: 1 activation pairs, 1 int8 weights" in outcome.stdout
+    assert "2 have pairs already" in outcome.stdout
+    outcome = succeeded(
+        finished.run("verify", "model.onnx", "half.qdq.onnx", "--data", "imgs", "--min-int8", "1")
+    )
+    assert "lint: 0 errors, 0 warnings" in outcome.stdout
+    told = succeeded(finished.run("plan", "half.onnx", *keep)).stdout
+    assert "second  input[0]  b " in told
+    assert "first" not in told
+
+
+def test_a_completed_model_is_compared_with_the_one_that_had_fewer_pairs(finished):
+    only_second(finished)
+    arguments = ("half.onnx", "--data", "imgs", "--existing", "keep", *QUICK)
+    succeeded(finished.run("quantize", *arguments))
+    options = ("--data", "imgs", *QUICK, "--min-sqnr", "20")
+    succeeded(finished.run("verify", "half.onnx", "half.qdq.onnx", *options))
+    finished.refuses("OQ603", "verify", "half.qdq.onnx", "half.onnx", *options)
+
+
+def test_explain_says_nothing_of_what_is_kept(finished):
+    only_second(finished)
+    outcome = succeeded(finished.run("explain", "half.onnx", "second", "--existing", "keep"))
+    assert "decided by weighted-ops" in outcome.stdout

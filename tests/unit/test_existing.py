@@ -1,0 +1,122 @@
+"""Pairs that a model has already are kept, shared and completed."""
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxq.calibrate import observed_tensors
+from onnxq.graph import Graph
+from onnxq.model import name_nodes
+from onnxq.render import plan_counts
+from tests.inserting import ALL, computed, quantized
+from tests.onnx_text import model
+from tests.planning import planned, rule
+
+S = "float s = {0.05}, int8 z = {0}, float w_s = {0.02}"
+X = np.random.default_rng(3).normal(size=(1, 3, 6, 6)).astype(np.float32)
+PAIR = "q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, s, z)"
+
+
+def conv(body, weights="float[4,3,1,1] w", out="y"):
+    outputs = ", ".join(f"float {name}" for name in out.split())
+    return model(f"g (float[1,3,6,6] x) => ({outputs}) <{weights}, {S}> {{ {body} }}")
+
+
+def pairs_of(folder, proto, *rules):
+    graph = Graph(name_nodes(proto), digest="d")
+    plan = planned(folder, graph, *(rules or (ALL,)))
+    return graph, plan, {(p.tensor, p.kind, p.existing) for p in plan.pairs}
+
+
+def count(proto, op):
+    return sum(n.op_type == op for n in proto.graph.node)
+
+
+def test_an_op_with_both_pairs_is_left_alone(tmp_path):
+    body = f"{PAIR} e = DequantizeLinear (v, w_s, z) [c] y = Conv (d, e)"
+    proto = conv(body, "int8[4,3,1,1] v")
+    graph, plan, pairs = pairs_of(tmp_path, proto)
+    assert not pairs
+    assert plan_counts(plan, graph)["weighted_ops_quantized"] == 1
+    assert plan_counts(plan, graph)["existing"] == 2
+    assert observed_tensors(graph) == ()
+    result = quantized(tmp_path, proto)
+    assert result == proto
+
+
+@pytest.mark.parametrize(
+    ("way", "shape"), [("e", "4,3,1,1"), ("Transpose <perm = [1,0,2,3]> (e)", "3,4,1,1")]
+)
+def test_an_op_with_a_quantized_weight_gets_the_other_pair(tmp_path, way, shape):
+    read = "f = " + (way if "(" in way else f"Identity ({way})")
+    proto = conv(f"e = DequantizeLinear (v, w_s, z) {read} y = Conv (x, f)", f"int8[{shape}] v")
+    assert pairs_of(tmp_path, proto)[2] == {("x", "activation", None)}
+    assert count(quantized(tmp_path, proto), "DequantizeLinear") == 2
+
+
+def test_an_op_with_a_quantized_input_gets_an_int8_weight(tmp_path):
+    proto = conv(f"{PAIR} y = Conv (d, w)")
+    assert pairs_of(tmp_path, proto)[2] == {("w", "weight", None)}
+
+
+def test_a_pair_behind_ops_that_move_values_counts(tmp_path):
+    proto = conv(f"{PAIR} m = MaxPool <kernel_shape = [1,1]> (d) y = Conv (m, w)")
+    assert pairs_of(tmp_path, proto)[2] == {("w", "weight", None)}
+
+
+def test_another_reader_shares_the_pair(tmp_path):
+    proto = conv(f"{PAIR} y = Conv (d, w) k = Conv (x, w)", out="y k")
+    assert ("x", "activation", "d") in pairs_of(tmp_path, proto)[2]
+    result = quantized(tmp_path, proto)
+    assert count(result, "QuantizeLinear") == 1
+    readers = [n for n in result.graph.node if n.op_type == "Conv"]
+    assert [n.input[0] for n in readers] == ["d", "d"]
+
+
+def test_a_reader_that_stands_before_the_pair_gets_one_of_its_scale(tmp_path):
+    proto = conv(f"k = Conv (x, w) {PAIR} y = Conv (d, w)", out="y k")
+    result = quantized(tmp_path, proto)
+    onnx.checker.check_model(result, full_check=True)
+    assert count(result, "QuantizeLinear") == 2
+    scales = {t.name: t for t in result.graph.initializer}
+    assert np.float32(0.05) == onnx.numpy_helper.to_array(scales["x_scale"])
+
+
+@pytest.mark.parametrize(
+    "pair",
+    [
+        "q = QuantizeLinear (x, s, u) d = DequantizeLinear (q, s, u)",  # uint8
+        "q = QuantizeLinear (x, many, zeros) d = DequantizeLinear (q, many, zeros)",
+        "q = QuantizeLinear (x, s) d = DequantizeLinear (q, s)",
+    ],
+)
+def test_a_pair_that_tensorrt_does_not_take_is_not_shared(tmp_path, pair):
+    weights = (
+        "float[4,3,1,1] w, uint8 u = {128}, float[3] many = {1, 2, 3}, int8[3] zeros = {0,0,0}"
+    )
+    proto = conv(f"{pair} r = Relu (d) k = Conv (x, w) y = Conv (r, w)", weights, out="y k")
+    assert ("x", "activation", None) in pairs_of(tmp_path, proto)[2]
+
+
+def test_what_is_tied_takes_the_scale_that_is_there(tmp_path):
+    body = f"a = Relu (x) {PAIR} c = Concat <axis = 0> (d, a) y = Conv (c, w)"
+    tie = rule("{op: Concat}", id="tie", quantize="{inputs: act}", share_scale="[inputs, outputs]")
+    result = quantized(tmp_path, conv(body), ALL, tie)
+    arrays = {t.name: onnx.numpy_helper.to_array(t) for t in result.graph.initializer}
+    assert arrays["a_scale"] == arrays["c_scale"] == np.float32(0.05)
+
+
+def test_q_and_dq_nodes_are_not_quantized_themselves(tmp_path):
+    everything = rule('{name: "**"}', quantize="{all: act}")
+    proto = conv(f"{PAIR} r = Relu (d) y = Neg (r)")
+    assert pairs_of(tmp_path, proto, everything)[2] == {("r", "activation", None)}
+
+
+def test_completing_what_onnxq_made_changes_nothing(tmp_path):
+    proto = conv(
+        "a = Conv (x, w) b = Relu (a) y = Conv (b, v)", "float[4,3,1,1] w, float[2,4,1,1] v"
+    )
+    result = quantized(tmp_path, proto)
+    assert not pairs_of(tmp_path, result)[2]
+    (one,), (other,) = computed(result, x=X), computed(quantized(tmp_path, result), x=X)
+    np.testing.assert_array_equal(one, other)
