@@ -18,7 +18,7 @@ from onnxq.histogram import Accumulator, HistogramAccumulator, RangeAccumulator
 from onnxq.plan import Plan
 from onnxq.samples import Tensors
 from onnxq.sessions import open_session, with_outputs
-from onnxq.statistics import Statistics, TensorStatistics, add_digests
+from onnxq.statistics import Statistics, TensorStatistics, add_digests, short_digests
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -58,12 +58,14 @@ def calibrate(
     seen: dict[str, Accumulator] = {name: make() for name in asked if name in floats}
     inner = [name for name in inner if name in seen]
     digests: list[str] = []
+    parts: list[str] = []
     shapes: dict[str, tuple[int, ...]] = {}
     for sample in feed:
         values = run(session, inner, sample.tensors, sample.name)
         for name, accumulator in seen.items():
             accumulator.observe(values[name])
         digests.append(sample.digest)
+        parts.extend(sample.digests)
         shapes = shapes or {name: array.shape for name, array in sample.tensors.items()}
         progress()
     return Statistics(
@@ -75,6 +77,7 @@ def calibrate(
         preprocess="" if feed.preprocess is None else feed.preprocess.model_dump_json(),
         data=feed.unreal,
         input_shapes=shapes,
+        sample_digests=short_digests(parts),
         tensors={
             name: TensorStatistics(values=accumulator.freeze(), samples=len(digests))
             for name, accumulator in seen.items()

@@ -35,7 +35,8 @@ class Sample:
     """What one run of the model is fed; `digest` is the SHA-256 (hex) of what it was made from.
 
     `count` pictures or rows are in it: 1 unless it is a batch. `number` is its place in the feed,
-    counted from 0 before the feed is divided into parts.
+    counted from 0 before the feed is divided into parts. `parts` are the digests of the samples
+    that a batch is made of.
     """
 
     name: str
@@ -43,6 +44,12 @@ class Sample:
     digest: str
     count: int = 1
     number: int = 0
+    parts: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digest of each sample in it, whatever the batch."""
+        return self.parts or (self.digest,)
 
 
 def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[InputSpec, ...]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
@@ -23,6 +23,7 @@ from onnxq.histogram import BINS, MANTISSA_BITS, BitHistogram, ValueRange
 from onnxq.methods import ImportedAmax, Observed
 
 Source = Calibrator | Literal["cache"]  # what was gathered, or read from a TensorRT cache
+_SHORT: Final = 16  # hex digits; by chance one in 2**64 is like another
 NO_DATA: Final = f"{0:064x}"
 
 
@@ -73,6 +74,8 @@ class Statistics:
     `model_name` is the path of the model from the folder of the calibration file. `data_digest`
     is the sum of the samples' digests, so it does not depend on their order; the calibrator `cache`
     means that the amaxes were imported and are final, and the digest is the cache's.
+    `sample_digests` has the first 16 hex digits of each sample's digest, sorted: verify tells by
+    them which samples were used; none where that is not known.
     """
 
     model_name: str
@@ -83,6 +86,7 @@ class Statistics:
     preprocess: str = ""
     data: str = ""  # what it was when it was not real
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sample_digests: tuple[str, ...] = ()
     tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
 
     def __add__(self, other: Statistics) -> Statistics:
@@ -98,6 +102,7 @@ class Statistics:
             preprocess=self.preprocess,
             data=self.data,
             input_shapes=self.input_shapes,
+            sample_digests=tuple(sorted((*self.sample_digests, *other.sample_digests))),
             tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
         )
 
@@ -136,6 +141,11 @@ class Statistics:
 def add_digests(*digests: str) -> str:
     """Add hex digests modulo 2**256: commutative and associative, and counts repeats."""
     return f"{sum(int(digest, 16) for digest in digests) % 2**256:064x}"
+
+
+def short_digests(digests: Iterable[str]) -> tuple[str, ...]:
+    """What `sample_digests` keeps of digests (hex): enough to know a sample again."""
+    return tuple(sorted(digest[:_SHORT] for digest in digests))
 
 
 def _add(a: TensorStatistics | None, b: TensorStatistics | None) -> TensorStatistics:
@@ -229,6 +239,7 @@ class _Meta(BaseModel):
     preprocess: str
     data: str = ""
     input_shapes: dict[str, list[NonNegativeInt]]
+    sample_digests: list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = []
     tensors: list[_TensorMeta]
 
 
@@ -247,6 +258,7 @@ def _pack(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
         preprocess=statistics.preprocess,
         data=statistics.data,
         input_shapes={name: list(shape) for name, shape in statistics.input_shapes.items()},
+        sample_digests=list(statistics.sample_digests),
         tensors=[_TensorMeta.of(name, tensor) for name, tensor in tensors],
     )
     text = json.dumps(meta.model_dump(exclude_defaults=True), sort_keys=True)
@@ -279,5 +291,6 @@ def _unpack(arrays: statistics_file.Arrays) -> Statistics:
         preprocess=meta.preprocess,
         data=meta.data,
         input_shapes={name: tuple(shape) for name, shape in meta.input_shapes.items()},
+        sample_digests=tuple(meta.sample_digests),
         tensors=tensors,
     )

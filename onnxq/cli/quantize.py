@@ -38,7 +38,7 @@ def run(
         typer.Option(
             "--verify-data",
             metavar="PATH",
-            help="Other samples to compare on; by default those of --data.",
+            help="Other samples to compare on; those of --data flatter.",
             show_default=False,
             rich_help_panel="Data",
         ),
@@ -60,7 +60,7 @@ def run(
     from onnxq import cascade, graph, recipe, render
     from onnxq import model as models
     from onnxq import verify as verifying
-    from onnxq.verify import thresholds
+    from onnxq.verify import Unused, thresholds
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     shapes = options.shapes(shape)
@@ -110,21 +110,20 @@ def run(
     calibrate.tell(out, calibration, statistics)
     odd = insert.write(path, proto, view, plan, statistics, weights)
     insert.tell(out, path, view, plan, calibration)
+    unused = Unused(others, [statistics])
     with (
         _compared_with(model, proto, existing) as before,
-        options.progress(err, "comparing", others.length, quiet=quiet or as_json) as step,
+        options.progress(err, "comparing", unused.length, quiet=quiet or as_json) as step,
     ):
         report = verifying.verify(
             before,
             [path],
-            others,
+            unused,
             backend=backend,
             shapes=shapes,
             timeout=timeout,
             progress=lambda done: step(),
         )
-    if verify_data is None:
-        out.print("compared on the samples of the calibration; --verify-data takes others")
     render.verify_report(out, report)
     found = (
         *plan.diagnostics,

@@ -13,6 +13,9 @@ from onnxq.diagnostics import Severity, error
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from onnxq.feeds import Feed
+    from onnxq.verify import Unused
+
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
 EXAMPLE = "Example: `onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr 20`"
@@ -31,6 +34,16 @@ def run(
     seed: options.Seed = None,
     batch: options.Batch = None,
     ragged: options.Ragged = False,
+    calibration: Annotated[
+        Path | None,
+        typer.Option(
+            "--calibration",
+            help="What the models were calibrated with, to compare on other samples; "
+            "by default the one beside a model that fits it.",
+            show_default=False,
+            rich_help_panel="Data",
+        ),
+    ] = None,
     tensors: Annotated[
         bool,
         typer.Option("--tensors", help="Compare every pair and weighted op too."),
@@ -57,8 +70,7 @@ def run(
     )
     feed = None
     if data is not None:
-        recorded = "" if preprocess_name else _recorded_preprocess(qdq)
-        feed = options.data_request(
+        request = options.data_request(
             data,
             preprocess_name,
             shapes,
@@ -66,15 +78,18 @@ def run(
             seed=seed,
             batch=batch,
             ragged=ragged,
-            recorded=recorded,
-        ).open(view)
-        options.tell_data(out, feed, preprocess_name, recorded=bool(recorded))
-    total = feed.length if feed else 0
+            recorded="" if preprocess_name else _recorded_preprocess(qdq),
+        )
+        feed = request.open(view)
+        recorded = request.otherwise is not None
+        options.tell_data(out, feed, preprocess_name, recorded=recorded)
+    unused = None if feed is None else _unused(feed, qdq, calibration)
+    total = None if unused is None else unused.length
     with options.progress(err, "comparing", total, quiet=quiet or as_json) as step:
         report = verifying.verify(
             model,
             qdq,
-            feed,
+            unused,
             tensors=tensors,
             backend=backend,
             shapes=shapes,
@@ -113,13 +128,17 @@ def _first_model(path: Path, others: list[Path]) -> ModelProto:
     return proto
 
 
-def _recorded_preprocess(qdq: list[Path]) -> str:
-    """What the models' metadata say of preprocessing (OQ650 when they differ)."""
+def _recorded(qdq: list[Path], key: str) -> dict[Path, str]:
+    """What onnxq recorded in each Q/DQ model; '' in those of other tools."""
     from onnxq import model as models
     from onnxq import provenance
 
-    found = {path: provenance.metadata_of(models.load(path)).get("preprocess") for path in qdq}
-    known = {path: said for path, said in found.items() if said}
+    return {path: provenance.metadata_of(models.load(path)).get(key, "") for path in qdq}
+
+
+def _recorded_preprocess(qdq: list[Path]) -> str:
+    """How pictures were preprocessed for the calibrations (OQ650 when they differ)."""
+    known = {path: said for path, said in _recorded(qdq, "preprocess").items() if said}
     if len(set(known.values())) > 1:
         first = next(iter(known))
         second = next(path for path, said in known.items() if said != known[first])
@@ -129,3 +148,12 @@ def _recorded_preprocess(qdq: list[Path]) -> str:
             fix="say with --preprocess how pictures become inputs",
         )
     return next(iter(known.values()), "")
+
+
+def _unused(feed: Feed, qdq: list[Path], given: Path | None) -> Unused:
+    """The samples that no model was calibrated on, as far as that is known."""
+    from onnxq.verify import Unused, find_calibration
+
+    digests = _recorded(qdq, "statistics")
+    found = [find_calibration(digest, path, given) for path, digest in digests.items()]
+    return Unused(feed, found)

@@ -131,4 +131,5 @@ def _stacked(samples: list[Sample]) -> Sample:
         tensors={name: np.concatenate(parts) for name, parts in arrays.items()},
         digest=digest.hexdigest(),
         count=len(samples),
+        parts=tuple(s.digest for s in samples),
     )

@@ -13,7 +13,7 @@ from onnxq.diagnostics import Severity, counted
 from onnxq.render.side_by_side import side_by_side
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, table
-from onnxq.verify import CompiledReport, ModelReport, NumericReport, VerifyReport
+from onnxq.verify import CompiledReport, DataUse, ModelReport, NumericReport, VerifyReport
 
 _WIDE: Final = 72  # columns that a table with every figure takes
 
@@ -24,16 +24,18 @@ def verify_report(console: Console, report: VerifyReport, *, everything: bool = 
     One model is told in full, several side by side. `everything` cuts no list.
     """
     if len(report.models) == 1:
-        _model(console, report.models[0], everything=everything)
+        _model(console, report.models[0], report.data, everything=everything)
         return
     side_by_side(console, report)
+    if report.data is not None:
+        console.print(data_use(report.data))
     for model in report.models:
         if model.numeric is not None and model.numeric.tensors:
             console.print(f"\n{model.model}")
             tensor_lines(console, model.numeric, everything=everything)
 
 
-def _model(console: Console, model: ModelReport, *, everything: bool) -> None:
+def _model(console: Console, model: ModelReport, data: DataUse | None, *, everything: bool) -> None:
     if made_by := model.made_by:
         recipe = made_by.get("recipe", "").partition(" ")[0]
         console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe}")
@@ -42,7 +44,7 @@ def _model(console: Console, model: ModelReport, *, everything: bool) -> None:
     errors, warnings = count[Severity.ERROR], count[Severity.WARNING]
     console.print(f"lint: {counted(errors, 'error')}, {counted(warnings, 'warning')}{notes}")
     if model.numeric is not None:
-        _numeric(console, model.numeric)
+        _numeric(console, model.numeric, data)
         if model.numeric.tensors:
             tensor_lines(console, model.numeric, everything=everything)
     elif model.why_not_numeric is None:
@@ -51,9 +53,25 @@ def _model(console: Console, model: ModelReport, *, everything: bool) -> None:
         _compiled(console, model.compiled, everything=everything)
 
 
-def _numeric(console: Console, numeric: NumericReport) -> None:
-    samples = counted(numeric.samples, "sample")
-    console.print(f"numeric: FP32 against Q/DQ in onnxruntime, {samples}")
+def data_use(data: DataUse) -> str:
+    """Whether the samples were used for calibration, in a line."""
+    if data.used is None:
+        return f"{_samples(data)}; whether they were used for calibration is not known"
+    if data.used:
+        how_many = "all" if data.used == data.compared else f"{data.used:,}"
+        return f"{_samples(data)}, {how_many} used for calibration: the figures flatter"
+    left_out = f"; {data.left_out:,} that were are left out" if data.left_out else ""
+    return f"{_samples(data)}, none used for calibration{left_out}"
+
+
+def _samples(data: DataUse) -> str:
+    return counted(data.compared, "sample")
+
+
+def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> None:
+    console.print("numeric: FP32 against Q/DQ in onnxruntime")
+    if data is not None:
+        console.print(f"  {data_use(data)}")
     floats = [o for o in numeric.outputs if o.is_float]
     wide = console.width >= _WIDE
     errors = ("max error", "mean error") if wide else ()

@@ -9,7 +9,7 @@ from pathlib import PurePath
 from rich.console import Console
 from rich.text import Text
 
-from onnxq.diagnostics import Severity, counted
+from onnxq.diagnostics import Severity
 from onnxq.render.text import figure, one_line, table
 from onnxq.verify import Comparison, ModelReport, VerifyReport
 
@@ -18,9 +18,7 @@ Cell = tuple[float | None, str]  # what is compared, larger is better, and what 
 
 def side_by_side(console: Console, report: VerifyReport) -> None:
     """Print a column a model and a row a figure; the best of a row is bold."""
-    samples = next((m.numeric.samples for m in report.models if m.numeric is not None), None)
-    told = "" if samples is None else f", FP32 against Q/DQ over {counted(samples, 'sample')}"
-    console.print(f"{len(report.models)} Q/DQ models of {report.float_model}{told}")
+    console.print(f"{len(report.models)} Q/DQ models of {report.float_model}")
     shown = table("", *map(one_line, _names([m.model for m in report.models])))
     for title, cells in _rows(report.models):
         known = [value for value, _ in cells if value is not None]

@@ -1,6 +1,7 @@
 """Three independent answers on a Q/DQ model: lint, numeric and compiled."""
 
 from onnxq.lint import lint
+from onnxq.verify.data import DataUse, Unused, find_calibration
 from onnxq.verify.numeric import BAD_DB, Comparison, NumericReport, TensorComparison, compare
 from onnxq.verify.report import ModelReport, VerifyReport
 from onnxq.verify.tensorrt import CompiledOp, CompiledReport, available, compile_report
@@ -12,13 +13,16 @@ __all__ = [
     "Comparison",
     "CompiledOp",
     "CompiledReport",
+    "DataUse",
     "ModelReport",
     "NumericReport",
     "TensorComparison",
+    "Unused",
     "VerifyReport",
     "available",
     "compare",
     "compile_report",
+    "find_calibration",
     "lint",
     "verify",
 ]

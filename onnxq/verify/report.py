@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from onnxq.diagnostics import Diagnostic
 from onnxq.lint import Finding
+from onnxq.verify.data import DataUse
 from onnxq.verify.numeric import NumericReport, TensorComparison
 from onnxq.verify.tensorrt import CompiledReport
 
@@ -53,11 +54,12 @@ class VerifyReport:
     """One or more Q/DQ models beside the float model that they were made from.
 
     `version` counts the layouts of this report: a field that is new does not change it, one that
-    goes or means something else does.
+    goes or means something else does. `data` is None where the models were not compared.
     """
 
     version: int = VERSION
     float_model: str
+    data: DataUse | None = None
     models: tuple[ModelReport, ...]
 
     @property

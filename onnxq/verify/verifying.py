@@ -15,6 +15,7 @@ from onnxq.lint import lint
 from onnxq.provenance import metadata_of
 from onnxq.samples import Sample
 from onnxq.verify import tensorrt
+from onnxq.verify.data import DataUse, Unused
 from onnxq.verify.numeric import NumericReport, Progress, compare_all, require_same_ports
 from onnxq.verify.report import ModelReport, VerifyReport
 from onnxq.verify.tensorrt import CompiledReport
@@ -26,7 +27,7 @@ ModelPath = str | Path
 def verify(
     float_path: ModelPath,
     qdq_paths: Sequence[ModelPath],
-    feed: Iterable[Sample] | None,
+    feed: Iterable[Sample] | Unused | None,
     *,
     tensors: bool = False,
     backend: Backend = "auto",
@@ -37,6 +38,7 @@ def verify(
 ) -> VerifyReport:
     """Lint each Q/DQ model, compare it with the float model on `feed`, and compile it.
 
+    A feed that is `data.Unused` leaves out what was used for calibration, and the report tells.
     The float model runs once for all. `tensors` compares every pair and weighted op too.
     `backend` "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
     "tensorrt-rtx" demands it (BackendMissingError, before anything runs). Inputs with dynamic
@@ -73,7 +75,18 @@ def verify(
                 why_not_compiled=compiled if isinstance(compiled, Diagnostic) else None,
             )
         )
-    return VerifyReport(float_model=str(float_path), models=tuple(reports))
+    return VerifyReport(
+        float_model=str(float_path), data=_data(feed, numeric), models=tuple(reports)
+    )
+
+
+def _data(
+    feed: Iterable[Sample] | Unused | None, numeric: Sequence[NumericReport | Diagnostic | None]
+) -> DataUse | None:
+    compared = next((n.samples for n in numeric if isinstance(n, NumericReport)), None)
+    if compared is None:
+        return None
+    return feed.use if isinstance(feed, Unused) else DataUse(compared=compared, used=None)
 
 
 def _first(

@@ -7,6 +7,8 @@ import pytest
 
 from tests.command import result, succeeded
 
+from .conftest import make_picture
+
 ARGUMENTS = ("model.onnx", "--data", "imgs", "--rules", "rules.yaml")
 QUICK = ("--backend", "onnxruntime")
 
@@ -74,11 +76,13 @@ def test_a_check_that_says_no_is_exit_1_and_the_model_is_there(fresh):
 
 
 def test_which_samples_it_compared_on(fresh):
-    told = "compared on the samples of the calibration"
+    told = "3 samples, all used for calibration: the figures flatter"
     assert told in succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK)).stdout
     outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, "--verify-data", "imgs/1.png"))
-    assert told not in outcome.stdout
-    assert ", 1 sample\n" in outcome.stdout
+    assert "1 sample, all used" in outcome.stdout
+    make_picture(fresh / "other.png", 9)
+    outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, "--verify-data", "other.png"))
+    assert "1 sample, none used" in outcome.stdout
 
 
 @pytest.mark.parametrize(

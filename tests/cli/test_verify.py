@@ -10,7 +10,7 @@ import pytest
 from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 
-from .conftest import MODEL
+from .conftest import MODEL, make_picture
 
 VERIFY = ("verify", "model.onnx", "model.qdq.onnx")
 QUICK = (*VERIFY, "--backend", "onnxruntime")
@@ -36,7 +36,12 @@ def only_model(told):
 
 def test_report(finished):
     outcome = succeeded(finished.run(*VERIFY, *DATA))
-    for told in ("lint: 0 errors", "3 samples", "compiled: tensorrt-rtx", "MACs in int8: 100.0%"):
+    for told in (
+        "lint: 0 errors",
+        "3 samples, all used",
+        "compiled: tensorrt-rtx",
+        "MACs in int8: 100.0%",
+    ):
         assert told in outcome.stdout
     assert outcome.stderr == ""
 
@@ -255,3 +260,49 @@ def test_auto_goes_on_without_a_compiler(finished):
 def test_compiler_that_runs_too_long(finished):
     told = finished.refuses("OQ602", *VERIFY, "--timeout", "0.01", exit_code=1)
     assert "did not finish in 0.01 s" in told
+
+
+def data_of(outcome):
+    return result(succeeded(outcome))["data"]
+
+
+def test_samples_of_the_calibration_are_left_out_where_others_are_enough(finished):
+    for index in range(3, 10):
+        make_picture(finished / "imgs" / f"{index}.png", index)
+    few = (*QUICK, *DATA, "--json")
+    assert data_of(finished.run(*few)) == {"compared": 10, "used": 3, "left_out": 0}
+    make_picture(finished / "imgs" / "10.png", 10)
+    assert data_of(finished.run(*few)) == {"compared": 8, "used": 0, "left_out": 3}
+    told = succeeded(finished.run(*QUICK, *DATA)).stdout
+    assert "8 samples, none used for calibration; 3 that were are left out" in told
+    for index in range(3):
+        (finished / "imgs" / f"{index}.png").unlink()
+    alone = result(succeeded(finished.run(*few)))
+    assert alone["data"] == {"compared": 8, "used": 0, "left_out": 0}
+    for index in range(3):
+        make_picture(finished / "imgs" / f"{index}.png", index)
+    assert result(succeeded(finished.run(*few)))["models"] == alone["models"]
+
+
+def test_what_was_used_is_not_known_without_the_calibration(finished):
+    (finished / "model.calib.npz").rename(finished / "moved.npz")
+    plain = (*QUICK, *DATA, "--json")
+    assert data_of(finished.run(*plain)) == {"compared": 3, "used": None, "left_out": 0}
+    named = (*plain, "--calibration", "moved.npz")
+    assert data_of(finished.run(*named)) == {"compared": 3, "used": 3, "left_out": 0}
+    other = finished.run(*named, "--preprocess", "unit")
+    assert data_of(other)["used"] is None
+    finished.refuses("OQ410", *QUICK, *DATA, "--calibration", "none.npz")
+
+
+def test_batches_of_the_calibration_are_known_by_their_samples(finished):
+    batched = from_text(MODEL.replace("[1,3", "[2,3").replace("[1,4", "[2,4"))
+    onnx.save(batched, finished / "model.onnx")
+    for name, seeds in (("imgs", (0, 1, 2, 3)), ("mixed", (3, 8, 9, 2))):
+        (finished / name).mkdir(exist_ok=True)
+        for place, seed in enumerate(seeds):
+            make_picture(finished / name / f"{place}.png", seed)
+    succeeded(finished.run("calibrate", "model.onnx", *DATA))
+    succeeded(finished.run("insert", "--rules", "rules.yaml"))
+    found = data_of(finished.run(*QUICK, "--data", "mixed", "--json"))
+    assert found == {"compared": 2, "used": 2, "left_out": 0}

@@ -19,6 +19,7 @@ from onnxq.statistics import (
     Statistics,
     TensorStatistics,
     add_digests,
+    short_digests,
 )
 from tests.sealed import arrays_of, of_arrays
 
@@ -41,6 +42,7 @@ def statistics(**fields):
         "preprocess": "yolo",
         "data": "random, seed 0",
         "input_shapes": {"images": (1, 3, 64, 64), "b": ()},
+        "sample_digests": short_digests(["cd" * 32, "ab" * 32]),
         "tensors": {"z/out": tensor(1), "a": tensor(2), "range only": tensor(3, histogram=False)},
     }
     return Statistics(**{**defaults, **fields})
@@ -55,7 +57,14 @@ def test_saved_and_loaded_is_the_same(tmp_path):
     original.save(tmp_path / "c.npz")
     loaded = Statistics.load(tmp_path / "c.npz")
     assert loaded.digest == original.digest
-    for field in ("model_name", "model_digest", "calibrator", "data_digest", "samples"):
+    for field in (
+        "model_name",
+        "model_digest",
+        "calibrator",
+        "data_digest",
+        "samples",
+        "sample_digests",
+    ):
         assert getattr(loaded, field) == getattr(original, field)
     assert (loaded.preprocess, loaded.data) == (original.preprocess, original.data)
     assert loaded.input_shapes == original.input_shapes
@@ -71,6 +80,12 @@ def test_saved_and_loaded_is_the_same(tmp_path):
         for method in ("max", "percentile", "mse", "entropy"):
             descriptor = QuantDescriptor(method=method)
             assert theirs.amax(descriptor, tensor=name) == ours.amax(descriptor, tensor=name) > 0
+
+
+def test_samples_are_known_again_after_adding():
+    one, other = (statistics(sample_digests=short_digests(d)) for d in (["f" * 64], ["0" * 64]))
+    assert (one + other).sample_digests == ("0" * 16, "f" * 16) == (other + one).sample_digests
+    assert (one + other).digest == (other + one).digest != (one + one).digest
 
 
 def test_an_empty_calibration_is_kept(tmp_path):
