@@ -91,10 +91,10 @@ def _max(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
 @_method("percentile")
 def _percentile(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     """Return the percentile of all values; of those that are not 0 where that would be 0."""
-    found = _quantile(histogram, descriptor.percentile)
+    found = quantile(histogram, descriptor.percentile)
     if found > SMALLEST_AMAX:
         return found
-    return _quantile(_without_zeros(histogram), descriptor.percentile)
+    return quantile(without_zeros(histogram), descriptor.percentile)
 
 
 @_method("mse")
@@ -102,10 +102,10 @@ def _mse(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     """Return the candidate with the least squared error of clipping and rounding."""
     octaves = np.arange(_MSE_OCTAVES * _MSE_PER_OCTAVE) / _MSE_PER_OCTAVE
     candidates = histogram.range.amax * np.exp2(-octaves)
-    return float(candidates[np.argmin(_squared_errors(histogram, candidates))])
+    return float(candidates[np.argmin(squared_errors(histogram, candidates))])
 
 
-def _squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArray:
+def squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArray:
     """Return the sum of squared errors of all values for each candidate amax.
 
     With T0(b) and T1(b) the number and the sum of the magnitudes above b, and boundaries
@@ -122,7 +122,7 @@ def _squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArr
 
 
 def _tails(histogram: BitHistogram) -> tuple[FloatArray, FloatArray, int]:
-    """Return T0 and T1 of `_squared_errors` by bin, and the bin they begin at."""
+    """Return T0 and T1 of `squared_errors` by bin, and the bin they begin at."""
     last = int(histogram.bins[-1])
     # Half a step of the smallest candidate is 2**8 below it: smaller values round to 0 in all.
     first = max(0, last - ((_MSE_OCTAVES + 9) << MANTISSA_BITS))
@@ -148,7 +148,7 @@ def _entropy(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     [0, max |x|], but not over 15 times the 99.999th percentile of the values that are not zero:
     a far outlier would leave all other values in one bin.
     """
-    inner = _quantile(_without_zeros(histogram), _REACH_PERCENTILE)
+    inner = quantile(without_zeros(histogram), _REACH_PERCENTILE)
     reach = min(histogram.range.amax, _REACH * inner)
     edges = np.linspace(0.0, reach, _LINEAR_BINS + 1)
     linear, beyond = _spread(histogram, edges)
@@ -208,14 +208,14 @@ def _x_log_x(x: FloatArray) -> FloatArray:
     return x * np.log(np.maximum(x, 1.0))
 
 
-def _without_zeros(histogram: BitHistogram) -> BitHistogram:
+def without_zeros(histogram: BitHistogram) -> BitHistogram:
     """The histogram without its lowest bin, if that holds the zeros and there is another."""
     if histogram.bins[0] != 0 or len(histogram.bins) == 1:
         return histogram
     return BitHistogram(range=histogram.range, bins=histogram.bins[1:], counts=histogram.counts[1:])
 
 
-def _quantile(histogram: BitHistogram, percentile: float) -> float:
+def quantile(histogram: BitHistogram, percentile: float) -> float:
     """Return the k-th smallest magnitude, k = ceil(percentile / 100 * n), evenly within its bin."""
     ends = np.cumsum(histogram.counts)
     rank = np.ceil(percentile / 100 * ends[-1])

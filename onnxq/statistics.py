@@ -91,7 +91,14 @@ class Statistics:
 
     def __add__(self, other: Statistics) -> Statistics:
         """Add two calibrations of one model; error OQ418 when they do not belong together."""
-        _check_addable(self, other)
+        differs = self.difference(other)
+        if differs:
+            raise diagnostics.error(
+                "OQ418",
+                f"two calibrations of '{self.model_name}' and '{other.model_name}' do not add:"
+                f" {differs}",
+                fix="add calibrations that were made alike from one model",
+            )
         names = sorted({*self.tensors, *other.tensors})
         return Statistics(
             model_name=min(self.model_name, other.model_name),  # a copy may have another name
@@ -105,6 +112,21 @@ class Statistics:
             sample_digests=tuple(sorted((*self.sample_digests, *other.sample_digests))),
             tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
         )
+
+    def difference(self, other: Statistics) -> str | None:
+        """Say why two calibrations do not add; None when they do."""
+        if "cache" in (self.calibrator, other.calibrator):
+            return "what was imported from a TensorRT cache has no counts"
+        for what, ours, theirs in (
+            ("models", self.model_digest[:12], other.model_digest[:12]),
+            ("calibrators", self.calibrator, other.calibrator),
+            ("preprocessing", self.preprocess, other.preprocess),
+            ("data", self.data or "real", other.data or "real"),
+            ("input shapes", dict(self.input_shapes), dict(other.input_shapes)),
+        ):
+            if ours != theirs:
+                return f"they have different {what}, {ours or 'none'} and {theirs or 'none'}"
+        return None
 
     @property
     def digest(self) -> str:
@@ -150,23 +172,6 @@ def short_digests(digests: Iterable[str]) -> tuple[str, ...]:
 
 def _add(a: TensorStatistics | None, b: TensorStatistics | None) -> TensorStatistics:
     return a + b if a and b else cast(TensorStatistics, a or b)
-
-
-def _check_addable(a: Statistics, b: Statistics) -> None:
-    for what, ours, theirs in (
-        ("models", a.model_digest, b.model_digest),
-        ("calibrators", a.calibrator, b.calibrator),
-        ("preprocessing", a.preprocess, b.preprocess),
-        ("data", a.data, b.data),
-        ("input shapes", dict(a.input_shapes), dict(b.input_shapes)),
-    ):
-        if ours != theirs:
-            raise diagnostics.error(
-                "OQ418",
-                f"two calibrations of '{a.model_name}' and '{b.model_name}' have different {what}:"
-                f" {ours or 'none'} and {theirs or 'none'}",
-                fix="add calibrations that were made alike from one model",
-            )
 
 
 class _TensorMeta(BaseModel):

@@ -13,7 +13,11 @@ from typing import Annotated, Final
 
 import typer
 
+<<<<<<< HEAD
 from onnxq.cli import cache, calibrate, explain, insert, plan, quantize, rules, strip, verify
+=======
+from onnxq.cli import cache, calib, calibrate, explain, insert, plan, quantize, rules, verify
+>>>>>>> 138645e (onnxq calib merge and show)
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -33,6 +37,7 @@ app.command("explain", help=explain.HELP, epilog=explain.EXAMPLE)(explain.run)
 app.command("verify", help=verify.HELP, epilog=verify.EXAMPLE)(verify.run)
 app.command("strip", help=strip.HELP, epilog=strip.EXAMPLE)(strip.run)
 app.add_typer(rules.app, name="rules")
+app.add_typer(calib.app, name="calib")
 app.add_typer(cache.app, name="cache")
 
 

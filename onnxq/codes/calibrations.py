@@ -11,6 +11,24 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         example="onnxq insert model.onnx --calibration from-a-newer-onnxq.calib.npz",
         fix="Update onnxq, or calibrate again with this one.",
     ),
+    "OQ441": Code(
+        meaning="Two of the calibrations to merge hold the same data, or one holds what the others "
+        "hold together. Counting data twice would change every percentile without a word.",
+        example="onnxq calib merge a.npz b.npz a-and-b.npz -o all.npz",
+        fix="Leave the file out that the message names.",
+    ),
+    "OQ442": Code(
+        meaning="Tensors were observed in some of the merged calibrations and not in others, so "
+        "that their ranges are of a part of the data.",
+        example="onnxq calib merge plain.npz made-with-rules.npz -o all.npz",
+        fix="Calibrate all parts with the same `--rules`, or all with none.",
+    ),
+    "OQ443": Code(
+        meaning="`onnxq calib show` was asked for a tensor that the calibration does not have, or "
+        "for a percentile that there is not.",
+        example="onnxq calib show model.calib.npz --tensor /model.0/conf/Conv_output_0",
+        fix="Give a name or a glob that `onnxq calib show` lists; a percentile is in (0, 100].",
+    ),
     "OQ450": Code(
         meaning="A file is not a TensorRT calibration cache, or a line of it cannot be read. A "
         "cache is text: first a line such as TRT-8601-EntropyCalibration2, then `name: hex` lines.",

@@ -127,7 +127,7 @@ INPUTS: Final[dict[str, Code]] = {
     "OQ418": Code(
         meaning="Two calibrations cannot be added: they come from different models, shapes, "
         "calibrators or preprocessings.",
-        example='Statistics.load("a.calib.npz") + Statistics.load("b.calib.npz")',
+        example="onnxq calib merge yolo.calib.npz resnet.calib.npz -o all.npz",
         fix="Add calibrations that were made alike from one model.",
     ),
     "OQ420": Code(

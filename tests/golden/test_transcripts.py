@@ -99,7 +99,6 @@ def test_every_code_is_in_a_session():
     text = "".join(session.read_text() for session in SESSIONS)
     elsewhere = {
         "OQ307",  # needs a model of 2 GB
-        "OQ418",  # only the library adds calibrations
         "OQ503",  # no known way
     }
     assert {code for code in CODES if f"[{code}]" not in text} == elsewhere

@@ -140,7 +140,7 @@ def test_squared_errors_from_the_histogram_are_those_of_the_values(name):
     x = values(name)
     limits = np.abs(x).max() * np.array([1.0, 0.7, 0.31, 0.1, 0.03, 0.002])
     exact = [squared_error(x, limit) * len(x) for limit in limits]
-    ours = methods._squared_errors(BitHistogram.of(x), limits)
+    ours = methods.squared_errors(BitHistogram.of(x), limits)
     np.testing.assert_allclose(ours, exact, rtol=0.01)
 
 

@@ -1,0 +1,252 @@
+"""onnxq calib: join calibration files, and show what is in one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from onnxq.cli import options
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error, warning
+
+if TYPE_CHECKING:
+    from onnxq.statistics import Statistics, TensorStatistics
+
+HELP = "Join calibration files, and show what is in one."
+
+app = typer.Typer(no_args_is_help=True, help=HELP)
+
+
+@app.command(epilog="Example: `onnxq calib merge part-*.npz -o model.calib.npz`")
+def merge(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Calibrations to add.")],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", help="Where to write.", show_default=False)
+    ],
+    as_json: options.Json = False,
+    quiet: options.Quiet = False,
+) -> None:
+    """Add calibrations of one model: the file of a single run over all their data, bit for bit."""
+    from functools import reduce
+    from operator import add
+
+    from onnxq import render
+    from onnxq.cli.calibrate import tell, to_dict
+    from onnxq.statistics import Statistics
+
+    out, err = options.consoles(as_json=as_json, quiet=quiet)
+    options.output_path(output, *files)
+    parts = {file: _moved(Statistics.load(file), file, output.parent) for file in files}
+    if len(parts) < len(files):
+        twice = next(file for file in files if files.count(file) > 1)
+        raise _counted_twice(f"'{twice}' is given twice", "give it once")
+    _require_addable(parts)
+    _require_other_data(parts)
+    total = reduce(add, parts.values())
+    total.save(output)
+    found = _unequal(parts, total)
+    render.diagnostics(err, found)
+    tell(out, output, total)
+    if as_json:
+        told = [render.diagnostic_dict(d) for d in found]
+        options.print_json({**to_dict(output, total), "parts": len(parts), "diagnostics": told})
+
+
+@app.command(epilog="Example: `onnxq calib show model.calib.npz --tensor '/model.0/**'`")
+def show(
+    file: Annotated[
+        Path | None,
+        typer.Argument(
+            metavar="FILE",
+            help="The calibration; by default the one in the working folder.",
+            show_default=False,
+        ),
+    ] = None,
+    tensor: Annotated[
+        list[str] | None,
+        typer.Option("--tensor", metavar="NAME|GLOB", help="Print the histogram of these tensors."),
+    ] = None,
+    percentile: Annotated[
+        float, typer.Option("--percentile", help="Which percentile to read.")
+    ] = 99.99,
+    sort: Annotated[
+        Literal["outliers", "name"], typer.Option("--sort", help="Worst outliers first, or names.")
+    ] = "outliers",
+    limit: Annotated[
+        int | None,
+        typer.Option(
+            "--limit", min=1, help="Show so many at most; by default all.", show_default=False
+        ),
+    ] = None,
+    as_json: options.Json = False,
+) -> None:
+    """Show what was observed of each tensor, and the amax that each method reads from it.
+
+    By max it is the larger of |min| and max. Tensors with NaN or Inf come first, then those whose
+    max is farthest beyond their percentile.
+    """
+    from onnxq import render, summary
+    from onnxq.cli.insert import find_calibration
+
+    out, _ = options.consoles(as_json=as_json, quiet=False)
+    if not 0 < percentile <= 100:
+        raise error("OQ443", f"there is no percentile {percentile:g}", fix="99.99 is usual")
+    found, statistics = find_calibration(None, file)
+    chosen = _chosen(statistics, tensor)
+    read = {name: summary.amaxes(t, percentile) for name, t in chosen.items()}
+    names = sorted(chosen) if sort == "name" else summary.order(chosen, read)
+    shown = names[:limit]
+    if as_json:
+        tensors = [_to_dict(n, chosen[n], read[n], whole=bool(tensor)) for n in shown]
+        options.print_json({**_head(found, statistics), "tensors": tensors})
+        return
+    render.calibration(out, str(found), statistics)
+    if tensor:
+        for name in shown:
+            out.print()
+            render.tensor(out, name, chosen[name], read[name], f"percentile {percentile:g}")
+    else:
+        render.tensors(out, shown, statistics, read, f"{percentile:g}%")
+    if len(shown) < len(names):
+        out.print(f"{len(names) - len(shown)} more; without --limit all are shown")
+
+
+def _moved(statistics: Statistics, file: Path, folder: Path) -> Statistics:
+    """The statistics with the path of the model from another folder."""
+    from dataclasses import replace
+
+    from onnxq.cli.calibrate import relative
+
+    if not statistics.model_name:
+        return statistics
+    return replace(statistics, model_name=relative(file.parent / statistics.model_name, folder))
+
+
+def _require_addable(parts: Mapping[Path, Statistics]) -> None:
+    first, *others = parts
+    for other in others:
+        differs = parts[first].difference(parts[other])
+        if differs:
+            raise error(
+                "OQ418",
+                f"'{first}' and '{other}' do not add: {differs}",
+                fix="add calibrations that were made alike from one model",
+            )
+
+
+def _require_other_data(parts: Mapping[Path, Statistics]) -> None:
+    """Raise OQ441 when a file holds the same data as another, or as all others together."""
+    from onnxq.statistics import add_digests
+
+    by_data: dict[str, Path] = {}
+    for file, part in parts.items():
+        if part.samples and part.data_digest in by_data:
+            told = f"'{by_data[part.data_digest]}' and '{file}' hold the same data"
+            raise _counted_twice(told, f"leave '{file}' out")
+        by_data[part.data_digest] = file
+    for file, part in parts.items():
+        others = [p for f, p in parts.items() if f != file]
+        if part.samples and part.data_digest == add_digests(*(p.data_digest for p in others)):
+            told = f"'{file}' holds the data of all the others together"
+            raise _counted_twice(told, f"leave '{file}' out")
+
+
+def _counted_twice(told: str, fix: str) -> OnnxqError:
+    return error("OQ441", f"{told}: it would be counted twice", fix=fix)
+
+
+def _unequal(parts: Mapping[Path, Statistics], total: Statistics) -> list[Diagnostic]:
+    partly = [n for n in total.tensors if any(n not in p.tensors for p in parts.values())]
+    if not partly:
+        return []
+    some = ", ".join(f"'{name}'" for name in partly[:6]) + (", ..." if len(partly) > 6 else "")
+    return [
+        warning(
+            "OQ442",
+            f"{len(partly)} tensors were not observed in all of the files: {some}",
+            fix="calibrate all parts with the same --rules, or with none",
+        )
+    ]
+
+
+def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str, TensorStatistics]:
+    """The tensors that a name or a glob picks, all without one (OQ443)."""
+    from onnxq.selectors.base import InvalidMatchError
+    from onnxq.selectors.basic import name_regex
+
+    tensors = dict(statistics.tensors)
+    if not patterns:
+        return tensors
+    picked: dict[str, TensorStatistics] = {}
+    for pattern in patterns:
+        try:
+            regex = name_regex(pattern)
+        except InvalidMatchError as reason:
+            raise error("OQ443", f"--tensor '{pattern}': {reason}", fix=reason.fix) from None
+        names = [pattern] if pattern in tensors else [n for n in tensors if regex.fullmatch(n)]
+        if not names:
+            raise error(
+                "OQ443",
+                f"no tensor of the calibration is called '{pattern}'",
+                fix=did_you_mean(
+                    pattern, tensors, otherwise="'onnxq calib show' lists them; * stops at /"
+                ),
+            )
+        picked |= {name: tensors[name] for name in names}
+    return picked
+
+
+def _head(file: Path, statistics: Statistics) -> dict[str, Any]:
+    return {
+        "calibration": str(file),
+        "model": statistics.model_name,
+        "model_digest": statistics.model_digest,
+        "data_digest": statistics.data_digest,
+        "calibrator": statistics.calibrator,
+        "samples": statistics.samples,
+        "preprocess": statistics.preprocess,
+        "input_shapes": {name: list(shape) for name, shape in statistics.input_shapes.items()},
+    }
+
+
+def _to_dict(
+    name: str, tensor: TensorStatistics, read: Mapping[str, float], *, whole: bool
+) -> dict[str, Any]:
+    from dataclasses import asdict
+
+    from onnxq import summary
+
+    seen, histogram = tensor.range, tensor.histogram
+    told = {
+        "name": name,
+        "samples": tensor.samples,
+        "values": seen.count,
+        "nan": seen.nan,
+        "inf": seen.inf,
+        "zeros": summary.zeros(tensor),
+        "min": seen.minimum if seen.finite else None,
+        "max": seen.maximum if seen.finite else None,
+        "amax": dict(read),
+    }
+    if not whole or histogram is None:
+        return told
+    found = summary.outliers(histogram)
+    choices = {method: asdict(summary.choice(histogram, amax)) for method, amax in read.items()}
+    for made in choices.values():
+        made["sqnr_db"] = made["sqnr_db"] if _finite(made["sqnr_db"]) else None
+    bins = {
+        "lower": histogram.lower_edges().tolist(),
+        "upper": histogram.upper_edges().tolist(),
+        "counts": histogram.counts.tolist(),
+    }
+    return {
+        **told, "outliers": None if found is None else asdict(found), "methods": choices,
+        "histogram": bins,
+    }  # fmt: skip
+
+
+def _finite(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)

@@ -1,0 +1,214 @@
+"""Calibrations as text: a table of tensors, and the histogram of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import numpy as np
+from rich.console import Console
+from rich.text import Text
+
+from onnxq import summary
+from onnxq.histogram import BitHistogram, ValueRange
+from onnxq.methods import FloatArray
+from onnxq.render.text import one_line, table
+from onnxq.statistics import Statistics, TensorStatistics
+
+_ENDLESS: Final = 10_000
+_HEIGHT: Final = 9
+_MARGIN: Final = 7  # columns left of the picture
+_EMPTY_LABEL: Final = " " * (_MARGIN - 1)
+_COLORS: Final = {"max": "red", "percentile": "green", "mse": "blue", "entropy": "magenta"}
+_UNICODE: Final = {"bars": " ▁▂▃▄▅▆▇█", "axis": "│└─┬", "mark": "▲", "line": "┊"}
+_ASCII: Final = {"bars": " ...:::##", "axis": "|+-+", "mark": "^", "line": ":"}
+
+
+def calibration(console: Console, name: str, statistics: Statistics) -> None:
+    """Print what a calibration is of, in two lines."""
+    imported = statistics.calibrator == "cache"
+    how = "imported from a TensorRT cache" if imported else f"calibrator {statistics.calibrator}"
+    counts = f"{len(statistics.tensors)} tensors"
+    if not imported:
+        seen = sum(t.range.count for t in statistics.tensors.values())
+        counts += f", {statistics.samples} samples, {short_count(seen)} values"
+    console.print(f"{name}: {how}, {counts}")
+    shapes = (
+        f", {one_line(name)} {'x'.join(map(str, shape))}"
+        for name, shape in statistics.input_shapes.items()
+    )
+    console.print(f"model {one_line(statistics.model_name)}{''.join(shapes)}")
+
+
+def tensors(
+    console: Console,
+    shown: Sequence[str],
+    statistics: Statistics,
+    read: Mapping[str, Mapping[str, float]],
+    percentile: str,
+) -> None:
+    """Print a line for each tensor; long names fold in a terminal and nowhere else.
+
+    `percentile` heads the column of the method of that name.
+    """
+    methods = list(dict.fromkeys(m for name in shown for m in read[name] if m != "max"))
+    figures = ["values", "min", "max", *methods, "zeros"]
+    if methods == ["cache"]:
+        figures = ["cache"]
+    made = table("tensor", *(percentile if f == "percentile" else f for f in figures))
+    for column in made.columns[1:]:
+        column.no_wrap = True
+    for name in shown:
+        observed = statistics.tensors[name]
+        label = Text(one_line(name)).append(_odd(observed.range), "red")
+        made.add_row(label, *_row(observed, read[name], figures))
+    if not console.is_terminal:  # a log, or grep: one line for each tensor
+        console.width = _ENDLESS
+    console.print(made)
+
+
+def short_count(count: float) -> str:
+    """A count in at most four characters, such as 174M."""
+    units = iter(("", "k", "M", "G", "T", "P"))
+    unit = next(units)
+    while count >= 999.5:
+        count, unit = count / 1000, next(units)
+    return f"{count:.{1 if unit and count < 9.95 else 0}f}{unit}"
+
+
+def _row(tensor: TensorStatistics, read: Mapping[str, float], figures: Sequence[str]) -> list[str]:
+    seen, nothing = tensor.range, summary.zeros(tensor)
+    known = {
+        "values": short_count(seen.count),
+        "min": _figure(seen.minimum if seen.finite else None),
+        "max": _figure(seen.maximum if seen.finite else None),
+        "zeros": "-" if nothing is None else f"{nothing:.0%}",
+        **{m: _figure(read.get(m)) for m in figures if m not in ("values", "min", "max", "zeros")},
+    }
+    return [known[f] for f in figures]
+
+
+def _odd(seen: ValueRange) -> str:
+    told = (f"{n:,} {what}" for n, what in ((seen.nan, "NaN"), (seen.inf, "Inf")) if n)
+    text = ", ".join(told)
+    return f"  {text}" if text else ""
+
+
+def _figure(value: float | None) -> str:
+    return "-" if value is None else f"{value:#.3g}".rstrip(".")
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g} %"
+
+
+def tensor(
+    console: Console, name: str, tensor: TensorStatistics, read: Mapping[str, float], label: str
+) -> None:
+    """Print the histogram of a tensor and what each method makes of it.
+
+    `label` is the percentile method with its parameter.
+    """
+    seen = tensor.range
+    console.print(Text(one_line(name), "bold"))
+    if "cache" in read:
+        console.print(f"amax {_figure(read['cache'])}, imported and final\n")
+        return
+    nothing = summary.zeros(tensor)
+    told = [f"{seen.count:,} values in {tensor.samples} samples"]
+    if nothing is not None:
+        told.append(f"{nothing:.1%} zeros")
+    if seen.finite:
+        told.append(f"min {seen.minimum:.4g}, max {seen.maximum:.4g}")
+    console.print(Text(", ".join(told)).append(_odd(seen).replace("  ", ", ", 1), "red"))
+    if tensor.histogram is None:
+        console.print("only its range was gathered: calibrator max\n")
+    elif not seen.amax:
+        console.print("nothing but zeros: its scale would be 1\n")
+    else:
+        _picture(console, tensor.histogram, read)
+        _choices(console, tensor.histogram, read, label)
+
+
+def _picture(console: Console, histogram: BitHistogram, read: Mapping[str, float]) -> None:
+    signs = _ASCII if console.options.ascii_only else _UNICODE
+    width = max(30, min(console.width, 100) - _MARGIN - 2)
+    low, high = summary.limits(histogram)
+    edges = np.geomspace(low, high, width + 1)
+    counts = summary.log_columns(histogram, edges)
+    found = summary.outliers(histogram)
+    at = {m: _column(edges, a) for m, a in read.items() if low <= a}
+    tall = 8 * _HEIGHT * counts / counts.max()
+    eighths = np.where(counts > 0.5, np.maximum(tall, 1), 0).round().astype(int)
+    console.print()
+    for row in range(_HEIGHT - 1, -1, -1):
+        label = f"{counts.max() / histogram.range.finite:.1%}" if row == _HEIGHT - 1 else ""
+        line = Text(f"{label:>{_MARGIN - 1}}{signs['axis'][0]}")
+        for column, eighth in enumerate(eighths):
+            beyond = found is not None and edges[column] >= found.begin
+            line.append(*_cell(eighth - 8 * row, column, at, signs, beyond=beyond))
+        console.print(line)
+    _axis(console, edges, signs["axis"])
+    for column in sorted(set(at.values())):
+        _mark(console, [m for m, c in at.items() if c == column], column, width, signs["mark"])
+    console.print()
+    if found is not None:
+        share = found.count / histogram.range.finite
+        reach = histogram.range.amax / found.begin
+        values = "1 value" if found.count == 1 else f"{found.count:,} values"
+        told = f"outliers begin at {found.begin:.4g}: {values}, {_percent(share)}, "
+        console.print(Text(told + f"up to {reach:.3g} times as large", "yellow"))
+
+
+def _cell(
+    eighths: int, column: int, at: Mapping[str, int], signs: Mapping[str, str], *, beyond: bool
+) -> tuple[str, str]:
+    """One character of the picture and its style."""
+    if eighths > 0:
+        return signs["bars"][min(eighths, 8)], "yellow" if beyond else "cyan"
+    marked = [m for m, c in at.items() if c == column]
+    return (signs["line"], _COLORS[marked[0]]) if marked else (" ", "")
+
+
+def _column(edges: FloatArray, magnitude: float) -> int:
+    return min(int(np.searchsorted(edges, magnitude, side="right")) - 1, len(edges) - 2)
+
+
+def _axis(console: Console, edges: FloatArray, signs: str) -> None:
+    """Print the axis, with ticks at powers of ten, or at 1, 2 and 5 of each where there are few."""
+    exponents = range(math.floor(math.log10(edges[0])), math.ceil(math.log10(edges[-1])) + 1)
+    steps = (1,) if len(exponents) > 3 else (1, 2, 5)
+    ticks = [n * 10.0**e for e in exponents for n in steps]
+    line, labels = [signs[2]] * (len(edges) - 1), ""
+    for tick in ticks:
+        if edges[0] <= tick <= edges[-1]:
+            column, text = _column(edges, tick), f"{tick:g}"
+            line[column] = signs[3]
+            if column >= len(labels) + bool(labels) and column + len(text) <= len(line):
+                labels = labels.ljust(column) + text
+    console.print(Text(f"{_EMPTY_LABEL}{signs[1]}{''.join(line)}"))
+    console.print(Text(f"{' ' * _MARGIN}{labels}"))
+
+
+def _mark(console: Console, methods: Sequence[str], column: int, width: int, sign: str) -> None:
+    """Print a sign below a column and, on the side where there is room, what it stands for."""
+    names = Text(", ").join(Text(method, _COLORS[method]) for method in methods)
+    line = Text(" " * (_MARGIN + column))
+    if column + len(names) + 2 <= width:
+        console.print(line.append(f"{sign} ").append_text(names))
+    else:
+        line = Text(" " * (_MARGIN + column - len(names) - 1))
+        console.print(line.append_text(names).append(f" {sign}"))
+
+
+def _choices(
+    console: Console, histogram: BitHistogram, read: Mapping[str, float], label: str
+) -> None:
+    made = table("method", "amax", "scale", "clipped", "SQNR dB")
+    for method, amax in sorted(read.items(), key=lambda item: item[1]):
+        found = summary.choice(histogram, amax)
+        sqnr = "-" if found.sqnr_db is None else f"{found.sqnr_db:.1f}"
+        name = Text(label if method == "percentile" else method, _COLORS[method])
+        made.add_row(name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(found.clipped), sqnr)
+    console.print(made)
