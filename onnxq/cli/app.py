@@ -13,11 +13,7 @@ from typing import Annotated, Final
 
 import typer
 
-<<<<<<< HEAD
-from onnxq.cli import cache, calibrate, explain, insert, plan, quantize, rules, strip, verify
-=======
-from onnxq.cli import cache, calib, calibrate, explain, insert, plan, quantize, rules, verify
->>>>>>> 138645e (onnxq calib merge and show)
+from onnxq.cli import cache, calib, calibrate, explain, insert, plan, quantize, rules, strip, verify
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(

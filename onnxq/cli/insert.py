@@ -59,13 +59,8 @@ def run(
         raise error("OQ217", "--plan and --rules exclude each other", fix="give one of them")
     rules = rules or "trt-int8"
     plan_for = _planner(rules, plan_path)
-<<<<<<< HEAD
-    found, statistics = _find_calibration(model, calibration, existing)
+    found, statistics = find_calibration(model, calibration, existing)
     source, proto, digest = model_of(model, found, statistics, existing)
-=======
-    found, statistics = find_calibration(model, calibration)
-    source, proto, digest = model_of(model, found, statistics)
->>>>>>> 138645e (onnxq calib merge and show)
     path = output or Path(f"{source.stem}.qdq.onnx")
     options.output_path(path, source, *models.external_files(source), found, plan_path, Path(rules))
     view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
@@ -144,13 +139,9 @@ def _planner(rules: str, plan_path: Path | None) -> Callable[[Graph], Plan]:
     return lambda view: cascade.plan(view, compiled)
 
 
-<<<<<<< HEAD
-def _find_calibration(
-    model: Path | None, given: Path | None, existing: options.ExistingPairs
+def find_calibration(
+    model: Path | None, given: Path | None, existing: options.ExistingPairs = "refuse"
 ) -> tuple[Path, Statistics]:
-=======
-def find_calibration(model: Path | None, given: Path | None) -> tuple[Path, Statistics]:
->>>>>>> 138645e (onnxq calib merge and show)
     """The calibration given, else the only one of the working folder (OQ410)."""
     from onnxq.statistics import Statistics
 
