@@ -107,9 +107,11 @@ def show(
     if tensor:
         for name in shown:
             out.print()
-            render.tensor(out, name, chosen[name], read[name], f"percentile {percentile:g}")
+            render.calibration_tensor(
+                out, name, chosen[name], read[name], f"percentile {percentile:g}"
+            )
     else:
-        render.tensors(out, shown, statistics, read, f"{percentile:g}%")
+        render.calibration_tensors(out, shown, statistics, read, f"{percentile:g}%")
     if len(shown) < len(names):
         out.print(f"{len(names) - len(shown)} more; without --limit all are shown")
 

@@ -1,8 +1,8 @@
 """Everything a person sees: diagnostics, plans, explanations and reports, as text."""
 
 from onnxq.render.calibrations import calibration as calibration
-from onnxq.render.calibrations import tensor as tensor
-from onnxq.render.calibrations import tensors as tensors
+from onnxq.render.calibrations import calibration_tensor as calibration_tensor
+from onnxq.render.calibrations import calibration_tensors as calibration_tensors
 from onnxq.render.explanations import explanation_dict as explanation_dict
 from onnxq.render.explanations import explanations as explanations
 from onnxq.render.plans import changes as changes

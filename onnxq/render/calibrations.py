@@ -41,7 +41,7 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
     console.print(f"model {one_line(statistics.model_name)}{''.join(shapes)}")
 
 
-def tensors(
+def calibration_tensors(
     console: Console,
     shown: Sequence[str],
     statistics: Statistics,
@@ -103,7 +103,7 @@ def _percent(share: float) -> str:
     return f"{100 * share:.2g} %"
 
 
-def tensor(
+def calibration_tensor(
     console: Console, name: str, tensor: TensorStatistics, read: Mapping[str, float], label: str
 ) -> None:
     """Print the histogram of a tensor and what each method makes of it.
