@@ -209,6 +209,7 @@ def _head(file: Path, statistics: Statistics) -> dict[str, Any]:
         "data_digest": statistics.data_digest,
         "calibrator": statistics.calibrator,
         "samples": statistics.samples,
+        "data": statistics.data,
         "preprocess": statistics.preprocess,
         "input_shapes": {name: list(shape) for name, shape in statistics.input_shapes.items()},
     }

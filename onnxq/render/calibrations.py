@@ -33,7 +33,8 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
     if not imported:
         seen = sum(t.range.count for t in statistics.tensors.values())
         counts += f", {statistics.samples} samples, {short_count(seen)} values"
-    console.print(f"{name}: {how}, {counts}")
+    data = f", {statistics.data} data" if statistics.data else ""
+    console.print(f"{name}: {how}, {counts}{data}")
     shapes = (
         f", {one_line(name)} {'x'.join(map(str, shape))}"
         for name, shape in statistics.input_shapes.items()
