@@ -113,6 +113,8 @@ class _Surgeon:
         self._constants = Constants(model.graph)
         self._taken = names(model.graph)
         self._before: dict[str, list[gs.Node]] = {}  # new nodes by the node they stand before
+        attributes = (a for node in model.graph.node for a in node.attribute)
+        self._nameless = [a.t for a in attributes if a.HasField("t") and not a.t.HasField("name")]
         self._order = {node.name: index for index, node in enumerate(model.graph.node)}
         self._made = {out: n.name for n in model.graph.node for out in n.output}
 
@@ -184,6 +186,8 @@ class _Surgeon:
             node for old in self._graph.nodes for node in (*self._before.get(old.name, ()), old)
         ]
         exported: onnx.ModelProto = gs.export_onnx(self._graph, do_type_check=False)
+        for value in self._nameless:  # the export gives them a name, in the original itself
+            value.ClearField("name")
         return exported
 
 

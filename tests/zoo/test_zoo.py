@@ -1,0 +1,162 @@
+"""Every one of onnx's own models with a float Conv, Gemm or MatMul goes through, or is refused.
+
+`pytest tests/zoo -s` prints the table: how many of the weighted ops are quantized, what raising the
+opset did to the outputs, and how far the Q/DQ model's are from the float model's.
+"""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import numpy as np
+import onnx
+import pytest
+
+from onnxq import ops
+from onnxq.calibrate import calibrate, observed_tensors
+from onnxq.cascade import plan
+from onnxq.diagnostics import OnnxqError
+from onnxq.graph import Edge, Graph
+from onnxq.insert import insert
+from onnxq.model import opset, prepare, refuse_integer_ops, refuse_pairs
+from onnxq.recipe import load
+from onnxq.samples import Sample
+from onnxq.scales import compute_scales
+from onnxq.strip import strip
+from tests.inserting import computed
+
+from .cases import cases
+
+RECIPE = load("trt-int8")
+
+
+@dataclass(frozen=True)
+class Row:
+    """What became of one case. `raised`: outputs 'equal', 'changed' or 'unchecked' after it."""
+
+    name: str
+    refused: str = ""
+    opsets: str = ""
+    quantized: int = 0
+    weighted: int = 0
+    raised: str = "unchecked"
+    sqnr_db: float | None = None
+    law: bool = True
+
+    def __str__(self):
+        if self.refused:
+            return f"{self.name:64} {self.refused}"
+        sqnr = "-" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"
+        return (
+            f"{self.name:64} {self.quantized:3} of {self.weighted:3}  opset {self.opsets:6}  "
+            f"{self.raised:9}  {sqnr:>9}"
+        )
+
+
+class OneSample:
+    """A feed of one sample."""
+
+    preprocess = None
+    unreal = ""
+
+    def __init__(self, tensors):
+        self._tensors = tensors
+
+    def __iter__(self):
+        yield Sample(name="0", tensors=self._tensors, digest="0" * 64)
+
+
+def row(case):
+    """Take a case the whole way; only errors with a code are caught."""
+    try:
+        return quantized(case)
+    except OnnxqError as refused:
+        first = refused.diagnostics[0]
+        return Row(name=case.name, refused=f"{first.code}: {first.message}"[:90])
+
+
+def quantized(case):
+    refuse_integer_ops(case.model, case.name)
+    refuse_pairs(case.model, case.name)
+    seen = prepare(onnx.ModelProto.FromString(case.model.SerializeToString()), case.name)
+    graph = Graph(seen, digest="d")
+    made = plan(graph, RECIPE)
+    tensors = observed_tensors(graph, made)
+    statistics = calibrate(seen, graph, OneSample(case.inputs), tensors=tensors, plan=made)
+    scales = compute_scales(graph, made, statistics)
+    result = insert(seen, made, scales)
+    paired = {edge for pair in made.pairs for edge in pair.edges}
+    weighted = [  # of float32 alone
+        n for n in graph.nodes if ops.traits(n).weighted and len(ops.data_slots(graph, n)) == 2
+    ]
+    whole = [n for n in weighted if all(Edge(node=n.name, slot=s) in paired for s in (0, 1))]
+    found = Row(
+        name=case.name,
+        opsets=f"{opset(case.model)}>{opset(seen)}",
+        quantized=len(whole),
+        weighted=len(weighted),
+    )
+    return compared(found, case, seen, result, strip(insert(seen, made, scales, weights="qdq")))
+
+
+def compared(found, case, seen, result, back):
+    expected = computed(seen, **case.inputs)
+    sqnr = [sqnr_db(*both) for both in zip(expected, computed(result, **case.inputs), strict=True)]
+    found = replace(found, law=back.model == seen, sqnr_db=min(filter(None, sqnr), default=None))
+    try:
+        original = computed(case.model, **case.inputs)
+    except Exception as reason:  # onnxruntime's exceptions share no other base
+        if "NOT_IMPLEMENTED" not in str(reason):
+            raise
+        return found  # the model is older than what onnxruntime has
+    same = all(map(np.array_equal, original, expected, [True] * len(expected)))
+    return replace(found, raised="equal" if same else "changed")
+
+
+def sqnr_db(expected, found):
+    """Signal to noise; None for outputs that are not float or empty, or that did not change."""
+    if not isinstance(expected, np.ndarray) or expected.dtype != np.float32 or not expected.size:
+        return None
+    differs = expected != found  # infinities are equal
+    noise = np.square(expected[differs] - found[differs], dtype=np.float64).sum()
+    return 10 * np.log10(np.square(expected, dtype=np.float64).sum() / noise) if noise else None
+
+
+@pytest.fixture(scope="module")
+def rows():
+    found = [row(case) for case in cases()]
+    print("\n" + "\n".join(map(str, found)))
+    print(
+        f"{len(found)} models, refused: {dict(Counter(r.refused[:5] for r in found if r.refused))}"
+    )
+    return {r.name: r for r in found}
+
+
+def test_all_of_them_are_there(rows):
+    assert sum(name.startswith("light/") for name in rows) == 9
+    assert len(rows) > 200
+
+
+def test_only_what_onnxruntime_cannot_run_is_refused(rows):
+    refused = [r for r in rows.values() if r.refused]
+    assert all(r.refused.startswith("OQ305") and "bf16" in r.name for r in refused), refused
+
+
+def test_raising_the_opset_changes_no_output(rows):
+    assert [r for r in rows.values() if r.raised == "changed"] == []
+    unchecked = [r for r in rows.values() if not r.refused and r.raised == "unchecked"]
+    assert all(r.opsets.startswith("6>") for r in unchecked), unchecked
+
+
+def test_every_float32_product_is_quantized(rows):
+    left = [r for r in rows.values() if not r.refused and r.quantized < r.weighted]
+    assert [r.name for r in left] == [], left
+    assert sum(r.weighted for r in rows.values()) > 650
+
+
+def test_outputs_stay_close(rows):
+    far = [r for r in rows.values() if r.sqnr_db is not None and r.sqnr_db < 25]
+    assert far == []
+
+
+def test_stripping_gives_each_model_back(rows):
+    assert [r.name for r in rows.values() if not r.law] == []
