@@ -1,9 +1,15 @@
 """Trained models and photographs, read out of installed packages that are never imported."""
 
 import importlib.util
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
+
+# Builds that tests share, and no test reads what an earlier run left.
+_CACHE = tempfile.TemporaryDirectory(prefix="onnxq-tests-")
+os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 INSTALL = "pip install --no-deps -r tests/requirements-models.txt"
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from onnxq.feeds import DataRequest, Feed
     from onnxq.graph import Graph
+    from onnxq.verify.profiles import Profile
 
 _DATA: Final = "Data"
 
@@ -156,6 +157,30 @@ MinInt8 = Annotated[
     typer.Option("--min-int8", help="Least share of MACs in int8, 0 to 1.", show_default=False),
 ]
 Timeout = Annotated[float, typer.Option("--timeout", help="Of the compiler, seconds.")]
+Profiles = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--shape",
+        metavar="NAME:1x3x640x640",
+        help="Shape of an input with dynamic sizes; or min/opt/max, as in "
+        "x:1x3x320x320/1x3x640x640/8x3x640x640.",
+    ),
+]
+Target = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--target",
+        metavar="sm89,sm120",
+        help="Compute capabilities to compile for.",
+        show_default=False,
+    ),
+]
+NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Compile again what was compiled before.")
+]
+Fp32Engine = Annotated[
+    bool, typer.Option("--fp32-engine", help="Compile the FP32 model too, to compare the sizes.")
+]
 
 
 def shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
@@ -168,12 +193,45 @@ def shapes(given: list[str] | None) -> dict[str, tuple[int, ...]]:
         except ValueError:
             found[name] = ()
         if not name or not found[name] or not 0 < min(found[name]) <= max(found[name]) < 2**31:
+            raise _unreadable_shape(text)
+    return found
+
+
+def _unreadable_shape(text: str) -> OnnxqError:
+    return error(
+        "OQ405",
+        f"--shape '{text}' cannot be read",
+        fix="write it like --shape images:1x3x640x640",
+    )
+
+
+def profiles(given: list[str] | None) -> dict[str, Profile]:
+    """Read --shape options for the compiler: 'x:1x8/1x64/4x64' is the shapes min, opt and max."""
+    from onnxq.verify.profiles import Profile, fixed
+
+    found = {}
+    for text in given or ():
+        name, _, sizes = text.rpartition(":")
+        each = [shapes([f"{name}:{part}"])[name] for part in sizes.split("/")]
+        found[name] = Profile(*each) if len(each) == 3 else fixed(each[0])
+        if len(each) not in (1, 3) or not found[name].is_ordered:
             raise error(
                 "OQ405",
-                f"--shape '{text}' cannot be read",
-                fix="write it like --shape images:1x3x640x640",
+                f"--shape '{text}' is no range of shapes",
+                fix="write the least, usual and largest one: x:1x3x320x320/1x3x640x640/4x3x640x640",
             )
     return found
+
+
+def targets(given: list[str] | None) -> tuple[tuple[int, int], ...]:
+    """Read --target options (OQ664), for which TensorRT-RTX must be installed (OQ601)."""
+    if not given:
+        return ()
+    from onnxq.verify import targets as known
+    from onnxq.verify import tensorrt
+
+    tensorrt.require()
+    return known.parse(given)
 
 
 def output_path(path: Path, *inputs: Path | None) -> Path:

@@ -121,7 +121,7 @@ def run(
             unused,
             backend=backend,
             shapes=shapes,
-            timeout=timeout,
+            compiling=verifying.CompileOptions(timeout=timeout),
             progress=lambda done: step(),
         )
     render.verify_report(out, report)

@@ -29,7 +29,7 @@ def run(
     ],
     data: options.MaybeData = None,
     preprocess_name: options.PreprocessName = None,
-    shape: options.Shape = None,
+    shape: options.Profiles = None,
     samples: options.Samples = None,
     seed: options.Seed = None,
     batch: options.Batch = None,
@@ -49,11 +49,14 @@ def run(
         typer.Option("--tensors", help="Compare every pair and weighted op too."),
     ] = False,
     backend: options.Backend = "auto",
+    target: options.Target = None,
     min_sqnr: options.MinSqnr = None,
     min_cosine: options.MinCosine = None,
     min_int8: options.MinInt8 = None,
+    fp32_engine: options.Fp32Engine = False,
     timeout: options.Timeout = 600.0,
     everything: Annotated[bool, typer.Option("--all", help="Cut no list.")] = False,
+    no_cache: options.NoCache = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -63,7 +66,14 @@ def run(
     from onnxq.verify import thresholds
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
-    shapes = options.shapes(shape)
+    profiles = options.profiles(shape)
+    shapes = {name: profile.opt for name, profile in profiles.items()}
+    compiling = verifying.CompileOptions(
+        profiles=profiles,
+        targets=options.targets(target),
+        timeout=timeout,
+        cache=not no_cache,
+    )
     view = graph.Graph(_first_model(model, qdq), shapes=shapes)
     least = thresholds.parse(
         view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
@@ -92,8 +102,8 @@ def run(
             unused,
             tensors=tensors,
             backend=backend,
-            shapes=shapes,
-            timeout=timeout,
+            compiling=compiling,
+            fp32_engine=fp32_engine,
             progress=lambda done: step(),
         )
     refused = thresholds.refusals(report, least)

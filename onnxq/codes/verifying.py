@@ -12,8 +12,8 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Install it: `pip install onnxq[rtx]` or `onnxq[trt]`.",
     ),
     "OQ602": Code(
-        meaning="The compiler rejected the model or failed while it built the engine. It runs in "
-        "a process of its own, so it takes nothing else with it.",
+        meaning="The compiler rejected the model. It runs in a process of its own; the message "
+        "is its own.",
         example="a model with an operator that TensorRT does not have",
         fix="Read the compiler's message; see whether it takes the float model.",
     ),
@@ -39,5 +39,40 @@ VERIFYING: Final[dict[str, Code]] = {
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr outptu:25",
         fix="Write `--min-sqnr 25` for every output or `--min-sqnr NAME:25` for one; cosines are "
         "from -1 to 1, and `--min-int8` from 0 to 1.",
+    ),
+    "OQ660": Code(
+        meaning="The compiler crashed while it built the engine. It runs in a process of its own, "
+        "so it takes nothing else with it.",
+        example="a scale that is an input of the model, with which TensorRT-RTX 1.7 segfaults",
+        fix="See what lint says of the model; try whether the float model builds.",
+    ),
+    "OQ661": Code(
+        meaning="The compiler took longer than `--timeout` and was stopped.",
+        example="onnxq verify model.onnx model.qdq.onnx --timeout 60",
+        fix="Give it more time; a build takes longer than in proportion to the number of layers.",
+    ),
+    "OQ662": Code(
+        meaning="The compiler ran out of memory, or the system killed it, as it does then.",
+        example="a container with 512 MB",
+        fix="Build on a machine with more memory, or for smaller shapes.",
+    ),
+    "OQ663": Code(
+        meaning="The installed TensorRT-RTX is of another version than onnxq was tested with. What "
+        "its list of layers says is not documented and may have changed. Lines that onnxq cannot "
+        "read become 'unknown', but lines that read alike may mean something else.",
+        example="an upgrade of tensorrt-rtx",
+        fix="Use a tested version, or an onnxq that was tested with yours.",
+    ),
+    "OQ664": Code(
+        meaning="A compute capability that this TensorRT-RTX cannot build engines for.",
+        example="onnxq verify model.onnx model.qdq.onnx --target sm90",
+        fix="Use some of those that the message lists.",
+    ),
+    "OQ665": Code(
+        meaning="Dimensions share a name, but the given shapes have different sizes for them. ONNX "
+        "and TensorRT take dimensions of one name for equal, so TensorRT rejects the file. Some "
+        "exporters write '?' for every dynamic size.",
+        example="x: [batch, 3, ?, ?] with --shape x:1x3x48x192",
+        fix="Give each dimension a name of its own when you export, or fix the sizes.",
     ),
 }

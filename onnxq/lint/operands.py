@@ -23,8 +23,9 @@ class Fault:
 
 
 def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
-    """Slots and tensors of the data operands of a weighted op; a bias is none."""
-    for slot in traits(node).data or ():
+    """Slots and tensors of the data operands of a product; a bias is none."""
+    data = traits(node).data
+    for slot in range(len(node.inputs)) if data is None else data:
         if slot < len(node.inputs) and node.inputs[slot]:
             yield slot, node.inputs[slot]
 

@@ -13,7 +13,15 @@ from onnxq.diagnostics import Severity, counted
 from onnxq.render.side_by_side import side_by_side
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, table
-from onnxq.verify import CompiledReport, DataUse, ModelReport, NumericReport, VerifyReport
+from onnxq.verify import (
+    CompiledReport,
+    Conversions,
+    DataUse,
+    ModelReport,
+    NumericReport,
+    VerifyReport,
+    targets,
+)
 
 _WIDE: Final = 72  # columns that a table with every figure takes
 
@@ -96,19 +104,52 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
 
 
 def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:
-    console.print(
-        f"compiled: {compiled.backend} {compiled.version}, data types of the built engine"
-    )
+    asked = ", ".join(map(targets.name, compiled.targets))
+    built_for = f" for {asked}" if asked else ""
+    compiler = f"{compiled.backend} {compiled.version}{built_for}"
+    console.print(f"compiled: {compiler}, data types of the built engine")
     shown = table("op", "int8", "of")
     for kind, (int8, total) in compiled.counts.items():
         shown.add_row(kind, str(int8), str(total))
     console.print(shown)
-    in_float = [op for op in compiled.ops if op.precision != "int8"]
-    in_float.sort(key=lambda op: -(op.macs or 0))
-    kept, more = cut(in_float, everything=everything)
+    others = [op for op in compiled.ops if op.precision != "int8"]
+    others.sort(key=lambda op: -(op.macs or 0))
+    kept, more = cut(others, everything=everything)
     for op in kept:
-        console.print(f"  {op.precision}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
+        told = op.dtype or op.precision
+        console.print(f"  {told}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
     if more:
         console.print(f"  {more}")
-    macs = "not known" if compiled.int8_macs is None else f"{compiled.int8_macs:.1%}"
-    console.print(f"MACs in int8: {macs}, engine {compiled.engine_bytes / 1e6:.1f} MB")
+    console.print(f"MACs {_shares(compiled)}, engine {_sizes(compiled)}")
+    if told := _conversions(compiled.conversions):
+        console.print(f"kernels that only convert: {told}")
+
+
+def _shares(compiled: CompiledReport) -> str:
+    """Int8 first, then what else there is, most first."""
+    shares = compiled.macs
+    if shares is None:
+        return "in int8: not known"
+    others = sorted((k for k in shares if k != "int8"), key=lambda k: -shares[k])
+    rest = "".join(f", {k} {shares[k]:.1%}" for k in others if shares[k])
+    return f"in int8: {compiled.int8_macs:.1%}{rest}"
+
+
+def _sizes(compiled: CompiledReport) -> str:
+    size = f"{compiled.engine_bytes / 1e6:.1f} MB"
+    if not compiled.fp32_engine_bytes:
+        return size
+    return f"{size}, {compiled.engine_bytes / compiled.fp32_engine_bytes:.0%} of the FP32 engine's"
+
+
+def _conversions(found: Conversions) -> str:
+    """The numbers that are not zero."""
+    named = (
+        (found.requantize, "requantize"),
+        (found.quantize, "quantize"),
+        (found.dequantize, "dequantize"),
+        (found.weights, "dequantize weights"),
+        (found.reformat, "reformat"),
+        (found.unclear, "cannot tell"),
+    )
+    return ", ".join(f"{count} {what}" for count, what in named if count)

@@ -2,20 +2,31 @@
 
 from onnxq.lint import lint
 from onnxq.verify.data import DataUse, Unused, find_calibration
+from onnxq.verify.conversions import Conversions
 from onnxq.verify.numeric import BAD_DB, Comparison, NumericReport, TensorComparison, compare
+from onnxq.verify.profiles import Profile
 from onnxq.verify.report import ModelReport, VerifyReport
-from onnxq.verify.tensorrt import CompiledOp, CompiledReport, available, compile_report
+from onnxq.verify.tensorrt import (
+    CompiledOp,
+    CompiledReport,
+    CompileOptions,
+    available,
+    compile_report,
+)
 from onnxq.verify.verifying import Backend, verify
 
 __all__ = [
     "BAD_DB",
     "Backend",
     "Comparison",
+    "CompileOptions",
     "CompiledOp",
     "CompiledReport",
     "DataUse",
+    "Conversions",
     "ModelReport",
     "NumericReport",
+    "Profile",
     "TensorComparison",
     "Unused",
     "VerifyReport",

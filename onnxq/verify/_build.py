@@ -2,14 +2,17 @@
 
     python -m onnxq.verify._build job.json result.json
 
-The job is {"model": path, "shapes": {input: [..]}, "targets": [[8, 9], ..] or null}. The result is
-{"layers": text, "engine_bytes": n, "version": text}. What the builder says goes to stderr.
+The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}.
+The result is {"layers": text, "engine_bytes": n, "version": text}. What the builder says goes to
+stderr. The program ends when its standard input does: whoever started it is gone then.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +21,7 @@ from onnxq.verify.layers import HEADER
 
 def main(job_path: str, result_path: str) -> int:
     """Build the job's model; the result file is written, and 0 returned, only on success."""
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     from polygraphy.exception import PolygraphyException
 
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
@@ -37,6 +41,12 @@ def main(job_path: str, result_path: str) -> int:
     return 0
 
 
+def _end_with_parent() -> None:
+    while os.read(0, 1):  # not through sys.stdin, whose lock would be held at the end
+        pass
+    os._exit(1)
+
+
 def _build(job: dict[str, Any], trt: Any, messages: list[str]) -> Any:
     from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
     from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath, Profile
@@ -46,13 +56,13 @@ def _build(job: dict[str, Any], trt: Any, messages: list[str]) -> Any:
     G_LOGGER.module_severity = G_LOGGER.ERROR
     trt_util.TRT_LOGGER = _logger(trt, messages)
     profile = Profile()
-    for name, shape in job["shapes"].items():
-        profile.add(name, shape, shape, shape)
+    for name, shapes in job["profiles"].items():
+        profile.add(name, *shapes)
     config = CreateConfigRTX(
         compute_capabilities=[tuple(t) for t in job["targets"]] if job["targets"] else None,
         # Other verbosities leave the layers out of the log.
         profiling_verbosity=trt.ProfilingVerbosity.DETAILED,
-        profiles=[profile] if job["shapes"] else None,
+        profiles=[profile] if job["profiles"] else None,
     )
     # Bytes, as deserializing an engine needs a GPU driver.
     return EngineBytesFromNetwork(NetworkFromOnnxPath(job["model"]), config=config)()

@@ -1,17 +1,21 @@
 """Reads the layer list that the TensorRT-RTX builder logs.
 
 The text is not documented: one line a layer, `Name: .., LayerType: .., Inputs: [ { .. } ], ..`. A
-line that does not look like that is counted, never guessed at.
+line that does not look like that is counted, never guessed at. What the lines mean was seen in
+builds of the versions in TESTED_VERSIONS; tests keep real texts and what they say.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Final, Literal
 
-Precision = Literal["int8", "float", "unknown"]
+Precision = Literal["int8", "fp8", "float", "unknown"]
 HEADER: Final = "Layers:"
+TESTED_VERSIONS: Final = ("1.7",)  # of TensorRT-RTX, major and minor
 
 _LINE: Final = re.compile(
     r"Name: (?P<name>.*?), LayerType: (?P<kind>\w+), Inputs: \[(?P<inputs>.*?)\], "
@@ -24,10 +28,14 @@ _TENSOR: Final = re.compile(
 _NODE: Final = re.compile(r"\[ONNX Layer: (.*)\]", re.DOTALL)
 _NODE_SEPARATOR: Final = "\x1f"
 
-_INT8_KERNELS: Final = frozenset({"correlation", "gemm"})
-# A runtime_fusion may read int8 and still dequantize the weights inside; a deconv was never int8.
-_FLOAT_KERNELS: Final = frozenset({"runtime_fusion"})
-_KERNELS: Final = _INT8_KERNELS | _FLOAT_KERNELS | {"deconv"}
+_QUANTIZED: Final[Mapping[str, Precision]] = {"Int8": "int8", "FP8": "fp8"}
+_FLOATS: Final = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16"}
+_INDICES: Final = frozenset({"Int64", "Int32", "Bool"})
+
+_PLAIN_KERNELS: Final = frozenset({"correlation", "gemm"})
+_KERNELS: Final = _PLAIN_KERNELS | {"runtime_fusion", "deconv"}
+# One generated kernel for softmax(Q K) V. Seen only where all of it is quantized, the output too.
+_ATTENTION: Final = "_gemm_mha_v2"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,43 +59,118 @@ class Layer:
     nodes: tuple[str, ...]
 
     @property
+    def is_attention(self) -> bool:
+        """True for the fused kernel of both products of attention and the Softmax between them."""
+        return self.kind == "kgen" and self.name.startswith(_ATTENTION)
+
+    @property
+    def is_product(self) -> bool:
+        """True for a kernel that is there for a matrix product."""
+        return self.kind in _KERNELS or self.is_attention
+
+    @property
+    def precision(self) -> Precision:
+        """What a product kernel multiplies; 'unknown' where that was never seen."""
+        if self.is_attention:
+            return self._attention_precision()
+        read = {t.dtype for t in self._operands}
+        if read and read <= _FLOATS.keys():
+            return "float"
+        if self.kind == "runtime_fusion":
+            # Seen with int8 inputs only where it casts them to float before the product.
+            return "float" if "CastMul" in self.name else "unknown"
+        if self.kind not in _PLAIN_KERNELS:
+            return "unknown"  # a deconv was never seen with int8
+        if len(read) == 1 and self.inputs and len(self._operands) > 1:
+            return _QUANTIZED.get(read.pop(), "unknown")
+        return "float" if read & _FLOATS.keys() else "unknown"
+
+    def _attention_precision(self) -> Precision:
+        read, written = [t.dtype for t in self.inputs], {t.dtype for t in self.outputs}
+        matrices = [dtype for dtype in read if dtype not in _FLOATS]  # a mask is float
+        if not matrices and written <= _FLOATS.keys():
+            return "float"
+        if len(matrices) == 3 and written == set(matrices):
+            return _QUANTIZED.get(matrices[0], "unknown")
+        return "unknown"
+
+    @property
     def _operands(self) -> tuple[LayerTensor, ...]:
-        """Inputs and weights, without the vectors of scales beside int8 weights."""
-        activations = len(self.inputs)
-        weights = [c for c in self.constants if c.dtype == "Int8"] or list(self.constants)
-        return self.inputs if activations > 1 else (*self.inputs, *weights)
+        """Inputs and weights, without the vectors of scales beside quantized weights."""
+        weights = [c for c in self.constants if c.dtype in _QUANTIZED] or list(self.constants)
+        return self.inputs if len(self.inputs) > 1 else (*self.inputs, *weights)
 
     @property
-    def is_int8(self) -> bool:
-        """True when every activation and every weight that the layer reads is int8."""
-        kinds = [t.dtype for t in self._operands]
-        return bool(self.inputs) and len(kinds) > 1 and all(k == "Int8" for k in kinds)
+    def reads_quantized(self) -> bool:
+        """True when any input or constant is neither of a floating-point type nor an index."""
+        read = {t.dtype for t in (*self.inputs, *self.constants)}
+        return bool(read - _FLOATS.keys() - _INDICES)
 
     @property
-    def reads_int8(self) -> bool:
-        """True when any input or constant is int8."""
-        return any(t.dtype == "Int8" for t in (*self.inputs, *self.constants))
+    def dtype(self) -> str:
+        """The one floating-point type it reads, else writes: 'fp32', 'fp16', 'bf16'; '' if many."""
+        for side in (self.inputs, self.outputs):
+            found = {_FLOATS[t.dtype] for t in side if t.dtype in _FLOATS}
+            if found:
+                return found.pop() if len(found) == 1 else ""
+        return ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Computed:
+    """How an engine computes an ONNX node, and the layers that do.
+
+    `dtype` is 'int8', 'fp8', 'fp32', 'fp16' or 'bf16'; '' where the layers do not tell.
+    """
+
+    precision: Precision
+    dtype: str
+    layers: tuple[Layer, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class LayerList:
     """The layers of an engine; `unreadable` counts lines that could not be understood."""
 
     layers: tuple[Layer, ...]
     unreadable: int
 
+    @cached_property
+    def _citing(self) -> Mapping[str, tuple[Layer, ...]]:
+        found: dict[str, list[Layer]] = {}
+        for layer in self.layers:
+            for node in dict.fromkeys(layer.nodes):
+                found.setdefault(node, []).append(layer)
+        return {node: tuple(layers) for node, layers in found.items()}
+
     def precision(self, node: str) -> Precision:
         """How the engine computes a weighted ONNX node; 'unknown' where the list does not tell."""
-        citing = [layer for layer in self.layers if node in layer.nodes]
-        kernels = [layer for layer in citing if layer.kind in _KERNELS]
-        if not kernels:
-            # Small products become generated kernels; those without any int8 are surely float.
-            sure = citing and not any(layer.reads_int8 for layer in citing)
-            return "float" if sure and not self.unreadable else "unknown"
-        int8 = [layer for layer in kernels if layer.is_int8 and layer.kind not in _FLOAT_KERNELS]
-        if len(int8) < len(kernels):
-            return "float"
-        return "int8" if all(layer.kind in _INT8_KERNELS for layer in int8) else "unknown"
+        return self.computed(node).precision
+
+    def computed(self, node: str) -> Computed:
+        """How the engine computes a weighted ONNX node, and which layers do."""
+        citing = self._citing.get(node, ())
+        kernels = tuple(layer for layer in citing if layer.is_product)
+        if kernels:
+            return _computed(_worst(layer.precision for layer in kernels), kernels)
+        # Small products become generated kernels; those without any int8 are surely float.
+        sure = citing and not any(layer.reads_quantized for layer in citing)
+        return _computed("float" if sure and not self.unreadable else "unknown", citing)
+
+
+def _worst(found: Iterable[Precision]) -> Precision:
+    """Of kernels that compute one op: 'float' when one is, else what all of them are."""
+    kinds = set(found)
+    if "float" in kinds:
+        return "float"
+    return kinds.pop() if len(kinds) == 1 else "unknown"
+
+
+def _computed(precision: Precision, layers: tuple[Layer, ...]) -> Computed:
+    floats = {layer.dtype for layer in layers}
+    in_float = floats.pop() if len(floats) == 1 else ""
+    dtype = {"float": in_float, "unknown": ""}.get(precision, precision)
+    return Computed(precision=precision, dtype=dtype, layers=layers)
 
 
 def parse_layers(text: str) -> LayerList:

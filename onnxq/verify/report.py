@@ -18,7 +18,7 @@ VERSION: Final = 1
 
 # Properties that JSON has beside the fields.
 DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
-    CompiledReport: ("int8", "int8_macs", "counts"),
+    CompiledReport: ("int8", "int8_macs", "macs", "counts"),
     NumericReport: ("sqnr_db", "cosine", "first_bad"),
     TensorComparison: ("is_bad",),
 }
@@ -46,7 +46,8 @@ class ModelReport:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """Everything found: by lint, then what kept the other two from answering."""
         others = (self.why_not_numeric, self.why_not_compiled)
-        return (*self.lint, *(d for d in others if d is not None))
+        notes = self.compiled.notes if self.compiled else ()
+        return (*self.lint, *notes, *(d for d in others if d is not None))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

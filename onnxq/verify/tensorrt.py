@@ -4,50 +4,69 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.util
-import json
-import os
-import re
-import signal
-import subprocess
-import sys
 import tempfile
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import onnx
 
 from onnxq import model as models
-from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error
-from onnxq.graph import Graph, Node
+from onnxq.diagnostics import BackendMissingError, Diagnostic, warning
+from onnxq.graph import Node
 from onnxq.lint import QdqModel, why_not_int8
-from onnxq.verify.layers import LayerList, Precision, parse_layers
-from onnxq.verify.macs import macs
+from onnxq.verify import build_cache, builder
+from onnxq.verify.conversions import Conversions, conversions
+from onnxq.verify.layers import TESTED_VERSIONS, Computed, LayerList, Precision, parse_layers
+from onnxq.verify.macs import is_product, macs
+from onnxq.verify.profiles import Profile, contradictions, of_dynamic_inputs, without_names
+from onnxq.verify.shapes import Shapes
+from onnxq.verify.targets import Target
 
 BACKEND: Final = "tensorrt-rtx"
 TIMEOUT: Final = 600.0  # seconds
 INSTALL: Final = "pip install 'onnxq[rtx]'"
 _PACKAGES: Final = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt_rtx")
-# On a machine without a GPU driver the builder complains of that beside the real errors.
-_NO_DRIVER: Final = re.compile(r"cuda ?error|cuda initialization|cudart|nvinfer.*driver", re.I)
 # Seen in TensorRT-RTX 1.7: float whatever the Q/DQ, while TensorRT documents it as quantizable.
 _KEPT_FLOAT: Final = frozenset({"ConvTranspose"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CompileOptions:
+    """What a build depends on beside the model.
+
+    `profiles` give the shapes of inputs with dynamic dimensions, `targets` are compute capabilities
+    such as (8, 9), none for the compiler's defaults; `timeout` is in seconds. With `cache` a build
+    that was done before is not done again.
+    """
+
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
+    targets: tuple[Target, ...] = ()
+    timeout: float = TIMEOUT
+    cache: bool = True
+
+
+DEFAULTS: Final = CompileOptions()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledOp:
     """One weighted op of the Q/DQ model; `reason` says why it is not int8, else it is ''.
 
-    `macs` is None when its shapes are not known.
+    `dtype` is what it multiplies: 'int8', 'fp8', 'fp32', 'fp16', 'bf16', or '' when the engine does
+    not tell. `layers` are the engine's layers that compute it. `macs` is None when its shapes are
+    not known.
     """
 
     node: str
     op: str
     precision: Precision
+    dtype: str
     reason: str
     macs: int | None
+    layers: tuple[str, ...]
 
 
 class OpCount(NamedTuple):
@@ -62,13 +81,17 @@ class CompiledReport:
     """Every weighted op in node order, and the engine's size. Tells data types, not speed.
 
     `targets` are the compute capabilities that were asked for; none means the compiler's defaults.
+    `fp32_engine_bytes` is the size of the float model's engine, when that was built too.
     """
 
     backend: str
     version: str
-    targets: tuple[tuple[int, int], ...]
+    targets: tuple[Target, ...]
     engine_bytes: int
+    fp32_engine_bytes: int | None = None
+    conversions: Conversions
     ops: tuple[CompiledOp, ...]
+    notes: tuple[Diagnostic, ...] = ()
 
     @property
     def int8(self) -> int:
@@ -83,12 +106,25 @@ class CompiledReport:
         return {kind: OpCount(int8=int8[kind], total=total[kind]) for kind in sorted(total)}
 
     @property
-    def int8_macs(self) -> float | None:
-        """Share of multiply-accumulates in int8, 0 to 1; None when one op's are not known."""
+    def macs(self) -> Mapping[str, float] | None:
+        """Share of multiply-accumulates by data type; None when one op's are not known.
+
+        The types are those of CompiledOp.dtype, with 'unknown' for an op that nothing tells about.
+        """
         known = [op.macs for op in self.ops if op.macs is not None]
-        if len(known) < len(self.ops) or not sum(known):
+        total = sum(known)
+        if len(known) < len(self.ops) or not total:
             return None
-        return sum(op.macs or 0 for op in self.ops if op.precision == "int8") / sum(known)
+        shares: Counter[str] = Counter()
+        for op in self.ops:
+            shares[op.dtype or op.precision] += op.macs or 0
+        return {dtype: count / total for dtype, count in shares.items()}
+
+    @property
+    def int8_macs(self) -> float | None:
+        """Share of multiply-accumulates that surely are in int8, 0 to 1; None as `macs`."""
+        shares = self.macs
+        return None if shares is None else shares.get("int8", 0.0)
 
 
 def available() -> str | None:
@@ -113,150 +149,103 @@ def require() -> str:
     return version
 
 
-def compile_report(
-    qdq_path: str | Path,
-    *,
-    shapes: Mapping[str, Sequence[int]] | None = None,
-    targets: Sequence[tuple[int, int]] | None = None,
-    timeout: float = TIMEOUT,
-) -> CompiledReport:
+def compile_report(qdq_path: str | Path, options: CompileOptions = DEFAULTS) -> CompiledReport:
     """Build an engine in a process of its own and tell how it computes each weighted op.
 
-    `shapes` gives the shape of every input with dynamic dimensions (OQ405 where one is missing);
-    `targets` are compute capabilities such as (8, 9); `timeout` is in seconds.
-    Raises OQ601 without TensorRT-RTX, OQ602 when it rejects the model, crashes or runs too long.
+    MACs are those of the usual shapes. Raises OQ601 without TensorRT-RTX, OQ405 where an input's
+    profile is missing or does not fit, and what `builder.build` raises.
     """
-    require()
     read = QdqModel(models.load(qdq_path))
-    dynamic = {n: tuple(s) for n, s in (shapes or {}).items() if n in _dynamic_inputs(read.graph)}
-    _require_shapes(read.graph, dynamic)
-    with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
-        built = _build(
-            Path(folder),
-            {
-                "model": str(_named_file(read, Path(qdq_path), Path(folder))),
-                "shapes": dynamic,
-                "targets": targets,
-            },
-            timeout,
-        )
+    profiles = of_dynamic_inputs(read.graph, options.profiles)
+    built = _built(read, Path(qdq_path), profiles, options)
     layers = parse_layers(built["layers"])
-    shaped = Graph(read.named, shapes=dynamic)
     return CompiledReport(
         backend=BACKEND,
         version=built["version"],
-        targets=tuple(targets or ()),
+        targets=options.targets,
         engine_bytes=built["engine_bytes"],
-        ops=tuple(_compiled_op(read, shaped, layers, node) for node in read.weighted_nodes),
+        conversions=conversions(read, layers),
+        ops=_compiled_ops(read, layers, profiles),
+        notes=(*contradictions(read.graph, profiles).values(), *_untested(built["version"])),
     )
 
 
-def _dynamic_inputs(graph: Graph) -> dict[str, str]:
-    """Inputs whose shape the model leaves open, and that shape as text."""
-    shapes = {name: graph.type(name).shape for name in graph.inputs}
-    return {
-        name: "unknown" if shape is None else "x".join(str(d or "?") for d in shape)
-        for name, shape in shapes.items()
-        if shape is None or not all(isinstance(d, int) and d >= 0 for d in shape)
-    }
+def engine_bytes(path: str | Path, options: CompileOptions = DEFAULTS) -> int:
+    """The size of a model's engine; raises as `compile_report`."""
+    read = QdqModel(models.load(path))
+    profiles = of_dynamic_inputs(read.graph, options.profiles)
+    return int(_built(read, Path(path), profiles, options)["engine_bytes"])
 
 
-def _require_shapes(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> None:
-    for name, shape in _dynamic_inputs(graph).items():
-        if name not in shapes:
-            raise error(
-                "OQ405",
-                f"input '{name}' has no fixed shape ({shape})",
-                fix=f"give it, as in --shape {name}:1x3x640x640",
-            )
+def _built(
+    read: QdqModel, path: Path, profiles: Mapping[str, Profile], options: CompileOptions
+) -> dict[str, Any]:
+    """What the builder told of a model, now or when it was built before."""
+    inputs = {"profiles": profiles, "targets": options.targets}
+    name = build_cache.key(model=models.digest(path), compiler=[BACKEND, require()], **inputs)
+    built = build_cache.load(name) if options.cache else None
+    if built is None:
+        with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
+            file = _file(read, path, Path(folder), contradictions(read.graph, profiles))
+            built = builder.build({"model": str(file), **inputs}, options.timeout)
+        if options.cache:
+            build_cache.save(name, built)
+    return built
 
 
-def _named_file(read: QdqModel, path: Path, folder: Path) -> Path:
-    """The model's file, or a copy in which every node has the name that the report uses."""
-    if read.named is read.proto:
+def _file(read: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object]) -> Path:
+    """The model's file, or a copy with the node names of the report and no bad dimension names."""
+    model = without_names(read.named, symbols) if symbols else read.named
+    if model is read.proto:
         return path.absolute()
-    named = folder / "model.onnx"
-    huge = read.named.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF
-    onnx.save(read.named, named, save_as_external_data=huge)
-    return named
+    copy = folder / "model.onnx"
+    huge = model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF
+    onnx.save(model, copy, save_as_external_data=huge)
+    return copy
 
 
-def _build(folder: Path, job: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    job_path, result_path, log_path = (folder / n for n in ("job.json", "result.json", "log.txt"))
-    job_path.write_text(json.dumps(job), encoding="utf-8")
-    command = [sys.executable, "-P", "-m", "onnxq.verify._build", str(job_path), str(result_path)]
-    try:
-        with log_path.open("wb") as log:
-            code = subprocess.run(
-                command, env=_environment(), stdout=log, stderr=log, timeout=timeout, check=False
-            ).returncode
-    except subprocess.TimeoutExpired:
-        ending = f"did not finish in {timeout:g} s"
-        raise _failed(ending, _log(log_path), fix="give it more with --timeout") from None
-    if code or not result_path.exists():
-        raise _failed(_ending(code), _log(log_path))
-    result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
-    return result
+def _untested(version: str) -> tuple[Diagnostic, ...]:
+    if any(version.startswith(f"{tested}.") for tested in TESTED_VERSIONS):
+        return ()
+    told = f"TensorRT-RTX {version} is none of the versions whose layer list onnxq was tested with"
+    fix = f"compare with {' or '.join(TESTED_VERSIONS)} before you rely on the compiled report"
+    return (warning("OQ663", f"{told} ({', '.join(TESTED_VERSIONS)})", fix=fix),)
 
 
-def _environment() -> dict[str, str]:
-    here = str(Path(__file__).parents[2])  # this very onnxq, installed or not
-    path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
-    return {**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1", "PYTHONPATH": path}
+def _compiled_ops(
+    read: QdqModel, layers: LayerList, profiles: Mapping[str, Profile]
+) -> tuple[CompiledOp, ...]:
+    nodes = [n for n in read.graph.nodes if is_product(n)]
+    shapes = Shapes(read.named, {name: profile.opt for name, profile in profiles.items()})
+    shapes.observe(t for n in nodes for t in (*n.inputs[:2], n.outputs[0]))
+    return tuple(_compiled_op(read, shapes, layers, node) for node in nodes)
 
 
-def _log(path: Path) -> list[str]:
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    told = [line.strip().removeprefix("[E] ") for line in lines]
-    return [line for line in told if line and not _NO_DRIVER.search(line)]
-
-
-def _ending(code: int) -> str:
-    if code < 0:
-        known = {s.value for s in signal.Signals}
-        return f"crashed ({signal.Signals(-code).name if -code in known else f'signal {-code}'})"
-    return "rejected the model"
-
-
-def _failed(
-    ending: str,
-    log: list[str],
-    *,
-    fix: str = "see what lint says of the model, or leave what it names in float",
-) -> OnnxqError:
-    said = f": {_told(log)}" if log else ""
-    return error("OQ602", f"TensorRT-RTX {ending}{said}", fix=fix)
-
-
-def _told(log: list[str]) -> str:
-    """The most telling line of a log: of the parser on a node, of the builder, or the last."""
-    for pattern in (r"In node ", r"Assertion failed|Error Code", ""):
-        for line in reversed(log):
-            if re.search(pattern, line):
-                return line[max(line.find("In node "), 0) :].strip()[:600]
-    return ""
-
-
-def _compiled_op(read: QdqModel, shaped: Graph, layers: LayerList, node: Node) -> CompiledOp:
-    precision = layers.precision(node.name)
+def _compiled_op(read: QdqModel, shapes: Shapes, layers: LayerList, node: Node) -> CompiledOp:
+    found, why = layers.computed(node.name), why_not_int8(read, node)
+    sure = not (why and found.precision == "int8" and any(x.is_attention for x in found.layers))
+    precision = found.precision if sure else "unknown"
     return CompiledOp(
         node=node.name,
         op=node.op,
         precision=precision,
-        reason=_reason(read, layers, node, precision),
-        macs=macs(shaped, shaped.by_name[node.name]),
+        dtype=found.dtype if sure else "",
+        reason=_reason(precision, why, node, found, layers),
+        macs=macs(shapes.sizes, node),
+        layers=tuple(layer.name for layer in found.layers),
     )
 
 
-def _reason(read: QdqModel, layers: LayerList, node: Node, precision: Precision) -> str:
+def _reason(precision: Precision, why: str, node: Node, found: Computed, layers: LayerList) -> str:
     if precision == "int8":
         return ""
-    if precision == "unknown":
-        read_all = layers.layers and not layers.unreadable
-        return (
-            "no engine layer that computes a product names it"
-            if read_all
-            else "the compiler's list of layers could not be read"
-        )
-    kept = f"TensorRT-RTX keeps {node.op} in float" if node.op in _KEPT_FLOAT else ""
-    return why_not_int8(read, node) or kept or "the compiler chose float"
+    if precision == "fp8":
+        return "it is quantized to fp8"
+    if precision == "float":
+        kept = f"TensorRT-RTX keeps {node.op} in float" if node.op in _KEPT_FLOAT else ""
+        return why or kept or "the compiler chose float"
+    if layers.unreadable or not layers.layers:
+        return "the compiler's list of layers could not be read"
+    if not found.layers:
+        return "no engine layer names it"
+    return f"cannot tell: it is part of the kernel '{found.layers[0].name}', which reads int8 too"

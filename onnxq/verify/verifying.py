@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -17,8 +18,9 @@ from onnxq.samples import Sample
 from onnxq.verify import tensorrt
 from onnxq.verify.data import DataUse, Unused
 from onnxq.verify.numeric import NumericReport, Progress, compare_all, require_same_ports
+from onnxq.verify.profiles import fixed
 from onnxq.verify.report import ModelReport, VerifyReport
-from onnxq.verify.tensorrt import CompiledReport
+from onnxq.verify.tensorrt import DEFAULTS, CompiledReport, CompileOptions
 
 Backend = Literal["auto", "tensorrt-rtx", "onnxruntime"]
 ModelPath = str | Path
@@ -32,8 +34,8 @@ def verify(
     tensors: bool = False,
     backend: Backend = "auto",
     shapes: Mapping[str, Sequence[int]] | None = None,
-    targets: Sequence[tuple[int, int]] | None = None,
-    timeout: float = tensorrt.TIMEOUT,
+    compiling: CompileOptions = DEFAULTS,
+    fp32_engine: bool = False,
     progress: Progress | None = None,
 ) -> VerifyReport:
     """Lint each Q/DQ model, compare it with the float model on `feed`, and compile it.
@@ -42,10 +44,10 @@ def verify(
     The float model runs once for all. `tensors` compares every pair and weighted op too.
     `backend` "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
     "tensorrt-rtx" demands it (BackendMissingError, before anything runs). Inputs with dynamic
-    dimensions take their shape from `shapes`, else from the first sample. `timeout`, in seconds,
-    is the compiler's, for each model. A model that cannot be read (OQ301, OQ302), models that do
-    not belong together (OQ603) and unusable samples (OQ401, OQ404) raise; what a backend says is
-    reported, and a model that fails does not stop the others.
+    dimensions take their shape from `compiling`, `shapes`, else from the first sample. With
+    `fp32_engine` the float model is compiled too, to compare the sizes. A model that cannot be
+    read (OQ301, OQ302), models that do not belong together (OQ603) and unusable samples (OQ401,
+    OQ404) raise; what a backend says is reported, and a model that fails does not stop the others.
     """
     if backend == "tensorrt-rtx":
         tensorrt.require()
@@ -58,12 +60,14 @@ def verify(
     numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(qdq_models)
     if samples is not None:
         numeric = _compare(float_model, qdq_paths, samples, tensors=tensors, progress=progress)
-    known = {n: a.shape for n, a in first.items()} | dict(shapes or {})
+    sizes = {n: a.shape for n, a in first.items()} | dict(shapes or {})
+    profiles = {n: fixed(s) for n, s in sizes.items()} | dict(compiling.profiles)
+    options = replace(compiling, profiles=profiles)
     reports = []
     for path, (findings, made_by), compared in zip(qdq_paths, linted, numeric, strict=True):
         compiled = None
         if backend != "onnxruntime":
-            compiled = _compile(path, shapes=known, targets=targets, timeout=timeout)
+            compiled = _compile(path, float_path if fp32_engine else None, options)
         reports.append(
             ModelReport(
                 model=str(path),
@@ -115,7 +119,9 @@ def _compare(
         return (failed.diagnostics[0],) * len(qdq_paths)
 
 
-def _compile(qdq_path: ModelPath, **options: Any) -> CompiledReport | Diagnostic:
+def _compile(
+    qdq_path: ModelPath, float_path: ModelPath | None, options: CompileOptions
+) -> CompiledReport | Diagnostic:
     if tensorrt.available() is None:
         return warning(
             "OQ601",
@@ -123,6 +129,18 @@ def _compile(qdq_path: ModelPath, **options: Any) -> CompiledReport | Diagnostic
             fix=tensorrt.INSTALL,
         )
     try:
-        return tensorrt.compile_report(qdq_path, **options)
+        report = tensorrt.compile_report(qdq_path, options)
     except OnnxqError as failed:
         return failed.diagnostics[0]
+    return report if float_path is None else _beside_fp32(report, float_path, options)
+
+
+def _beside_fp32(
+    report: CompiledReport, float_path: ModelPath, options: CompileOptions
+) -> CompiledReport:
+    try:
+        return replace(report, fp32_engine_bytes=tensorrt.engine_bytes(float_path, options))
+    except OnnxqError as failed:
+        reason = failed.diagnostics[0]
+        told = replace(reason, message=f"the FP32 model: {reason.message}")
+        return replace(report, notes=(*report.notes, told))

@@ -258,7 +258,7 @@ def test_auto_goes_on_without_a_compiler(finished):
 
 
 def test_compiler_that_runs_too_long(finished):
-    told = finished.refuses("OQ602", *VERIFY, "--timeout", "0.01", exit_code=1)
+    told = finished.refuses("OQ661", *VERIFY, "--timeout", "0.01", "--no-cache", exit_code=1)
     assert "did not finish in 0.01 s" in told
 
 

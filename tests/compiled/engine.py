@@ -158,5 +158,6 @@ def _build(model):
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)
-        program._build({"model": str(path), "shapes": {}, "targets": None}, tensorrt_rtx, messages)
+        job = {"model": str(path), "profiles": {}, "targets": []}
+        program._build(job, tensorrt_rtx, messages)
     return messages[-1]

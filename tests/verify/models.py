@@ -138,3 +138,44 @@ VARIED = {
     "axis_1": "int8",
     "two_activations": "int8",
 }
+
+
+def attention(*, mask=False, probabilities=True, out=True):
+    """softmax(Q K) V with pairs, of which those of the Softmax and of the result can be left out.
+
+    The products are 'scores' and 'mixed'; all four inputs are made from x.
+    """
+    build = Builder()
+    turned = build.op("Transpose", "x", name="turned", perm=[0, 1, 3, 2])
+    data = build.op("MatMul", build.pair("x"), build.pair(turned), name="scores")
+    data = build.op("Add", data, build.weight(1, 1, 1, 32)) if mask else data
+    data = build.op("Softmax", data, name="softmax", axis=-1)
+    data = build.pair(data, 0.01) if probabilities else data
+    values = build.op("Mul", "x", build.constant(np.float32(2)), name="values")
+    data = build.op("MatMul", data, build.pair(values), name="mixed")
+    data = build.pair(data) if out else data
+    return build.model(build.op("Relu", data, name="last"), shape=(1, 2, 32, 32))
+
+
+def types():
+    """Products in half, bfloat16 and fp8, each named after its type, and pairs that cost time."""
+    build = Builder()
+    results = []
+    for name, dtype in (("fp16", TensorProto.FLOAT16), ("bf16", TensorProto.BFLOAT16)):
+        data = build.op("Cast", "x", to=dtype)
+        weight = build.op("Cast", build.weight(32, 32), to=dtype)
+        data = build.op("MatMul", data, weight, name=name)
+        results.append(build.op("Cast", data, to=TensorProto.FLOAT))
+    build.constants.append(
+        helper.make_tensor("zero", TensorProto.FLOAT8E4M3FN, [], b"\0", raw=True)
+    )
+    data, weight = (build.pair(t, zero="zero") for t in ("x", build.weight(32, 32)))
+    results.append(build.op("MatMul", data, weight, name="fp8"))
+    again = build.pair(build.pair("x", 0.05), 0.06)  # rounded twice
+    right = build.per_channel(32, 32, axis=1)
+    results.append(build.op("MatMul", again, right, name="int8"))
+    results.append(build.op("Sigmoid", build.pair("x", 0.07)))  # rounded for nothing
+    return build.model(*results, shape=(1, 2, 32, 32), opset=19)
+
+
+TYPES = {"fp16": "float", "bf16": "float", "fp8": "fp8", "int8": "int8"}

@@ -1,13 +1,40 @@
+import re
 from pathlib import Path
 
 import pytest
 
-from onnxq.verify.layers import LayerTensor, parse_layers
+from onnxq.verify import builder
+from onnxq.verify.layers import TESTED_VERSIONS, LayerTensor, parse_layers
 
-from .models import VARIED
+from .models import TYPES, VARIED, attention, saved, types, varied
 
-# The message of TensorRT-RTX 1.7.1.116 on models.varied().
-TEXT = (Path(__file__).parent / "layers.txt").read_bytes().decode()
+# The messages of TensorRT-RTX 1.7.1.116 on models.varied(), attention(mask=True) and types().
+SAMPLES = Path(__file__).parent / "layers_1.7"
+TEXT, ATTENTION, OF_TYPES = (
+    (SAMPLES / f"{name}.txt").read_bytes().decode() for name in ("varied", "attention", "types")
+)
+
+
+@pytest.mark.parametrize(
+    ("make", "text", "targets"),
+    [
+        (varied, TEXT, ()),
+        (lambda: attention(mask=True), ATTENTION, ()),
+        (types, OF_TYPES, ((8, 9),)),
+    ],
+    ids=["varied", "attention", "types"],
+)
+def test_the_samples_are_what_a_tested_compiler_says(make, text, targets, tmp_path):
+    """A compiler that says something else shows here first; look at what it means."""
+    job = {"model": str(saved(make(), tmp_path)), "profiles": {}, "targets": targets}
+    built = builder.build(job, 300)
+    assert built["version"].startswith(TESTED_VERSIONS)
+    assert _lasting(built["layers"]) == _lasting(text)
+
+
+def _lasting(text):
+    """A message without the numbers that differ between builds of other weights."""
+    return re.sub(r"__mye\d+|0x[0-9a-f]+|_dconst|_const|-lit-in", "", text.strip())
 
 
 def with_line(node, change):
@@ -49,6 +76,50 @@ def test_dynamic_dimensions_are_minus_one():
 def test_the_precision_of_real_layers():
     found = parse_layers(TEXT)
     assert {node: found.precision(node) for node in VARIED} == VARIED
+
+
+def test_types_are_told_apart():
+    found = parse_layers(OF_TYPES)
+    assert {node: found.precision(node) for node in TYPES} == TYPES
+    assert {node: found.computed(node).dtype for node in TYPES} == {n: n for n in TYPES}
+    assert [x.name for x in found.computed("int8").layers] == ["int8_myl0_1"]
+
+
+def test_fused_attention():
+    found = parse_layers(ATTENTION)
+    for node in ("scores", "mixed"):
+        computed = found.computed(node)
+        assert (computed.precision, computed.dtype) == ("int8", "int8")
+        assert [x.name for x in computed.layers] == ["_gemm_mha_v2_myl0_1"]
+
+
+@pytest.mark.parametrize(
+    ("change", "precision"),
+    [
+        (lambda line: line.replace("Int8", "Half"), "float"),
+        (lambda line: line.replace("Int8", "FP8"), "fp8"),
+        (lambda line: line.replace("Int8", "Float", 1), "unknown"),
+        (lambda line: line.replace("Int8", "FP8", 1), "unknown"),
+        (lambda line: "Float".join(line.rsplit("Int8", 1)), "unknown"),
+        (lambda line: line.replace("_gemm_mha_v2", "_gemm_mha_v3"), "unknown"),
+    ],
+)
+def test_fused_attention_that_was_never_seen_is_unknown(change, precision):
+    lines = [change(x) if "_gemm_mha_v2" in x else x for x in ATTENTION.split("\n")]
+    assert parse_layers("\n".join(lines)).precision("scores") == precision
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "precision"),
+    [
+        ("__myl_CastMulCastCastMulFc", "__myl_Fc", "unknown"),
+        ("Datatype: Int8", "Datatype: Half", "float"),
+        ("runtime_fusion", "some_fusion", "unknown"),
+    ],
+)
+def test_a_runtime_fusion_is_float_where_it_is_seen_to_cast(old, new, precision):
+    text = with_line("axis_0", lambda line: line.replace(old, new))
+    assert parse_layers(text).precision("axis_0") == precision
 
 
 def test_a_node_that_no_layer_names_is_unknown():

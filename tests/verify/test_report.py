@@ -67,9 +67,30 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "version": available(),
         "targets": [],
         "engine_bytes": report["compiled"]["engine_bytes"],
-        "ops": [{"node": "conv", "op": "Conv", "precision": "int8", "reason": "", "macs": 18432}],
+        "fp32_engine_bytes": None,
+        "conversions": {
+            "requantize": 0,
+            "quantize": 1,
+            "dequantize": 0,
+            "weights": 0,
+            "reformat": 0,
+            "unclear": 0,
+        },
+        "ops": [
+            {
+                "node": "conv",
+                "op": "Conv",
+                "precision": "int8",
+                "dtype": "int8",
+                "reason": "",
+                "macs": 18432,
+                "layers": ["conv_myl0_1"],
+            }
+        ],
+        "notes": [],
         "int8": 1,
         "int8_macs": 1.0,
+        "macs": {"int8": 1.0},
         "counts": {"Conv": {"int8": 1, "total": 1}},
     }
 

@@ -1,0 +1,104 @@
+"""Optimization profiles: the shapes that an engine is built for."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import NamedTuple
+
+import onnx
+
+from onnxq.diagnostics import Diagnostic, error
+from onnxq.graph import Graph, Shape
+
+
+class Profile(NamedTuple):
+    """The least, the usual and the largest shape of one input, as TensorRT names them."""
+
+    min: tuple[int, ...]
+    opt: tuple[int, ...]
+    max: tuple[int, ...]
+
+    @property
+    def is_ordered(self) -> bool:
+        """True when all have one rank, and no size shrinks from one shape to the next."""
+        if len({len(shape) for shape in self}) > 1:
+            return False
+        return all(list(sizes) == sorted(sizes) for sizes in zip(*self, strict=True))
+
+
+def fixed(shape: Sequence[int]) -> Profile:
+    """The profile of an input that always has one shape."""
+    return Profile(tuple(shape), tuple(shape), tuple(shape))
+
+
+def of_dynamic_inputs(graph: Graph, given: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The given profiles of the inputs that need one; OQ405 where one is missing or misfits."""
+    found = {}
+    for name, shape in ((n, graph.type(n).shape) for n in graph.inputs):
+        if shape is None or not all(isinstance(d, int) and d >= 0 for d in shape):
+            if name not in given:
+                raise error(
+                    "OQ405",
+                    f"input '{name}' has no fixed shape ({_text(shape)})",
+                    fix=f"give it, as in --shape {name}:1x3x640x640",
+                )
+            _require_fit(name, shape, given[name])
+            found[name] = given[name]
+    return found
+
+
+def _require_fit(name: str, shape: Shape | None, profile: Profile) -> None:
+    for sizes in profile:
+        if shape is not None and not _fits(sizes, shape):
+            raise error(
+                "OQ405",
+                f"input '{name}' has the shape {_text(shape)}, which {_text(sizes)} does not fit",
+                fix="give every dimension, and the fixed ones as they are",
+            )
+
+
+def _fits(sizes: Sequence[int], shape: Shape) -> bool:
+    return len(sizes) == len(shape) and all(
+        size == dim
+        for size, dim in zip(sizes, shape, strict=True)
+        if isinstance(dim, int) and dim >= 0
+    )
+
+
+def _text(shape: Shape | None) -> str:
+    return "unknown" if shape is None else "x".join(str(d or "?") for d in shape)
+
+
+def contradictions(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, Diagnostic]:
+    """Names that several dimensions share although their sizes differ, and what that means.
+
+    Exporters write '?' or 'unknown' for every dynamic size. TensorRT, and ONNX, take dimensions of
+    one name for equal.
+    """
+    sizes: dict[str, dict[str, tuple[int, ...]]] = {}
+    for name, profile in profiles.items():
+        for index, dim in enumerate(graph.type(name).shape or ()):
+            if isinstance(dim, str):
+                place = f"dimension {index} of '{name}'"
+                sizes.setdefault(dim, {})[place] = tuple(shape[index] for shape in profile)
+    return {
+        symbol: Diagnostic(
+            code="OQ665",
+            message=f"{' and '.join(places)} are all named '{symbol}' and have different sizes, "
+            "which TensorRT rejects; the engine was built from a copy without that name",
+            fix="export the model with a name of its own for each dimension, or with fixed sizes",
+        )
+        for symbol, places in sizes.items()
+        if len(set(places.values())) > 1
+    }
+
+
+def without_names(model: onnx.ModelProto, symbols: Mapping[str, object]) -> onnx.ModelProto:
+    """Copy a model with dimensions of some names left unnamed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
+        for dim in value.type.tensor_type.shape.dim:
+            if dim.dim_param in symbols:
+                dim.Clear()
+    return copy
