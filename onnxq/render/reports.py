@@ -122,7 +122,7 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
         console.print(f"  {more}")
     console.print(f"MACs {_shares(compiled)}, engine {_sizes(compiled)}")
     if told := _conversions(compiled.conversions):
-        console.print(f"kernels that only convert: {told}")
+        console.print(f"conversions: {told}")
 
 
 def _shares(compiled: CompiledReport) -> str:

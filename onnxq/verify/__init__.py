@@ -1,8 +1,8 @@
 """Three independent answers on a Q/DQ model: lint, numeric and compiled."""
 
 from onnxq.lint import lint
-from onnxq.verify.data import DataUse, Unused, find_calibration
 from onnxq.verify.conversions import Conversions
+from onnxq.verify.data import DataUse, Unused, find_calibration
 from onnxq.verify.numeric import BAD_DB, Comparison, NumericReport, TensorComparison, compare
 from onnxq.verify.profiles import Profile
 from onnxq.verify.report import ModelReport, VerifyReport
@@ -22,8 +22,8 @@ __all__ = [
     "CompileOptions",
     "CompiledOp",
     "CompiledReport",
-    "DataUse",
     "Conversions",
+    "DataUse",
     "ModelReport",
     "NumericReport",
     "Profile",

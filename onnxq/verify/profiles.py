@@ -84,8 +84,8 @@ def contradictions(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, D
     return {
         symbol: Diagnostic(
             code="OQ665",
-            message=f"{' and '.join(places)} are all named '{symbol}' and have different sizes, "
-            "which TensorRT rejects; the engine was built from a copy without that name",
+            message=f"{' and '.join(places)} share the name '{symbol}' and differ in size, which "
+            "TensorRT rejects; the engine was built from a copy without that name",
             fix="export the model with a name of its own for each dimension, or with fixed sizes",
         )
         for symbol, places in sizes.items()

@@ -248,4 +248,4 @@ def _reason(precision: Precision, why: str, node: Node, found: Computed, layers:
         return "the compiler's list of layers could not be read"
     if not found.layers:
         return "no engine layer names it"
-    return f"cannot tell: it is part of the kernel '{found.layers[0].name}', which reads int8 too"
+    return f"it is part of the kernel '{found.layers[0].name}', which reads int8 too"

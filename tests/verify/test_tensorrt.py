@@ -152,7 +152,7 @@ def test_dimensions_of_one_name_and_of_different_sizes(tmp_path):
     report = compiled(model, tmp_path, profiles={"x": fixed((1, 4, 8, 16))})
     (note,) = report.notes
     assert (note.code, note.severity) == ("OQ665", Severity.ERROR)
-    assert "dimension 2 of 'x' and dimension 3 of 'x' are all named '?'" in note.message
+    assert "dimension 2 of 'x' and dimension 3 of 'x' share the name '?'" in note.message
     assert (report.int8, report.ops[0].macs) == (1, 8 * 8 * 16 * 36)
     assert not compiled(model, tmp_path, profiles={"x": fixed((1, 4, 8, 8))}).notes
 
