@@ -16,13 +16,13 @@ from onnx import helper
 from onnxq import shipped
 from onnxq.calibrate import calibrate, observed_tensors
 from onnxq.cascade import plan
-from onnxq.feeds import Sample
 from onnxq.graph import Graph
 from onnxq.insert import insert
 from onnxq.model import prepare
 from onnxq.ops import traits
 from onnxq.plan import Plan
 from onnxq.recipe import load
+from onnxq.samples import Sample
 from onnxq.scales import compute_scales
 from onnxq.verify.layers import LayerList, parse_layers
 
