@@ -103,13 +103,13 @@ def _random(rng, kind):
     return rng.normal(size=kind.shape).astype(dtype)
 
 
-def quantized(model, recipe):
+def quantized(model, recipe, **options):
     """Plan and Q/DQ model of a float model; the recipe is a shipped one's name or YAML."""
     model = prepare(model)
     graph = Graph(model, digest="d")
     made = plan(graph, _recipe(recipe))
     statistics = calibrate(model, graph, RandomFeed(graph), tensors=observed_tensors(graph, made))
-    return graph, made, insert(model, made, compute_scales(graph, made, statistics))
+    return graph, made, insert(model, made, compute_scales(graph, made, statistics), **options)
 
 
 def without(name, *rules):
@@ -129,9 +129,9 @@ def _recipe(recipe):
         return load(path)
 
 
-def compiled(model, recipe):
-    """The engine of a float model quantized by a recipe."""
-    graph, made, qdq = quantized(model, recipe)
+def compiled(model, recipe, **options):
+    """The engine of a float model quantized by a recipe; `options` are those of `insert`."""
+    graph, made, qdq = quantized(model, recipe, **options)
     text = _builder().submit(_build, qdq.SerializeToString()).result()
     layers = parse_layers(text)
     assert layers.layers, text[:200]
