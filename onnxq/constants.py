@@ -9,6 +9,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import defs, helper, numpy_helper
 
+from onnxq import weights
+
 # Results that differ from run to run, and what only looks constant.
 _NEVER: Final = frozenset(
     {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
@@ -40,7 +42,7 @@ class Constants:
     def array(self, tensor: str) -> NDArray[Any]:
         """Values of a constant; KeyError for a tensor that is none."""
         if (stored := self._stored.get(tensor)) is not None:
-            return np.asarray(numpy_helper.to_array(stored))
+            return weights.array(stored)
         if tensor not in self._folded:
             self._fold(self._makers[tensor])
         return self._folded[tensor]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
 import tempfile
 from collections.abc import Iterator
@@ -10,19 +11,26 @@ from pathlib import Path
 
 from onnxq.diagnostics import OnnxqError, error
 
+try:
+    import fcntl
+except ImportError:  # Windows: what a killed run leaves behind stays
+    fcntl = None  # type: ignore[assignment]
+
 
 @contextlib.contextmanager
 def whole_file(path: str | Path) -> Iterator[Path]:
-    """Yield a temporary file beside `path` that takes its place only when the block succeeds."""
+    """Yield a temporary file beside `path` that takes its place only when the block succeeds.
+
+    A run that is killed leaves `.NAME.*.part` behind; the next run that writes `path` removes it.
+    """
     path = Path(path)
     if path.exists() and not path.is_file():  # a device such as /dev/null would be replaced
         raise _unwritable(path, OSError("it is not a regular file"))
     try:
-        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+        _remove_abandoned(path)
+        handle, part = _new_part(path)
     except OSError as reason:
         raise _unwritable(path, reason) from None
-    os.close(handle)
-    part = Path(name)
     try:
         yield part
         umask = os.umask(0)
@@ -33,6 +41,28 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         raise _unwritable(path, reason) from None
     finally:
         part.unlink(missing_ok=True)
+        os.close(handle)
+
+
+def _new_part(path: Path) -> tuple[int, Path]:
+    """A new file, locked as long as this process lives and its handle is open."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")
+    if fcntl is not None:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        if not os.fstat(handle).st_nlink:  # taken for abandoned before it was locked
+            os.close(handle)
+            return _new_part(path)
+    return handle, Path(name)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove the parts that nobody holds a lock on: those of runs that were killed."""
+    if fcntl is None:
+        return
+    for part in path.parent.glob(f".{glob.escape(path.name)}.*.part"):
+        with contextlib.suppress(OSError), part.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            part.unlink()
 
 
 def _unwritable(path: Path, reason: OSError) -> OnnxqError:

@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
+from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxq.constants import Constants
@@ -20,8 +21,11 @@ from onnxq.provenance import record
 from onnxq.scales import Scales
 from onnxq.tensor_quant import quantize
 from onnxq.unread import drop_unread
+from onnxq.weights import as_inputs
 
 Weights = Literal["int8", "qdq"]
+
+_INT8 = onnx.TensorProto.INT8
 
 
 def insert(
@@ -53,6 +57,7 @@ def insert(
         edited = surgeon.finished()
     result = _transplant(edited, original)
     drop_unread(result.graph, {p.tensor for p in plan.pairs if p.kind == "weight"})
+    _fill(result, surgeon.stored)
     record(result, metadata or {})
     _require_valid(result, model)
     return result
@@ -96,8 +101,8 @@ def _require_valid(result: onnx.ModelProto, model: onnx.ModelProto) -> None:
 def _fault(model: onnx.ModelProto) -> str:
     """What onnx.checker finds wrong with a model; '' for nothing."""
     try:
-        onnx.checker.check_model(model)
-    except Exception as reason:  # it raises ValidationError, and ValueError above 2 GB
+        onnx.checker.check_model(as_inputs(model))
+    except Exception as reason:  # it raises ValidationError, and others on what it cannot parse
         return first_line(reason)
     return ""
 
@@ -117,6 +122,7 @@ class _Surgeon:
         self._nameless = [a.t for a in attributes if a.HasField("t") and not a.t.HasField("name")]
         self._order = {node.name: index for index, node in enumerate(model.graph.node)}
         self._made = {out: n.name for n in model.graph.node for out in n.output}
+        self.stored: dict[str, NDArray[np.int8]] = {}  # quantized weights, which gs need not copy
 
     def insert(self, pair: Pair, scale: NDArray[np.float32]) -> None:
         if pair.existing and self._stands_before(pair.existing, pair):
@@ -133,8 +139,10 @@ class _Surgeon:
         if pair.kind == "weight" and self._weights == "int8":
             values = self._constants.array(pair.tensor)
             narrow = pair.descriptor.narrow_range
-            stored = quantize(values, scale, axis=pair.axis, narrow_range=narrow)
-            quantized = gs.Constant(f"{pair.tensor}_quantized{suffix}", stored)
+            name = f"{pair.tensor}_quantized{suffix}"
+            self.stored[name] = quantize(values, scale, axis=pair.axis, narrow_range=narrow)
+            empty = onnx.TensorProto(name=name, data_type=_INT8, dims=values.shape)
+            quantized = gs.Constant(name, LazyValues(empty))
         else:
             quantized = gs.Variable(f"{pair.tensor}_quantized{suffix}")
             nodes.append(
@@ -209,3 +217,10 @@ def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Mode
     original.graph.node.extend(wired)
     original.graph.initializer.extend(t for t in edited.graph.initializer if t.name not in tensors)
     return original
+
+
+def _fill(model: onnx.ModelProto, stored: dict[str, NDArray[np.int8]]) -> None:
+    """Give the quantized weights their values, in place, and let go of the arrays."""
+    for tensor in model.graph.initializer:
+        if tensor.name in stored:
+            tensor.raw_data = stored.pop(tensor.name).tobytes()

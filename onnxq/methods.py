@@ -11,7 +11,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -234,17 +234,25 @@ def weight_amax(
     """
     if not -w.ndim <= axis < w.ndim:
         raise ValueError(f"axis {axis} is out of range for shape {w.shape}")
-    if not np.isfinite(w).all():
+    others = tuple(i for i in range(w.ndim) if i != axis % w.ndim)
+    largest = np.maximum(w.max(axis=others, initial=0), -w.min(axis=others, initial=0))
+    if not np.isfinite(largest).all():
         raise ValueError("a weight must not have NaN or infinite values")
-    shape = w.shape[axis], w.size // max(1, w.shape[axis])
-    channels = np.abs(np.moveaxis(w, axis, 0).reshape(shape).astype(np.float32))
     if method == "max":
-        return np.asarray(channels.max(axis=1, initial=0.0))
+        return np.asarray(largest, np.float32)
     if method != "mse":
         raise ValueError(f"method '{method}' does not read weights; use 'max' or 'mse'")
-    rows = max(1, _WEIGHT_BLOCK // max(1, channels.shape[1]))
-    blocks = [_least_error(channels[i : i + rows]) for i in range(0, len(channels), rows)]
-    return np.concatenate(blocks) if blocks else np.zeros(0, np.float32)
+    channels = np.moveaxis(w, axis, 0)
+    length = w.size // max(1, len(channels))
+    rows = max(1, _WEIGHT_BLOCK // max(1, length))
+    blocks = (channels[i : i + rows] for i in range(0, len(channels), rows))
+    found = [_least_error(np.abs(b.reshape(len(b), length).astype(np.float32))) for b in blocks]
+    return np.concatenate(found) if found else np.zeros(0, np.float32)
+
+
+def all_finite(w: npt.NDArray[Any]) -> bool:
+    """True for an array without NaN and infinities, which show in its minimum or maximum."""
+    return bool(np.isfinite([w.min(initial=0), w.max(initial=0)]).all())
 
 
 def _least_error(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -9,15 +9,19 @@ from typing import Final
 
 import onnx
 from google.protobuf.message import DecodeError
-from onnx import external_data_helper
+from onnx.external_data_helper import uses_external_data
 
+from onnxq import weights
 from onnxq.diagnostics import error, first_line
 from onnxq.files import whole_file
+from onnxq.model_file import read_light, write_external, write_inline
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
 
 LARGEST: Final = 2**31 - 1  # bytes that protobuf can serialize
+HELD: Final = 2**28  # bytes; the weights of a larger model stay in their files
+_CHUNK: Final = 2**22  # bytes read at once
 
 PAIR_OPS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
 _INTEGER_OP: Final = re.compile(
@@ -26,18 +30,36 @@ _INTEGER_OP: Final = re.compile(
 
 
 def load(path: str | Path) -> onnx.ModelProto:
-    """Read an ONNX model with its external data; OQ301 or OQ302 where that is not possible."""
+    """Read an ONNX model; OQ301 or OQ302 where that is not possible.
+
+    Of a model over 256 MB, data files included, the large weights stay in their files: such tensors
+    refer to them (`onnxq.weights`). The files must then stay as they are while the model is used.
+    """
     path = Path(path)
-    _require_external_files(path)
-    try:
-        model = onnx.load(path, format="protobuf")
-    except OSError as reason:
-        raise _unreadable(path, reason) from None
-    except (DecodeError, UnicodeDecodeError, ValueError, onnx.checker.ValidationError) as reason:
-        raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
+    model = _read(path)
+    outside = _outside(path, model)
+    files = _data_files(path, outside)
+    held = sum(file.stat().st_size for file in (path, *files.values())) <= HELD
+    for tensor in outside:
+        where = _place(path, tensor, files)
+        weights.refer(tensor, where)
+        if held or where.length < weights.SMALLEST:
+            weights.hold(tensor)
     if not model.graph.node or not model.opset_import:
         raise _not_onnx(path, "it has no graph")
     return model
+
+
+def _read(path: Path) -> onnx.ModelProto:
+    """The model as its file has it, but with references when the file is large (OQ301, OQ302)."""
+    try:
+        if path.stat().st_size > HELD:
+            return read_light(path)
+        return onnx.load(path, format="protobuf", load_external_data=False)
+    except OSError as reason:
+        raise _unreadable(path, reason) from None
+    except (DecodeError, UnicodeDecodeError, ValueError) as reason:
+        raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
 
 
 def _unreadable(path: Path, reason: OSError) -> Exception:
@@ -56,8 +78,11 @@ def _not_onnx(path: Path, reason: str) -> Exception:
 def digest(path: str | Path) -> str:
     """SHA-256 of the model file and of the external data files it names, as hex."""
     path = Path(path)
+    whole = hashlib.sha256()
     try:
-        whole = hashlib.sha256(path.read_bytes())
+        with path.open("rb") as file:
+            while chunk := file.read(_CHUNK):
+                whole.update(chunk)
         for data in external_files(path):
             with data.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
@@ -66,33 +91,54 @@ def digest(path: str | Path) -> str:
     return whole.hexdigest()
 
 
-def _require_external_files(path: Path) -> None:
-    for data in external_files(path):
-        if not data.is_file():
-            raise error(
-                "OQ301",
-                f"model '{path}': its data file '{data}' is missing",
-                fix="put it where the model names it",
-            )
-
-
 def external_files(path: str | Path) -> list[Path]:
     """Files beside the model that hold its external data (OQ301, OQ302)."""
     path = Path(path)
+    return sorted(set(_data_files(path, _outside(path, _read(path))).values()))
+
+
+def _outside(path: Path, model: onnx.ModelProto) -> list[onnx.TensorProto]:
+    """The tensors whose data the model file does not hold."""
+    own = str(path.resolve())
+    return [t for t in weights.tensors(model) if uses_external_data(t) and _named(t) != own]
+
+
+def _named(tensor: onnx.TensorProto) -> str:
+    """The file that a tensor names."""
+    return next((e.value for e in tensor.external_data if e.key == "location"), "")
+
+
+def _data_files(path: Path, tensors: list[onnx.TensorProto]) -> dict[str, Path]:
+    """The files that tensors of a model name, by the name; they must be in its folder.
+
+    A link may lead out of it to where the model's own link leads, as download caches have it.
+    """
+    home = (path.parent.resolve(), path.resolve().parent)
+    files = {name: path.parent / name for name in sorted({_named(t) for t in tensors})}
+    for name, file in files.items():
+        if not file.is_file():
+            raise error(
+                "OQ301",
+                f"model '{path}': its data file '{file}' is missing",
+                fix="put it where the model names it",
+            )
+        if not any(file.resolve().is_relative_to(folder) for folder in home):
+            raise _not_onnx(path, f"its data file '{name}' is outside of its folder")
+    return files
+
+
+def _place(path: Path, tensor: onnx.TensorProto, files: dict[str, Path]) -> weights.Place:
+    """Where the data of a tensor is, once it is sure that it is there (OQ302)."""
+    file = files[_named(tensor)].resolve()
+    entries = {e.key: e.value for e in tensor.external_data}
     try:
-        model = onnx.load(path, format="protobuf", load_external_data=False)
-    except OSError as reason:
-        raise _unreadable(path, reason) from None
-    except (DecodeError, UnicodeDecodeError, ValueError) as reason:
-        raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
-    locations = {
-        entry.value
-        for tensor in model.graph.initializer
-        if external_data_helper.uses_external_data(tensor)
-        for entry in tensor.external_data
-        if entry.key == "location"
-    }
-    return [path.parent / location for location in sorted(locations)]
+        offset = int(entries.get("offset") or 0)
+        length = int(entries.get("length") or file.stat().st_size - offset)
+    except ValueError:
+        offset = length = -1
+    if min(offset, length) < 0 or offset + length > file.stat().st_size:
+        raise _not_onnx(path, f"the data of '{tensor.name}' is not all in '{file.name}'")
+    return weights.Place(file=file, offset=offset, length=length)
 
 
 def is_pair_op(node: onnx.NodeProto) -> bool:
@@ -173,13 +219,14 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
 
     The model given gets node names; below opset 13 what is returned is a new one. Raising the opset
     can rename tensors, so plans and statistics must be made of what this returns. Raises OQ304 when
-    the opset cannot be raised, OQ307 when the model has over 2 GB.
+    the opset cannot be raised, OQ307 when a model with over 2 GB is held in memory.
     """
-    if model.ByteSize() > LARGEST:
+    held = weights.size(model, held=True)
+    if held > LARGEST:
         raise error(
             "OQ307",
-            f"'{path}' has {model.ByteSize() / 1e9:.1f} GB, and over 2 GB cannot be handled yet",
-            fix="export it in parts",
+            f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
+            fix="read it with onnxq.load_model, which leaves large weights in their files",
         )
     named = name_nodes(model)
     if opset(named) >= QDQ_OPSET:
@@ -212,7 +259,28 @@ def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelPr
     return changed
 
 
-def save(model: onnx.ModelProto, path: str | Path) -> None:
-    """Write a model whole or not at all (OQ501)."""
-    with whole_file(path) as part:
-        onnx.save(model, part)
+def save(model: onnx.ModelProto, path: str | Path, *, external: bool = False) -> None:
+    """Write a model whole or not at all (OQ501), references with what they refer to.
+
+    With `external`, and always above 2 GB, large tensors go to a file beside it (`data_path`). An
+    older model of this name is removed before its data is replaced: it would read the new data.
+    """
+    path, data = Path(path), data_path(path)
+    external = external and any(
+        weights.nbytes(t) >= weights.SMALLEST for t in model.graph.initializer
+    )
+    if not external and weights.size(model) <= LARGEST:
+        with whole_file(path) as part, part.open("wb") as file:
+            write_inline(model, file)
+        return
+    with whole_file(path) as part, whole_file(data) as data_part:
+        with part.open("wb") as file, data_part.open("wb") as data_file:
+            write_external(model, file, data_file, data.name)
+        if data.exists():
+            path.unlink(missing_ok=True)
+
+
+def data_path(path: str | Path) -> Path:
+    """The file for the large tensors of a model that is written to `path`."""
+    path = Path(path)
+    return path.with_name(f"{path.name}.data")

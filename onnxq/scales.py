@@ -89,7 +89,7 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
     found = []
     for pair in plan.pairs:
         if pair.kind == "weight":
-            if not np.isfinite(graph.array(pair.tensor)).all():
+            if not methods.all_finite(graph.array(pair.tensor)):
                 found.append(
                     Diagnostic(
                         code="OQ417",

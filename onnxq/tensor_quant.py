@@ -16,6 +16,7 @@ _T = TypeVar("_T", bound=np.generic)
 Float32Array = npt.NDArray[np.float32]
 
 INT8_MAX: Final = 127
+_BLOCK: Final = 2**18  # values quantized at once, so that what is between fits a cache
 # pytorch-quantization takes an amax up to the smallest positive float16 subnormal for zero.
 SMALLEST_AMAX: Final = 2.0**-24
 
@@ -46,13 +47,28 @@ def quantize(
     values saturate at -127. NaN becomes the lowest value, as in onnxruntime and torch.
     Raises ValueError when the scale's shape does not fit.
     """
-    values = np.asarray(x, dtype=np.float32)
+    values = np.asarray(x)
     step = _along(np.asarray(scale, dtype=np.float32), values, axis)
+    rows = max(1, _BLOCK * len(values) // max(1, values.size)) if values.ndim else 0
+    if not 0 < rows < len(values):
+        return _quantized(values, step, narrow_range, by_reciprocal)
+    found = np.empty(values.shape, np.int8)
+    for first in range(0, len(values), rows):
+        block = slice(first, first + rows)
+        steps = step[block] if step.ndim and len(step) > 1 else step
+        found[block] = _quantized(values[block], steps, narrow_range, by_reciprocal)
+    return found
+
+
+def _quantized(
+    x: npt.NDArray[Any], step: Float32Array, narrow_range: bool, by_reciprocal: bool
+) -> npt.NDArray[np.int8]:
+    values = np.asarray(x, dtype=np.float32)
     lowest = -INT8_MAX if narrow_range else -INT8_MAX - 1
     with np.errstate(all="ignore"):  # huge values overflow to inf, which saturates
-        steps = values * (np.float32(1) / step) if by_reciprocal else values / step
-    steps = np.where(np.isnan(steps), np.float32(lowest), np.rint(steps))
-    return np.clip(steps, lowest, INT8_MAX).astype(np.int8)
+        steps = np.asarray(values * (np.float32(1) / step) if by_reciprocal else values / step)
+    np.copyto(steps, np.float32(lowest), where=np.isnan(steps))
+    return np.asarray(np.clip(np.rint(steps), lowest, INT8_MAX), np.int8)
 
 
 def dequantize(

@@ -62,12 +62,15 @@ def run(
     found, statistics = find_calibration(model, calibration, existing)
     source, proto, digest = model_of(model, found, statistics, existing)
     path = output or Path(f"{source.stem}.qdq.onnx")
-    options.output_path(path, source, *models.external_files(source), found, plan_path, Path(rules))
+    data = models.external_files(source)
+    read = (source, *data, found, plan_path, Path(rules))
+    options.output_path(path, *read)
+    options.output_path(models.data_path(path), *read)
     view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
     plan = plan_for(view)
     if strict:
         options.refuse_warnings(plan.diagnostics)
-    odd = write(path, proto, view, plan, statistics, weights)
+    odd = write(path, proto, view, plan, statistics, weights, external=bool(data))
     diagnostics = (*plan.diagnostics, *odd)
     render.diagnostics(err, diagnostics)
     tell(out, path, view, plan, found)
@@ -97,8 +100,10 @@ def write(
     plan: Plan,
     statistics: Statistics,
     weights: Weights,
+    *,
+    external: bool,
 ) -> tuple[Diagnostic, ...]:
-    """Write the Q/DQ model; return what is odd about its scales."""
+    """Write the Q/DQ model, its data external or not; return what is odd about its scales."""
     from onnxq import insert, provenance, scales
     from onnxq import model as models
 
@@ -106,7 +111,7 @@ def write(
     made = insert.insert(
         proto, plan, computed, weights=weights, metadata=provenance.provenance(plan, statistics)
     )
-    models.save(made, path)
+    models.save(made, path, external=external)
     return computed.diagnostics
 
 

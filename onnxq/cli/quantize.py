@@ -82,8 +82,10 @@ def run(
         )
         for source in (data, verify_data or data)
     ]
-    read = (model, *models.external_files(model), *(r.path for r in requests), Path(rules))
+    external = models.external_files(model)
+    read = (model, *external, *(r.path for r in requests), Path(rules))
     options.output_path(path, *read)
+    options.output_path(models.data_path(path), *read)
     options.output_path(calibration, *read)
     view = graph.Graph(proto, digest=digest, shapes=shapes)
     least = thresholds.parse(
@@ -108,7 +110,7 @@ def run(
         )
     statistics.save(calibration)
     calibrate.tell(out, calibration, statistics)
-    odd = insert.write(path, proto, view, plan, statistics, weights)
+    odd = insert.write(path, proto, view, plan, statistics, weights, external=bool(external))
     insert.tell(out, path, view, plan, calibration)
     unused = Unused(others, [statistics])
     with (

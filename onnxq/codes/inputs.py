@@ -42,9 +42,10 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Give the FP32 export of the model.",
     ),
     "OQ307": Code(
-        meaning="The model has over 2 GB, more than protobuf can hold in one piece.",
-        example="a language model with external data",
-        fix="Export it in parts that are smaller.",
+        meaning="A model given to a function of the library holds over 2 GB in memory, more than "
+        "protobuf can handle. The commands take models of any size.",
+        example='onnxq.model.prepare(onnx.load("large.onnx"))',
+        fix="Read it with `onnxq.load_model`, which leaves large weights in their files.",
     ),
     "OQ401": Code(
         meaning="The data does not exist, or holds nothing that can be read.",

@@ -11,8 +11,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-import onnx
-
 from onnxq import model as models
 from onnxq.diagnostics import BackendMissingError, Diagnostic, warning
 from onnxq.graph import Node
@@ -199,8 +197,7 @@ def _file(read: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object
     if model is read.proto:
         return path.absolute()
     copy = folder / "model.onnx"
-    huge = model.ByteSize() >= onnx.checker.MAXIMUM_PROTOBUF
-    onnx.save(model, copy, save_as_external_data=huge)
+    models.save(model, copy)
     return copy
 
 

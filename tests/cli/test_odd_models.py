@@ -250,3 +250,37 @@ def test_calibrating_for_rules_tells_what_they_miss(here):
         here.run("calibrate", "model.onnx", "--data", "imgs", "--rules", "miss.yaml")
     )
     assert "warning[OQ201]: rule 'gone' matched nothing" in outcome.stderr
+
+
+def with_external_data(here):
+    text = f"g ({PICTURE}) => (float y) <float[64,3,3,3] w> {{ y = Conv (x, w) }}"
+    proto = model(text)
+    onnx.save(
+        proto, here / "model.onnx", save_as_external_data=True, location="w.bin", size_threshold=0
+    )
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+
+
+def test_external_data_stays_external(here):
+    with_external_data(here)
+    before = {name: (here / name).read_bytes() for name in ("model.onnx", "w.bin")}
+    succeeded(here.run("insert", "--rules", "rules.yaml", "-o", "out.onnx", "--weights", "qdq"))
+    assert (here / "out.onnx.data").is_file()
+    onnx.checker.check_model(str(here / "out.onnx"), full_check=True)
+    succeeded(
+        here.run("verify", "model.onnx", "out.onnx", "--data", "imgs", "--backend", "onnxruntime")
+    )
+    assert {name: (here / name).read_bytes() for name in before} == before
+    assert {p.name for p in here.files() if "out" in p.name} == {"out.onnx", "out.onnx.data"}
+
+
+def test_the_data_of_the_output_is_none_of_the_inputs(here):
+    with_external_data(here)
+    (here / "w.bin").rename(here / "out.onnx.data")
+    proto = onnx.load(here / "model.onnx", load_external_data=False)
+    for tensor in proto.graph.initializer:
+        for entry in tensor.external_data:
+            entry.value = entry.value.replace("w.bin", "out.onnx.data")
+    (here / "model.onnx").write_bytes(proto.SerializeToString())
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    assert "out.onnx.data" in here.refuses("OQ502", "insert", "-o", "out.onnx")

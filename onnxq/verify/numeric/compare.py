@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -17,9 +18,10 @@ from onnxq.samples import Sample
 from onnxq.sessions import with_outputs
 from onnxq.verify.numeric.comparison import Comparison, Totals
 from onnxq.verify.numeric.inner import InnerTensors
-from onnxq.verify.numeric.runners import Source, infer, runner
+from onnxq.verify.numeric.runners import infer, runner
 from onnxq.verify.numeric.tensors import TensorComparison, TensorTotals
 
+Source = onnx.ModelProto | str | Path
 Progress = Callable[[int], None]  # called with the number of samples done so far
 
 
@@ -94,7 +96,7 @@ def compare_all(
     reference = _as_inserted(_proto(float_model))
     with ExitStack() as open_models:
         graph = Graph(reference) if tensors else None
-        subjects = [_Subject(_proto(m), m, reference, graph, open_models) for m in qdq_models]
+        subjects = [_Subject(_proto(m), reference, graph, open_models) for m in qdq_models]
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
         given = with_outputs(reference, wanted) if wanted else reference
         runs = open_models.enter_context(runner(given, "the float model"))
@@ -129,7 +131,6 @@ class _Subject:
     def __init__(
         self,
         proto: onnx.ModelProto,
-        source: Source,
         reference: onnx.ModelProto,
         graph: Graph | None,
         open_models: ExitStack,
@@ -140,7 +141,7 @@ class _Subject:
         self._inner = None if graph is None else InnerTensors(graph, QdqModel(proto))
         self._tensors: TensorTotals | None = None
         self._failed: Diagnostic | None = None
-        given = source
+        given = proto
         if self._inner is not None:
             given = with_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
         try:

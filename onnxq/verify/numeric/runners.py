@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import onnx
@@ -13,11 +12,9 @@ from onnxq.diagnostics import error, first_line
 from onnxq.samples import Tensors
 from onnxq.sessions import open_session
 
-Source = onnx.ModelProto | str | Path
-
 
 @contextmanager
-def runner(model: Source, called: str) -> Iterator[Any]:
+def runner(model: onnx.ModelProto, called: str) -> Iterator[Any]:
     """A runner of the model on the CPU, each operation as the file says; OQ305 says `called`."""
     from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.logger import G_LOGGER
