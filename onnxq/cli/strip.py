@@ -28,7 +28,9 @@ def run(
     path = output or Path(f"{model.stem.removesuffix('.qdq')}.float.onnx")
     proto = models.load(model)
     models.refuse_integer_ops(proto, model)
-    options.output_path(path, model, *models.external_files(model))
+    data = models.external_files(model)
+    options.output_path(path, model, *data)
+    options.output_path(models.data_path(path), model, *data)
     found = strip.strip(proto)
     if not found.activations and not found.weights:
         raise error(
@@ -36,7 +38,7 @@ def run(
             f"'{model}' has no Q/DQ pair that could be taken out",
             fix="give the Q/DQ model; a float model needs no stripping",
         )
-    models.save(found.model, path)
+    models.save(found.model, path, external=bool(data))
     render.diagnostics(err, found.diagnostics)
     out.print(
         f"{path}: {found.activations} pairs taken out, {found.weights} stored constants dequantized"
