@@ -45,6 +45,7 @@ _MSE_PER_OCTAVE: Final = 64
 # entropy, after TensorRT: 2048 linear bins, 128 levels, candidates from bin 128 on.
 _LINEAR_BINS: Final = 2048
 _QUANTIZED_BINS: Final = 128
+_ENTROPY_BLOCK: Final = 64  # ranges; one block and its temporaries stay in the L2 cache
 _REACH: Final = 15.0  # just below 2048 / 128, so that the smallest candidates reach a quantile
 _REACH_PERCENTILE: Final = 99.999
 
@@ -179,25 +180,37 @@ def _divergences(counts: FloatArray, beyond: float) -> FloatArray:
     empty. Prefix sums give each interval's sums, so that a range costs 128 steps and not its bins.
     """
     ranges = np.arange(_QUANTIZED_BINS, len(counts) + 1)
-    cuts = _interval_cuts(len(counts))
-    mass = np.diff(_prefix(counts)[cuts], axis=0)
-    filled = np.diff(_prefix(counts > 0)[cuts], axis=0)
-    log_level = np.log(np.maximum(mass, 1.0) / np.maximum(filled, 1.0))
+    matched, last_level = _log_levels(counts)
     inside = _prefix(counts)[ranges]
     outside = counts.sum() + beyond - inside
     last = counts[ranges - 1]
     total = counts.sum() + beyond
     self_information = _prefix(_x_log_x(counts))[ranges - 1] + _x_log_x(last + outside)
-    cross = np.einsum("ij,ij->j", mass, log_level) + outside * log_level[-1]
+    cross = matched + outside * last_level
     divergence = (self_information - cross) / total + np.log(np.maximum(inside, 1.0) / total)
     return np.where((inside == 0) | ((outside > 0) & (last == 0)), np.inf, divergence)
 
 
+def _log_levels(counts: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return, for each range, the sum of mass * log level over its intervals, and the last log."""
+    mass_below, filled_below = _prefix(counts), _prefix(counts > 0)
+    cuts = _interval_cuts(len(counts))
+    matched, last = np.empty(len(cuts)), np.empty(len(cuts))
+    for start in range(0, len(cuts), _ENTROPY_BLOCK):
+        block = slice(start, start + _ENTROPY_BLOCK)
+        mass = np.diff(mass_below.take(cuts[block]))
+        filled = np.diff(filled_below.take(cuts[block]))
+        log_level = np.log(np.maximum(mass, 1.0) / np.maximum(filled, 1.0))
+        matched[block] = np.einsum("ij,ij->i", mass, log_level)
+        last[block] = log_level[:, -1]
+    return matched, last
+
+
 @functools.cache
 def _interval_cuts(bins: int) -> IntArray:
-    """Return, for each range of 128 .. bins, where its 128 intervals begin and end (129 x n)."""
+    """Return, for each range of 128 .. bins, where its 128 intervals begin and end (n x 129)."""
     ranges = np.arange(_QUANTIZED_BINS, bins + 1)
-    return -(-np.arange(_QUANTIZED_BINS + 1)[:, None] * ranges // _QUANTIZED_BINS)
+    return -(-ranges[:, None] * np.arange(_QUANTIZED_BINS + 1) // _QUANTIZED_BINS)
 
 
 def _prefix(values: npt.NDArray[np.float64 | np.bool_]) -> FloatArray:
