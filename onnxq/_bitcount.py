@@ -11,6 +11,8 @@ from numba import njit, types
 _BLOCK = 16384  # values: both passes over a block then find it in the L2 cache
 _bits = types.Array(types.uint32, 1, "C", readonly=True)
 _KEY_MIN, _KEY_MAX = np.int32(-(2**31)), np.int32(2**31 - 1)
+_KEY_OF_INF = np.int32(0x7F800000)
+_KEY_OF_MINUS_INF = np.int32(-0x7F800001)
 
 
 def _jit(signature: Any = None) -> Callable[[Callable[..., Any]], Any]:
@@ -51,12 +53,13 @@ def _count(bits: Any, rows: Any, shift: Any) -> None:
         rows[np.uint64((bits[pairs] & mask) >> shift)] += one
 
 
-@_jit([(_bits, types.uint32[::1], types.uint32)])
-def count(bits: Any, rows: Any, shift: Any) -> Any:
-    """Add the magnitudes of float32 `bits` (1-D uint32), shifted right, to `rows`; give extremes.
+@_jit([(_bits, types.uint32[::1], types.int32[::1], types.uint32)])
+def count(bits: Any, rows: Any, extremes: Any, shift: Any) -> Any:
+    """Add the magnitudes of float32 `bits` (1-D uint32), shifted right, to `rows`.
 
-    `rows` holds two histograms, one after the other; their sum is the count. Returns the lowest
-    and the highest key, where key = bits ^ ((bits >> 31) & 0x7fffffff) as int32.
+    `rows` holds two histograms, one after the other; their sum is the count. `extremes` (int32[2])
+    are the lowest and highest key so far, where key = bits ^ ((bits >> 31) & 0x7fffffff) as int32;
+    they take in `bits` unless Inf or NaN is among them, and then the result is False.
     """
     low, high = _KEY_MAX, _KEY_MIN
     for start in range(0, bits.size, _BLOCK):
@@ -65,4 +68,8 @@ def count(bits: Any, rows: Any, shift: Any) -> Any:
         low = min(low, block_low)
         high = max(high, block_high)
         _count(block, rows, shift)
-    return low, high
+    if bits.size and (low <= _KEY_OF_MINUS_INF or high >= _KEY_OF_INF):
+        return False
+    extremes[0] = min(extremes[0], low)
+    extremes[1] = max(extremes[1], high)
+    return True

@@ -22,6 +22,7 @@ BINS: Final = 0xFF << MANTISSA_BITS  # of finite magnitudes; the bins above hold
 _INF_BIN: Final = BINS
 _ROW: Final = 1 << (31 - SHIFT)
 _COUNTER_LIMIT: Final = 2**32 - 1
+_NOTHING: Final = np.array([2**31 - 1, -(2**31)], np.int32)  # the keys' extremes of no values
 
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
@@ -149,10 +150,10 @@ class HistogramAccumulator:
 
     def __init__(self) -> None:
         self._count = _kernel()
-        self._range = ValueRange()
         self._spilled = BitHistogram()
         self._rows = np.zeros(2 * _ROW, np.uint32)
-        self._pending = 0
+        self._extremes = _NOTHING.copy()
+        self._pending = self._finite = 0
 
     def observe(self, x: npt.NDArray[np.float32]) -> None:
         """Take in a float32 array of any shape; TypeError for another type.
@@ -160,32 +161,37 @@ class HistogramAccumulator:
         A contiguous array, C or Fortran, is read without a copy and without the GIL.
         """
         values = _flat(x)
+        if self._pending + values.size <= _COUNTER_LIMIT:
+            self._observe(values)
+            return
         for start in range(0, values.size, _COUNTER_LIMIT):
+            self._spill()
             self._observe(values[start : start + _COUNTER_LIMIT])
 
     def _observe(self, values: npt.NDArray[np.float32]) -> None:
-        if self._pending + values.size > _COUNTER_LIMIT:
-            self._spill()
         self._pending += values.size
-        keys = self._count(values.view(np.uint32), self._rows, SHIFT)
-        low, high = _from_keys(keys)
-        if math.isfinite(low) and math.isfinite(high):
-            self._range += ValueRange(count=values.size, minimum=low, maximum=high)
-        else:
-            self._range += ValueRange.of(values)
+        if self._count(values.view(np.uint32), self._rows, self._extremes, SHIFT):
+            self._finite += values.size
+        else:  # Inf or NaN among them
+            self._spilled += BitHistogram(range=ValueRange.of(values))
 
     def freeze(self) -> BitHistogram:
         """Return the histogram of what was observed so far."""
         self._spill()
-        return BitHistogram(range=self._range, bins=self._spilled.bins, counts=self._spilled.counts)
+        return self._spilled
 
     def _spill(self) -> None:
         """Move the 32-bit counts to 64-bit ones, before they could overflow."""
         dense = self._rows.reshape(2, _ROW)[:, :_INF_BIN].sum(axis=0, dtype=np.int64)
         bins = np.flatnonzero(dense)
-        self._spilled += BitHistogram(bins=bins.astype(np.uint32), counts=dense[bins])
+        self._spilled += BitHistogram(
+            range=_range_of(self._finite, self._extremes),
+            bins=bins.astype(np.uint32),
+            counts=dense[bins],
+        )
         self._rows = np.zeros(2 * _ROW, np.uint32)
-        self._pending = 0
+        self._extremes = _NOTHING.copy()
+        self._pending = self._finite = 0
 
 
 def _kernel() -> Callable[..., Any]:
@@ -201,11 +207,12 @@ def _flat(x: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
     return np.require(x.ravel(order="K"), requirements="A")
 
 
-def _from_keys(keys: tuple[int, int]) -> tuple[float, float]:
+def _range_of(count: int, keys: npt.NDArray[np.int32]) -> ValueRange:
     """Undo the kernel's keys, which order as floats do."""
-    key = np.array(keys, np.int32)
-    low, high = (key ^ ((key >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
-    return float(low), float(high)
+    if not count:
+        return ValueRange()
+    low, high = (keys ^ ((keys >> 31) & np.int32(0x7FFFFFFF))).view(np.float32)
+    return ValueRange(count=count, minimum=float(low), maximum=float(high))
 
 
 def _magnitudes(bins: npt.NDArray[np.uint32]) -> FloatArray:

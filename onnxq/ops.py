@@ -20,8 +20,10 @@ class OpTraits:
 
     `data`: input slots that carry quantizable data, None for every input. A slot that holds a
     constant is a weight, any other an activation. `axes`: the output-channel axis of a weight by
-    slot. `observed`: calibration looks at the activations of this op. `weighted`: a matrix product,
-    the ops that INT8 is for. `commutative`: the first two inputs may change places.
+    slot. `observed`: calibration looks at the activations of this op; where two are joined, only
+    at those that both are computed. `weighted`: a matrix product, the ops that INT8 is for.
+    `commutative`: the first two inputs may change places. `keeps`: the output holds the values of
+    the data inputs, each as often as they do.
     """
 
     data: tuple[int, ...] | None = (0,)
@@ -29,6 +31,7 @@ class OpTraits:
     observed: bool = False
     weighted: bool = False
     commutative: bool = False
+    keeps: bool = False
 
 
 def _fixed(axis: int) -> AxisOf:
@@ -50,6 +53,7 @@ def _from_end(offset: int) -> AxisOf:
 _CONV: Final = OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True)
 _POOL: Final = OpTraits(observed=True)
 _MOVES: Final = OpTraits()
+_KEEPS: Final = OpTraits(keeps=True)
 
 TRAITS: Final[Mapping[str, OpTraits]] = {
     "Conv": _CONV,
@@ -60,19 +64,19 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     ),
     "Add": OpTraits(data=(0, 1), observed=True, commutative=True),
     "Mul": OpTraits(data=(0, 1), commutative=True),
-    "Concat": OpTraits(data=None, observed=True),
+    "Concat": OpTraits(data=None, observed=True, keeps=True),
     "MaxPool": _POOL,
     "AveragePool": _POOL,
     "GlobalAveragePool": _POOL,
     "Resize": OpTraits(observed=True),
-    "Reshape": _MOVES,
-    "Transpose": _MOVES,
+    "Reshape": _KEEPS,
+    "Transpose": _KEEPS,
     "Slice": _MOVES,
     "Split": _MOVES,
-    "Squeeze": _MOVES,
-    "Unsqueeze": _MOVES,
-    "Flatten": _MOVES,
-    "Identity": _MOVES,
+    "Squeeze": _KEEPS,
+    "Unsqueeze": _KEEPS,
+    "Flatten": _KEEPS,
+    "Identity": _KEEPS,
     "Sigmoid": OpTraits(),
     "Relu": OpTraits(),
     "Clip": OpTraits(),
@@ -142,6 +146,12 @@ def observable(graph: Graph) -> tuple[str, ...]:
         node.inputs[slot]
         for node in graph.nodes
         if traits(node).observed
-        for slot in activation_slots(graph, node)
+        for slot in _joined(graph, node)
     )
     return tuple(dict.fromkeys(tensors))
+
+
+def _joined(graph: Graph, node: Node) -> tuple[int, ...]:
+    """The activation slots; none where a constant is added, which no recipe gains by quantizing."""
+    slots = activation_slots(graph, node)
+    return () if traits(node).commutative and len(slots) < 2 else slots

@@ -1,9 +1,9 @@
-"""Models in onnxruntime: sessions on the CPU, and models that also give out inner tensors."""
+"""Models in onnxruntime: sessions, and models that also give out inner tensors."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,10 +14,12 @@ from numpy.typing import NDArray
 from onnxq import weights
 from onnxq.diagnostics import error, first_line
 from onnxq.model import is_pair_op
+from onnxq.samples import Sample
 
 if TYPE_CHECKING:
     import onnxruntime
 
+CPU: Final = "CPUExecutionProvider"
 _NUMPY_TYPES: Final = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in "efdbhilqBHILQ?"
 )
@@ -33,9 +35,14 @@ def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelPr
 
 
 def open_session(
-    model: onnx.ModelProto, *, called: str = "the model", as_written: bool = False
+    model: onnx.ModelProto,
+    *,
+    called: str = "the model",
+    as_written: bool = False,
+    providers: Sequence[str] = (CPU,),
+    threads: int | None = None,
 ) -> onnxruntime.InferenceSession:
-    """Load a model into onnxruntime on the CPU; OQ305 names it as `called`.
+    """Load a model into onnxruntime; OQ305 names it as `called`.
 
     With `as_written`, and for a ModelProto with Q/DQ nodes, it does each operation as the file
     says. Its optimizations fuse Q/DQ into integer kernels (which saturate on CPUs without VNNI),
@@ -46,18 +53,25 @@ def open_session(
 
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.intra_op_num_threads = threads or 0  # 0: one a core
     if as_written or _has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         given = _give_misaligned(model, options)
         content = _content(model, options)
-        session = ort.InferenceSession(content, options, providers=["CPUExecutionProvider"])
+        session = ort.InferenceSession(content, options, providers=list(providers))
     except Exception as reason:  # onnxruntime's exceptions share no other base
         raise error(
             "OQ305",
             f"onnxruntime cannot load {called}: {first_line(reason)}",
             fix="check it with 'python -m onnx.checker' or export it again",
         ) from None
+    if session.get_providers()[0] != providers[0]:  # onnxruntime falls back without a word
+        raise error(
+            "OQ430",
+            f"onnxruntime could not start the {providers[0]}",
+            fix="install what it needs on this machine, or leave out --provider",
+        )
     session.onnxq_weights = given  # onnxruntime may read them as long as it lives
     return session
 
@@ -103,3 +117,73 @@ def _give_misaligned(
 
 def _has_pairs(model: onnx.ModelProto) -> bool:
     return any(map(is_pair_op, model.graph.node))
+
+
+def provider(name: str) -> str:
+    """Return onnxruntime's name of an execution provider, such as that of 'cuda' (OQ430)."""
+    import onnxruntime as ort
+
+    have = ort.get_available_providers()
+    known = {p.removesuffix("ExecutionProvider").lower(): p for p in have}
+    found = known.get(name.removesuffix("ExecutionProvider").lower())
+    if found is None:
+        raise error(
+            "OQ430",
+            f"this onnxruntime has no provider '{name}', only {', '.join(known)}",
+            fix="install the onnxruntime package that has it, such as onnxruntime-gpu",
+        )
+    return str(found)
+
+
+def float_ports(session: onnxruntime.InferenceSession) -> frozenset[str]:
+    """Names of the inputs and outputs of type float32."""
+    ports = (*session.get_inputs(), *session.get_outputs())
+    return frozenset(port.name for port in ports if port.type == "tensor(float)")
+
+
+def run(
+    session: onnxruntime.InferenceSession, outputs: Sequence[str], sample: Sample
+) -> Mapping[str, NDArray[Any]]:
+    """Return the outputs, and the inputs, by name (OQ305)."""
+    if not outputs:  # which onnxruntime would take for all
+        return sample.tensors
+    try:
+        arrays = _outputs(session, list(outputs), sample)
+    except Exception as reason:  # onnxruntime's exceptions share no other base
+        raise error(
+            "OQ305",
+            f"onnxruntime cannot run the model on '{sample.name}': {first_line(reason)}",
+            fix="check the input shapes; --shape gives those that are dynamic",
+        ) from None
+    return {**sample.tensors, **dict(zip(outputs, arrays, strict=True))}
+
+
+def _outputs(
+    session: onnxruntime.InferenceSession, outputs: list[str], sample: Sample
+) -> list[NDArray[Any]]:
+    """Numeric arrays, without the copy that `session.run` makes of each."""
+    import onnxruntime as ort
+
+    if any(array.dtype.kind in "OSU" for array in sample.tensors.values()):
+        arrays: list[NDArray[Any]] = session.run(outputs, dict(sample.tensors))
+        return arrays
+    values = {k: ort.OrtValue.ortvalue_from_numpy(array) for k, array in sample.tensors.items()}
+    return [np.from_dlpack(value) for value in session.run_with_ort_values(outputs, values)]
+
+
+def sizes(model: onnx.ModelProto, tensors: Iterable[str], sample: Sample) -> dict[str, int]:
+    """Bytes that each float32 tensor takes when the model runs on a sample (OQ305).
+
+    The model itself tells, so that no tensor has to leave it.
+    """
+    inner = [name for name in tensors if name not in sample.tensors]
+    measured = with_outputs(model, ())
+    asked = [f"onnxq/size/{name}" for name in inner]
+    for name, size in zip(inner, asked, strict=True):
+        measured.graph.node.append(onnx.helper.make_node("Size", [name], [size]))
+        measured.graph.output.append(
+            onnx.helper.make_tensor_value_info(size, onnx.TensorProto.INT64, [])
+        )
+    told = run(open_session(measured), asked, sample)
+    known = {name: 4 * int(told[size]) for name, size in zip(inner, asked, strict=True)}
+    return known | {name: array.nbytes for name, array in sample.tensors.items()}

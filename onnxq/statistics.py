@@ -72,8 +72,9 @@ class Statistics:
     """One calibration; a commutative monoid under `+` for each model and way of calibrating.
 
     `model_name` is the path of the model from the folder of the calibration file. `data_digest`
-    is the sum of the samples' digests, so it does not depend on their order; the calibrator `cache`
-    means that the amaxes were imported and are final, and the digest is the cache's.
+    is the sum of the samples' digests, so it does not depend on their order; `input_shapes` are the
+    largest that were fed. The calibrator `cache` means that the amaxes were imported and are final,
+    and the digest is the cache's.
     `sample_digests` has the first 16 hex digits of each sample's digest, sorted: verify tells by
     them which samples were used; none where that is not known.
     """
@@ -108,7 +109,7 @@ class Statistics:
             samples=self.samples + other.samples,
             preprocess=self.preprocess,
             data=self.data,
-            input_shapes=self.input_shapes,
+            input_shapes=largest_shapes(self.input_shapes, other.input_shapes),
             sample_digests=tuple(sorted((*self.sample_digests, *other.sample_digests))),
             tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
         )
@@ -122,7 +123,6 @@ class Statistics:
             ("calibrators", self.calibrator, other.calibrator),
             ("preprocessing", self.preprocess, other.preprocess),
             ("data", self.data or "real", other.data or "real"),
-            ("input shapes", dict(self.input_shapes), dict(other.input_shapes)),
         ):
             if ours != theirs:
                 return f"they have different {what}, {ours or 'none'} and {theirs or 'none'}"
@@ -168,6 +168,19 @@ def add_digests(*digests: str) -> str:
 def short_digests(digests: Iterable[str]) -> tuple[str, ...]:
     """What `sample_digests` keeps of digests (hex): enough to know a sample again."""
     return tuple(sorted(digest[:_SHORT] for digest in digests))
+
+
+def largest_shapes(
+    a: Mapping[str, tuple[int, ...]], b: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the larger of the two in every dimension; the longer shape where ranks differ."""
+    return {name: _larger(a.get(name, ()), b.get(name, ())) for name in sorted({*a, *b})}
+
+
+def _larger(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    if len(a) != len(b):
+        return max(a, b, key=len)
+    return tuple(map(max, a, b))
 
 
 def _add(a: TensorStatistics | None, b: TensorStatistics | None) -> TensorStatistics:

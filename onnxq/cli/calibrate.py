@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from onnxq.cli import options
-from onnxq.diagnostics import error
+from onnxq.cli import long_runs, options
+from onnxq.cli.progress import progress
+from onnxq.diagnostics import counted, error
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -39,46 +40,83 @@ def run(
         typer.Option("--calibrator", help="'histogram' serves every method, 'max' only max."),
     ] = "histogram",
     existing: options.Existing = "refuse",
+    checkpoint: options.Checkpoint = None,
+    resume: options.Resume = False,
+    shard: options.Shard = None,
+    worker_count: options.Workers = None,
+    cluster: options.Cluster = None,
+    provider: options.Provider = None,
+    max_memory: options.MaxMemory = None,
     output: options.Output = None,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
     """Gather statistics; the file is written to the working folder unless -o says else."""
-    from onnxq import calibrate, cascade, graph, recipe, render
+    from onnxq import calibrate as calibrating
+    from onnxq import cascade, graph, recipe, render, sessions, workers
     from onnxq import model as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
+    part = long_runs.shard(shard)
+    long_runs.require_alone(worker_count, cluster, checkpoint, resume, part)
+    settings = calibrating.Settings(
+        calibrator=calibrator,
+        providers=(sessions.provider(provider), sessions.CPU) if provider else (sessions.CPU,),
+        max_memory=long_runs.in_bytes(max_memory),
+    )
     shapes = options.shapes(shape)
-    path = output or Path(f"{model.stem}.calib.npz")
+    path = output or Path(f"{model.stem}{long_runs.suffix(part)}.calib.npz")
     proto, digest = options.read_model(model, existing)
     request = options.data_request(
         data, preprocess_name, shapes, samples=samples, seed=seed, batch=batch, ragged=ragged
     )
-    options.output_path(path, model, *models.external_files(model), request.path, _file(rules))
+    read = (model, *models.external_files(model), request.path, _file(rules))
+    options.output_path(path, *read)
     view = graph.Graph(proto, digest=digest, shapes=shapes)
     plan = cascade.plan(view, recipe.load(rules)) if rules else None
-    tensors = calibrate.observed_tensors(view, plan)
+    tensors = calibrating.observed_tensors(view, plan)
     require_some(tensors, model)
-    feed = request.open(view)
+    feed = request.open(view).part(*part)
     options.tell_data(out, feed, preprocess_name)
-    with options.progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
-        statistics = calibrate.calibrate(
-            proto,
-            view,
-            feed,
-            tensors=tensors,
-            model_name=relative(model, path.parent),
-            calibrator=calibrator,
-            plan=plan,
-            progress=step,
-        )
-    statistics.save(path)
-    found = (*(plan.diagnostics if plan else ()), *feed.warnings)
+    name = relative(model, path.parent)
+    run_of = (digest, existing, part, settings)
+    with (
+        progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step,
+        long_runs.checkpoint(checkpoint, resume, read, run_of, request, err) as kept,
+    ):
+        if worker_count is None:
+            statistics = calibrating.calibrate(
+                proto,
+                view,
+                feed,
+                tensors=tensors,
+                model_name=name,
+                settings=settings,
+                plan=plan,
+                checkpoint=kept,
+                progress=step,
+            )
+            told = tuple(feed.warnings)
+        else:
+            job = workers.Job(
+                model=str(model.absolute()),
+                strip=existing == "strip",
+                digest=digest,
+                model_name=name,
+                data=request.absolute(),
+                tensors=tensors,
+                settings=settings,
+            )
+            statistics, told = workers.calibrate_with(
+                worker_count, job, address=cluster, samples=feed.length, progress=step
+            )
+        statistics.save(path)
+    found = (*(plan.diagnostics if plan else ()), *told)
     render.diagnostics(err, found)
     tell(out, path, statistics)
     if as_json:
-        told = [render.diagnostic_dict(d) for d in found]
-        options.print_json({**to_dict(path, statistics), "diagnostics": told})
+        shown = [render.diagnostic_dict(d) for d in found]
+        options.print_json({**to_dict(path, statistics), "diagnostics": shown})
 
 
 def require_some(tensors: Collection[str], model: Path) -> None:
@@ -94,8 +132,8 @@ def require_some(tensors: Collection[str], model: Path) -> None:
 def tell(out: Console, path: Path, statistics: Statistics) -> None:
     """Print what was gathered, in a line."""
     out.print(
-        f"{path}: {len(statistics.tensors)} tensors, {statistics.samples} samples, "
-        f"{_values(statistics) / 1e6:,.0f} million values"
+        f"{path}: {counted(len(statistics.tensors), 'tensor')}, "
+        f"{counted(statistics.samples, 'sample')}, {_values_text(_values(statistics))}"
     )
 
 
@@ -108,6 +146,10 @@ def to_dict(path: Path, statistics: Statistics) -> dict[str, Any]:
         "values": _values(statistics),
         "digest": statistics.digest,
     }
+
+
+def _values_text(count: int) -> str:
+    return f"{count / 1e6:,.0f} million values" if count >= 1e6 else f"{count:,} values"
 
 
 def _values(statistics: Statistics) -> int:

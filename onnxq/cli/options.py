@@ -5,8 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -127,6 +126,72 @@ PreprocessName = Annotated[
         help="How pictures become inputs: yolo, yolox, imagenet, unit, ppocr or a YAML file.",
         show_default=False,
         rich_help_panel=_DATA,
+    ),
+]
+
+_LONG: Final = "Long runs"
+Checkpoint = Annotated[
+    Path | None,
+    typer.Option(
+        "--checkpoint",
+        metavar="FILE",
+        help="Keep what was gathered in FILE, twice a minute and when stopped.",
+        show_default=False,
+        rich_help_panel=_LONG,
+    ),
+]
+Resume = Annotated[
+    bool,
+    typer.Option("--resume", help="Go on from the --checkpoint.", rich_help_panel=_LONG),
+]
+Shard = Annotated[
+    str | None,
+    typer.Option(
+        "--shard",
+        metavar="I/N",
+        help="Take every N-th sample, from the I-th; 'calib merge' joins them.",
+        show_default=False,
+        rich_help_panel=_LONG,
+    ),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(
+        "--workers",
+        metavar="N",
+        help="Share the samples out to N processes with Ray.",
+        show_default=False,
+        rich_help_panel=_LONG,
+    ),
+]
+Cluster = Annotated[
+    str | None,
+    typer.Option(
+        "--cluster",
+        metavar="ADDRESS",
+        help="Run the workers on this Ray cluster.",
+        show_default=False,
+        rich_help_panel=_LONG,
+    ),
+]
+Provider = Annotated[
+    str | None,
+    typer.Option(
+        "--provider",
+        metavar="NAME",
+        help="Where onnxruntime computes, such as cuda.",
+        show_default=False,
+        rich_help_panel=_LONG,
+    ),
+]
+MaxMemory = Annotated[
+    str | None,
+    typer.Option(
+        "--max-memory",
+        metavar="SIZE",
+        help="Look at no more activations at once than this, such as 2GB; takes several passes.",
+        show_default=False,
+        rich_help_panel=_LONG,
     ),
 ]
 
@@ -354,21 +419,3 @@ def tell_data(console: Console, feed: Feed, name: str | None, *, recorded: bool 
 def print_json(value: Mapping[str, Any]) -> None:
     """Print a result for machines."""
     typer.echo(json.dumps(value, indent=2, allow_nan=False))
-
-
-@contextmanager
-def progress(
-    console: Console, what: str, total: int | None, *, quiet: bool
-) -> Iterator[Callable[[], None]]:
-    """Yield a function to call after every step; it moves a bar when this is a terminal."""
-    if quiet or not console.is_terminal:
-        yield lambda: None
-        return
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TimeRemainingColumn
-
-    with Progress(
-        "{task.description}", BarColumn(), MofNCompleteColumn(), TimeRemainingColumn(),
-        console=console, transient=True,
-    ) as bars:  # fmt: skip
-        task = bars.add_task(what, total=total)
-        yield lambda: bars.advance(task)

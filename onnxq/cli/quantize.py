@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxq.cli import calibrate, insert, options
+from onnxq.cli.progress import progress
 from onnxq.diagnostics import Severity
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ def run(
     calibrate.require_some(tensors, model)
     feed, others = (request.open(view) for request in requests)
     options.tell_data(out, feed, preprocess_name)
-    with options.progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
+    with progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
         statistics = calibrating.calibrate(
             proto,
             view,
@@ -115,7 +116,7 @@ def run(
     unused = Unused(others, [statistics])
     with (
         _compared_with(model, proto, existing) as before,
-        options.progress(err, "comparing", unused.length, quiet=quiet or as_json) as step,
+        progress(err, "comparing", unused.length, quiet=quiet or as_json) as step,
     ):
         report = verifying.verify(
             before,

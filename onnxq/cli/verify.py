@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from onnxq.cli import options
+from onnxq.cli.progress import progress
 from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
@@ -95,7 +96,7 @@ def run(
         options.tell_data(out, feed, preprocess_name, recorded=recorded)
     unused = None if feed is None else _unused(feed, qdq, calibration)
     total = None if unused is None else unused.length
-    with options.progress(err, "comparing", total, quiet=quiet or as_json) as step:
+    with progress(err, "comparing", total, quiet=quiet or as_json) as step:
         report = verifying.verify(
             model,
             qdq,

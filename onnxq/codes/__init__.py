@@ -12,8 +12,9 @@ from onnxq.codes.inputs import INPUTS
 from onnxq.codes.linting import LINTING
 from onnxq.codes.planning import PLANNING
 from onnxq.codes.rule_files import RULE_FILES
+from onnxq.codes.running import RUNNING
 from onnxq.codes.verifying import VERIFYING
 
 CODES: Final[dict[str, Code]] = dict(
-    sorted((RULE_FILES | PLANNING | INPUTS | CALIBRATIONS | VERIFYING | LINTING).items())
+    sorted((RULE_FILES | PLANNING | INPUTS | RUNNING | CALIBRATIONS | VERIFYING | LINTING).items())
 )

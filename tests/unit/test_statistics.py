@@ -251,12 +251,17 @@ def test_inconsistent_content_is_refused_even_with_a_checksum_that_fits(tmp_path
         {"model_digest": "cd" * 32},
         {"calibrator": "max"},
         {"preprocess": "resnet"},
-        {"input_shapes": {"images": (1, 3, 32, 32)}},
     ],
 )
 def test_what_does_not_belong_together_is_not_added(change):
     with pytest.raises(OnnxqError, match=re.escape("[OQ418]")):
         statistics() + dataclasses.replace(statistics(), **change)
+
+
+def test_of_the_shapes_that_were_fed_the_largest_are_kept():
+    a = statistics(input_shapes={"x": (1, 3, 64, 32), "y": (4,)})
+    b = statistics(input_shapes={"x": (2, 3, 32, 48), "z": ()})
+    assert (a + b).input_shapes == {"x": (2, 3, 64, 48), "y": (4,), "z": ()}
 
 
 def test_adding_counts_samples_and_keeps_tensors_of_either():

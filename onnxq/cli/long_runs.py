@@ -1,0 +1,115 @@
+"""Options of long calibrations: shards, checkpoints, memory."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from onnxq.cli import options
+from onnxq.diagnostics import error
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from onnxq.checkpoint import Checkpoint
+    from onnxq.feeds import DataRequest
+
+Part = tuple[int, int]  # first sample, and the step to the next
+
+
+def shard(text: str | None) -> Part:
+    """Read --shard: '2/8' are samples 1, 9, 17 ... (OQ434)."""
+    if text is None:
+        return 0, 1
+    index, _, count = text.partition("/")
+    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+        raise error(
+            "OQ434",
+            f"--shard '{text}' cannot be read",
+            fix="write it like --shard 2/8, from 1 to 8",
+        )
+    return int(index) - 1, int(count)
+
+
+def suffix(part: Part) -> str:
+    """What a shard's file is called, after the model."""
+    return "" if part == (0, 1) else f".{part[0] + 1}of{part[1]}"
+
+
+def in_bytes(text: str | None) -> int | None:
+    """Read --max-memory, such as 2GB or 500MiB (OQ434)."""
+    from pydantic import ByteSize, TypeAdapter, ValidationError
+
+    if text is None:
+        return None
+    try:
+        size = TypeAdapter(ByteSize).validate_python(text)
+    except ValidationError:
+        size = ByteSize(0)
+    if size <= 0:
+        raise error("OQ434", f"--max-memory '{text}' is no size", fix="write it like 2GB or 500MiB")
+    return int(size)
+
+
+def require_alone(
+    workers: int | None, cluster: str | None, checkpoint: Path | None, resume: bool, part: Part
+) -> None:
+    """Refuse options that exclude each other (OQ434)."""
+    if workers is None:
+        if cluster is not None:
+            raise error("OQ434", "--cluster needs --workers", fix="say how many workers to use")
+        if resume and checkpoint is None:
+            raise error("OQ434", "--resume needs --checkpoint", fix="name the file to go on from")
+        return
+    if workers < 1:
+        raise error("OQ434", f"--workers {workers} is none", fix="give 1 or more")
+    others = {"--checkpoint": checkpoint is not None, "--shard": part != (0, 1)}
+    for option, given in others.items():
+        if given:
+            raise error(
+                "OQ434", f"--workers and {option} exclude each other", fix="give one of them"
+            )
+
+
+@contextmanager
+def checkpoint(
+    path: Path | None,
+    resume: bool,
+    read: Sequence[Path | None],
+    run: tuple[Any, ...],
+    request: DataRequest,
+    err: Console,
+) -> Iterator[Checkpoint | None]:
+    """Yield the checkpoint of a run, if there is one; it goes when the block succeeds."""
+    from onnxq.checkpoint import Checkpoint
+
+    if path is None:
+        yield None
+        return
+    options.output_path(path, *read)
+    kept = Checkpoint(path=path, run=_digest(path, request, run), resume=resume)
+    before = _written(path)
+    try:
+        yield kept
+    except BaseException:
+        if _written(path) != before:
+            err.print(f"broken off; what was gathered is in '{path}', --resume goes on from there")
+        raise
+    kept.remove()
+
+
+def _written(path: Path) -> int:
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+def _digest(checkpoint: Path, request: DataRequest, run: tuple[Any, ...]) -> str:
+    """What tells one run from another: what was asked, and the names and sizes of the files."""
+    total = hashlib.sha256(repr((request, run)).encode())
+    source = request.path
+    for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
+        if file.is_file() and file != checkpoint:
+            total.update(f"{file} {file.stat().st_size};".encode())
+    return total.hexdigest()
