@@ -26,6 +26,7 @@ class Constants:
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._stored = {t.name: t for t in graph.initializer} | _constant_nodes(graph)
+        self._stored |= {s.values.name: _dense(s) for s in graph.sparse_initializer}
         self._makers: dict[str, onnx.NodeProto] = {}
         self._folded: dict[str, NDArray[Any]] = {}
         for node in graph.node:
@@ -79,10 +80,22 @@ def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _constant_value(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
-    """The tensor that a Constant node's attribute stands for; None for strings and sparse."""
+    """The tensor that a Constant node's attribute stands for; None for strings."""
     if attribute.name == "value":
         return attribute.t
+    if attribute.name == "sparse_value":
+        return _dense(attribute.sparse_tensor)
     dtypes = {"value_float": np.float32, "value_int": np.int64}
     dtype = dtypes.get(attribute.name.removesuffix("s"))
     value = helper.get_attribute_value(attribute)
     return None if dtype is None else numpy_helper.from_array(np.asarray(value, dtype))
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    """A sparse tensor as a dense one; indices are flat, or one row a value."""
+    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim > 1:
+        indices = np.ravel_multi_index(tuple(indices.T), dense.shape)
+    dense.flat[indices] = values
+    return numpy_helper.from_array(dense, sparse.values.name)

@@ -16,6 +16,9 @@ def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
             kept = [v for v in values if v.name not in unread]
             del values[:]
             values.extend(kept)
+        sparse = [s for s in graph.sparse_initializer if s.values.name not in unread]
+        del graph.sparse_initializer[:]
+        graph.sparse_initializer.extend(sparse)
         nodes: list[onnx.NodeProto] = []
         names = set()
         for node in graph.node:
