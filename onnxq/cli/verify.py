@@ -45,6 +45,16 @@ def run(
             rich_help_panel="Data",
         ),
     ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(
+            "--labels",
+            metavar="CSV",
+            help="File name and class of each sample: top-1 and top-5 of a classifier.",
+            show_default=False,
+            rich_help_panel="Data",
+        ),
+    ] = None,
     tensors: Annotated[
         bool,
         typer.Option("--tensors", help="Compare every pair and weighted op too."),
@@ -65,6 +75,7 @@ def run(
     from onnxq import graph, render
     from onnxq import verify as verifying
     from onnxq.verify import thresholds
+    from onnxq.verify.labels import load as read_labels
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     profiles = options.profiles(shape)
@@ -79,6 +90,9 @@ def run(
     least = thresholds.parse(
         view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
     )
+    if labels is not None and data is None:
+        raise error("OQ651", "--labels has nothing to say without --data", fix="give both")
+    known_labels = None if labels is None else read_labels(labels)
     feed = None
     if data is not None:
         request = options.data_request(
@@ -102,6 +116,7 @@ def run(
             qdq,
             unused,
             tensors=tensors,
+            labels=known_labels,
             backend=backend,
             compiling=compiling,
             fp32_engine=fp32_engine,

@@ -34,6 +34,22 @@ VERIFYING: Final[dict[str, Code]] = {
         example="onnxq verify model.onnx a.qdq.onnx b.qdq.onnx --data imgs/",
         fix="Say it with `--preprocess`.",
     ),
+    "OQ651": Code(
+        meaning="The file of --labels cannot be read, or it does not name the samples.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --labels other.csv",
+        fix="Give a CSV file with a row for each sample: its file name and its class.",
+    ),
+    "OQ652": Code(
+        meaning="A label names a class that the model does not have. Indices begin with 0.",
+        example="a row `1.jpg,1000` for a model of 1,000 classes",
+        fix="Write indices from 0, or names that the model's metadata key `names` has.",
+    ),
+    "OQ653": Code(
+        meaning="The model is not a classifier, so labels say nothing of it: it has no output of "
+        "shape [1, classes].",
+        example="--labels with a detector, or with batches",
+        fix="Leave `--labels` out, or give a model and samples of batch 1.",
+    ),
     "OQ654": Code(
         meaning="A threshold cannot be read or never be met, or names no output.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr outptu:25",

@@ -14,6 +14,7 @@ from onnxq.render.side_by_side import side_by_side
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, table
 from onnxq.verify import (
+    Accuracy,
     CompiledReport,
     Conversions,
     DataUse,
@@ -101,6 +102,22 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
             console.print(f"  {one_line(o.name)}: {o.dtype}, {o.equal:.1%} of the values are equal")
         if o.problem:
             console.print(Text(f"  {one_line(o.name)}: {o.problem}", "yellow"))
+    if numeric.accuracy is not None:
+        _accuracy(console, numeric.accuracy)
+
+
+def _accuracy(console: Console, found: Accuracy) -> None:
+    unlabelled = f", {found.unlabelled:,} without a label" if found.unlabelled else ""
+    console.print(f"accuracy: {counted(found.labelled, 'labelled sample')}{unlabelled}")
+    shown = table("", "FP32", "Q/DQ")
+    shown.add_row("top-1", f"{found.float_top1:.1%}", f"{found.top1:.1%}")
+    if found.top5 is not None:
+        shown.add_row("top-5", figure(found.float_top5, ".1%"), figure(found.top5, ".1%"))
+    console.print(shown)
+    console.print(
+        f"same first class: {found.agreement:.1%}; {found.changed:,} changed, "
+        f"{found.lost:,} no longer right, {found.gained:,} right now"
+    )
 
 
 def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:

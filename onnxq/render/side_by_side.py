@@ -11,7 +11,7 @@ from rich.text import Text
 
 from onnxq.diagnostics import Severity
 from onnxq.render.text import figure, one_line, table
-from onnxq.verify import Comparison, ModelReport, VerifyReport
+from onnxq.verify import Accuracy, Comparison, ModelReport, VerifyReport
 
 Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
 
@@ -46,6 +46,7 @@ def _rows(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
     numeric = [model.numeric for model in models if model.numeric is not None]
     for name in dict.fromkeys(o.name for n in numeric for o in n.outputs):
         yield from _output(name, models)
+    yield from _accuracy([n.accuracy for n in numeric], models)
     if any(model.compiled is not None or model.why_not_compiled is not None for model in models):
         yield "MACs in int8", [_int8(model) for model in models]
         yield "engine MB", [_engine(model) for model in models]
@@ -67,6 +68,24 @@ def _output(name: str, models: Sequence[ModelReport]) -> Iterator[tuple[str, lis
         yield f"cosine, {name}", [_of(o, lambda c: c.cosine, ".6f") for o in found]
     else:
         yield f"equal, {name}", [_of(o, lambda c: c.equal, ".1%") for o in found]
+
+
+def _accuracy(
+    known: Sequence[Accuracy | None], models: Sequence[ModelReport]
+) -> Iterator[tuple[str, list[Cell]]]:
+    first = next((a for a in known if a is not None), None)
+    if first is None:
+        return
+    found = [m.numeric.accuracy if m.numeric is not None else None for m in models]
+
+    def shares(get: Callable[[Accuracy], float | None]) -> list[Cell]:
+        values = [None if one is None else get(one) for one in found]
+        return [(value, figure(value, ".1%")) for value in values]
+
+    yield f"top-1, FP32 {first.float_top1:.1%}", shares(lambda a: a.top1)
+    if first.float_top5 is not None:
+        yield f"top-5, FP32 {first.float_top5:.1%}", shares(lambda a: a.top5)
+    yield "same first class", shares(lambda a: a.agreement)
 
 
 def _of(output: Comparison | None, get: Callable[[Comparison], float | None], form: str) -> Cell:

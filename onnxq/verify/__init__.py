@@ -3,7 +3,14 @@
 from onnxq.lint import lint
 from onnxq.verify.conversions import Conversions
 from onnxq.verify.data import DataUse, Unused, find_calibration
-from onnxq.verify.numeric import BAD_DB, Comparison, NumericReport, TensorComparison, compare
+from onnxq.verify.numeric import (
+    BAD_DB,
+    Accuracy,
+    Comparison,
+    NumericReport,
+    TensorComparison,
+    compare,
+)
 from onnxq.verify.profiles import Profile
 from onnxq.verify.report import ModelReport, VerifyReport
 from onnxq.verify.tensorrt import (
@@ -17,6 +24,7 @@ from onnxq.verify.verifying import Backend, verify
 
 __all__ = [
     "BAD_DB",
+    "Accuracy",
     "Backend",
     "Comparison",
     "CompileOptions",

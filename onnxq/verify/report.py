@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from onnxq.diagnostics import Diagnostic
+from onnxq.diagnostics import Diagnostic, Span
 from onnxq.lint import Finding
 from onnxq.verify.data import DataUse
 from onnxq.verify.numeric import NumericReport, TensorComparison
@@ -22,6 +22,9 @@ DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
     NumericReport: ("sqnr_db", "cosine", "first_bad"),
     TensorComparison: ("is_bad",),
 }
+
+# Fields that JSON does not have.
+HIDDEN: Final[Mapping[type, tuple[str, ...]]] = {Span: ("source",)}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +87,8 @@ class VerifyReport:
 
 def _plain(value: Any) -> Any:
     if dataclasses.is_dataclass(value):
-        names = [f.name for f in dataclasses.fields(value)]
+        hidden = HIDDEN.get(type(value), ())
+        names = [f.name for f in dataclasses.fields(value) if f.name not in hidden]
         return {n: _plain(getattr(value, n)) for n in (*names, *DERIVED.get(type(value), ()))}
     if isinstance(value, Mapping):
         return {key: _plain(item) for key, item in value.items()}

@@ -17,6 +17,7 @@ from onnxq.provenance import metadata_of
 from onnxq.samples import Sample
 from onnxq.verify import tensorrt
 from onnxq.verify.data import DataUse, Unused
+from onnxq.verify.labels import Labels
 from onnxq.verify.numeric import NumericReport, Progress, compare_all, require_same_ports
 from onnxq.verify.profiles import fixed
 from onnxq.verify.report import ModelReport, VerifyReport
@@ -32,6 +33,7 @@ def verify(
     feed: Iterable[Sample] | Unused | None,
     *,
     tensors: bool = False,
+    labels: Labels | None = None,
     backend: Backend = "auto",
     shapes: Mapping[str, Sequence[int]] | None = None,
     compiling: CompileOptions = DEFAULTS,
@@ -41,7 +43,8 @@ def verify(
     """Lint each Q/DQ model, compare it with the float model on `feed`, and compile it.
 
     A feed that is `data.Unused` leaves out what was used for calibration, and the report tells.
-    The float model runs once for all. `tensors` compares every pair and weighted op too.
+    The float model runs once for all. `tensors` compares every pair and weighted op too, `labels`
+    how often a classifier is right.
     `backend` "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
     "tensorrt-rtx" demands it (BackendMissingError, before anything runs). Inputs with dynamic
     dimensions take their shape from `compiling`, `shapes`, else from the first sample. With
@@ -59,7 +62,9 @@ def verify(
     first, samples = _first(feed)
     numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(qdq_models)
     if samples is not None:
-        numeric = _compare(float_model, qdq_paths, samples, tensors=tensors, progress=progress)
+        numeric = _compare(
+            float_model, qdq_paths, samples, tensors=tensors, labels=labels, progress=progress
+        )
     sizes = {n: a.shape for n, a in first.items()} | dict(shapes or {})
     profiles = {n: fixed(s) for n, s in sizes.items()} | dict(compiling.profiles)
     options = replace(compiling, profiles=profiles)

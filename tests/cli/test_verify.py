@@ -3,10 +3,12 @@
 import subprocess
 import sys
 
+import jsonschema
 import numpy as np
 import onnx
 import pytest
 
+from onnxq.verify.schema import schema
 from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 
@@ -306,3 +308,35 @@ def test_batches_of_the_calibration_are_known_by_their_samples(finished):
     succeeded(finished.run("insert", "--rules", "rules.yaml"))
     found = data_of(finished.run(*QUICK, "--data", "mixed", "--json"))
     assert found == {"compared": 2, "used": 2, "left_out": 0}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        (),
+        (*DATA, "--tensors", "--min-sqnr", "99"),
+        ("bad.qdq.onnx", "half.qdq.onnx", *DATA, "--tensors"),
+    ],
+)
+def test_json_is_as_its_schema_says(several, options):
+    told = result(several.run(*VERIFY, *options, "--json"))
+    jsonschema.validate(told, schema())
+    assert told["models"][0]["compiled"]["int8"] == 2
+    strict = jsonschema.Draft202012Validator(schema())
+    told["models"][0]["new"] = 1
+    assert not strict.is_valid(told)
+
+
+def test_json_of_a_classifier_is_as_its_schema_says(finished):
+    text = "c (float[1,9] x) => (float[1,9] y) { [f] y = Relu (x) }"
+    onnx.save(from_text(text), finished / "c.onnx")
+    np.save(finished / "x.npy", np.arange(9, dtype=np.float32).reshape(1, 9))
+    (finished / "labels.csv").write_text("x.npy,8\n")
+    outcome = finished.run(
+        "verify", "c.onnx", "c.onnx", "--data", "x.npy", "--labels", "labels.csv", "--json",
+        "--backend", "onnxruntime",
+    )  # fmt: skip
+    told = result(outcome)
+    jsonschema.validate(told, schema())
+    assert only_model(told)["numeric"]["accuracy"]["top5"] == 1
+    assert only_model(told)["numeric"]["sqnr_db"] == "inf"

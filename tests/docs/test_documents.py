@@ -1,5 +1,6 @@
 """What the documents say is run, or looked up."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -87,6 +88,13 @@ def test_links_lead_somewhere(document):
 def test_every_code_is_raised_somewhere():
     source = "".join(p.read_text() for p in ROOT.glob("onnxq/**/*.py") if p.parent.name != "codes")
     assert [code for code in CODES if f'"{code}"' not in source] == []
+
+
+def test_the_schema_of_the_report_is_fresh():
+    from onnxq.verify.schema import schema
+
+    written = json.loads((ROOT / "docs" / "verify.schema.json").read_text())
+    assert written == schema(), "python -m onnxq.verify.schema > docs/verify.schema.json"
 
 
 def test_the_wheel_has_the_recipes(tmp_path):

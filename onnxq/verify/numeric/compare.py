@@ -16,6 +16,8 @@ from onnxq.graph import Graph
 from onnxq.lint.qdq import QdqModel
 from onnxq.samples import Sample
 from onnxq.sessions import with_outputs
+from onnxq.verify.labels import Labels, class_names
+from onnxq.verify.numeric.accuracy import Accuracy, AccuracyTotals
 from onnxq.verify.numeric.comparison import Comparison, Totals
 from onnxq.verify.numeric.inner import InnerTensors
 from onnxq.verify.numeric.runners import infer, runner
@@ -31,11 +33,12 @@ class NumericReport:
 
     `outputs` are all outputs in the float model's order. `tensors`, when they were asked for, are
     all pairs and weighted ops along the network; `unmatched` are names of their nodes whose tensors
-    the float model does not have.
+    the float model does not have. `accuracy` is there when labels were given.
     """
 
     samples: int
     outputs: tuple[Comparison, ...]
+    accuracy: Accuracy | None = None
     tensors: tuple[TensorComparison, ...] = ()
     unmatched: tuple[str, ...] = ()
 
@@ -65,17 +68,22 @@ def compare(
     feed: Iterable[Sample],
     *,
     tensors: bool = False,
+    labels: Labels | None = None,
     progress: Progress | None = None,
 ) -> NumericReport:
     """Run both models on every sample of `feed` and compare the outputs.
 
-    With `tensors` every pair and weighted op is compared too. Samples are read one at a time and
+    With `tensors` every pair and weighted op is compared too, with `labels` how often the class is
+    right. Samples are read one at a time and
     dropped, so memory does not grow with their number. Runs on the CPU; the same files and samples
     give the same figures on one machine.
     Raises OQ603 when inputs or outputs differ, OQ401 without samples, OQ404 when a sample does not
-    fit the inputs, OQ305 when onnxruntime cannot load or run a model.
+    fit the inputs, OQ305 when onnxruntime cannot load or run a model, OQ651 to OQ653 when labels
+    do not fit.
     """
-    (found,) = compare_all(float_model, [qdq_model], feed, tensors=tensors, progress=progress)
+    (found,) = compare_all(
+        float_model, [qdq_model], feed, tensors=tensors, labels=labels, progress=progress
+    )
     if isinstance(found, Diagnostic):
         raise OnnxqError(found)
     return found
@@ -87,6 +95,7 @@ def compare_all(
     feed: Iterable[Sample],
     *,
     tensors: bool = False,
+    labels: Labels | None = None,
     progress: Progress | None = None,
 ) -> tuple[NumericReport | Diagnostic, ...]:
     """Compare several Q/DQ models with one float model, which runs once for all, as `compare` does.
@@ -97,6 +106,8 @@ def compare_all(
     with ExitStack() as open_models:
         graph = Graph(reference) if tensors else None
         subjects = [_Subject(_proto(m), reference, graph, open_models) for m in qdq_models]
+        for subject in subjects:
+            subject.label(labels, class_names(reference))
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
         given = with_outputs(reference, wanted) if wanted else reference
         runs = open_models.enter_context(runner(given, "the float model"))
@@ -140,6 +151,7 @@ class _Subject:
         self._outputs = {o.name: Totals(o.name) for o in reference.graph.output}
         self._inner = None if graph is None else InnerTensors(graph, QdqModel(proto))
         self._tensors: TensorTotals | None = None
+        self._accuracy: AccuracyTotals | None = None
         self._failed: Diagnostic | None = None
         given = proto
         if self._inner is not None:
@@ -159,6 +171,10 @@ class _Subject:
             return ()
         return tuple(t for t in self._inner.references if t not in self._inputs)
 
+    def label(self, labels: Labels | None, names: dict[str, int]) -> None:
+        """Compare classes too, where there are labels."""
+        self._accuracy = None if labels is None else AccuracyTotals(labels, names)
+
     def add(self, sample: Sample, expected: Mapping[str, Any]) -> None:
         """Run the model on a sample, unless it has failed before."""
         if self._failed is not None:
@@ -172,6 +188,11 @@ class _Subject:
             return
         for name, total in self._outputs.items():
             total.add(sample.name, expected[name], found[name])
+        if self._accuracy is not None:
+            scores = (
+                {name: outputs[name] for name in self._outputs} for outputs in (expected, found)
+            )
+            self._accuracy.add(sample, *scores)
         if self._tensors is not None:
             self._tensors.add(sample.name, {**sample.tensors, **expected}, found)
 
@@ -182,6 +203,7 @@ class _Subject:
         return NumericReport(
             samples=samples,
             outputs=tuple(total.result() for total in self._outputs.values()),
+            accuracy=self._accuracy.result() if self._accuracy is not None else None,
             tensors=self._tensors.results() if self._tensors is not None else (),
             unmatched=self._inner.unmatched if self._inner is not None else (),
         )
