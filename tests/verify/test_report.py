@@ -56,6 +56,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
     assert list(report["numeric"]) == [
         "samples",
         "outputs",
+        "accuracy",
         "tensors",
         "unmatched",
         "sqnr_db",
