@@ -19,18 +19,25 @@ _FILE_COLUMNS: Final = ("file", "filename", "file_name", "image", "path", "name"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What `file` says: by the name of a file, its paths (from the last part) and their classes."""
+    """What `file` says: by the name of a file, its paths (from the last part) and their classes.
+
+    `names_differ` is True when no two files have the same name.
+    """
 
     file: str
     rows: Mapping[str, Sequence[tuple[tuple[str, ...], str]]]
+    names_differ: bool
 
     def of(self, sample: str) -> str | None:
         """The class of a sample, as written; None without one.
 
-        Paths may be of any length: their ends must fit, and of several the longest fit holds.
+        Where the names of files differ, folders do not matter. Else paths may be of any length:
+        their ends must fit, and of several the longest fit holds.
         Raises OQ651 when files of different classes fit equally well.
         """
         parts = _parts(sample)
+        if self.names_differ:
+            parts = parts[:1]
         fits = [
             (min(len(path), len(parts)), label)
             for path, label in self.rows.get(parts[0] if parts else "", ())
@@ -71,7 +78,8 @@ def load(path: str | Path) -> Labels:
             raise _unusable(path, f"row {number} has too few columns")
         parts = _parts(row[file_at])
         found.setdefault(parts[0] if parts else "", []).append((parts, row[label_at].strip()))
-    return Labels(file=str(path), rows=found)
+    differ = all(len(same) == 1 for same in found.values())
+    return Labels(file=str(path), rows=found, names_differ=differ)
 
 
 def _columns(header: list[str]) -> tuple[int, int]:

@@ -44,6 +44,11 @@ def test_the_class_index_in_file_names_is_not_read_from_them(tmp_path):
     assert found.of("imagenet_02_438.jpg") is None
 
 
+def test_folders_do_not_matter_where_names_differ(tmp_path):
+    found = labels(tmp_path, "file,label\ncalib/0002.jpg,2\neval/0051.jpg,51\n")
+    assert (found.of("/data/moved/0051.jpg"), found.of("eval/0003.jpg")) == ("51", None)
+
+
 def test_equal_names_in_folders(tmp_path):
     found = labels(tmp_path, "cat/1.jpg,0\ndog/1.jpg,1\n")
     assert (found.of("imgs/cat/1.jpg"), found.of("imgs/dog/1.jpg")) == ("0", "1")
