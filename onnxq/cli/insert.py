@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from onnxq.graph import Graph
     from onnxq.insert import Weights
     from onnxq.plan import Plan
+    from onnxq.raising import Raised
     from onnxq.statistics import Statistics
 
 HELP = "Place Q/DQ pairs where the rules say, with scales from a calibration."
@@ -70,10 +71,11 @@ def run(
     plan = plan_for(view)
     if strict:
         options.refuse_warnings(plan.diagnostics)
+    raised = options.compare_raised(source, existing, proto, statistics.input_shapes)
     odd = write(path, proto, view, plan, statistics, weights, external=bool(data))
-    diagnostics = (*plan.diagnostics, *odd)
+    diagnostics = (*plan.diagnostics, *odd, *(raised.diagnostics if raised else ()))
     render.diagnostics(err, diagnostics)
-    tell(out, path, view, plan, found)
+    tell(out, path, view, plan, found, raised)
     if statistics.calibrator == "cache":
         out.print(
             "activation ranges are those of an imported TensorRT cache: "
@@ -87,7 +89,7 @@ def run(
                 "model": str(source),
                 "calibration": str(found),
                 "calibrator": statistics.calibrator,
-                **to_dict(view, plan),
+                **to_dict(view, plan, raised),
                 "diagnostics": told,
             }
         )
@@ -115,20 +117,25 @@ def write(
     return computed.diagnostics
 
 
-def tell(out: Console, path: Path, view: Graph, plan: Plan, calibration: Path) -> None:
-    """Print what was placed, and by which rules."""
+def tell(
+    out: Console, path: Path, view: Graph, plan: Plan, calibration: Path, raised: Raised | None
+) -> None:
+    """Print what was placed, by which rules, and what raising the opset did."""
     from onnxq import render
 
     render.plan_summary(out, plan, view)
+    if raised is not None:
+        out.print(str(raised))
     out.print(f"{path}: recipe {plan.recipe}, calibration {calibration}")
 
 
-def to_dict(view: Graph, plan: Plan) -> dict[str, Any]:
-    """What was placed, and by which rules, for JSON."""
+def to_dict(view: Graph, plan: Plan, raised: Raised | None) -> dict[str, Any]:
+    """What was placed, by which rules, and what raising the opset did, for JSON."""
     from onnxq import render
 
     return {
         **render.plan_counts(plan, view),
+        "raised": raised.to_dict() if raised else None,
         "unmatched_rules": list(plan.unmatched),
         "rules": {rule: dict(n) for rule, n in render.plan_by_rule(plan).items()},
     }

@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
     from onnxq.feeds import DataRequest, Feed
     from onnxq.graph import Graph
+    from onnxq.raising import Raised
     from onnxq.verify.profiles import Profile
 
 _DATA: Final = "Data"
@@ -333,6 +334,24 @@ def read_model(path: Path, existing: ExistingPairs = "refuse") -> tuple[ModelPro
         render.diagnostics(Console(stderr=True), stripped.diagnostics)
         proto = stripped.model
     return models.prepare(proto, path), digest(path, existing)
+
+
+def compare_raised(
+    path: Path,
+    existing: ExistingPairs,
+    raised: ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+) -> Raised | None:
+    """What raising the opset did to a model's outputs; None when it was new enough."""
+    from onnxq import model as models
+    from onnxq import raising
+    from onnxq.strip import strip
+
+    if models.opset(raised) != models.QDQ_OPSET:  # then it was not raised
+        return None
+    original = models.load(path)
+    original = strip(original).model if existing == "strip" else original
+    return raising.compare_raised(original, raised, shapes)
 
 
 def digest(path: Path, existing: ExistingPairs) -> str:

@@ -111,8 +111,9 @@ def run(
         )
     statistics.save(calibration)
     calibrate.tell(out, calibration, statistics)
+    raised = options.compare_raised(model, existing, proto, statistics.input_shapes)
     odd = insert.write(path, proto, view, plan, statistics, weights, external=bool(external))
-    insert.tell(out, path, view, plan, calibration)
+    insert.tell(out, path, view, plan, calibration, raised)
     unused = Unused(others, [statistics])
     with (
         _compared_with(model, proto, existing) as before,
@@ -132,6 +133,7 @@ def run(
         *plan.diagnostics,
         *feed.warnings,
         *odd,
+        *(raised.diagnostics if raised else ()),
         *(others.warnings if verify_data else ()),
         *report.diagnostics,
         *thresholds.refusals(report, least),
@@ -143,7 +145,7 @@ def run(
                 "output": str(path),
                 "model": str(model),
                 "calibrate": calibrate.to_dict(calibration, statistics),
-                "insert": insert.to_dict(view, plan),
+                "insert": insert.to_dict(view, plan, raised),
                 "verify": report.to_dict(),
                 "diagnostics": [render.diagnostic_dict(d) for d in found],
             }

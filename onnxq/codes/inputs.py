@@ -231,4 +231,11 @@ INPUTS: Final[dict[str, Code]] = {
         example="onnxq insert qat.onnx --existing keep    # with a Concat of unequal scales",
         fix="Strip the model (`--existing strip`) to let the rules place all pairs.",
     ),
+    "OQ535": Code(
+        meaning="The opset was raised to the first that has per-channel Q/DQ, and since then the "
+        "model computes something else, on a random sample in onnxruntime with optimizations "
+        "off.",
+        example="a model of opset 9 with an operator that onnx converts wrongly",
+        fix="Export the model again with opset 13 or newer.",
+    ),
 }

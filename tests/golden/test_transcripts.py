@@ -100,6 +100,7 @@ def test_every_code_is_in_a_session():
     elsewhere = {
         "OQ307",  # only the library is given models in memory
         "OQ503",  # no known way
+        "OQ535",  # no model is known that onnx converts wrongly
         "OQ662",  # needs little memory
         "OQ663",  # needs another compiler
     }

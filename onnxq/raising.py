@@ -1,0 +1,80 @@
+"""Is a model whose opset was raised still the same function? Both are run on one random sample."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import numpy as np
+import onnx
+
+from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.feeds.random_data import open_random
+from onnxq.graph import Graph
+from onnxq.model import name_nodes, opset
+from onnxq.samples import input_specs
+from onnxq.sessions import open_session, run
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Raised:
+    """From which opset to which, and what that did to the outputs; `why` they are unchecked."""
+
+    before: int
+    after: int
+    outputs: Literal["same", "changed", "unchecked"]
+    why: str = ""
+
+    def __str__(self) -> str:
+        told = "outputs are the same"
+        if self.outputs == "changed":
+            told = "outputs changed"
+        elif self.outputs == "unchecked":
+            told = f"not checked, because {self.why}"
+        return f"opset {self.before} raised to {self.after}, for per-channel Q/DQ: {told}"
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """OQ535 when outputs changed."""
+        if self.outputs != "changed":
+            return ()
+        told = f"raising the opset from {self.before} to {self.after} changed the outputs"
+        fix = "export the model again with opset 13 or newer"
+        return (warning("OQ535", told, fix=fix),)
+
+    def to_dict(self) -> dict[str, Any]:
+        """For JSON."""
+        return asdict(self)
+
+
+def compare_raised(
+    original: onnx.ModelProto, raised: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> Raised | None:
+    """Compare the outputs of a model and of what `model.prepare` made of it, bit for bit.
+
+    None when the opset is as it was. onnxruntime runs both with optimizations off; `shapes` are
+    those of inputs that the model leaves open. The original gets node names.
+    """
+    before, after = opset(original), opset(raised)
+    if before == after:
+        return None
+    names = [o.name for o in original.graph.output]
+    try:
+        specs = input_specs(Graph(raised, shapes=shapes), shapes)
+        sample = open_random(specs, seed=0, samples=1).reader()(0)
+        found = []
+        for model in (name_nodes(original), raised):
+            values = run(open_session(model, as_written=True), names, sample)
+            found.append([values[name] for name in names])
+    except OnnxqError as reason:
+        why = reason.diagnostics[0].message
+        return Raised(before=before, after=after, outputs="unchecked", why=why)
+    same = all(map(_equal, *found))
+    return Raised(before=before, after=after, outputs="same" if same else "changed")
+
+
+def _equal(one: Any, other: Any) -> bool:
+    if isinstance(one, list):
+        return len(one) == len(other) and all(map(_equal, one, other))
+    return bool(np.array_equal(one, other, equal_nan=np.asarray(one).dtype.kind == "f"))
