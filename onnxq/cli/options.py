@@ -197,7 +197,7 @@ MaxMemory = Annotated[
 ]
 
 Backend = Annotated[
-    Literal["auto", "tensorrt-rtx", "onnxruntime"],
+    Literal["auto", "tensorrt-rtx", "tensorrt", "onnxruntime"],
     typer.Option("--backend", help="'auto' compiles where TensorRT-RTX is installed."),
 ]
 MinSqnr = Annotated[

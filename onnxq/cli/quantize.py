@@ -68,8 +68,7 @@ def run(
     compiled_rules = recipe.load(rules)
     path = output or Path(f"{model.stem}.qdq.onnx")
     calibration = path.with_name(f"{model.stem}.calib.npz")
-    if backend == "tensorrt-rtx":
-        verifying.tensorrt.require()
+    verifying.tensorrt.require_backend(backend)
     proto, digest = options.read_model(model, existing)
     requests = [
         options.data_request(

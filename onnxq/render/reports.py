@@ -34,8 +34,10 @@ def verify_report(console: Console, report: VerifyReport, *, everything: bool = 
     """
     if len(report.models) == 1:
         _model(console, report.models[0], report.data, everything=everything)
+        _runs(console, report)
         return
     side_by_side(console, report)
+    _runs(console, report)
     if report.data is not None:
         console.print(data_use(report.data))
     for model in report.models:
@@ -118,6 +120,20 @@ def _accuracy(console: Console, found: Accuracy) -> None:
         f"same first class: {found.agreement:.1%}; {found.changed:,} changed, "
         f"{found.lost:,} no longer right, {found.gained:,} right now"
     )
+
+
+def _runs(console: Console, report: VerifyReport) -> None:
+    if not report.runs:
+        if any(model.compiled for model in report.models):
+            console.print(f"engines: not run: {report.why_not_run}")
+        return
+    console.print("engines: run on the GPU, outputs against FP32 in onnxruntime")
+    shown = table("engine of", "ms", "lowest SQNR dB")
+    for run in report.runs:
+        decibels = [o.sqnr_db for o in run.outputs if o.sqnr_db is not None]
+        lowest = figure(min(decibels), ".2f") if decibels else "-"
+        shown.add_row(run.name, figure(run.latency_ms), lowest)
+    console.print(shown)
 
 
 def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:

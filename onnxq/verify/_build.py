@@ -1,42 +1,57 @@
-"""Builds an engine with Polygraphy and TensorRT-RTX: a program of its own, as builders may crash.
+"""Builds an engine with Polygraphy and TensorRT: a program of its own, as builders may crash.
 
     python -m onnxq.verify._build job.json result.json
 
-The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}.
-The result is {"layers": text, "engine_bytes": n, "version": text}. What the builder says goes to
-stderr. The program ends when its standard input does: whoever started it is gone then.
+The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}. The
+result is {"layers": text, "engine_bytes": n, "version": text}.
+
+With "samples", paths of files that `save_arrays` wrote, and "outputs", a folder, the job also runs
+the engine, which needs a GPU: the outputs for the first sample are then in `0.npz` of that folder,
+and the result has "seconds", of one inference.
+
+What the builder says goes to stderr. The program ends when its standard input does: whoever started
+it is gone then.
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
+import statistics
 import sys
 import threading
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
+from onnxq.verify.arrays import load_arrays, save_arrays
 from onnxq.verify.layers import HEADER
+
+WARM_UP: Final = 20
+TIMED: Final = 100
 
 
 def main(job_path: str, result_path: str) -> int:
     """Build the job's model; the result file is written, and 0 returned, only on success."""
     threading.Thread(target=_end_with_parent, daemon=True).start()
+    from polygraphy import config
     from polygraphy.exception import PolygraphyException
 
     job = json.loads(Path(job_path).read_text(encoding="utf-8"))
-    import tensorrt_rtx as trt
+    trt = importlib.import_module("tensorrt_rtx" if config.USE_TENSORRT_RTX else "tensorrt")
 
     messages: list[str] = []
     try:
         engine = _build(job, trt, messages)
+        result = {
+            "layers": messages[-1] if messages else "",
+            "engine_bytes": engine.nbytes,
+            "version": trt.__version__,
+        }
+        if "samples" in job:
+            result["seconds"] = _run(engine, job["samples"], Path(job["outputs"]))
     except PolygraphyException:
         return 1  # the reason was logged
-    result = {
-        "layers": messages[-1] if messages else "",
-        "engine_bytes": engine.nbytes,
-        "version": trt.__version__,
-    }
     Path(result_path).write_text(json.dumps(result), encoding="utf-8")
     return 0
 
@@ -48,7 +63,6 @@ def _end_with_parent() -> None:
 
 
 def _build(job: dict[str, Any], trt: Any, messages: list[str]) -> Any:
-    from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
     from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath, Profile
     from polygraphy.backend.trt import util as trt_util
     from polygraphy.logger import G_LOGGER
@@ -58,14 +72,56 @@ def _build(job: dict[str, Any], trt: Any, messages: list[str]) -> Any:
     profile = Profile()
     for name, shapes in job["profiles"].items():
         profile.add(name, *shapes)
-    config = CreateConfigRTX(
-        compute_capabilities=[tuple(t) for t in job["targets"]] if job["targets"] else None,
+    how = {
         # Other verbosities leave the layers out of the log.
-        profiling_verbosity=trt.ProfilingVerbosity.DETAILED,
-        profiles=[profile] if job["profiles"] else None,
-    )
+        "profiling_verbosity": trt.ProfilingVerbosity.DETAILED,
+        "profiles": [profile] if job["profiles"] else None,
+    }
+    # TensorRT 10 needs to be told; what is newer has no other way.
+    network = NetworkFromOnnxPath(job["model"], strongly_typed=True)
     # Bytes, as deserializing an engine needs a GPU driver.
-    return EngineBytesFromNetwork(NetworkFromOnnxPath(job["model"]), config=config)()
+    return EngineBytesFromNetwork(network, config=_config(job["targets"], how))()
+
+
+def _config(targets: list[list[int]], how: dict[str, Any]) -> Any:
+    from polygraphy import config
+
+    if not config.USE_TENSORRT_RTX:
+        from polygraphy.backend.trt import CreateConfig
+
+        return CreateConfig(**how)
+    from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
+
+    return CreateConfigRTX(compute_capabilities=[tuple(t) for t in targets] or None, **how)
+
+
+def _run(engine: Any, samples: list[str], outputs: Path) -> float:
+    """Write the outputs of every sample; median seconds of an inference on the last one."""
+    from polygraphy.backend.trt import EngineFromBytes, TrtRunner
+
+    with TrtRunner(EngineFromBytes(engine)) as runner:
+        for index, path in enumerate(samples):
+            tensors = load_arrays(path)
+            save_arrays(outputs / f"{index}.npz", runner.infer(tensors))
+        return _seconds(runner, tensors)
+
+
+def _seconds(runner: Any, tensors: dict[str, Any]) -> float:
+    """Inputs and outputs stay on the GPU; what Polygraphy itself takes is counted."""
+    from polygraphy import cuda
+
+    copies = {n: cuda.DeviceArray(shape=a.shape, dtype=a.dtype) for n, a in tensors.items()}
+    try:
+        for name, array in tensors.items():
+            copies[name].copy_from(array)
+        times = []
+        for _ in range(WARM_UP + TIMED):
+            runner.infer(copies, check_inputs=False, copy_outputs_to_host=False)
+            times.append(runner.last_inference_time())
+    finally:
+        for copy in copies.values():
+            copy.free()
+    return float(statistics.median(times[WARM_UP:]))
 
 
 def _logger(trt: Any, messages: list[str]) -> Any:

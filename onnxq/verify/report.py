@@ -12,6 +12,7 @@ from onnxq.diagnostics import Diagnostic, Span
 from onnxq.lint import Finding
 from onnxq.verify.data import DataUse
 from onnxq.verify.numeric import NumericReport, TensorComparison
+from onnxq.verify.running import EngineRun
 from onnxq.verify.tensorrt import CompiledReport
 
 VERSION: Final = 1
@@ -59,12 +60,16 @@ class VerifyReport:
 
     `version` counts the layouts of this report: a field that is new does not change it, one that
     goes or means something else does. `data` is None where the models were not compared.
+    `runs` are of the models' engines and the float model's, on a GPU; where there are none
+    `why_not_run` is "no GPU", "no data" or "no compiler".
     """
 
     version: int = VERSION
     float_model: str
     data: DataUse | None = None
     models: tuple[ModelReport, ...]
+    runs: tuple[EngineRun, ...] = ()
+    why_not_run: str = ""
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
@@ -77,7 +82,7 @@ class VerifyReport:
             for d in found
             if d not in of_all
         ]
-        return (*of_all, *of_one)
+        return (*of_all, *of_one, *(run.problem for run in self.runs if run.problem))
 
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON takes it: infinities are "inf" and "-inf", missing figures null."""

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 from onnxq import model as models
 from onnxq.diagnostics import BackendMissingError, Diagnostic, warning
@@ -17,13 +17,15 @@ from onnxq.graph import Node
 from onnxq.lint import QdqModel, why_not_int8
 from onnxq.verify import build_cache, builder
 from onnxq.verify.conversions import Conversions, conversions
+from onnxq.verify.gpu import gpu
 from onnxq.verify.layers import TESTED_VERSIONS, Computed, LayerList, Precision, parse_layers
 from onnxq.verify.macs import is_product, macs
 from onnxq.verify.profiles import Profile, contradictions, of_dynamic_inputs, without_names
 from onnxq.verify.shapes import Shapes
 from onnxq.verify.targets import Target
 
-BACKEND: Final = "tensorrt-rtx"
+Compiler = Literal["tensorrt-rtx", "tensorrt"]
+
 TIMEOUT: Final = 600.0  # seconds
 INSTALL: Final = "pip install 'onnxq[rtx]'"
 _PACKAGES: Final = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt_rtx")
@@ -37,9 +39,11 @@ class CompileOptions:
 
     `profiles` give the shapes of inputs with dynamic dimensions, `targets` are compute capabilities
     such as (8, 9), none for the compiler's defaults; `timeout` is in seconds. With `cache` a build
-    that was done before is not done again.
+    that was done before is not done again. The `compiler` "tensorrt" needs a GPU, and does not list
+    its layers in a form that onnxq knows: every op is 'unknown' then.
     """
 
+    compiler: Compiler = "tensorrt-rtx"
     profiles: Mapping[str, Profile] = field(default_factory=dict)
     targets: tuple[Target, ...] = ()
     timeout: float = TIMEOUT
@@ -147,6 +151,34 @@ def require() -> str:
     return version
 
 
+def require_backend(name: str) -> None:
+    """Raise BackendMissingError (OQ601) for a compiler that was named and is not there."""
+    if name in ("tensorrt-rtx", "tensorrt"):
+        _version(name)
+
+
+def _version(compiler: str) -> str:
+    return require() if compiler == "tensorrt-rtx" else _full_version()
+
+
+def _full_version() -> str:
+    """Version of TensorRT; OQ601 where it or a GPU is missing."""
+    if importlib.util.find_spec("tensorrt") is None:
+        message, fix = "TensorRT is not installed", "pip install 'onnxq[trt]'"
+    elif not gpu():
+        message, fix = "TensorRT needs a GPU, and there is none", "use --backend tensorrt-rtx"
+    else:
+        return importlib.metadata.version("tensorrt")
+    raise BackendMissingError(Diagnostic(code="OQ601", message=message, fix=fix))
+
+
+def job(path: str | Path, options: CompileOptions) -> dict[str, Any]:
+    """What `builder.build` takes, of a model as it is in its file (OQ405)."""
+    profiles = of_dynamic_inputs(QdqModel(models.load(path)).graph, options.profiles)
+    file = str(Path(path).absolute())
+    return {"model": file, "profiles": profiles, "targets": options.targets}
+
+
 def compile_report(qdq_path: str | Path, options: CompileOptions = DEFAULTS) -> CompiledReport:
     """Build an engine in a process of its own and tell how it computes each weighted op.
 
@@ -158,13 +190,13 @@ def compile_report(qdq_path: str | Path, options: CompileOptions = DEFAULTS) -> 
     built = _built(read, Path(qdq_path), profiles, options)
     layers = parse_layers(built["layers"])
     return CompiledReport(
-        backend=BACKEND,
+        backend=options.compiler,
         version=built["version"],
         targets=options.targets,
         engine_bytes=built["engine_bytes"],
         conversions=conversions(read, layers),
         ops=_compiled_ops(read, layers, profiles),
-        notes=(*contradictions(read.graph, profiles).values(), *_untested(built["version"])),
+        notes=(*contradictions(read.graph, profiles).values(), *_untested(options, built)),
     )
 
 
@@ -180,12 +212,15 @@ def _built(
 ) -> dict[str, Any]:
     """What the builder told of a model, now or when it was built before."""
     inputs = {"profiles": profiles, "targets": options.targets}
-    name = build_cache.key(model=models.digest(path), compiler=[BACKEND, require()], **inputs)
+    name = build_cache.key(
+        model=models.digest(path), compiler=[options.compiler, _version(options.compiler)], **inputs
+    )
     built = build_cache.load(name) if options.cache else None
     if built is None:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
             file = _file(read, path, Path(folder), contradictions(read.graph, profiles))
-            built = builder.build({"model": str(file), **inputs}, options.timeout)
+            job = {"model": str(file), **inputs}
+            built = builder.build(job, options.timeout, rtx=options.compiler == "tensorrt-rtx")
         if options.cache:
             build_cache.save(name, built)
     return built
@@ -201,8 +236,11 @@ def _file(read: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object
     return copy
 
 
-def _untested(version: str) -> tuple[Diagnostic, ...]:
-    if any(version.startswith(f"{tested}.") for tested in TESTED_VERSIONS):
+def _untested(options: CompileOptions, built: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
+    version = built["version"]
+    if options.compiler != "tensorrt-rtx" or any(
+        version.startswith(f"{tested}.") for tested in TESTED_VERSIONS
+    ):
         return ()
     told = f"TensorRT-RTX {version} is none of the versions whose layer list onnxq was tested with"
     fix = f"compare with {' or '.join(TESTED_VERSIONS)} before you rely on the compiled report"

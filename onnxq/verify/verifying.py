@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
@@ -17,13 +17,15 @@ from onnxq.provenance import metadata_of
 from onnxq.samples import Sample
 from onnxq.verify import tensorrt
 from onnxq.verify.data import DataUse, Unused
+from onnxq.verify.gpu import gpu
 from onnxq.verify.labels import Labels
 from onnxq.verify.numeric import NumericReport, Progress, compare_all, require_same_ports
 from onnxq.verify.profiles import fixed
 from onnxq.verify.report import ModelReport, VerifyReport
+from onnxq.verify.running import SAMPLES, EngineRun, run_engines
 from onnxq.verify.tensorrt import DEFAULTS, CompiledReport, CompileOptions
 
-Backend = Literal["auto", "tensorrt-rtx", "onnxruntime"]
+Backend = Literal["auto", "tensorrt-rtx", "tensorrt", "onnxruntime"]
 ModelPath = str | Path
 
 
@@ -46,27 +48,32 @@ def verify(
     The float model runs once for all. `tensors` compares every pair and weighted op too, `labels`
     how often a classifier is right.
     `backend` "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
-    "tensorrt-rtx" demands it (BackendMissingError, before anything runs). Inputs with dynamic
+    "tensorrt-rtx" demands it (BackendMissingError, before anything runs), and "tensorrt" demands
+    that. Where there is a GPU the engines run on the first samples. Inputs with dynamic
     dimensions take their shape from `compiling`, `shapes`, else from the first sample. With
     `fp32_engine` the float model is compiled too, to compare the sizes. A model that cannot be
     read (OQ301, OQ302), models that do not belong together (OQ603) and unusable samples (OQ401,
     OQ404) raise; what a backend says is reported, and a model that fails does not stop the others.
     """
-    if backend == "tensorrt-rtx":
-        tensorrt.require()
+    tensorrt.require_backend(backend)
+    if backend == "tensorrt":
+        compiling = replace(compiling, compiler="tensorrt")
     float_model = models.load(float_path)
     qdq_models = [models.load(path) for path in qdq_paths]
     for qdq_model in qdq_models:
         require_same_ports(float_model, qdq_model)
     linted = [(lint(qdq_model), metadata_of(qdq_model)) for qdq_model in qdq_models]
-    first, samples = _first(feed)
+    samples = None if feed is None else iter(feed)
+    first = tuple(itertools.islice(samples or (), SAMPLES if gpu() else 1))
     numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(qdq_models)
     if samples is not None:
+        every = itertools.chain(first, samples)
         numeric = _compare(
-            float_model, qdq_paths, samples, tensors=tensors, labels=labels, progress=progress
+            float_model, qdq_paths, every, tensors=tensors, labels=labels, progress=progress
         )
-    sizes = {n: a.shape for n, a in first.items()} | dict(shapes or {})
-    profiles = {n: fixed(s) for n, s in sizes.items()} | dict(compiling.profiles)
+    seen = {n: a.shape for n, a in first[0].tensors.items()} if first else {}
+    profiles = {n: fixed(s) for n, s in (*seen.items(), *(shapes or {}).items())}
+    profiles |= dict(compiling.profiles)
     options = replace(compiling, profiles=profiles)
     reports = []
     for path, (findings, made_by), compared in zip(qdq_paths, linted, numeric, strict=True):
@@ -84,9 +91,33 @@ def verify(
                 why_not_compiled=compiled if isinstance(compiled, Diagnostic) else None,
             )
         )
+    runs: tuple[EngineRun, ...] = ()
+    why_not_run = "no compiler"
+    if any(report.compiled is not None for report in reports):
+        runs, why_not_run = _runs(float_model, (*qdq_paths, float_path), first, options)
     return VerifyReport(
-        float_model=str(float_path), data=_data(feed, numeric), models=tuple(reports)
+        float_model=str(float_path),
+        data=_data(feed, numeric),
+        models=tuple(reports),
+        runs=runs,
+        why_not_run=why_not_run,
     )
+
+
+def _runs(
+    float_model: onnx.ModelProto,
+    paths: Sequence[ModelPath],
+    samples: Sequence[Sample],
+    options: CompileOptions,
+) -> tuple[tuple[EngineRun, ...], str]:
+    """What the engines of some models did on a GPU, or why they did not run."""
+    if not gpu():
+        return (), "no GPU"
+    if not samples:
+        return (), "no data"
+    jobs = {str(path): tensorrt.job(path, options) for path in paths}
+    rtx = options.compiler == "tensorrt-rtx"
+    return run_engines(float_model, jobs, samples, timeout=options.timeout, rtx=rtx), ""
 
 
 def _data(
@@ -96,18 +127,6 @@ def _data(
     if compared is None:
         return None
     return feed.use if isinstance(feed, Unused) else DataUse(compared=compared, used=None)
-
-
-def _first(
-    feed: Iterable[Sample] | None,
-) -> tuple[Mapping[str, Any], Iterator[Sample] | None]:
-    if feed is None:
-        return {}, None
-    samples = iter(feed)
-    first = next(samples, None)
-    if first is None:
-        return {}, samples
-    return first.tensors, itertools.chain((first,), samples)
 
 
 def _compare(
@@ -127,7 +146,7 @@ def _compare(
 def _compile(
     qdq_path: ModelPath, float_path: ModelPath | None, options: CompileOptions
 ) -> CompiledReport | Diagnostic:
-    if tensorrt.available() is None:
+    if options.compiler == "tensorrt-rtx" and tensorrt.available() is None:
         return warning(
             "OQ601",
             "TensorRT-RTX is not installed, so the model was not compiled",
