@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from onnxq import weights
 from onnxq.diagnostics import error, first_line
-from onnxq.model import is_pair_op
+from onnxq.model import LARGEST, is_pair_op
 from onnxq.samples import Sample
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ def open_session(
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         given = _give_misaligned(model, options)
-        content = _content(model, options)
+        content = _content(model, options, sparing=as_written)
         session = ort.InferenceSession(content, options, providers=list(providers))
     except Exception as reason:  # onnxruntime's exceptions share no other base
         raise error(
@@ -76,10 +76,13 @@ def open_session(
     return session
 
 
-def _content(model: onnx.ModelProto, options: onnxruntime.SessionOptions) -> bytes:
+def _content(
+    model: onnx.ModelProto, options: onnxruntime.SessionOptions, *, sparing: bool
+) -> bytes:
     """The model as bytes; `options` learn in which folder the weights are that it refers to.
 
-    onnxruntime maps them into memory itself, and takes only files below one folder.
+    onnxruntime maps them into memory itself, and takes only files below one folder. With `sparing`,
+    and always above 2 GB, memory counts for more than speed.
     """
     if all(weights.place(t) is None for t in weights.tensors(model)):
         return bytes(model.SerializeToString())
@@ -92,6 +95,9 @@ def _content(model: onnx.ModelProto, options: onnxruntime.SessionOptions) -> byt
         weights.refer(tensor, weights.Place(file=file, offset=place.offset, length=place.length))
     key = "session.model_external_initializers_file_folder_path"
     options.add_session_config_entry(key, str(folder))
+    if sparing or weights.size(model) > LARGEST:
+        options.add_session_config_entry("session.disable_prepacking", "1")  # which copies weights
+        options.enable_cpu_mem_arena = False  # which keeps what large tensors once took
     return bytes(copy.SerializeToString())
 
 

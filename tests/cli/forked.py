@@ -5,6 +5,7 @@
 
 import multiprocessing
 import os
+import signal
 import subprocess
 import sys
 
@@ -32,6 +33,21 @@ def onnxq(*arguments, cwd, prepare=None):
         reader.close()
     process.join()
     return subprocess.CompletedProcess(arguments, process.exitcode, *told)
+
+
+def killed(*arguments, cwd, after):
+    """Kill a command after some seconds, unless it has ended; True when it was killed."""
+    process = _context.Process(target=_run_unheard, args=(str(cwd), [*map(str, arguments)]))
+    process.start()
+    process.join(after)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def _run_unheard(cwd, arguments):
+    with open(os.devnull, "wb") as out, open(os.devnull, "wb") as err:
+        _run([out, err], cwd, arguments, None)
 
 
 def _run(writers, cwd, arguments, prepare):
