@@ -127,7 +127,11 @@ class Case:
             source=source, inputs=(self.spec,), picked=range(self.pictures), batch=Batching()
         )
         return calibrate.calibrate(
-            self.proto, self.graph, feed, tensors=self.tensors, calibrator=calibrator
+            self.proto,
+            self.graph,
+            feed,
+            tensors=self.tensors,
+            settings=calibrate.Settings(calibrator=calibrator),
         )
 
     def ways(self):
