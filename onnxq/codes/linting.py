@@ -86,4 +86,95 @@ LINTING: Final[dict[str, Code]] = {
         example="QuantizeLinear (x, scale) where `scale` is an input",
         fix="Store the scale in the model.",
     ),
+    "OQ624": Code(
+        meaning="The model computes with an operator that TensorRT cannot import: QLinearConv, "
+        "ConvInteger, DynamicQuantizeLinear and the like, or one of onnxruntime's own.",
+        example="a model from onnxruntime's quantize_dynamic",
+        fix="Quantize the float model with Q/DQ nodes.",
+    ),
+    "OQ625": Code(
+        meaning="A pair stands only in front of an op that it cannot move across, such as an "
+        "activation, an average pool or a Resize. The weighted op behind runs in float.",
+        example="QuantizeLinear, DequantizeLinear, Relu, Conv",
+        fix="Put a pair directly in front of the weighted op.",
+    ),
+    "OQ626": Code(
+        meaning="A weighted op reads a Concat whose inputs have unequal scales, with no pair "
+        "behind the Concat. TensorRT silently runs it in float.",
+        example="scales 0.1 and 0.2 in front of a Concat, a Conv behind it",
+        fix="Give the inputs of the Concat one scale, or put a pair behind it.",
+    ),
+    "OQ627": Code(
+        meaning="A MaxPool has a pair in front of it, several readers, and not all of them read"
+        " a pair. It runs in float, between two conversions.",
+        example="the chain of pools of an SPPF with pairs in front of the pools only",
+        fix="Quantize its output with the same scale, or put pairs only behind it.",
+    ),
+    "OQ628": Code(
+        meaning="A residual Add reads its skip tensor in float, while others read the same "
+        "tensor in int8: TensorRT stores it twice.",
+        example="a ResNet block with pairs in front of the Convs only",
+        fix="Let the Add read the same pair as the others; `share_scale` and `quantize` in "
+        "a recipe do that.",
+    ),
+    "OQ629": Code(
+        meaning="A pair stands right behind another. With equal scales it does nothing, with "
+        "unequal ones it rounds twice.",
+        example="DequantizeLinear, QuantizeLinear, DequantizeLinear",
+        fix="Remove one of the two pairs.",
+    ),
+    "OQ630": Code(
+        meaning="One tensor is quantized with several scales. TensorRT stores it once for each.",
+        example="two Convs read one tensor through pairs of unequal scales",
+        fix="Let all its readers share one pair.",
+    ),
+    "OQ631": Code(
+        meaning="A pair stands between a weighted op and the activation or normalization behind"
+        " it, which keeps TensorRT from computing both in one kernel without rounding "
+        "in between.",
+        example="Conv, QuantizeLinear, DequantizeLinear, Sigmoid",
+        fix="Put the pair behind the activation.",
+    ),
+    "OQ632": Code(
+        meaning="There are Q/DQ nodes in subgraphs (If, Loop, Scan) or in local functions. Lint"
+        " does not look at them.",
+        example="a Loop with quantized ops in its body",
+        fix="Inline them to have them checked.",
+    ),
+    "OQ633": Code(
+        meaning="A weighted op reads different float types. TensorRT gives what a "
+        "DequantizeLinear makes the type of its scale, and rejects float16 beside "
+        "float32.",
+        example="float16 scales of an activation and float32 scales of a weight",
+        fix="Give the scales of all pairs of an op, and its bias, one type.",
+    ),
+    "OQ634": Code(
+        meaning="The operands of a weighted op are quantized to different types, such as int8 "
+        "and FP8. TensorRT rejects it.",
+        example="int8 activations and FP8 weights",
+        fix="Quantize all operands of an op to one type.",
+    ),
+    "OQ635": Code(
+        meaning="A weight is zero throughout, or an activation has a scale so small that it was"
+        " zero on all calibration data.",
+        example="an activation whose scale is 1e-30",
+        fix="Calibrate on data that the model is made for.",
+    ),
+    "OQ636": Code(
+        meaning="An op has weights in INT4 or in blocks and float activations. That saves "
+        "memory; it computes in float.",
+        example="DequantizeLinear <block_size = 32> in front of a MatMul",
+        fix="Nothing, if a smaller model is what you want.",
+    ),
+    "OQ637": Code(
+        meaning="An activation is quantized to INT4, which TensorRT has for weights only.",
+        example="QuantizeLinear of an activation with an int4 zero point",
+        fix="Quantize the activation to int8.",
+    ),
+    "OQ638": Code(
+        meaning="An op has all the pairs that TensorRT documents for it, and TensorRT-RTX runs "
+        "it in float all the same: ConvTranspose and average pools.",
+        example="ConvTranspose with pairs on its activation and its weight",
+        fix="Nothing, for TensorRT. For TensorRT-RTX you may leave it in float.",
+    ),
 }

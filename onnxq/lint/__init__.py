@@ -9,12 +9,28 @@ from __future__ import annotations
 import onnx
 
 from onnxq.lint import rules as rules
+from onnxq.lint.edit import Repair
 from onnxq.lint.finding import Effect, Finding
 from onnxq.lint.operands import why_not_int8
+from onnxq.lint.predict import Outlook, Prediction, predict, predict_op
 from onnxq.lint.qdq import QdqModel
-from onnxq.lint.registry import RULES
+from onnxq.lint.registry import RULES, findings
+from onnxq.lint.repair import repaired
 
-__all__ = ["RULES", "Effect", "Finding", "QdqModel", "lint", "why_not_int8"]
+__all__ = [
+    "RULES",
+    "Effect",
+    "Finding",
+    "Outlook",
+    "Prediction",
+    "QdqModel",
+    "Repair",
+    "lint",
+    "predict",
+    "predict_op",
+    "repaired",
+    "why_not_int8",
+]
 
 
 def lint(model: onnx.ModelProto) -> tuple[Finding, ...]:
@@ -23,8 +39,3 @@ def lint(model: onnx.ModelProto) -> tuple[Finding, ...]:
     Works on any ONNX model, also on one without Q/DQ, and does not change it.
     """
     return tuple(findings(QdqModel(model)))
-
-
-def findings(read: QdqModel) -> list[Finding]:
-    """Every finding of every rule in a model that was read already."""
-    return [found for code in sorted(RULES) for found in RULES[code].check(read)]

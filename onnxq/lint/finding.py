@@ -14,6 +14,7 @@ class Effect(StrEnum):
     REJECTED = "rejected"  # there is no engine
     CRASHES = "crashes"  # the builder dies
     FLOAT = "float"  # an op runs in float, without a word
+    INVALID = "invalid"  # the file breaks the rules of ONNX; other runtimes refuse it
     DIFFERENT = "different"  # the engine computes other values than the file says, without a word
     COST = "cost"  # of speed, of accuracy, or of being able to tell
     NOTE = "note"  # nothing is wrong

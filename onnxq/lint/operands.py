@@ -4,13 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
+from onnx import TensorProto
 
 from onnxq.graph import Node
 from onnxq.lint.finding import Effect, Finding, finding
-from onnxq.lint.qdq import QdqModel, axis_of, is_blocked
+from onnxq.lint.qdq import QdqModel, axis_of, is_blocked, is_pair_node
 from onnxq.ops import traits
+
+# Seen in TensorRT-RTX 1.7: float whatever the Q/DQ, while TensorRT documents it as quantizable.
+KEPT_FLOAT: Final = frozenset({"ConvTranspose"})
+
+_TAKEN_FOR: Final[dict[int, int]] = {
+    TensorProto.INT8: TensorProto.INT8,
+    TensorProto.UINT8: TensorProto.INT8,
+    TensorProto.INT4: TensorProto.INT4,
+    TensorProto.FLOAT8E4M3FN: TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT4E2M1: TensorProto.FLOAT4E2M1,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,7 +32,9 @@ class Fault:
 
     code: str
     text: str
+    pair_node: str
     effect: Effect = Effect.FLOAT
+    axis: int | None = None  # the right one, of a weight
 
 
 def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
@@ -28,6 +43,44 @@ def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
     for slot in range(len(node.inputs)) if data is None else data:
         if slot < len(node.inputs) and node.inputs[slot]:
             yield slot, node.inputs[slot]
+
+
+def bare_operands(model: QdqModel, node: Node) -> Iterator[tuple[str, str]]:
+    """Operands of a weighted op without a pair, each with what stands behind it instead."""
+    for _, tensor in operands(model, node):
+        _, bare = model.dequantizers(tensor)
+        if bare:
+            yield tensor, bare[0]
+
+
+def stranding(model: QdqModel, bare: str) -> Node | None:
+    """The op that keeps the pair in front of it from what reads its result; None without one."""
+    node = model.graph.producer(bare)
+    if node is None or traits(node).weighted or is_pair_node(node) or not node.inputs:
+        return None
+    found, missing = model.dequantizers(node.inputs[0])
+    return node if found and not missing and not model.is_constant(bare) else None
+
+
+def operand_types(model: QdqModel, node: Node) -> dict[str, int]:
+    """What every operand of a weighted op is quantized to, as TensorRT takes it.
+
+    0 stands for float, and for types that TensorRT does not have.
+    """
+    behind = {tensor: model.dequantizers(tensor)[0] for _, tensor in operands(model, node)}
+    types = {t: model.quantized_type(found[0]) if found else 0 for t, found in behind.items()}
+    return {tensor: _TAKEN_FOR.get(dtype, 0) for tensor, dtype in types.items()}
+
+
+def is_weight_only(model: QdqModel, node: Node) -> bool:
+    """True for float activations on weights in INT4 or in blocks: made to save memory."""
+    behind = [model.dequantizers(tensor) for _, tensor in operands(model, node)]
+    paired = [found[0] for found, _ in behind if found]
+    return (
+        len(paired) == 1 < len(behind)
+        and model.is_constant(paired[0].inputs[0])
+        and (is_blocked(paired[0]) or model.quantized_type(paired[0]) == TensorProto.INT4)
+    )
 
 
 def why_not_int8(model: QdqModel, node: Node) -> str:
@@ -39,14 +92,23 @@ def why_not_int8(model: QdqModel, node: Node) -> str:
 def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
     found, bare = model.dequantizers(tensor)
     if bare:
-        return no_pair(model, tensor, bare[0])
+        return _bare_fault(model, tensor, bare[0])
     if unequal_scales(model, found):
         return f"activation '{tensor}' joins tensors of unequal scales and has no pair of its own"
+    if any(model.quantized_type(n) == TensorProto.INT4 for n in found):
+        return f"'{tensor}' is quantized to int4, which is dequantized before the product"
     if model.is_constant(tensor):
         faults = [weight_fault(model, node, slot)]
     else:
         faults = [activation_fault(model, pair_node) for pair_node in found]
-    return next((f.text for f in faults if f), "")
+    return next((f.text for f in faults if f and f.effect is not Effect.COST), "")
+
+
+def _bare_fault(model: QdqModel, tensor: str, bare: str) -> str:
+    blocker = stranding(model, bare)
+    if blocker is None:
+        return no_pair(model, tensor, bare)
+    return f"activation '{tensor}' has a pair only in front of {blocker.op} '{blocker.name}'"
 
 
 def no_pair(model: QdqModel, tensor: str, bare: str) -> str:
@@ -70,8 +132,10 @@ def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
         return None
     activation = f"activation '{model.quantized_tensor(pair_node)}'"
     if all(size == 1 for size in shape):
-        return Fault(code="OQ612", text=f"{activation} has a scale of shape {list(shape)}")
-    return Fault(code="OQ614", text=f"{activation} is quantized per channel")
+        text = f"{activation} has a scale of shape {list(shape)}"
+        return Fault(code="OQ612", text=text, pair_node=pair_node.name)
+    text = f"{activation} is quantized per channel"
+    return Fault(code="OQ614", text=text, pair_node=pair_node.name)
 
 
 def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
@@ -84,37 +148,38 @@ def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
         return None
     weight, axis = f"weight '{model.quantized_tensor(pair_node)}'", axis_of(pair_node)
     if scales[0] == 1 != sizes[right]:
-        return Fault(
-            code="OQ612", text=f"{weight} has a scale of shape [1]", effect=Effect.REJECTED
-        )
+        text = f"{weight} has a scale of shape [1]"
+        return Fault(code="OQ612", text=text, pair_node=pair_node.name, effect=Effect.COST)
+    fits = -len(sizes) <= axis < len(sizes) and scales[0] == sizes[axis]
+    effect = Effect.FLOAT if fits else Effect.REJECTED
     if axis % len(sizes) != right:
         written = f"axis {axis}" if "axis" in pair_node.attributes else "no axis, which means 1"
         text = f"the scale of {weight} has {written}; it must be {right}"
-    elif scales[0] != sizes[right]:
+    elif not fits:
         text = f"{weight} has {sizes[right]} channels and {scales[0]} scales"
     else:
         return None
-    return Fault(code="OQ613", text=text)
+    return Fault(code="OQ613", text=text, pair_node=pair_node.name, effect=effect, axis=right)
 
 
 def granularity(model: QdqModel, code: str, *, fix: str) -> Iterator[Finding]:
     """Findings of one code about the number of scales and their axis."""
     told: set[str] = set()
-    for node, scale, fault in (*_activation_faults(model), *_weight_faults(model)):
-        if fault is not None and fault.code == code and scale not in told:
+    for place, fault in faulty_pairs(model):
+        scale = model.graph.by_name[fault.pair_node].inputs[1]
+        if fault.code == code and scale not in told:
             told.add(scale)
+            node = model.graph.by_name[place]
             text = f"{node.op} '{node.name}': {fault.text}"
             yield finding(code, fault.effect, text, fix=fix, node=node.name)
 
 
-def _activation_faults(model: QdqModel) -> Iterator[tuple[Node, str, Fault | None]]:
+def faulty_pairs(model: QdqModel) -> Iterator[tuple[str, Fault]]:
+    """Names of nodes with what is wrong with the granularity of their pairs, activations first."""
     for node in model.pair_nodes:
-        if not model.is_constant(node.inputs[0]):
-            yield node, node.inputs[1], activation_fault(model, node)
-
-
-def _weight_faults(model: QdqModel) -> Iterator[tuple[Node, str, Fault | None]]:
+        if not model.is_constant(node.inputs[0]) and (fault := activation_fault(model, node)):
+            yield node.name, fault
     for node in model.weighted_nodes:
         for slot, tensor in operands(model, node):
-            if model.is_constant(tensor):
-                yield node, tensor, weight_fault(model, node, slot)
+            if model.is_constant(tensor) and (fault := weight_fault(model, node, slot)):
+                yield node.name, fault

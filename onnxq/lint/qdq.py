@@ -15,6 +15,8 @@ from onnxq.ops import channel_axis, traits
 
 QUANTIZE: Final = "QuantizeLinear"
 DEQUANTIZE: Final = "DequantizeLinear"
+# onnxruntime has its own of both for types that ONNX got later; TensorRT takes them alike.
+_DOMAINS: Final = ("", "com.microsoft")
 
 # Ops that TensorRT moves a DequantizeLinear forward across. Seen in TensorRT-RTX 1.7; Resize,
 # AveragePool, Relu, Clip and every other activation stop it.
@@ -53,6 +55,11 @@ class QdqModel:
     def pair_nodes(self) -> tuple[Node, ...]:
         """Every QuantizeLinear and DequantizeLinear that has data and a scale, in node order."""
         return tuple(n for n in self.graph.nodes if is_pair_node(n))
+
+    @cached_property
+    def hidden_pair_nodes(self) -> int:
+        """How many Q and DQ there are in subgraphs and local functions."""
+        return sum(op in (QUANTIZE, DEQUANTIZE) for op in self.graph.hidden_ops)
 
     @cached_property
     def weighted_nodes(self) -> tuple[Node, ...]:
@@ -112,6 +119,30 @@ class QdqModel:
         node = self.quantizer(pair_node) or pair_node
         return node.inputs[0]
 
+    def readers(self, tensor: str) -> tuple[Node, ...]:
+        """The top-level nodes that read a tensor, each once."""
+        names = dict.fromkeys(e.node for e in self.graph.consumers(tensor))
+        return tuple(self.graph.by_name[name] for name in names)
+
+    def quantizers(self, tensor: str) -> tuple[Node, ...]:
+        """The QuantizeLinear nodes that read a tensor."""
+        return tuple(
+            n for n in self.readers(tensor) if is_pair_node(n, QUANTIZE) and n.inputs[0] == tensor
+        )
+
+    def dequantizer(self, tensor: str) -> Node | None:
+        """The DequantizeLinear that makes a tensor; None when it comes from something else."""
+        node = self.graph.producer(tensor)
+        return node if node is not None and is_pair_node(node, DEQUANTIZE) else None
+
+    def quantized_type(self, pair_node: Node) -> int:
+        """The type that a Q or DQ quantizes to, as onnx numbers it; 0 where it is not written."""
+        if zero_point := self.zero_point(pair_node):
+            return self.graph.type(zero_point).dtype
+        if pair_node.op == QUANTIZE:  # inferred as uint8 where nothing is written: OQ610
+            return int(pair_node.attributes.get("output_dtype", 0))
+        return self.graph.type(pair_node.inputs[0]).dtype
+
     def dequantizers(self, tensor: str) -> tuple[tuple[Node, ...], tuple[str, ...]]:
         """What stands behind a tensor, seen through ops that a DequantizeLinear may cross.
 
@@ -157,7 +188,8 @@ class QdqModel:
 
 def is_pair_node(node: Node, *types: str) -> bool:
     """True for a Q or DQ (or only those of the given types) that has data and a scale."""
-    return node.type in (types or (QUANTIZE, DEQUANTIZE)) and len(node.inputs) > 1
+    wanted = types or (QUANTIZE, DEQUANTIZE)
+    return node.op in wanted and node.domain in _DOMAINS and len(node.inputs) > 1
 
 
 def moves_dequantize(node: Node) -> bool:

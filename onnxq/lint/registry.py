@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Finding
 from onnxq.lint.qdq import QdqModel
 
 Check = Callable[[QdqModel], Iterator[Finding]]
+Repairer = Callable[[QdqModel, Edit], Iterator[Repair]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A check of one code."""
+    """What finds the faults of one code, and what repairs those that can be."""
 
     code: str
     check: Check
+    repairs: list[Repairer] = field(default_factory=list)
 
 
 RULES: Final[dict[str, Rule]] = {}
@@ -33,3 +36,18 @@ def rule(code: str) -> Callable[[Check], Check]:
         return check
 
     return register
+
+
+def repair(code: str) -> Callable[[Repairer], Repairer]:
+    """Register a repair for a rule: it edits the model and yields what it did."""
+
+    def register(repairer: Repairer) -> Repairer:
+        RULES[code].repairs.append(repairer)
+        return repairer
+
+    return register
+
+
+def findings(model: QdqModel) -> list[Finding]:
+    """Every finding of every rule in a model, in the order of the codes."""
+    return [found for code in sorted(RULES) for found in RULES[code].check(model)]

@@ -132,11 +132,16 @@ def _recipe(recipe):
 def compiled(model, recipe, **options):
     """The engine of a float model quantized by a recipe; `options` are those of `insert`."""
     graph, made, qdq = quantized(model, recipe, **options)
-    text = _builder().submit(_build, qdq.SerializeToString()).result()
+    return Compiled(graph=graph, plan=made, qdq=qdq, layers=layers_of(qdq))
+
+
+def layers_of(model):
+    """The layers that TensorRT-RTX builds of a Q/DQ model; an error where it rejects the model."""
+    text = _builder().submit(_build, model.SerializeToString()).result()
     layers = parse_layers(text)
     assert layers.layers, text[:200]
     assert not layers.unreadable
-    return Compiled(graph=graph, plan=made, qdq=qdq, layers=layers)
+    return layers
 
 
 @cache

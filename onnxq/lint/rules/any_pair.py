@@ -10,7 +10,7 @@ from onnxq.lint.registry import rule
 @rule("OQ621")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find models without any Q/DQ."""
-    if not model.pair_nodes:
+    if not model.pair_nodes and not model.hidden_pair_nodes:
         yield finding(
             "OQ621",
             Effect.FLOAT,

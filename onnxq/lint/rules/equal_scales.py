@@ -2,10 +2,11 @@
 
 from collections.abc import Iterator
 
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.operands import unequal_scales
 from onnxq.lint.qdq import QdqModel
-from onnxq.lint.registry import rule
+from onnxq.lint.registry import repair, rule
 
 
 @rule("OQ615")
@@ -22,3 +23,14 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 fix="give both the same scale",
                 node=node.name,
             )
+
+
+@repair("OQ615")
+def same_scale(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Give a DequantizeLinear the scale of the QuantizeLinear before it."""
+    for node in model.pair_nodes:
+        quantizer = model.quantizer(node) if node.op == "DequantizeLinear" else None
+        if quantizer is not None and unequal_scales(model, (quantizer, node)):
+            edit.rewire(node.name, 1, quantizer.inputs[1])
+            text = f"{node.op} '{node.name}' has the scale of '{quantizer.name}'"
+            yield Repair(code="OQ615", node=node.name, text=text, exact=False)

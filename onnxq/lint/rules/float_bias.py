@@ -2,11 +2,14 @@
 
 from collections.abc import Iterator
 
+import numpy as np
 from onnx import TensorProto
 
+from onnxq.graph import Node
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
-from onnxq.lint.registry import rule
+from onnxq.lint.registry import repair, rule
 
 
 @rule("OQ616")
@@ -23,3 +26,23 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 fix="leave the bias in float (in onnxruntime's quantizer: QuantizeBias=False)",
                 node=node.name,
             )
+
+
+@repair("OQ616")
+def dequantize_bias(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Store the bias as the floats that it stands for."""
+    for node in model.pair_nodes:
+        bias, scale = model.value(node.inputs[0]), model.value(node.inputs[1])
+        if node.op != "DequantizeLinear" or bias is None or scale is None:
+            continue
+        if bias.dtype == np.int32 and bias.ndim <= 1 and not _shifted(model, node):
+            values = bias.astype(scale.dtype) * scale
+            edit.replace(node.outputs[0], edit.constant(node.outputs[0], values))
+            text = f"'{node.inputs[0]}' is stored in float"
+            yield Repair(code="OQ616", node=node.name, text=text, exact=True)
+
+
+def _shifted(model: QdqModel, node: Node) -> bool:
+    zero_point = model.zero_point(node)
+    value = model.value(zero_point) if zero_point else None
+    return bool(zero_point) and (value is None or bool(np.any(value)))

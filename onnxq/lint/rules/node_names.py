@@ -3,20 +3,51 @@
 from collections import Counter
 from collections.abc import Iterator
 
+import onnx
+
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
-from onnxq.lint.qdq import QdqModel
-from onnxq.lint.registry import rule
+from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel
+from onnxq.lint.registry import repair, rule
+from onnxq.model import name_nodes
 
 
 @rule("OQ619")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find nodes without a name of their own."""
-    uses = Counter(n.name for n in model.proto.graph.node if n.op_type != "Constant")
+    nodes = [n for n in model.proto.graph.node if n.op_type != "Constant"]
+    uses = Counter(n.name for n in nodes)
     unnamed = uses.pop("", 0)
+    if unnamed:
+        yield _found(Effect.COST, f"{unnamed} nodes have no name")
     twice = [name for name, count in uses.items() if count > 1]
-    said = [f"{unnamed} nodes have no name"] if unnamed else []
-    said += [f"{len(twice)} names belong to several nodes, such as '{twice[0]}'"] if twice else []
-    if said:
-        yield finding(
-            "OQ619", Effect.COST, " and ".join(said), fix="give every node a name of its own"
-        )
+    if twice:
+        text = f"{len(twice)} names belong to several nodes, such as '{twice[0]}'"
+        yield _found(Effect.COST, text)
+    for node in _taking(nodes):
+        text = f"{node.op_type} '{node.name}' has the name of a node before it"
+        yield _found(Effect.REJECTED, f"{text}, which TensorRT-RTX rejects", node.name)
+
+
+def _taking(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Q and DQ that take a name: TensorRT-RTX gives other nodes another one, and fails here."""
+    seen: set[str] = set()
+    for node in nodes:
+        if node.name and node.name in seen and node.op_type in (QUANTIZE, DEQUANTIZE):
+            yield node
+        seen.add(node.name)
+
+
+def _found(effect: Effect, text: str, node: str = "") -> Finding:
+    return finding("OQ619", effect, text, fix="give every node a name of its own", node=node)
+
+
+@repair("OQ619")
+def give_names(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Name nodes as `insert` does."""
+    before = [n.name for n in edit.model.graph.node]
+    name_nodes(edit.model)
+    for old, node in zip(before, edit.model.graph.node, strict=True):
+        if node.name != old and node.op_type != "Constant":
+            text = f"a {node.op_type} without a name of its own has this one"
+            yield Repair(code="OQ619", node=node.name, text=text, exact=True)

@@ -3,13 +3,15 @@
 from collections.abc import Iterator
 from typing import Final
 
+import onnx
 from onnx import TensorProto
 
 from onnxq.graph import Node
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel, is_blocked
-from onnxq.lint.registry import rule
-from onnxq.model import opset
+from onnxq.lint.registry import repair, rule
+from onnxq.model import name_nodes, opset, restore
 
 _FP8: Final = (TensorProto.FLOAT8E4M3FN,)
 _INT4: Final = (TensorProto.INT4,)
@@ -27,7 +29,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
             told.add(what)
             yield finding(
                 "OQ620",
-                Effect.REJECTED,
+                Effect.INVALID,
                 f"{node.op} '{node.name}' uses {what}, which needs opset {version}; "
                 f"the model has {have}",
                 fix=f"export the model with opset {version} or newer",
@@ -52,3 +54,23 @@ def needed(model: QdqModel, node: Node) -> tuple[int, str]:
         (10, "quantization", True),
     )
     return next((version, what) for version, what, used in uses if used)
+
+
+@repair("OQ620")
+def raise_opset(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Convert the model to the first opset that has everything it uses."""
+    have, most = opset(model.proto), max((needed(model, n)[0] for n in model.pair_nodes), default=0)
+    if most <= have or have == 0:
+        return
+    try:
+        raised = onnx.version_converter.convert_version(edit.model, most)
+        del raised.graph.value_info[:]  # inferred for the opset before
+        raised.graph.value_info.extend(edit.model.graph.value_info)
+        onnx.checker.check_model(onnx.shape_inference.infer_shapes(raised))
+    except Exception:  # the converter raises bare RuntimeErrors of many kinds: it stays as it is
+        return
+    least = onnx.helper.find_min_ir_version_for(raised.opset_import, ignore_unknown=True)
+    raised.ir_version = max(raised.ir_version, least)
+    edit.model = name_nodes(restore(raised, edit.model))
+    text = f"the opset is {most} instead of {have}"
+    yield Repair(code="OQ620", node="", text=text, exact=True)

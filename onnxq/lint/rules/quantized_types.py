@@ -3,12 +3,14 @@
 from collections.abc import Iterator
 from typing import Final
 
+import numpy as np
 from onnx import TensorProto
 
-from onnxq.graph import Node
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
-from onnxq.lint.registry import rule
+from onnxq.lint.ranges import make_symmetric, quantized_tensors
+from onnxq.lint.registry import repair, rule
 
 _TAKEN: Final = frozenset(
     {
@@ -28,7 +30,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
     seen: set[str] = set()
     for node in model.pair_nodes:
         tensor = model.quantized_side(node)
-        dtype = quantized_type(model, node) if tensor not in seen else TensorProto.UNDEFINED
+        dtype = model.quantized_type(node) if tensor not in seen else TensorProto.UNDEFINED
         seen.add(tensor)
         if dtype in _TAKEN:
             continue
@@ -44,10 +46,12 @@ def check(model: QdqModel) -> Iterator[Finding]:
         )
 
 
-def quantized_type(model: QdqModel, node: Node) -> int:
-    """The quantized type of a Q or DQ as onnx numbers it; 0 where the file does not write it."""
-    if zero_point := model.zero_point(node):
-        return model.graph.type(zero_point).dtype
-    if node.op == "QuantizeLinear":  # inferred as uint8 where nothing is written: OQ610
-        return int(node.attributes.get("output_dtype", TensorProto.UNDEFINED))
-    return model.graph.type(node.inputs[0]).dtype
+@repair("OQ622")
+def make_int8(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Quantize to int8 with a scale for the same range."""
+    for found in quantized_tensors(model):
+        typed = model.quantized_type(found.nodes[0]) != TensorProto.UNDEFINED
+        if typed and found.zero_point.dtype != np.int8 and not np.any(found.zero_point):
+            done = make_symmetric(model, edit, found, "OQ622")
+            if done is not None:
+                yield done

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 from onnxq.lint.finding import Effect, Finding, finding
-from onnxq.lint.operands import no_pair, operands
+from onnxq.lint.operands import bare_operands, is_weight_only, no_pair, operands, stranding
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
 
@@ -12,9 +12,9 @@ from onnxq.lint.registry import rule
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find ops of which only some operands are quantized."""
     for node in model.weighted_nodes:
-        behind = [(t, *model.dequantizers(t)) for _, t in operands(model, node)]
-        bare = [(t, missing[0]) for t, _, missing in behind if missing]
-        if bare and len(bare) < len(behind):
+        bare = list(bare_operands(model, node))
+        one_sided = 0 < len(bare) < len(list(operands(model, node)))
+        if one_sided and not is_weight_only(model, node) and stranding(model, bare[0][1]) is None:
             yield finding(
                 "OQ617",
                 Effect.FLOAT,

@@ -6,9 +6,11 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxq.graph import Node
+from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
-from onnxq.lint.registry import rule
+from onnxq.lint.ranges import make_symmetric, quantized_tensors
+from onnxq.lint.registry import repair, rule
 
 FIX = "give it an int8 zero point of zeros, as many as it has scales"
 
@@ -47,3 +49,27 @@ def _fault(model: QdqModel, node: Node, tensor: str) -> tuple[Effect, str] | Non
     if scale is not None and scale.size != value.size:
         return Effect.REJECTED, f"has {scale.size} scales and {value.size} zero points"
     return None
+
+
+@repair("OQ610")
+def repair_missing(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Write down the int8 zero point that TensorRT takes for granted, or as many as scales."""
+    for found in quantized_tensors(model):
+        bare = found.quantizer is not None and not model.zero_point(found.quantizer)
+        untyped = bare and model.quantized_type(found.nodes[0]) == TensorProto.UNDEFINED
+        too_few = found.zero_point.size != found.scale.size and not np.any(found.zero_point)
+        if untyped or (too_few and not bare):
+            dtype = np.dtype(np.int8) if untyped else found.zero_point.dtype
+            zeros = np.zeros(found.scale.shape, dtype)
+            edit.parameters((n.name for n in found.nodes), found.scale, zeros, found.axis)
+            node = found.nodes[0]
+            text = f"{node.op} '{node.name}' has {dtype} zero points of 0"
+            yield Repair(code="OQ610", node=node.name, text=text, exact=not untyped)
+
+
+@repair("OQ610")
+def repair_asymmetric(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Turn a range with a zero point into one around 0."""
+    for found in quantized_tensors(model):
+        if np.any(found.zero_point) and (done := make_symmetric(model, edit, found, "OQ610")):
+            yield done

@@ -1,0 +1,119 @@
+"""Edits of a model in place, as repairs need them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnxq.model import names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Repair:
+    """One thing that was repaired. `exact`: the model computes what its file said before."""
+
+    code: str
+    node: str
+    text: str
+    exact: bool
+
+
+class Edit:
+    """The edit in progress. Nodes are named as in the model, and every name must be unique."""
+
+    def __init__(self, model: onnx.ModelProto) -> None:
+        self.model = model
+        self._nodes = {n.name: n for n in model.graph.node}
+        self._taken = names(model.graph)
+        self._made: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
+
+    def constant(self, stem: str, array: NDArray[Any]) -> str:
+        """Name of an initializer with these values, a new one unless this edit made it already."""
+        values = np.asarray(array)
+        key = (stem, str(values.dtype), values.shape, values.tobytes())
+        if key not in self._made:
+            name, count = f"{stem}_repaired", 0
+            while name in self._taken:
+                count += 1
+                name = f"{stem}_repaired_{count}"
+            self._taken.add(name)
+            self.model.graph.initializer.append(numpy_helper.from_array(values, name))
+            self._made[key] = name
+        return self._made[key]
+
+    def rewire(self, node: str, slot: int, tensor: str) -> None:
+        """Let an input of a node read another tensor."""
+        inputs = self._nodes[node].input
+        while len(inputs) <= slot:
+            inputs.append("")
+        inputs[slot] = tensor
+
+    def parameters(
+        self, nodes: Iterable[str], scale: NDArray[Any], zero_point: NDArray[Any], axis: int | None
+    ) -> None:
+        """Give Q and DQ nodes another scale and zero point; `axis` None is per tensor."""
+        for name in nodes:
+            stem = self._nodes[name].input[1]
+            self.rewire(name, 1, self.constant(stem, scale))
+            self.rewire(name, 2, self.constant(f"{stem}_zero_point", zero_point))
+            self.axis(name, axis)
+
+    def axis(self, node: str, axis: int | None) -> None:
+        """Write the `axis` of a Q or DQ, or remove it."""
+        attributes = self._nodes[node].attribute
+        kept = [a for a in attributes if a.name not in ("axis", "output_dtype")]
+        del attributes[:]
+        attributes.extend(kept)
+        if axis is not None:
+            attributes.append(onnx.helper.make_attribute("axis", axis))
+
+    def replace(self, tensor: str, other: str) -> None:
+        """Let everybody who reads a tensor read another one."""
+        for node in self.model.graph.node:
+            for slot, name in enumerate(node.input):
+                if name == tensor:
+                    node.input[slot] = other
+
+    def reads(self) -> set[str]:
+        """Every tensor that a node reads or that is an output."""
+        graph = self.model.graph
+        return _read(graph) | {o.name for o in graph.output}
+
+    def drop_unread(self, before: set[str]) -> None:
+        """Remove nodes and initializers that were read before and are not any more."""
+        graph = self.model.graph
+        gone = before - self.reads()
+        while any(_only_gone(n, gone) for n in graph.node):
+            kept = [n for n in graph.node if not _only_gone(n, gone)]
+            del graph.node[:]
+            graph.node.extend(kept)
+            gone = before - self.reads()
+        stored = {t.name for t in graph.initializer}
+        inputs = [i for i in graph.input if i.name not in gone or i.name not in stored]
+        del graph.input[:]
+        graph.input.extend(inputs)
+        for values in (graph.initializer, graph.value_info):
+            left = [v for v in values if v.name not in gone]
+            del values[:]
+            values.extend(left)
+
+
+def _only_gone(node: onnx.NodeProto, gone: set[str]) -> bool:
+    outputs = [o for o in node.output if o]
+    return bool(outputs) and gone.issuperset(outputs)
+
+
+def _read(graph: onnx.GraphProto) -> set[str]:
+    found: set[str] = set()
+    for node in graph.node:
+        found.update(node.input)
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                found |= _read(inner) | {o.name for o in inner.output}
+    return found

@@ -1,0 +1,26 @@
+"""OQ637: activations are not quantized to INT4."""
+
+from collections.abc import Iterator
+
+from onnx import TensorProto
+
+from onnxq.lint.finding import Effect, Finding, finding
+from onnxq.lint.operands import operand_types
+from onnxq.lint.qdq import QdqModel
+from onnxq.lint.registry import rule
+
+
+@rule("OQ637")
+def check(model: QdqModel) -> Iterator[Finding]:
+    """Find INT4 pairs on what the model computes."""
+    for node in model.weighted_nodes:
+        for tensor, dtype in operand_types(model, node).items():
+            if dtype == TensorProto.INT4 and not model.is_constant(tensor):
+                yield finding(
+                    "OQ637",
+                    Effect.REJECTED if "Conv" in node.op else Effect.FLOAT,
+                    f"{node.op} '{node.name}': activation '{tensor}' is quantized to int4, which "
+                    f"TensorRT has for weights only",
+                    fix="quantize the activation to int8",
+                    node=node.name,
+                )
