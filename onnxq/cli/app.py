@@ -13,7 +13,19 @@ from typing import Annotated, Final
 
 import typer
 
-from onnxq.cli import cache, calib, calibrate, explain, insert, plan, quantize, rules, strip, verify
+from onnxq.cli import (
+    cache,
+    calib,
+    calibrate,
+    explain,
+    insert,
+    lint,
+    plan,
+    quantize,
+    rules,
+    strip,
+    verify,
+)
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -30,6 +42,7 @@ app.command("calibrate", help=calibrate.HELP, epilog=calibrate.EXAMPLE)(calibrat
 app.command("insert", help=insert.HELP, epilog=insert.EXAMPLE)(insert.run)
 app.command("plan", help=plan.HELP, epilog=plan.EXAMPLE)(plan.run)
 app.command("explain", help=explain.HELP, epilog=explain.EXAMPLE)(explain.run)
+app.command("lint", help=lint.HELP, epilog=lint.EXAMPLE)(lint.run)
 app.command("verify", help=verify.HELP, epilog=verify.EXAMPLE)(verify.run)
 app.command("strip", help=strip.HELP, epilog=strip.EXAMPLE)(strip.run)
 app.add_typer(rules.app, name="rules")

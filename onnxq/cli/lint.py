@@ -11,8 +11,6 @@ from onnxq.cli import options
 from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
     from onnxq.lint import Repair
 
 HELP = "Check a Q/DQ model from any tool against what TensorRT asks of it."
@@ -26,7 +24,7 @@ def run(
     ] = False,
     output: options.Output = None,
     strict: Annotated[bool, typer.Option("--strict", help="Let warnings fail the check.")] = False,
-    every: Annotated[bool, typer.Option("--all", help="Print every finding.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Print every finding.")] = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
 ) -> None:
@@ -36,19 +34,19 @@ def run(
 
     out, _ = options.consoles(as_json=as_json, quiet=False)
     target = _target(model, output, fix=fix)
-    proto, repairs = models.load(model), ()
+    proto = models.load(model)
+    made: tuple[Repair, ...] = ()
     if target is not None:
-        proto, repairs = lint.repaired(proto)
+        proto, made = lint.repaired(proto)
+        models.save(proto, target)
+        render.repairs(out, made, everything=everything)
     found, outlook = lint.lint(proto), lint.predict(proto)
-    if target is not None:
-        _write(proto, target, repairs)
-        render.repairs(out, repairs, every=every)
-    shown = [d for d in found if d.severity is not Severity.INFO or not quiet]
-    render.findings(out, shown, every=every)
+    told = [d for d in found if d.severity is not Severity.INFO or not quiet]
+    render.findings(out, told, everything=everything)
     if not quiet:
-        render.lint_summary(out, target or model, found, outlook)
+        render.lint_summary(out, target or model, found, outlook, fixed=fix, everything=everything)
     if as_json:
-        options.print_json(render.lint_dict(found, outlook, repairs))
+        options.print_json(render.lint_dict(found, outlook, made))
     failing = {Severity.ERROR, Severity.WARNING} if strict else {Severity.ERROR}
     if any(d.severity in failing for d in found):
         raise typer.Exit(1)
@@ -61,9 +59,3 @@ def _target(model: Path, output: Path | None, *, fix: bool) -> Path | None:
             "OQ639", f"{given} is given without {missing}", fix="give --fix and -o FILE together"
         )
     return options.output_path(output, model) if output is not None else None
-
-
-def _write(proto: ModelProto, target: Path, repairs: tuple[Repair, ...]) -> None:
-    from onnxq import model as models
-
-    models.save(proto, target)

@@ -177,4 +177,10 @@ LINTING: Final[dict[str, Code]] = {
         example="ConvTranspose with pairs on its activation and its weight",
         fix="Nothing, for TensorRT. For TensorRT-RTX you may leave it in float.",
     ),
+    "OQ639": Code(
+        meaning="`onnxq lint --fix` needs a file to write, as it never writes to the model that it "
+        "reads, and `-o` has no meaning without `--fix`.",
+        example="onnxq lint model.qdq.onnx --fix",
+        fix="Give both.",
+    ),
 }

@@ -5,6 +5,10 @@ from onnxq.render.calibrations import calibration_tensor as calibration_tensor
 from onnxq.render.calibrations import calibration_tensors as calibration_tensors
 from onnxq.render.explanations import explanation_dict as explanation_dict
 from onnxq.render.explanations import explanations as explanations
+from onnxq.render.findings import findings as findings
+from onnxq.render.findings import lint_dict as lint_dict
+from onnxq.render.findings import lint_summary as lint_summary
+from onnxq.render.findings import repairs as repairs
 from onnxq.render.plans import changes as changes
 from onnxq.render.plans import plan_by_rule as plan_by_rule
 from onnxq.render.plans import plan_counts as plan_counts

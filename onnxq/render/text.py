@@ -17,7 +17,7 @@ from onnxq.diagnostics import Diagnostic, Severity, Span
 
 T = TypeVar("T")
 
-_COLOR = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
+COLOR: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 
 
 _LONG: Final = 10  # lines of a list that nobody asked to see whole
@@ -48,7 +48,7 @@ def diagnostics(
         seen[d.severity, d.code] += 1
         if most_of_a_code is not None and seen[d.severity, d.code] > most_of_a_code:
             continue
-        color = _COLOR[d.severity]
+        color = COLOR[d.severity]
         where = f"{one_line(str(d.span))}: " if d.span else ""
         told = Text(where).append(f"{d.severity}[{d.code}]", color)
         told.append(f": {one_line(d.message)}; {one_line(d.fix)}")
@@ -60,7 +60,7 @@ def diagnostics(
     for (severity, code), count in seen.items():
         if most_of_a_code is not None and count > most_of_a_code:
             more = f": {count - most_of_a_code:,} more of these; --all shows them"
-            console.print(Text(f"{severity}[{code}]", _COLOR[severity]).append(more))
+            console.print(Text(f"{severity}[{code}]", COLOR[severity]).append(more))
 
 
 def one_line(text: str) -> str:

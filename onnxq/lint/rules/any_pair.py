@@ -5,15 +5,21 @@ from collections.abc import Iterator
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
+from onnxq.lint.rules.unsupported_ops import is_unsupported
 
 
 @rule("OQ621")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find models without any Q/DQ."""
-    if not model.pair_nodes and not model.hidden_pair_nodes:
+    if not (model.pair_nodes or model.hidden_pair_nodes or _is_quantized(model)):
         yield finding(
             "OQ621",
             Effect.FLOAT,
             "the model has no QuantizeLinear or DequantizeLinear",
-            fix="give the Q/DQ model, after the float model",
+            fix="give a Q/DQ model; onnxq insert makes one",
         )
+
+
+def _is_quantized(model: QdqModel) -> bool:
+    """True for other quantized operators, of which OQ624 tells."""
+    return any(is_unsupported(node) for node in model.graph.nodes)

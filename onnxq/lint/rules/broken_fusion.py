@@ -44,6 +44,6 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 Effect.COST,
                 f"a pair stands between {maker.op} '{maker.name}' and {fused.op} '{fused.name}', "
                 f"which TensorRT would compute in one kernel",
-                fix=f"put the pair behind {fused.op} '{fused.name}'",
+                fix="put the pair behind the activation",
                 node=maker.name,
             )

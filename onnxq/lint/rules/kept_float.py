@@ -22,7 +22,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 Effect.NOTE,
                 f"{node.op} '{node.name}' runs in float in TensorRT-RTX; TensorRT documents it as "
                 f"quantizable",
-                fix="nothing; skip it in the recipe if TensorRT-RTX is what you deploy",
+                fix="leave it in float if TensorRT-RTX is what you deploy",
                 node=node.name,
             )
 

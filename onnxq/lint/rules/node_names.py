@@ -5,6 +5,7 @@ from collections.abc import Iterator
 
 import onnx
 
+from onnxq.diagnostics import counted
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel
@@ -19,12 +20,13 @@ def check(model: QdqModel) -> Iterator[Finding]:
     uses = Counter(n.name for n in nodes)
     unnamed = uses.pop("", 0)
     if unnamed:
-        yield _found(Effect.COST, f"{unnamed} nodes have no name")
-    twice = [name for name, count in uses.items() if count > 1]
+        yield _found(Effect.COST, f"{counted(unnamed, 'node')} without a name")
+    taking = list(_taking(nodes))
+    twice = [n for n, count in uses.items() if count > 1 and n not in {t.name for t in taking}]
     if twice:
-        text = f"{len(twice)} names belong to several nodes, such as '{twice[0]}'"
-        yield _found(Effect.COST, text)
-    for node in _taking(nodes):
+        others = f" and {len(twice) - 1} other names" if len(twice) > 1 else ""
+        yield _found(Effect.COST, f"several nodes have the name '{twice[0]}'{others}")
+    for node in taking:
         text = f"{node.op_type} '{node.name}' has the name of a node before it"
         yield _found(Effect.REJECTED, f"{text}, which TensorRT-RTX rejects", node.name)
 
@@ -48,6 +50,6 @@ def give_names(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     before = [n.name for n in edit.model.graph.node]
     name_nodes(edit.model)
     for old, node in zip(before, edit.model.graph.node, strict=True):
-        if node.name != old and node.op_type != "Constant":
-            text = f"a {node.op_type} without a name of its own has this one"
+        if node.name != old and node.op_type != "Constant" and node.output:
+            text = f"the {node.op_type} of '{node.output[0]}' is named '{node.name}'"
             yield Repair(code="OQ619", node=node.name, text=text, exact=True)

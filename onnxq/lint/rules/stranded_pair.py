@@ -20,6 +20,6 @@ def check(model: QdqModel) -> Iterator[Finding]:
                     Effect.FLOAT,
                     f"{node.op} '{node.name}': activation '{tensor}' has a pair only in front of "
                     f"{blocker.op} '{blocker.name}', which it cannot move across",
-                    fix=f"put a pair behind {blocker.op} '{blocker.name}' too, or only there",
+                    fix="put a pair behind that op too, or only there",
                     node=node.name,
                 )

@@ -17,6 +17,6 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 "OQ636",
                 Effect.NOTE,
                 f"{node.op} '{node.name}' has compressed weights and computes in float",
-                fix="nothing, if a smaller model is what you want",
+                fix="quantize the activation too if speed is what you want",
                 node=node.name,
             )

@@ -1,6 +1,7 @@
 """OQ610: every zero point is there, all zeros, and as many as there are scales."""
 
 from collections.abc import Iterator
+from typing import Final
 
 import numpy as np
 from onnx import TensorProto
@@ -12,7 +13,11 @@ from onnxq.lint.qdq import QdqModel
 from onnxq.lint.ranges import make_symmetric, quantized_tensors
 from onnxq.lint.registry import repair, rule
 
-FIX = "give it an int8 zero point of zeros, as many as it has scales"
+_ZEROS: Final = "give it an int8 zero point of zeros, as many as it has scales"
+_NOT_ZERO: Final = "has a zero point that is not 0"
+_SYMMETRIC: Final = (
+    "quantize symmetrically (in onnxruntime's quantizer: ActivationSymmetric, WeightSymmetric)"
+)
 
 
 @rule("OQ610")
@@ -26,8 +31,9 @@ def check(model: QdqModel) -> Iterator[Finding]:
         seen |= {place} if tensor else set()
         if fault:
             effect, text = fault
+            fix = _SYMMETRIC if text == _NOT_ZERO else _ZEROS
             yield finding(
-                "OQ610", effect, f"{node.op} '{node.name}' {text}", fix=FIX, node=node.name
+                "OQ610", effect, f"{node.op} '{node.name}' {text}", fix=fix, node=node.name
             )
 
 
@@ -44,7 +50,7 @@ def _fault(model: QdqModel, node: Node, tensor: str) -> tuple[Effect, str] | Non
         text = "has a zero point computed at run time"
         return None if model.is_constant(tensor) else (Effect.REJECTED, text)
     if np.any(value.astype(np.float64) != 0):
-        return Effect.REJECTED, "has a zero point that is not 0"
+        return Effect.REJECTED, _NOT_ZERO
     scale = model.value(node.inputs[1])
     if scale is not None and scale.size != value.size:
         return Effect.REJECTED, f"has {scale.size} scales and {value.size} zero points"
