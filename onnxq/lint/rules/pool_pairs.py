@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from onnxq.graph import Node
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QUANTIZE, QdqModel, is_pair_node
 from onnxq.lint.registry import rule
@@ -15,7 +16,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
             continue
         readers = model.readers(node.outputs[0])
         plain = [n for n in readers if not is_pair_node(n, QUANTIZE)]
-        if plain and len(readers) > 1:
+        if plain and (len(readers) > 1 or _joins_float(model, plain[0])):
             yield finding(
                 "OQ627",
                 Effect.COST,
@@ -24,3 +25,8 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 fix="quantize the output with the same scale, or put pairs only behind it",
                 node=node.name,
             )
+
+
+def _joins_float(model: QdqModel, node: Node) -> bool:
+    """True for a Concat of which other inputs have no pair, so that no pair moves across it."""
+    return node.type == "Concat" and bool(model.dequantizers(node.outputs[0])[1])
