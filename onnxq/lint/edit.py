@@ -38,14 +38,18 @@ class Edit:
         values = np.asarray(array)
         key = (stem, str(values.dtype), values.shape, values.tobytes())
         if key not in self._made:
-            name, count = f"{stem}_repaired", 0
-            while name in self._taken:
-                count += 1
-                name = f"{stem}_repaired_{count}"
-            self._taken.add(name)
+            name = self._free(f"{stem}_repaired")
             self.model.graph.initializer.append(numpy_helper.from_array(values, name))
             self._made[key] = name
         return self._made[key]
+
+    def _free(self, name: str) -> str:
+        free, count = name, 0
+        while free in self._taken:
+            count += 1
+            free = f"{name}_{count}"
+        self._taken.add(free)
+        return free
 
     def rewire(self, node: str, slot: int, tensor: str) -> None:
         """Let an input of a node read another tensor."""
@@ -53,6 +57,15 @@ class Edit:
         while len(inputs) <= slot:
             inputs.append("")
         inputs[slot] = tensor
+
+    def relu(self, node: str) -> None:
+        """Put a Relu in front of the first input of a node."""
+        place = next(i for i, n in enumerate(self.model.graph.node) if n.name == node)
+        tensor = self._nodes[node].input[0]
+        made = self._free(f"{tensor}_relu")
+        relu = onnx.helper.make_node("Relu", [tensor], [made], name=self._free(f"{node}_Relu"))
+        self.model.graph.node.insert(place, relu)
+        self.rewire(node, 0, made)
 
     def parameters(
         self, nodes: Iterable[str], scale: NDArray[Any], zero_point: NDArray[Any], axis: int | None

@@ -16,6 +16,7 @@ from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel, axis_of, is_blocked, is_pair_node
 from onnxq.tensor_quant import quantize, scale_of
 
+_NEVER_NEGATIVE: Final = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})
 _INTEGERS: Final = ("int8", "uint8", "int16", "uint16")
 
 
@@ -84,12 +85,16 @@ def make_symmetric(model: QdqModel, edit: Edit, found: Quantized, code: str) -> 
     limits = np.iinfo(found.zero_point.dtype)
     zero, step = found.zero_point.astype(np.float64), found.scale.astype(np.float64)
     amax = step * np.maximum(limits.max - zero, zero - limits.min)
-    scale = scale_of(amax).astype(found.scale.dtype)
+    scale, node = scale_of(amax).astype(found.scale.dtype), found.quantizer
+    maker = model.graph.producer(node.inputs[0])
+    text = f"{node.op} '{node.name}' has int8 around 0, for the same range"
+    if np.all(zero == limits.min) and (maker is None or maker.type not in _NEVER_NEGATIVE):
+        # Some tools leave a Relu out because such a range cuts off what is negative.
+        edit.relu(node.name)
+        text += ", and a Relu in front, as that range began at 0"
     edit.parameters(
         (n.name for n in found.nodes), scale, np.zeros(scale.shape, np.int8), found.axis
     )
-    node = found.quantizer
-    text = f"{node.op} '{node.name}' has int8 around 0, for the same range"
     return Repair(code=code, node=node.name, text=text, exact=False)
 
 

@@ -23,15 +23,17 @@ def repaired(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Repair, ...
     current.CopyFrom(model)
     made: list[Repair] = []
     codes = (*_FIRST, *(code for code in sorted(RULES) if code not in _FIRST))
+    read = QdqModel(current)
     for _ in range(_ROUNDS):
         before = len(made)
-        for code in codes:
-            for repairer in RULES[code].repairs:
-                edit = Edit(current)
-                read = edit.reads()
-                made += repairer(QdqModel(current), edit)
-                edit.drop_unread(read)
+        for repairer in (r for code in codes for r in RULES[code].repairs):
+            edit = Edit(current)
+            names, done = edit.reads(), len(made)
+            made += repairer(read, edit)
+            if len(made) > done:
+                edit.drop_unread(names)
                 current = edit.model
+                read = QdqModel(current)
         if len(made) == before:
             break
     return current, tuple(made)
