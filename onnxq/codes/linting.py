@@ -183,4 +183,10 @@ LINTING: Final[dict[str, Code]] = {
         example="onnxq lint model.qdq.onnx --fix",
         fix="Give both.",
     ),
+    "OQ640": Code(
+        meaning="The engine computes an op otherwise than lint expected. The rules of lint are "
+        "what builds of TensorRT-RTX for its usual targets have shown; others can differ.",
+        example="onnxq verify model.onnx model.qdq.onnx --target sm75    # it has no int8 Conv",
+        fix="Rely on the engine that was built.",
+    ),
 }

@@ -12,7 +12,7 @@ from onnxq.lint import rules as rules
 from onnxq.lint.edit import Repair
 from onnxq.lint.finding import Effect, Finding
 from onnxq.lint.operands import why_not_int8
-from onnxq.lint.predict import Outlook, Prediction, predict, predict_op
+from onnxq.lint.predict import Expected, Outlook, Prediction, predict, predict_op
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import RULES, findings
 from onnxq.lint.repair import repaired
@@ -20,6 +20,7 @@ from onnxq.lint.repair import repaired
 __all__ = [
     "RULES",
     "Effect",
+    "Expected",
     "Finding",
     "Outlook",
     "Prediction",

@@ -6,15 +6,15 @@ import importlib.metadata
 import importlib.util
 import tempfile
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
 from onnxq import model as models
-from onnxq.diagnostics import BackendMissingError, Diagnostic, warning
+from onnxq.diagnostics import BackendMissingError, Diagnostic, Severity, counted, warning
 from onnxq.graph import Node
-from onnxq.lint import QdqModel, why_not_int8
+from onnxq.lint import Expected, QdqModel, predict_op
 from onnxq.verify import build_cache, builder
 from onnxq.verify.conversions import Conversions, conversions
 from onnxq.verify.gpu import gpu
@@ -29,8 +29,6 @@ Compiler = Literal["tensorrt-rtx", "tensorrt"]
 TIMEOUT: Final = 600.0  # seconds
 INSTALL: Final = "pip install 'onnxq[rtx]'"
 _PACKAGES: Final = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt_rtx")
-# Seen in TensorRT-RTX 1.7: float whatever the Q/DQ, while TensorRT documents it as quantizable.
-_KEPT_FLOAT: Final = frozenset({"ConvTranspose"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,14 +55,15 @@ DEFAULTS: Final = CompileOptions()
 class CompiledOp:
     """One weighted op of the Q/DQ model; `reason` says why it is not int8, else it is ''.
 
-    `dtype` is what it multiplies: 'int8', 'fp8', 'fp32', 'fp16', 'bf16', or '' when the engine does
-    not tell. `layers` are the engine's layers that compute it. `macs` is None when its shapes are
-    not known.
+    `expected` is what lint expected of it. `dtype` is what it multiplies: 'int8', 'fp8', 'fp32',
+    'fp16', 'bf16', or '' when the engine does not tell. `layers` are the engine's layers that
+    compute it. `macs` is None when its shapes are not known.
     """
 
     node: str
     op: str
     precision: Precision
+    expected: Expected
     dtype: str
     reason: str
     macs: int | None
@@ -189,14 +188,19 @@ def compile_report(qdq_path: str | Path, options: CompileOptions = DEFAULTS) -> 
     profiles = of_dynamic_inputs(read.graph, options.profiles)
     built = _built(read, Path(qdq_path), profiles, options)
     layers = parse_layers(built["layers"])
+    ops = _compiled_ops(read, layers, profiles)
     return CompiledReport(
         backend=options.compiler,
         version=built["version"],
         targets=options.targets,
         engine_bytes=built["engine_bytes"],
         conversions=conversions(read, layers),
-        ops=_compiled_ops(read, layers, profiles),
-        notes=(*contradictions(read.graph, profiles).values(), *_untested(options, built)),
+        ops=ops,
+        notes=(
+            *contradictions(read.graph, profiles).values(),
+            *_untested(options, built),
+            *_unexpected(ops),
+        ),
     )
 
 
@@ -247,6 +251,23 @@ def _untested(options: CompileOptions, built: Mapping[str, Any]) -> tuple[Diagno
     return (warning("OQ663", f"{told} ({', '.join(TESTED_VERSIONS)})", fix=fix),)
 
 
+def _unexpected(ops: Sequence[CompiledOp]) -> tuple[Diagnostic, ...]:
+    """Tell where the engine is another than lint expected: its rules are of other builds."""
+    others = [op for op in ops if op.precision not in (op.expected, "unknown")]
+    if not others:
+        return ()
+    first = others[0]
+    told = f"{counted(len(others), 'op')} computed otherwise than lint expected, such as"
+    return (
+        Diagnostic(
+            code="OQ640",
+            message=f"{told} {first.op} '{first.node}': {first.precision}, not {first.expected}",
+            fix="rely on the engine; it can differ by target and by version",
+            severity=Severity.INFO,
+        ),
+    )
+
+
 def _compiled_ops(
     read: QdqModel, layers: LayerList, profiles: Mapping[str, Profile]
 ) -> tuple[CompiledOp, ...]:
@@ -257,13 +278,15 @@ def _compiled_ops(
 
 
 def _compiled_op(read: QdqModel, shapes: Shapes, layers: LayerList, node: Node) -> CompiledOp:
-    found, why = layers.computed(node.name), why_not_int8(read, node)
+    found, told = layers.computed(node.name), predict_op(read, node)
+    why = told.reason
     sure = not (why and found.precision == "int8" and any(x.is_attention for x in found.layers))
     precision = found.precision if sure else "unknown"
     return CompiledOp(
         node=node.name,
         op=node.op,
         precision=precision,
+        expected=told.precision,
         dtype=found.dtype if sure else "",
         reason=_reason(precision, why, node, found, layers),
         macs=macs(shapes.sizes, node),
@@ -277,8 +300,7 @@ def _reason(precision: Precision, why: str, node: Node, found: Computed, layers:
     if precision == "fp8":
         return "it is quantized to fp8"
     if precision == "float":
-        kept = f"TensorRT-RTX keeps {node.op} in float" if node.op in _KEPT_FLOAT else ""
-        return why or kept or "the compiler chose float"
+        return why or "the compiler chose float"
     if layers.unreadable or not layers.layers:
         return "the compiler's list of layers could not be read"
     if not found.layers:

@@ -48,14 +48,7 @@ def test_prediction_and_build_agree(example, tmp_path):
         assert refused(model, tmp_path, crash=outlook.stops[0].effect is Effect.CRASHES)
     else:
         layers = layers_of(model)
-        assert {name: precision(layers, name) for name in expected} == expected
-
-
-def precision(layers, name):
-    """As the layers tell it, with FP8 told from other floats."""
-    reads = {t.dtype for x in layers.layers if name in x.nodes for t in (*x.inputs, *x.constants)}
-    told = layers.precision(name)
-    return "fp8" if told == "float" and "FP8" in reads else told
+        assert {name: layers.precision(name) for name in expected} == expected
 
 
 def refused(model, folder, *, crash):

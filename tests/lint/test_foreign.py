@@ -14,7 +14,8 @@ from onnxruntime.quantization.shape_inference import quant_pre_process
 
 from onnxq.diagnostics import OnnxqError
 from onnxq.lint import lint, predict, repaired
-from onnxq.verify.tensorrt import compile_report
+from onnxq.verify.profiles import fixed
+from onnxq.verify.tensorrt import CompileOptions, compile_report
 from tests.compiled.engine import layers_of
 from tests.compiled.transformer_like import transformer
 from tests.conftest import packaged
@@ -22,7 +23,6 @@ from tests.e2e.mobilenet_v2 import export
 from tests.e2e.text_pages import text_page
 
 from .examples import HERE, model
-from .test_examples import precision
 
 DEFAULT = {}
 UNSIGNED = {"activation_type": QuantType.QUInt8, "per_channel": True}
@@ -102,16 +102,15 @@ def quantized(tmp_path_factory):
     return make
 
 
-def shapes(sample):
-    return {name: array.shape for name, array in sample.items()}
-
-
 def expected(model_):
     return {op.node: op.precision for op in predict(model_).ops}
 
 
 def built(path, sample):
-    return {op.node: op.precision for op in compile_report(path, shapes=shapes(sample)).ops}
+    profiles = {name: fixed(array.shape) for name, array in sample.items()}
+    report = compile_report(path, CompileOptions(profiles=profiles, cache=False))
+    assert not report.notes
+    return {op.node: op.precision for op in report.ops}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -181,7 +180,7 @@ def test_excerpts_of_modelopt(case):
     assert predict(made).builds
     assert expected(made) == case["engine"]
     layers = layers_of(made)
-    told = {name: precision(layers, name) for name in case["engine"]}
+    told = {name: layers.precision(name) for name in case["engine"]}
     # The layers of a fused attention do not tell what its products are.
     known = {name: found for name, found in told.items() if found != "unknown"}
     assert len(known) >= 2

@@ -82,6 +82,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
                 "node": "conv",
                 "op": "Conv",
                 "precision": "int8",
+                "expected": "int8",
                 "dtype": "int8",
                 "reason": "",
                 "macs": 18432,

@@ -106,7 +106,7 @@ def test_a_pair_in_front_of_a_sigmoid_and_one_without_weights(tmp_path):
     assert fates(report) == {
         "behind_gate": (
             "float",
-            "activation 'gate_out' has no Q/DQ pair (it comes from Sigmoid 'gate')",
+            "activation 'gate_out' has a pair only in front of Sigmoid 'gate'",
         ),
         "bare": ("float", "weight 'const_10' has no Q/DQ pair"),
     }
