@@ -22,14 +22,19 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
     `plan` is a digest of what is decided, without the places of the rules that did; the same inputs
     give the same text wherever they lie.
     """
-    decided = "\n".join("  ".join(line.decided()) for line in plan_file.lines(plan))
     return {
         "version": version("onnxq"),
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
-        "plan": hashlib.sha256(decided.encode()).hexdigest(),
+        "plan": plan_digest(plan),
         "statistics": statistics.digest,
         "preprocess": statistics.preprocess,
     }
+
+
+def plan_digest(plan: Plan) -> str:
+    """SHA-256 (hex) of what a plan decides, whichever rules did."""
+    decided = "\n".join("  ".join(line.decided()) for line in plan_file.lines(plan))
+    return hashlib.sha256(decided.encode()).hexdigest()
 
 
 def metadata_of(model: onnx.ModelProto) -> dict[str, str]:

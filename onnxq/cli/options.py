@@ -300,17 +300,19 @@ def targets(given: list[str] | None) -> tuple[tuple[int, int], ...]:
     return known.parse(given)
 
 
-def output_path(path: Path, *inputs: Path | None) -> Path:
+def output_path(path: Path, *inputs: Path | None, option: str = "-o") -> Path:
     """Return where to write, unless that is a file that is read (OQ502) or in no folder (OQ501)."""
     if not path.parent.is_dir():
         raise error(
-            "OQ501", f"the folder of '{path}' does not exist", fix="make it, or give another -o"
+            "OQ501",
+            f"the folder of '{path}' does not exist",
+            fix=f"make it, or give another {option}",
         )
     if path.is_dir():
-        raise error("OQ501", f"'{path}' is a folder", fix="give -o the name of a file")
+        raise error("OQ501", f"'{path}' is a folder", fix=f"give {option} the name of a file")
     for given in inputs:
         if given is not None and path.exists() and given.exists() and path.samefile(given):
-            raise error("OQ502", f"'{path}' is one of the inputs", fix="give another -o")
+            raise error("OQ502", f"'{path}' is one of the inputs", fix=f"give another {option}")
     return path
 
 

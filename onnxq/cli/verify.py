@@ -7,15 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxq.cli import options
+from onnxq.cli import options, web_page
 from onnxq.cli.progress import progress
 from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from onnxq.feeds import Feed
-    from onnxq.verify import Unused
+    from onnxq.statistics import Statistics
 
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
@@ -66,6 +65,9 @@ def run(
     min_int8: options.MinInt8 = None,
     fp32_engine: options.Fp32Engine = False,
     timeout: options.Timeout = 600.0,
+    html: web_page.Html = None,
+    rules: web_page.Rules = None,
+    plan: web_page.Plans = None,
     everything: Annotated[bool, typer.Option("--all", help="Cut no list.")] = False,
     no_cache: options.NoCache = False,
     as_json: options.Json = False,
@@ -74,7 +76,7 @@ def run(
     """Print the report; exit 1 when a check says no."""
     from onnxq import graph, render
     from onnxq import verify as verifying
-    from onnxq.verify import thresholds
+    from onnxq.verify import Unused, thresholds
     from onnxq.verify.labels import load as read_labels
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
@@ -90,6 +92,7 @@ def run(
     least = thresholds.parse(
         view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
     )
+    sources = web_page.sources(html, rules, plan, read=(model, *qdq))
     if labels is not None and data is None:
         raise error("OQ651", "--labels has nothing to say without --data", fix="give both")
     known_labels = None if labels is None else read_labels(labels)
@@ -108,7 +111,8 @@ def run(
         feed = request.open(view)
         recorded = request.otherwise is not None
         options.tell_data(out, feed, preprocess_name, recorded=recorded)
-    unused = None if feed is None else _unused(feed, qdq, calibration)
+    calibrations = [] if feed is None and html is None else _calibrations(qdq, calibration)
+    unused = None if feed is None else Unused(feed, calibrations)
     total = None if unused is None else unused.length
     with progress(err, "comparing", total, quiet=quiet or as_json) as step:
         report = verifying.verify(
@@ -124,8 +128,12 @@ def run(
         )
     refused = thresholds.refusals(report, least)
     found = (*(feed.warnings if feed else ()), *report.diagnostics, *refused)
+    if html is not None:
+        found += web_page.write(html, report, calibrations, sources, least, found)
     render.diagnostics(err, found, most_of_a_code=None if everything else 5)
     render.verify_report(out, report, everything=everything)
+    if html is not None:
+        out.print(f"page: {html}")
     if as_json:
         options.print_json(
             {**report.to_dict(), "diagnostics": [render.diagnostic_dict(d) for d in found]}
@@ -176,10 +184,9 @@ def _recorded_preprocess(qdq: list[Path]) -> str:
     return next(iter(known.values()), "")
 
 
-def _unused(feed: Feed, qdq: list[Path], given: Path | None) -> Unused:
-    """The samples that no model was calibrated on, as far as that is known."""
-    from onnxq.verify import Unused, find_calibration
+def _calibrations(qdq: list[Path], given: Path | None) -> list[Statistics | None]:
+    """What each model was calibrated with, as far as that is known."""
+    from onnxq.verify import find_calibration
 
     digests = _recorded(qdq, "statistics")
-    found = [find_calibration(digest, path, given) for path, digest in digests.items()]
-    return Unused(feed, found)
+    return [find_calibration(digest, path, given) for path, digest in digests.items()]

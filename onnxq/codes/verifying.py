@@ -91,4 +91,22 @@ VERIFYING: Final[dict[str, Code]] = {
         example="x: [batch, 3, ?, ?] with --shape x:1x3x48x192",
         fix="Give each dimension a name of its own when you export, or fix the sizes.",
     ),
+    "OQ670": Code(
+        meaning="What draws the page of --html is not installed: Jinja and Vega, an extra because "
+        "Vega takes 84 MB.",
+        example="onnxq verify model.onnx model.qdq.onnx --html report.html",
+        fix="`pip install 'onnxq[html]'`.",
+    ),
+    "OQ671": Code(
+        meaning="`--rules` and `--plan` of `verify` only tell the page of --html which rule made "
+        "each decision.",
+        example="onnxq verify model.onnx model.qdq.onnx --rules mine.yaml",
+        fix="Give `--html report.html` too, or leave them out.",
+    ),
+    "OQ672": Code(
+        meaning="The recipes and plans given for the page made none of the models: what they "
+        "decide does not have the digest that the models record. The page then names no rules.",
+        example="onnxq verify model.onnx model.qdq.onnx --html report.html --rules other.yaml",
+        fix="Give the recipe as it was then, or the plan that was saved.",
+    ),
 }

@@ -88,12 +88,12 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
     errors = ("max error", "mean error") if wide else ()
     shown = table("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
     for o in sorted(floats, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db):
-        sizes = (figure(o.max_abs_error), figure(o.mean_abs_error)) if wide else ()
+        errors_of = (figure(o.max_abs_error), figure(o.mean_abs_error)) if wide else ()
         shown.add_row(
             Text(one_line(o.name)),
             figure(o.sqnr_db, ".2f"),
             figure(o.cosine, ".6f"),
-            *sizes,
+            *errors_of,
             figure(o.worst_sqnr_db, ".2f"),
             Text(one_line(PurePath(o.worst_sample or "-").name)),
         )
@@ -153,8 +153,8 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
         console.print(f"  {told}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
     if more:
         console.print(f"  {more}")
-    console.print(f"MACs {_shares(compiled)}, engine {_sizes(compiled)}")
-    if told := _conversions(compiled.conversions):
+    console.print(f"MACs {_shares(compiled)}, engine {sizes(compiled)}")
+    if told := conversions(compiled.conversions):
         console.print(f"conversions: {told}")
 
 
@@ -168,14 +168,15 @@ def _shares(compiled: CompiledReport) -> str:
     return f"in int8: {compiled.int8_macs:.1%}{rest}"
 
 
-def _sizes(compiled: CompiledReport) -> str:
+def sizes(compiled: CompiledReport) -> str:
+    """The size of the engine, beside the FP32 engine's where that was built."""
     size = f"{compiled.engine_bytes / 1e6:.1f} MB"
     if not compiled.fp32_engine_bytes:
         return size
     return f"{size}, {compiled.engine_bytes / compiled.fp32_engine_bytes:.0%} of the FP32 engine's"
 
 
-def _conversions(found: Conversions) -> str:
+def conversions(found: Conversions) -> str:
     """The numbers that are not zero."""
     named = (
         (found.requantize, "requantize"),

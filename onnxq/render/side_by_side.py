@@ -19,8 +19,8 @@ Cell = tuple[float | None, str]  # what is compared, larger is better, and what 
 def side_by_side(console: Console, report: VerifyReport) -> None:
     """Print a column a model and a row a figure; the best of a row is bold."""
     console.print(f"{len(report.models)} Q/DQ models of {report.float_model}")
-    shown = table("", *map(one_line, _names([m.model for m in report.models])))
-    for title, cells in _rows(report.models):
+    shown = table("", *map(one_line, file_names([m.model for m in report.models])))
+    for title, cells in figures(report.models):
         known = [value for value, _ in cells if value is not None]
         best = max(known) if len(set(known)) > 1 else None
         texts = [
@@ -31,7 +31,7 @@ def side_by_side(console: Console, report: VerifyReport) -> None:
     console.print(shown)
 
 
-def _names(paths: Sequence[str]) -> list[str]:
+def file_names(paths: Sequence[str]) -> list[str]:
     """File names, or as much of the paths as tells them apart."""
     names = [PurePath(p).name for p in paths]
     if len(set(names)) == len(set(paths)):
@@ -40,7 +40,8 @@ def _names(paths: Sequence[str]) -> list[str]:
     return [str(PurePath(p).relative_to(shared)) for p in paths]
 
 
-def _rows(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
+def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
+    """What there is to compare: a title, and a cell for each model."""
     for title, severity in (("lint errors", Severity.ERROR), ("lint warnings", Severity.WARNING)):
         yield title, [_count(model, severity) for model in models]
     numeric = [model.numeric for model in models if model.numeric is not None]

@@ -1,0 +1,234 @@
+"""Charts as SVG, drawn with Vega when the page is made; colours are the page's CSS variables.
+
+Vega-Lite compiles each kind of chart once, Vega draws it with the data of each.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from functools import cache
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from onnxq import summary
+from onnxq.histogram import BitHistogram
+from onnxq.verify import BAD_DB
+
+_COLUMNS: Final = 64  # bars of a histogram
+_SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
+_VEGA_LITE: Final = "6.1"
+_CONFIG: Final[Mapping[str, Any]] = {
+    "aria": False,
+    "background": None,
+    "font": "inherit",
+    "view": {"stroke": None},
+    "axis": {
+        "domainColor": "var(--line)",
+        "gridColor": "var(--line)",
+        "labelColor": "var(--muted)",
+        "labelFontSize": 11,
+        "tickColor": "var(--line)",
+        "tickSize": 4,
+        "titleColor": "var(--muted)",
+        "titleFontSize": 11,
+        "titleFontWeight": "normal",
+    },
+}
+_PALETTE: Final = 6  # colours of models in the style sheet
+
+
+class Mark(NamedTuple):
+    """An amax to draw in: `kind` is a method, or model0, model1, .. for the chosen ones."""
+
+    amax: float
+    kind: str
+
+
+class Point(NamedTuple):
+    """A pair or op along the network, with figures in dB; None where one could not be had."""
+
+    position: int
+    name: str
+    accumulated: float | None
+    local: float | None
+
+
+class Bar(NamedTuple):
+    """The multiply-accumulates of a weighted op, and the data type that it multiplies."""
+
+    name: str
+    macs: int
+    dtype: str
+
+
+def color(kind: str) -> str:
+    """The CSS colour of a method, a data type or a model."""
+    if kind.startswith("model"):
+        return f"var(--model{int(kind.removeprefix('model')) % _PALETTE})"
+    return f"var(--{kind})"
+
+
+def histogram(found: BitHistogram, marks: Sequence[Mark]) -> str:
+    """Shares of the values over their magnitude, on a logarithmic axis, with amaxes as lines."""
+    low, high = summary.limits(found)
+    high = max([high, *(m.amax for m in marks)])
+    edges = np.geomspace(low, high, _COLUMNS + 1)
+    shares = summary.log_columns(found, edges) / found.range.finite
+    bars = [
+        {"x": _short(x), "y": _short(y)}
+        for x, y in zip(edges, (*shares, 0.0), strict=True)  # the last step ends the last bar
+    ]
+    drawn = [
+        {"x": m.amax, "color": color(m.kind), "chosen": m.kind.startswith("model")}
+        for m in marks
+        if m.amax >= low
+    ]
+    return _svg(_compiled_histogram(), {"bars": bars, "marks": drawn}, _ticks(low, high))
+
+
+def along(points: Mapping[str, Sequence[Point]]) -> str:
+    """SQNR along the network: accumulated as a line, local as dots, of each model by its kind."""
+    lines = [
+        {"x": p.position, "y": p.accumulated, "name": p.name, "color": color(kind)}
+        for kind, found in points.items()
+        for p in found
+        if _drawable(p.accumulated)
+    ]
+    dots = [
+        {"x": p.position, "y": p.local, "name": p.name, "color": color(kind)}
+        for kind, found in points.items()
+        for p in found
+        if _drawable(p.local)
+    ]
+    return _svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": BAD_DB}]})
+
+
+def macs(bars: Iterable[Bar]) -> str:
+    """Multiply-accumulates of every weighted op in node order, coloured by data type."""
+    rows = [
+        {
+            "x": number,
+            "x2": number + 0.85,
+            "y": bar.macs,
+            "name": f"{bar.name}: {bar.dtype}",
+            "color": color(bar.dtype),
+        }
+        for number, bar in enumerate(bars, start=1)
+    ]
+    return _svg(_compiled_macs(), {"bars": rows})
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.5g}")
+
+
+def _drawable(value: float | None) -> bool:
+    return value is not None and math.isfinite(value)
+
+
+def _ticks(low: float, high: float) -> list[float]:
+    """Powers of ten, or 1, 2 and 5 of each where there are few."""
+    exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
+    steps = (1,) if len(exponents) > 3 else (1, 2, 5)
+    found = (float(f"{step}e{exponent}") for exponent in exponents for step in steps)
+    return [tick for tick in found if low <= tick <= high]
+
+
+def _svg(
+    chart: Mapping[str, Any],
+    data: Mapping[str, Sequence[Mapping[str, Any]]],
+    ticks: Sequence[float] | None = None,
+) -> str:
+    import vl_convert
+
+    axes = chart["axes"]
+    if ticks is not None:
+        bottom = {"values": list(ticks)}
+        axes = [axis | (bottom if axis["orient"] == "bottom" else {}) for axis in axes]
+    filled = [
+        source | ({"values": data[source["name"]]} if source["name"] in data else {})
+        for source in chart["data"]
+    ]
+    drawn: str = vl_convert.vega_to_svg(
+        {**chart, "axes": axes, "data": filled}, allowed_base_urls=[]
+    )
+    return drawn
+
+
+def _compiled(width: int, height: int, names: Iterable[str], layers: Sequence[Any]) -> Any:
+    import vl_convert
+
+    return vl_convert.vegalite_to_vega(
+        {
+            "$schema": _SCHEMA,
+            "width": width,
+            "height": height,
+            "padding": 2,
+            "config": _CONFIG,
+            "datasets": {name: [] for name in names},
+            "layer": layers,
+        },
+        vl_version=_VEGA_LITE,
+    )
+
+
+def _layer(data: str, mark: Mapping[str, Any], **encoding: Any) -> dict[str, Any]:
+    return {"data": {"name": data}, "mark": mark, "encoding": encoding}
+
+
+def _field(name: str, **options: Any) -> dict[str, Any]:
+    return {"field": name, "type": "quantitative", "title": None, **options}
+
+
+_OWN_COLOR: Final = {"field": "color", "type": "nominal", "scale": None}
+_NAME: Final = {"field": "name", "type": "nominal"}  # as aria-label, which the page shows
+
+
+@cache
+def _compiled_histogram() -> Any:
+    x = _field("x", scale={"type": "log", "nice": False}, axis={"grid": False, "format": "~g"})
+    y = _field("y", axis={"grid": False, "format": ".1~%", "tickCount": 3, "domain": False})
+    chosen = {"condition": {"test": "datum.chosen", "value": 2.5}, "value": 1.5}
+    dash = {"condition": {"test": "datum.chosen", "value": []}, "value": [4, 3]}
+    steps = {"type": "area", "interpolate": "step-after", "color": "var(--bar)"}
+    rule = {"type": "rule"}
+    return _compiled(
+        295,
+        100,
+        ("bars", "marks"),
+        [
+            _layer("bars", steps, x=x, y=y),
+            _layer("marks", rule, x=x, color=_OWN_COLOR, strokeWidth=chosen, strokeDash=dash),
+        ],
+    )
+
+
+@cache
+def _compiled_along() -> Any:
+    x = _field("x", title="nodes of the float model", axis={"grid": False}, scale={"nice": False})
+    y = _field("y", title="SQNR, dB", scale={"zero": False})
+    return _compiled(
+        900,
+        240,
+        ("lines", "dots", "bad"),
+        [
+            _layer("bad", {"type": "rule", "strokeDash": [5, 4], "color": "var(--bad)"}, y=y),
+            _layer("lines", {"type": "line", "strokeWidth": 2}, x=x, y=y, color=_OWN_COLOR),
+            _layer("lines", {"type": "point", "filled": True, "size": 14, "aria": True},
+                   x=x, y=y, color=_OWN_COLOR, description=_NAME),
+            _layer("dots", {"type": "point", "size": 22, "strokeWidth": 1.2, "aria": True},
+                   x=x, y=y, color=_OWN_COLOR, description=_NAME),
+        ],
+    )  # fmt: skip
+
+
+@cache
+def _compiled_macs() -> Any:
+    x = _field("x", title="weighted ops in node order", axis={"grid": False, "tickMinStep": 1},
+               scale={"nice": False, "zero": False})  # fmt: skip
+    y = _field("y", title="MACs", axis={"format": "~s", "tickCount": 4}, scale={"zero": True})
+    bars = _layer("bars", {"type": "rect", "aria": True}, x=x, x2={"field": "x2"},
+                  y=y, y2={"datum": 0}, color=_OWN_COLOR, description=_NAME)  # fmt: skip
+    return _compiled(900, 140, ("bars",), [bars])

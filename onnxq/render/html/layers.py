@@ -1,0 +1,111 @@
+"""The layer table and the decisions of the plan, as rows of the page."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from onnxq import plan_file
+from onnxq.plan import Decision
+from onnxq.render.html.subjects import Subject
+from onnxq.verify.numeric import TensorComparison
+from onnxq.verify.tensorrt import CompiledOp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LayerRow:
+    """One weighted op of one model; SQNR in dB, None where it was not measured.
+
+    `number` is its place among the weighted ops; `kind` is the data type, or what lint expects.
+    """
+
+    subject: Subject
+    number: int
+    node: str
+    op: str
+    kind: str
+    reason: str
+    macs: int | None
+    layers: tuple[str, ...]
+    local: float | None
+    accumulated: float | None
+    rules: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DecisionRow:
+    """One line of a plan, with the reason that its rule gives and the rules that it overrides."""
+
+    subject: Subject
+    line: plan_file.Line
+    why: str
+    overrides: tuple[str, ...]
+
+
+def layer_rows(subjects: Sequence[Subject]) -> tuple[LayerRow, ...]:
+    """Every weighted op in node order, the models' rows of one op together."""
+    rows = (row for subject in subjects for row in _of_model(subject))
+    return tuple(sorted(rows, key=lambda row: row.number))  # stable: models stay in order
+
+
+def _of_model(subject: Subject) -> Iterator[LayerRow]:
+    numeric, compiled = subject.report.numeric, subject.report.compiled
+    measured = {t.node: t for t in numeric.tensors if t.kind == "op"} if numeric else {}
+    rules = _rules(subject)
+    built = {op.node: op for op in compiled.ops} if compiled else {}
+    for number, product in enumerate(subject.origin.products, start=1):
+        op = built.get(product.node)
+        expected = "float, expected" if product.why_float else "int8, expected"
+        local, accumulated = sqnr(measured.get(product.node))
+        yield LayerRow(
+            subject=subject,
+            number=number,
+            node=product.node,
+            op=product.op,
+            kind=(op.dtype or op.precision) if op else expected,
+            reason=op.reason if op else product.why_float,
+            macs=op.macs if op else product.macs,
+            layers=_layers(op),
+            local=local,
+            accumulated=accumulated,
+            rules=rules.get(product.node, ()),
+        )
+
+
+def _layers(op: CompiledOp | None) -> tuple[str, ...]:
+    return op.layers if op else ()
+
+
+def sqnr(found: TensorComparison | None) -> tuple[float | None, float | None]:
+    """Local and accumulated SQNR of a pair or op, in dB."""
+    if found is None:
+        return None, None
+    own = None if found.local is None else found.local.sqnr_db
+    return own, found.accumulated.sqnr_db
+
+
+def _rules(subject: Subject) -> Mapping[str, tuple[str, ...]]:
+    """By node: the rules that decided its inputs."""
+    found: dict[str, dict[str, None]] = {}
+    for decision in subject.origin.plan.decisions if subject.origin.plan else ():
+        found.setdefault(decision.edge.node, {})[decision.because.rule] = None
+    return {node: tuple(rules) for node, rules in found.items()}
+
+
+def decision_rows(subjects: Sequence[Subject]) -> tuple[DecisionRow, ...]:
+    """Every decision of every known plan."""
+    return tuple(
+        DecisionRow(
+            subject=subject,
+            line=line,
+            why=decision.because.why,
+            overrides=_overridden(decision),
+        )
+        for subject in subjects
+        if (plan := subject.origin.plan) is not None
+        for line, decision in zip(plan_file.lines(plan), plan.decisions, strict=True)
+    )
+
+
+def _overridden(decision: Decision) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(because.rule for because in decision.overrides))
