@@ -224,8 +224,8 @@ def main():
     parser.add_argument("--only", choices=MODELS, help=argparse.SUPPRESS)
     asked = parser.parse_args()
     if asked.only:
-        case = Case(asked.only, asked.pictures)
-        del case.arrays[8:]  # the inputs are no part of what is measured
+        case = Case(asked.only, FEW)  # the inputs themselves are no part of what is measured
+        case.pictures = asked.pictures
         case.calibrating("histogram")
         print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)
         return
