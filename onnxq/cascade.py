@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 from onnxq import existing
 from onnxq.descriptor import QuantDescriptor
-from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, counted, warning
 from onnxq.graph import Edge, Graph, Node
 from onnxq.ops import TRAITS
 from onnxq.pairs import fold
@@ -58,9 +58,9 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         diagnostics.append(
             warning(
                 "OQ216",
-                f"{len(hidden)} weighted ops in subgraphs or local functions stay in float, "
-                f"such as {hidden[0]}",
-                fix="inline the functions with onnx.inliner, or export without control flow",
+                f"{counted(len(hidden), 'weighted op')} left in float inside If, Loop, Scan or a "
+                f"local function, such as {hidden[0]}",
+                fix="export the model without control flow",
             )
         )
     return Plan(

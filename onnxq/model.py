@@ -1,4 +1,4 @@
-"""Model files: read with clear errors, given unique node names, raised in opset, written whole."""
+"""Model files: read with clear errors, prepared for every stage, written whole."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from onnx.external_data_helper import uses_external_data
 from onnxq import weights
 from onnxq.diagnostics import error, first_line
 from onnxq.files import whole_file
+from onnxq.inlining import inline_functions
 from onnxq.model_file import read_light, write_external, write_inline
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
@@ -215,11 +216,12 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.ModelProto:
-    """Return the model as every stage sees it: nodes named, at an opset with per-channel Q/DQ.
+    """Return the model as every stage sees it: no local functions, nodes named, opset 13 or newer.
 
-    The model given gets node names; below opset 13 what is returned is a new one. Raising the opset
-    can rename tensors, so plans and statistics must be made of what this returns. Raises OQ304 when
-    the opset cannot be raised, OQ307 when a model with over 2 GB is held in memory.
+    The model given is changed, but for its opset: below 13, the first with per-channel Q/DQ, what
+    is returned is a new one. Raising the opset can rename tensors, so plans and statistics must be
+    made of what this returns. Raises OQ304 when the opset cannot be raised, OQ307 when a model with
+    over 2 GB is held in memory, OQ561 when local functions cannot be inlined.
     """
     held = weights.size(model, held=True)
     if held > LARGEST:
@@ -228,7 +230,7 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
             fix="read it with onnxq.load_model, which leaves large weights in their files",
         )
-    named = name_nodes(model)
+    named = name_nodes(inline_functions(model, path))
     if opset(named) >= QDQ_OPSET:
         return named
     try:

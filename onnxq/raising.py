@@ -1,15 +1,16 @@
-"""Is a model whose opset was raised still the same function? Both are run on one random sample."""
+"""Does a model compute the same once it is prepared? Both are run on one random sample."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any, Literal
 
 import numpy as np
 import onnx
 
-from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, counted, warning
 from onnxq.feeds.random_data import open_random
 from onnxq.graph import Graph
 from onnxq.model import name_nodes, opset
@@ -19,10 +20,15 @@ from onnxq.sessions import open_session, run
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Raised:
-    """From which opset to which, and what that did to the outputs; `why` they are unchecked."""
+    """What preparing a model changed, and what that did to the outputs; `why` they are unchecked.
+
+    `before` and `after` are opsets, equal when it was not raised; `functions` is how many local
+    functions were inlined.
+    """
 
     before: int
     after: int
+    functions: int = 0
     outputs: Literal["same", "changed", "unchecked"]
     why: str = ""
 
@@ -32,13 +38,23 @@ class Raised:
             told = "outputs changed"
         elif self.outputs == "unchecked":
             told = f"not checked, because {self.why}"
-        return f"opset {self.before} raised to {self.after}, for per-channel Q/DQ: {told}"
+        return f"{', '.join(self._changes())}: {told}"
+
+    def _changes(self) -> Iterator[str]:
+        if self.before != self.after:
+            yield f"opset {self.before} raised to {self.after}, for per-channel Q/DQ"
+        if self.functions:
+            yield f"{counted(self.functions, 'local function')} inlined"
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """OQ535 when outputs changed."""
+        """OQ535 or OQ560 when outputs changed."""
         if self.outputs != "changed":
             return ()
+        if self.before == self.after:
+            told = f"inlining {counted(self.functions, 'local function')} changed the outputs"
+            fix = "export the model again without local functions"
+            return (warning("OQ560", told, fix=fix),)
         told = f"raising the opset from {self.before} to {self.after} changed the outputs"
         fix = "export the model again with opset 13 or newer"
         return (warning("OQ535", told, fix=fix),)
@@ -53,11 +69,17 @@ def compare_raised(
 ) -> Raised | None:
     """Compare the outputs of a model and of what `model.prepare` made of it, bit for bit.
 
-    None when the opset is as it was. onnxruntime runs both with optimizations off; `shapes` are
-    those of inputs that the model leaves open. The original gets node names.
+    None when the opset is as it was and no function was inlined. onnxruntime runs both with
+    optimizations off; `shapes` are those of inputs that the model leaves open. The original gets
+    node names.
     """
-    before, after = opset(original), opset(raised)
-    if before == after:
+    change = partial(
+        Raised,
+        before=opset(original),
+        after=opset(raised),
+        functions=len(original.functions) - len(raised.functions),
+    )
+    if opset(original) == opset(raised) and len(original.functions) == len(raised.functions):
         return None
     names = [o.name for o in original.graph.output]
     try:
@@ -69,9 +91,9 @@ def compare_raised(
             found.append([values[name] for name in names])
     except OnnxqError as reason:
         why = reason.diagnostics[0].message
-        return Raised(before=before, after=after, outputs="unchecked", why=why)
+        return change(outputs="unchecked", why=why)
     same = all(map(_equal, *found))
-    return Raised(before=before, after=after, outputs="same" if same else "changed")
+    return change(outputs="same" if same else "changed")
 
 
 def _equal(one: Any, other: Any) -> bool:

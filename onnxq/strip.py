@@ -13,6 +13,7 @@ from onnx import numpy_helper
 
 from onnxq.constants import Constants
 from onnxq.diagnostics import Diagnostic, warning
+from onnxq.inlining import inline_functions
 from onnxq.model import is_pair_op, names
 from onnxq.ops import MOVES
 from onnxq.provenance import record
@@ -41,12 +42,14 @@ def strip(model: onnx.ModelProto) -> Stripped:
     bias, becomes a float initializer with what its DequantizeLinear computes, bit for bit: what was
     rounded away is lost. Ops between a Q and its DQ that only move values move floats then. Where a
     QuantizeLinear also cuts off everything below zero and so stands for a Relu, as onnxruntime
-    writes it, a Relu takes its place (OQ533). Pairs in subgraphs and functions, and those that are
-    halves alone, such as a DequantizeLinear of an integer input, stay (OQ532). Everything else is
-    untouched.
+    writes it, a Relu takes its place (OQ533). Local functions are inlined when one has pairs. Pairs
+    in subgraphs, and halves alone, such as a DequantizeLinear of an integer input, stay (OQ532).
+    Everything else is untouched.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    if any(_pair_nodes(n for f in copy.functions for n in f.node)):
+        inline_functions(copy)
     edit = _Strip(copy.graph)
     edit.run()
     record(copy, {})

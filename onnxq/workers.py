@@ -25,6 +25,7 @@ from onnxq.counting import cores
 from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error, first_line
 from onnxq.feeds import DataRequest
 from onnxq.graph import Graph
+from onnxq.inlining import inline_functions
 from onnxq.statistics import Statistics
 from onnxq.strip import strip
 
@@ -61,7 +62,7 @@ class Part:
 def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
     """Calibrate on every count-th sample, from sample `index` on."""
     try:
-        loaded = models.load(job.model)
+        loaded = inline_functions(models.load(job.model), job.model)
         model = models.prepare(strip(loaded).model if job.strip else loaded, job.model)
         graph = Graph(model, digest=job.digest, shapes=job.data.shapes)
         feed = job.data.open(graph).part(index, count)

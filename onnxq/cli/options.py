@@ -317,7 +317,7 @@ def output_path(path: Path, *inputs: Path | None, option: str = "-o") -> Path:
 
 
 def read_model(path: Path, existing: ExistingPairs = "refuse") -> tuple[ModelProto, str]:
-    """Read a model as every stage sees it, and its digest (OQ301 to OQ307, OQ530).
+    """Read a model as every stage sees it, and its digest (OQ301 to OQ307, OQ530, OQ561).
 
     What cannot be taken out of a model that is stripped is told at once.
     """
@@ -325,9 +325,10 @@ def read_model(path: Path, existing: ExistingPairs = "refuse") -> tuple[ModelPro
 
     from onnxq import model as models
     from onnxq import render
+    from onnxq.inlining import inline_functions
     from onnxq.strip import strip
 
-    proto = models.load(path)
+    proto = inline_functions(models.load(path), path)
     models.refuse_integer_ops(proto, path)
     if existing == "refuse":
         models.refuse_pairs(proto, path)
@@ -344,14 +345,14 @@ def compare_raised(
     raised: ModelProto,
     shapes: Mapping[str, Sequence[int]],
 ) -> Raised | None:
-    """What raising the opset did to a model's outputs; None when it was new enough."""
+    """What preparing did to a model's outputs; None when neither opset nor functions changed."""
     from onnxq import model as models
     from onnxq import raising
     from onnxq.strip import strip
 
-    if models.opset(raised) != models.QDQ_OPSET:  # then it was not raised
-        return None
     original = models.load(path)
+    if not original.functions and models.opset(raised) == models.opset(original):
+        return None
     original = strip(original).model if existing == "strip" else original
     return raising.compare_raised(original, raised, shapes)
 

@@ -238,4 +238,17 @@ INPUTS: Final[dict[str, Code]] = {
         example="a model of opset 9 with an operator that onnx converts wrongly",
         fix="Export the model again with opset 13 or newer.",
     ),
+    "OQ560": Code(
+        meaning="The local functions of the model were put in the place of their calls, and since "
+        "then it computes something else, on a random sample in onnxruntime with optimizations "
+        "off.",
+        example="a function with the name of an operator that onnxruntime computes by itself",
+        fix="Export the model again without local functions.",
+    ),
+    "OQ561": Code(
+        meaning="The local functions of the model cannot be put in the place of their calls, so "
+        "what they compute cannot be seen.",
+        example="a function that calls itself",
+        fix="Export the model again without local functions.",
+    ),
 }

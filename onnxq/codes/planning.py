@@ -94,10 +94,12 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Look at the lines with - and +; save the plan again with `-o` if they are meant.",
     ),
     "OQ216": Code(
-        meaning="The model has Conv, Gemm or MatMul inside subgraphs (If, Loop, Scan) or local "
-        "functions. Rules see only the top-level graph, so these stay in float.",
+        meaning="The model has Conv, Gemm or MatMul inside subgraphs of If, Loop or Scan, or in a "
+        "local function that needs other versions of operators than the model imports. Rules see "
+        "only the top-level graph, so these stay in float. TensorRT would run them as int8, but "
+        "only with both pairs inside the same subgraph, where onnxq places none.",
         example="an If whose branches hold Convs",
-        fix="Inline functions with onnx.inliner, or export the model without control flow.",
+        fix="Export the model without control flow, for instance by tracing it.",
     ),
     "OQ217": Code(
         meaning="Two options of a command exclude each other.",

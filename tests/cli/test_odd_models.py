@@ -75,6 +75,56 @@ def test_input_that_is_no_tensor(here):
     here.refuses("OQ404", "calibrate", "model.onnx", "--data", "imgs")
 
 
+def test_a_function_that_calls_itself(here):
+    proto = onnx.parser.parse_model(
+        '<ir_version: 8, opset_import: ["" : 17, "mine" : 1]> g (float[2,4] x) => (float[2,4] y)'
+        ' { y = mine.f (x) } <domain: "mine", opset_import: ["" : 17, "mine" : 1]>'
+        " f (i) => (o) { o = mine.f (i) }"
+    )
+    onnx.save(proto, here / "model.onnx")
+    here.refuses("OQ561", "plan", "model.onnx")
+
+
+FUNCTION = f"""
+<ir_version: 8, opset_import: ["" : 17, "mine" : 1]>
+g ({PICTURE}) => (float[1,4,16,16] y) <float[4,3,3,3] w> {{ y = mine.block (x, w) }}
+<domain: "mine", opset_import: ["" : 17]>
+block (i, k) => (o) {{ [conv] t = Conv <pads = [1,1,1,1]> (i, k) o = Relu (t) }}
+"""
+
+
+def test_a_local_function_is_inlined_and_told(here):
+    onnx.save(model(FUNCTION), here / "model.onnx")
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    outcome = succeeded(here.run("insert"))
+    assert "1 local function inlined: outputs are the same\n" in outcome.stdout
+    made = onnx.load(here / "model.qdq.onnx")
+    assert not made.functions
+    assert [n.op_type for n in made.graph.node].count("DequantizeLinear") == 2
+    outcome = succeeded(
+        here.run("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs",
+                 "--backend", "onnxruntime", "--min-sqnr", "20")
+    )  # fmt: skip
+    assert "lint: 0 errors, 0 warnings" in outcome.stdout
+
+
+def test_pairs_in_a_local_function_are_pairs_of_the_model(here):
+    stored, pair = "w, float s = {0.02}, int8 z = {0}", "q = QuantizeLinear (i, s, z)"
+    text = FUNCTION.replace("w>", f"{stored}>").replace("(x, w)", "(x, w, s, z)")
+    text = text.replace("(i, k) => (o) {", "(i, k, s, z) => (o) { " + pair)
+    text = text.replace("(i, k) o", "(j, k) o").replace("[conv]", "j = DequantizeLinear (q, s, z)")
+    onnx.save(model(text), here / "model.onnx")
+    here.refuses("OQ303", "calibrate", "model.onnx", "--data", "imgs")
+    outcome = succeeded(here.run("plan", "model.onnx", "--existing", "keep"))
+    assert "1 of 1 weighted ops quantized" in outcome.stdout
+    strip = ("--existing", "strip")
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs", *strip))
+    outcome = succeeded(here.run("insert", *strip))
+    assert "OQ532" not in outcome.stderr
+    made = onnx.load(here / "model.qdq.onnx")
+    assert [n.op_type for n in made.graph.node].count("QuantizeLinear") == 1
+
+
 def test_missing_external_data(here):
     proto = onnx.load(here / "model.onnx")
     onnx.save(
