@@ -67,7 +67,8 @@ CASES = {
     "a branch inside": (
         f"{HEAD} {PORTS} <bool c = {{1}}> {{ a = mine.f (x, c) y = mine.f (a, c) }}"
         f" {MINE} f (i, c) => (o) {{ t = Exp (i) o = If (c) <then_branch = a ()"
-        " => (float[1,3,6,6] u) { u = Neg (t) }, else_branch = b () => (float[1,3,6,6] v) { v = Neg (i) }> }"
+        " => (float[1,3,6,6] u) { u = Neg (t) },"
+        " else_branch = b () => (float[1,3,6,6] v) { v = Neg (i) }> }"
     ),
     "a function that nothing calls": (
         f"{HEAD} {PORTS} {{ y = Neg (x) }} {MINE} f (i) => (o) {{ o = Neg (i) }}"
