@@ -10,7 +10,6 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq.graph import Graph, Node
-from onnxq.inlining import inline_functions
 from onnxq.model import name_nodes
 from onnxq.ops import channel_axis, traits
 
@@ -44,8 +43,7 @@ _MOVES_DEQUANTIZE: Final = frozenset(
 class QdqModel:
     """A model read for its Q/DQ nodes. Never changes the model and takes any valid ModelProto.
 
-    `named` is the model itself, or a copy in which local functions are inlined and every node has a
-    name of its own.
+    `named` is the model itself, or a copy in which every node has a name of its own.
     """
 
     def __init__(self, model: onnx.ModelProto) -> None:
@@ -218,8 +216,8 @@ def _before_transpose(node: Node, axis: int | None, rank: int | None) -> int | N
 
 def _uniquely_named(model: onnx.ModelProto) -> onnx.ModelProto:
     names = [n.name for n in model.graph.node]
-    if all(names) and len(set(names)) == len(names) and not model.functions:
+    if all(names) and len(set(names)) == len(names):
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    return name_nodes(inline_functions(copy))
+    return name_nodes(copy)
