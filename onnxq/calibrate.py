@@ -34,7 +34,8 @@ from onnxq.statistics import (
 if TYPE_CHECKING:
     import onnxruntime
 
-Progress = Callable[[int, int], Any]  # samples done since the last call, passes over the data
+# Samples done since the last call, at first those of the run that is resumed; passes over the data.
+Progress = Callable[[int, int], Any]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,9 +85,11 @@ def calibrate(
     observation = observe(graph, (t for t in tensors if graph.type(t).may_be_float))
     passes: tuple[tuple[str, ...], ...] = (observation.exposed,)
     if settings.max_memory is not None:
-        taken = sizes(model, observation.exposed, next(iter(feed)))
-        passes = in_passes(observation.exposed, taken, settings.max_memory)
+        sample = next(iter(feed), None)
+        taken = sizes(model, observation.exposed, sample) if sample else {}
+        passes = in_passes(observation.exposed, taken, settings.max_memory if sample else None)
     gathered = checkpoint.begin(passes) if checkpoint else Snapshot()
+    progress(sum(part.samples for part in gathered.parts), len(passes))
     nothing = Statistics(
         model_name=model_name,
         model_digest=graph.digest,
@@ -164,7 +167,6 @@ class _Walk:
         progress: Callable[[int], Any],
     ) -> Snapshot:
         """Go on from a snapshot to the end of the feed; keep what there is now and then."""
-        progress(begun.parts[-1].samples)
         with Counting(self.tensors, self.settings.calibrator, self.settings.threads) as counting:
             tally = _Tally(begun, counting)
             try:

@@ -91,5 +91,6 @@ def sample_digest(tensors: Tensors) -> str:
     total = hashlib.sha256()
     for name, array in sorted(tensors.items()):
         total.update(json.dumps([name, array.dtype.str, array.shape]).encode())
-        total.update(np.ascontiguousarray(array).data)
+        strings = array.dtype.kind == "O"  # whose memory holds addresses
+        total.update(repr(array.tolist()).encode() if strings else np.ascontiguousarray(array).data)
     return total.hexdigest()

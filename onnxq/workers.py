@@ -117,7 +117,8 @@ def calibrate_with(
     whole = reduce(add, (part.statistics for part in parts if part.statistics))
     if not whole.samples:
         raise error("OQ401", "the data holds no sample", fix="check what --data names")
-    return whole, tuple(told for part in parts for told in part.warnings)
+    told = dict.fromkeys(told for part in parts for told in part.warnings)  # many tell the same
+    return whole, tuple(told)
 
 
 def _result(ray: Any, reference: Any) -> Part:
@@ -163,7 +164,7 @@ def _answers(address: str) -> bool:
         return True  # such as 'auto', which Ray looks up
     try:
         socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
-    except OSError:
+    except (OSError, ValueError):  # ValueError: no name that a host can have
         return False
     return True
 

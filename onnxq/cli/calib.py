@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from onnxq.cli import options
-from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, counted, did_you_mean, error, warning
 
 if TYPE_CHECKING:
     from onnxq.statistics import Statistics, TensorStatistics
@@ -47,7 +47,7 @@ def merge(
     _require_other_data(parts)
     total = reduce(add, parts.values())
     total.save(output)
-    found = _unequal(parts, total)
+    found = [*_unequal(parts, total), *_shared(parts)]
     render.diagnostics(err, found)
     tell(out, output, total)
     if as_json:
@@ -172,6 +172,26 @@ def _unequal(parts: Mapping[Path, Statistics], total: Statistics) -> list[Diagno
             fix="calibrate all parts with the same --rules, or with none",
         )
     ]
+
+
+def _shared(parts: Mapping[Path, Statistics]) -> list[Diagnostic]:
+    """Tell of samples that were counted in a file before, as in shards cut in different ways."""
+    owner: dict[str, Path] = {}
+    found = []
+    for file, part in parts.items():
+        before = [owner[one] for one in part.sample_digests if one in owner]
+        if before:
+            told = f"{len(before)} of {counted(part.samples, 'sample')} of '{file}' are in "
+            found.append(
+                warning(
+                    "OQ441",
+                    f"{told}'{before[0]}' too",
+                    fix="leave one out, unless the data itself holds them twice",
+                )
+            )
+        for one in part.sample_digests:
+            owner.setdefault(one, file)
+    return found
 
 
 def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str, TensorStatistics]:

@@ -61,7 +61,9 @@ def run(
     long_runs.require_alone(worker_count, cluster, checkpoint, resume, part)
     settings = calibrating.Settings(
         calibrator=calibrator,
-        providers=(sessions.provider(provider), sessions.CPU) if provider else (sessions.CPU,),
+        providers=(sessions.CPU,)
+        if provider is None
+        else (sessions.provider(provider), sessions.CPU),
         max_memory=long_runs.in_bytes(max_memory),
     )
     shapes = options.shapes(shape)
@@ -82,7 +84,7 @@ def run(
     run_of = (digest, existing, part, settings)
     with (
         progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step,
-        long_runs.checkpoint(checkpoint, resume, read, run_of, request, err) as kept,
+        long_runs.checkpoint(checkpoint, resume, read, path, run_of, request, err) as kept,
     ):
         if worker_count is None:
             statistics = calibrating.calibrate(

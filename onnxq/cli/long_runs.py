@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,14 +26,15 @@ def shard(text: str | None) -> Part:
     """Read --shard: '2/8' are samples 1, 9, 17 ... (OQ434)."""
     if text is None:
         return 0, 1
-    index, _, count = text.partition("/")
-    if not (index.isdecimal() and count.isdecimal() and 1 <= int(index) <= int(count)):
+    found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
+    index, count = map(int, found.groups()) if found else (0, 0)
+    if not 1 <= index <= count:
         raise error(
             "OQ434",
             f"--shard '{text}' cannot be read",
             fix="write it like --shard 2/8, from 1 to 8",
         )
-    return int(index) - 1, int(count)
+    return index - 1, count
 
 
 def suffix(part: Part) -> str:
@@ -79,6 +82,7 @@ def checkpoint(
     path: Path | None,
     resume: bool,
     read: Sequence[Path | None],
+    output: Path,
     run: tuple[Any, ...],
     request: DataRequest,
     err: Console,
@@ -89,8 +93,14 @@ def checkpoint(
     if path is None:
         yield None
         return
-    options.output_path(path, *read)
-    kept = Checkpoint(path=path, run=_digest(path, request, run), resume=resume)
+    options.output_path(path, *read, option="--checkpoint")
+    if path.resolve() == output.resolve():
+        raise error(
+            "OQ502",
+            f"'{path}' is both the checkpoint, which goes in the end, and the output",
+            fix="give another --checkpoint",
+        )
+    kept = Checkpoint(path=path, run=_digest(request, run), resume=resume)
     before = _written(path)
     try:
         yield kept
@@ -105,11 +115,18 @@ def _written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def _digest(checkpoint: Path, request: DataRequest, run: tuple[Any, ...]) -> str:
-    """What tells one run from another: what was asked, and the names and sizes of the files."""
-    total = hashlib.sha256(repr((request, run)).encode())
-    source = request.path
-    for file in sorted(source.rglob("*")) if source.is_dir() else [source]:
-        if file.is_file() and file != checkpoint:
-            total.update(f"{file} {file.stat().st_size};".encode())
+def _digest(request: DataRequest, run: tuple[Any, ...]) -> str:
+    """What tells one run from another: what was asked, and the names and sizes of the data's files.
+
+    How the path to them is written does not matter. Of a Python file it is the content.
+    """
+    from onnxq.feeds.forms import locate
+
+    place = locate(request.source)
+    asked = replace(request, source=f"{place.kind}:{place.path.resolve().name}:{place.function}")
+    total = hashlib.sha256(repr((asked, run)).encode())
+    for file in place.files:
+        total.update(f"{file.relative_to(place.path)} {file.stat().st_size};".encode())
+        if place.kind == "python":
+            total.update(file.read_bytes())
     return total.hexdigest()

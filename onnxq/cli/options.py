@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
@@ -301,18 +302,17 @@ def targets(given: list[str] | None) -> tuple[tuple[int, int], ...]:
 
 
 def output_path(path: Path, *inputs: Path | None, option: str = "-o") -> Path:
-    """Return where to write, unless that is a file that is read (OQ502) or in no folder (OQ501)."""
+    """Return where to write, unless that is a file that is read (OQ502) or no place (OQ501)."""
+    another = f"give another {option}"
     if not path.parent.is_dir():
-        raise error(
-            "OQ501",
-            f"the folder of '{path}' does not exist",
-            fix=f"make it, or give another {option}",
-        )
+        raise error("OQ501", f"the folder of '{path}' does not exist", fix=f"make it, or {another}")
+    if not os.access(path.parent, os.W_OK | os.X_OK):  # better now than after hours
+        raise error("OQ501", f"the folder of '{path}' cannot be written to", fix=another)
     if path.is_dir():
         raise error("OQ501", f"'{path}' is a folder", fix=f"give {option} the name of a file")
     for given in inputs:
         if given is not None and path.exists() and given.exists() and path.samefile(given):
-            raise error("OQ502", f"'{path}' is one of the inputs", fix=f"give another {option}")
+            raise error("OQ502", f"'{path}' is one of the inputs", fix=another)
     return path
 
 

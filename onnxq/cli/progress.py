@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -62,16 +63,19 @@ class _Lines:
 
     def __init__(self, console: Console, what: str, total: int | None) -> None:
         self._console, self._what, self._total = console, what, total
-        self._done = 0
-        self._began = self._told = time.monotonic()
+        self._done = self._before = 0
+        self._began = self._told = -math.inf
 
     def __call__(self, done: int = 1, passes: int = 1) -> None:
         self._done += done
         now = time.monotonic()
-        if now - self._told < _LINE_EVERY:
+        if self._began == -math.inf:  # the first call tells what a resumed run had done before
+            self._began = self._told = now
+            self._before = self._done
+        if now - self._told < _LINE_EVERY or self._done == self._before:
             return
         self._told = now
-        rate = self._done / (now - self._began)
+        rate = (self._done - self._before) / (now - self._began)
         text = f"{self._what}: {self._done}"
         if self._total:
             left = (self._total * passes - self._done) / rate

@@ -13,7 +13,8 @@ CALIBRATIONS: Final[dict[str, Code]] = {
     ),
     "OQ441": Code(
         meaning="Two of the calibrations to merge hold the same data, or one holds what the others "
-        "hold together. Counting data twice would change every percentile without a word.",
+        "hold together. Counting data twice would change every percentile without a word. A "
+        "warning where they have only some samples in common.",
         example="onnxq calib merge a.npz b.npz a-and-b.npz -o all.npz",
         fix="Leave the file out that the message names.",
     ),

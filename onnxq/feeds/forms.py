@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -63,8 +64,19 @@ def path_of(source: str) -> Path:
     return Path(python["file"] if python else source)
 
 
+def absolute(source: str) -> str:
+    """The same source, for a process that works in another folder."""
+    if source == RANDOM:
+        return source
+    python = _PYTHON.fullmatch(source)
+    function = python["function"] if python else None
+    return f"{path_of(source).absolute()}{f':{function}' if function else ''}"
+
+
 def locate(source: str) -> Place:
     """Find out what a source is. Errors: OQ401, and OQ428 when `random` is a folder too."""
+    if not source:  # as an unset variable of a shell; a path would take it for the working folder
+        raise error("OQ401", "--data is empty", fix="name the data; . is the working folder")
     path = path_of(source)
     if source == RANDOM:
         if path.exists():
@@ -109,11 +121,8 @@ def _folder(folder: Path) -> Place:
     readable = arrays.SUFFIXES | pictures.suffixes()
     found = sorted(
         p
-        for p in folder.rglob("*")
-        if p.suffix.lower() in readable
-        and not p.name.endswith(_CALIBRATION)
-        and not any(part.startswith(".") for part in p.relative_to(folder).parts)
-        and p.is_file()
+        for p in _below(folder)
+        if p.suffix.lower() in readable and not p.name.endswith(_CALIBRATION) and p.is_file()
     )
     if not found:
         raise error(
@@ -130,6 +139,19 @@ def _folder(folder: Path) -> Place:
             fix="keep one kind in a folder",
         )
     return Place(kind="arrays" if in_arrays else "pictures", path=folder, files=tuple(found))
+
+
+def _below(folder: Path) -> Iterator[Path]:
+    """Paths of the files in a folder and those below it, links to folders too, none hidden."""
+    known: set[str] = set()
+    for above, folders, files in os.walk(folder, followlinks=True):
+        real = os.path.realpath(above)
+        if real in known:  # a second link to it, or one that leads back
+            folders.clear()
+            continue
+        known.add(real)
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(above, name) for name in files if not name.startswith("."))
 
 
 def _arrays(place: Place, wish: Wish) -> Opened:

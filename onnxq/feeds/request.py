@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Final
 
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
-from onnxq.feeds.forms import FORMS, RANDOM, Opened, Wish, locate, path_of
+from onnxq.feeds.forms import FORMS, Opened, Wish, absolute, locate, path_of
 from onnxq.feeds.selection import pick
 from onnxq.graph import Graph
 from onnxq.preprocess import Preprocess
 from onnxq.samples import input_specs
+
+_MOST: Final = 2**31 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,11 +44,7 @@ class DataRequest:
 
     def absolute(self) -> DataRequest:
         """The same, for a process that works in another folder."""
-        if self.source == RANDOM:
-            return self
-        rest = self.source.removeprefix(str(path_of(self.source)))
-        found = self.path.absolute()
-        return replace(self, source=f"{found}{rest if rest.startswith(':') else ''}")
+        return replace(self, source=absolute(self.source))
 
     def open(self, graph: Graph) -> Feed:
         """Open the data for a model. Raises OQ401 to OQ406 and OQ420 to OQ428."""
@@ -85,6 +84,8 @@ class DataRequest:
         for name, value in (("--samples", self.samples), ("--batch", self.batch)):
             if value is not None and value < 1:
                 raise error("OQ420", f"{name} {value} asks for nothing", fix="give 1 or more")
+            if value is not None and value > _MOST:
+                raise error("OQ420", f"{name} {value} is too many", fix=f"give {_MOST:,} or fewer")
         if self.seed is not None and self.seed < 0:
             raise error("OQ420", f"--seed {self.seed} is negative", fix="give 0 or more")
         if self.ragged and self.batch not in (None, 1):

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq import summary
+from onnxq.diagnostics import counted
 from onnxq.histogram import BitHistogram, ValueRange
 from onnxq.methods import FloatArray
 from onnxq.render.text import one_line, table
@@ -29,10 +30,10 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
     """Print what a calibration is of, in two lines."""
     imported = statistics.calibrator == "cache"
     how = "imported from a TensorRT cache" if imported else f"calibrator {statistics.calibrator}"
-    counts = f"{len(statistics.tensors)} tensors"
+    counts = counted(len(statistics.tensors), "tensor")
     if not imported:
         seen = sum(t.range.count for t in statistics.tensors.values())
-        counts += f", {statistics.samples} samples, {short_count(seen)} values"
+        counts += f", {counted(statistics.samples, 'sample')}, {short_count(seen)} values"
     data = f", {statistics.data} data" if statistics.data else ""
     console.print(f"{name}: {how}, {counts}{data}")
     shapes = (

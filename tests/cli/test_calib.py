@@ -73,6 +73,12 @@ def test_data_is_never_counted_twice(parts):
     parts.refuses("OQ441", *MERGE, "a.npz", "link.npz", "-o", "all.npz")
 
 
+def test_samples_that_are_in_two_files_are_told(parts):
+    calibrate(parts, "imgs", "odd.npz", "--shard", "1/2")
+    told = succeeded(parts.run(*MERGE, "a.npz", "odd.npz", "-o", "all.npz")).stderr
+    assert told.startswith("warning[OQ441]: 1 of 2 samples of 'odd.npz' are in 'a.npz' too; ")
+
+
 def test_what_does_not_add(parts):
     onnx.save(from_text(MODEL, seed=1), parts / "other.onnx")
     calibrate(parts, "1", "other.npz", model="other.onnx")
@@ -139,7 +145,7 @@ def test_the_table_fits_a_terminal(tmp_path):
     save(tmp_path / "c.npz", 6, odd=odd, zeros=np.zeros(9), empty=np.zeros(0))
     lines = in_terminal(tmp_path, "calib", "show", "c.npz")
     assert max(map(len, lines)) <= 80
-    assert lines[0] == "c.npz: calibrator histogram, 9 tensors, 1 samples, 12k values"
+    assert lines[0] == "c.npz: calibrator histogram, 9 tensors, 1 sample, 12k values"
     assert lines[1] == "model m.onnx, x 1x3x8x8"
     assert lines[5].split()[0] == "odd"  # what is wrong comes first
     assert "1 NaN, 2 Inf" in "".join(lines[5:7])
@@ -262,7 +268,7 @@ def test_ranges_and_imported_ranges(here):
     command = ("cache", "import", "calib.cache", "--model", "model.onnx", "-o", "i.npz")
     succeeded(here.run(*command))
     told = succeeded(here.run("calib", "show", "i.npz")).stdout
-    assert "imported from a TensorRT cache, 1 tensors" in told
+    assert "imported from a TensorRT cache, 1 tensor\n" in told
     assert ["x", "1.00"] in [line.split() for line in told.splitlines()]
     told = succeeded(here.run("calib", "show", "i.npz", "--tensor", "x")).stdout
     assert "amax 1.00, imported and final" in told

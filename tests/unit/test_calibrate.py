@@ -93,6 +93,24 @@ def test_what_was_kept_and_what_came_after_make_the_whole(run, tmp_path):
     assert run(checkpoint=checkpoint).digest == run().digest
 
 
+def test_what_is_resumed_is_told_first(run, tmp_path):
+    checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True)
+    settings = Settings(max_memory=1)
+    told = []
+
+    def progress(done, passes):
+        told.append(done)
+        if sum(told) == 7:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run(checkpoint=checkpoint, settings=settings, progress=progress)
+    assert told == [0] + 7 * [1]
+    told.clear()
+    run(checkpoint=checkpoint, settings=settings, progress=lambda done, passes: told.append(done))
+    assert told == [7] + 8 * [1]  # three passes over five samples
+
+
 def test_a_checkpoint_of_other_passes_is_refused(run, tmp_path):
     checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True, every=0.0)
     run(checkpoint=checkpoint)
@@ -123,3 +141,4 @@ def test_a_part_without_samples_is_nothing(run):
     nothing = run(7, 8)
     assert nothing.samples == 0
     assert (nothing + run()).digest == run().digest
+    assert run(7, 8, settings=Settings(max_memory=1)).digest == nothing.digest

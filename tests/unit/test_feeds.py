@@ -235,3 +235,19 @@ def test_what_is_left_tells_what_the_feed_is_asked_for(tmp_path):
     feed = open_feed(pictures(tmp_path / "p", 6, broken=[4]), IMAGE)
     assert [s.number for s in feed.after(2)] == [3, 5]
     assert [d.code for d in feed.warnings] == ["OQ402"]
+
+
+def test_links_to_folders_are_followed(tmp_path):
+    pictures(tmp_path / "elsewhere", 2)
+    folder = pictures(tmp_path / "p", 1)
+    (folder / "more").symlink_to(tmp_path / "elsewhere")
+    (folder / "round").symlink_to(folder)
+    assert len(list(open_feed(folder, IMAGE))) == 3
+
+
+def test_more_samples_than_can_be_counted(tmp_path):
+    assert refused("OQ420", "random", IMAGE, samples=10**30)
+
+
+def test_no_name_is_not_the_working_folder():
+    assert "--data is empty" in refused("OQ401", "", IMAGE)

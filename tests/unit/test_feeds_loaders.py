@@ -333,3 +333,25 @@ def test_saved_inputs_are_chosen_and_stacked():
 def test_other_json(code, content):
     Path("in.json").write_text(content)
     assert "in.json" in refused(code, "in.json").message
+
+
+@pytest.mark.parametrize("spelled", ["loader.py:train", "./loader.py:train", "./loader.py"])
+def test_a_source_for_another_folder_is_the_same(tmp_path, monkeypatch, spelled):
+    text = "load_data = [np.full((1, 3), 1)]\ntrain = [np.full((1, 3), 2)]\n"
+    loader(tmp_path, text)
+    monkeypatch.chdir(tmp_path)
+    here = DataRequest(source=spelled)
+    there = here.absolute()
+    assert Path(there.source).is_absolute()
+    monkeypatch.chdir("/")
+    assert first_values(there.open(ONE)) == [2.0 if "train" in spelled else 1.0]
+
+
+def test_strings_have_a_digest_of_what_they_say(tmp_path):
+    strings = graph("g (string[1] x) => (string[1] y) { y = Identity (x) }")
+    text = "def load_data():\n    yield np.array([''.join(['long'] * {})], object)\n"
+    digests = [
+        [s.digest for s in opened(loader(tmp_path, text.format(count)), strings)]
+        for count in (20, 20, 21)
+    ]
+    assert digests[0] == digests[1] != digests[2]
