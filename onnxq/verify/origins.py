@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,7 +15,7 @@ from onnxq import cascade, plan_file, recipe, shipped
 from onnxq import model as models
 from onnxq.diagnostics import OnnxqError
 from onnxq.graph import Graph, Node
-from onnxq.lint import QdqModel, why_not_int8
+from onnxq.lint import Expected, QdqModel, predict_op
 from onnxq.lint.qdq import QUANTIZE, is_pair_node
 from onnxq.plan import Plan
 from onnxq.provenance import metadata_of, plan_digest
@@ -49,14 +50,15 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """One weighted op as the file has it; `why_float` is what lint says, '' for int8.
+    """One weighted op as the file has it: what lint expects of it, and why.
 
     `macs` is None when its shapes are not known.
     """
 
     node: str
     op: str
-    why_float: str
+    expected: Expected
+    reason: str
     macs: int | None
 
 
@@ -150,7 +152,8 @@ def _plan(
 def _recipes(name: str, sources: Sources) -> Iterator[Recipe]:
     yield from sources.recipes
     if name in shipped.recipes():
-        yield recipe.load(shipped.recipes()[name])
+        with suppress(OnnxqError):  # by its name, under which it is shown; a file here may have it
+            yield recipe.load(name)
 
 
 def _planned(graph: Graph, made: Recipe) -> Plan | None:
@@ -201,9 +204,11 @@ def _products(read: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator
     known = Shapes(read.named, shapes)
     for node in read.graph.nodes:
         if is_product(node):
+            told = predict_op(read, node)
             yield Product(
                 node=node.name,
                 op=node.op,
-                why_float=why_not_int8(read, node),
+                expected=told.precision,
+                reason=told.reason,
                 macs=macs(known.sizes, node),
             )

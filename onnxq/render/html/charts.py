@@ -80,8 +80,9 @@ def histogram(found: BitHistogram, marks: Sequence[Mark]) -> str:
         {"x": _short(x), "y": _short(y)}
         for x, y in zip(edges, (*shares, 0.0), strict=True)  # the last step ends the last bar
     ]
+    chosen = [m for m in marks if m.kind.startswith("model")]
     drawn = [
-        {"x": m.amax, "color": color(m.kind), "chosen": m.kind.startswith("model")}
+        {"x": m.amax, "color": color(m.kind), "chosen": m in chosen, "width": _width(m, chosen)}
         for m in marks
         if m.amax >= low
     ]
@@ -118,6 +119,11 @@ def macs(bars: Iterable[Bar]) -> str:
         for number, bar in enumerate(bars, start=1)
     ]
     return _svg(_compiled_macs(), {"bars": rows})
+
+
+def _width(mark: Mark, chosen: Sequence[Mark]) -> float:
+    """Of models that chose the same amax the later ones are thinner, so that all are seen."""
+    return 2.0 * (len(chosen) - chosen.index(mark)) if mark in chosen else 1.5
 
 
 def _short(value: float) -> float:
@@ -190,7 +196,7 @@ _NAME: Final = {"field": "name", "type": "nominal"}  # as aria-label, which the 
 def _compiled_histogram() -> Any:
     x = _field("x", scale={"type": "log", "nice": False}, axis={"grid": False, "format": "~g"})
     y = _field("y", axis={"grid": False, "format": ".1~%", "tickCount": 3, "domain": False})
-    chosen = {"condition": {"test": "datum.chosen", "value": 2.5}, "value": 1.5}
+    width = {"field": "width", "type": "quantitative", "scale": None}
     dash = {"condition": {"test": "datum.chosen", "value": []}, "value": [4, 3]}
     steps = {"type": "area", "interpolate": "step-after", "color": "var(--bar)"}
     rule = {"type": "rule"}
@@ -200,7 +206,7 @@ def _compiled_histogram() -> Any:
         ("bars", "marks"),
         [
             _layer("bars", steps, x=x, y=y),
-            _layer("marks", rule, x=x, color=_OWN_COLOR, strokeWidth=chosen, strokeDash=dash),
+            _layer("marks", rule, x=x, color=_OWN_COLOR, strokeWidth=width, strokeDash=dash),
         ],
     )
 

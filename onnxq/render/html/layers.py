@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -34,12 +35,22 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRow:
-    """One line of a plan, with the reason that its rule gives and the rules that it overrides."""
+    """One line of a plan, with the rules that it overrides."""
 
     subject: Subject
     line: plan_file.Line
     why: str
     overrides: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleRow:
+    """A rule that decided some inputs: where it stands, and the reason that it gives."""
+
+    name: str
+    where: str
+    why: str
+    count: int
 
 
 def layer_rows(subjects: Sequence[Subject]) -> tuple[LayerRow, ...]:
@@ -55,15 +66,14 @@ def _of_model(subject: Subject) -> Iterator[LayerRow]:
     built = {op.node: op for op in compiled.ops} if compiled else {}
     for number, product in enumerate(subject.origin.products, start=1):
         op = built.get(product.node)
-        expected = "float, expected" if product.why_float else "int8, expected"
         local, accumulated = sqnr(measured.get(product.node))
         yield LayerRow(
             subject=subject,
             number=number,
             node=product.node,
             op=product.op,
-            kind=(op.dtype or op.precision) if op else expected,
-            reason=op.reason if op else product.why_float,
+            kind=(op.dtype or op.precision) if op else f"{product.expected}, expected",
+            reason=op.reason if op else product.reason,
             macs=op.macs if op else product.macs,
             layers=_layers(op),
             local=local,
@@ -104,6 +114,15 @@ def decision_rows(subjects: Sequence[Subject]) -> tuple[DecisionRow, ...]:
         for subject in subjects
         if (plan := subject.origin.plan) is not None
         for line, decision in zip(plan_file.lines(plan), plan.decisions, strict=True)
+    )
+
+
+def rule_rows(decisions: Sequence[DecisionRow]) -> tuple[RuleRow, ...]:
+    """The rules of decisions, in the order of their first."""
+    count = Counter((row.line.rule, row.line.where, row.why) for row in decisions)
+    return tuple(
+        RuleRow(name=name, where=where, why=why, count=number)
+        for (name, where, why), number in count.items()
     )
 
 

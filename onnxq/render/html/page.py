@@ -13,7 +13,7 @@ from typing import Any, Final
 from onnxq.diagnostics import BackendMissingError, Diagnostic
 from onnxq.render.calibrations import short_count
 from onnxq.render.html import charts
-from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, sqnr
+from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_rows, sqnr
 from onnxq.render.html.subjects import Subject, asked, subjects, unknown
 from onnxq.render.html.tensors import cards
 from onnxq.render.reports import conversions, data_use, sizes
@@ -65,7 +65,7 @@ def page(
     environment.filters.update(figure=_figure, name=one_line, count=short_count)
     about = subjects(report, origins, least)
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
-    rows = layer_rows(about)
+    rows, decisions = layer_rows(about), decision_rows(about)
     return environment.get_template("page.html.jinja").render(
         report=report,
         subjects=about,
@@ -80,7 +80,8 @@ def page(
         unknown=[(subject, tuple(unknown(subject))) for subject in about],
         diagnostics=tuple(diagnostics),
         layers=rows,
-        decisions=decision_rows(about),
+        decisions=decisions,
+        rules=rule_rows(decisions),
         cards=cards(about),
         along=_along(about),
         macs=tuple(_macs(about, rows)),

@@ -25,24 +25,17 @@ _ALIKE: Final = 1e-6  # relative; scales are float32
 class Choice:
     """One amax of a tensor: chosen by a model, or what a method would have given.
 
-    `how` says where a chosen one comes from. `found` is None without a histogram.
+    `how` says where a chosen one comes from, `local` is the measured SQNR of the pair alone, in dB.
+    `found` is None without a histogram.
     """
 
     kind: str
     title: str
     amax: float | None
-    how: str
-    chosen: bool
     found: summary.Choice | None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Measured:
-    """SQNR of the pair on a tensor in one model, dB."""
-
-    subject: Subject
-    local: float | None
-    accumulated: float | None
+    chosen: bool = False
+    how: str = ""
+    local: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,13 +47,12 @@ class Card:
     facts: str
     chart: str
     choices: tuple[Choice, ...]
-    measured: tuple[Measured, ...]
     rules: tuple[str, ...]
 
     @property
     def worst(self) -> float | None:
         """The lowest local SQNR of the pair in any model, else the lowest of a chosen amax."""
-        measured = [m.local for m in self.measured if m.local is not None]
+        measured = [c.local for c in self.choices if c.local is not None]
         expected = [c.found.sqnr_db for c in self.choices if c.chosen and c.found]
         return min(measured or [e for e in expected if e is not None], default=None)
 
@@ -88,20 +80,18 @@ def _card(tensor: str, number: int, subjects: Sequence[Subject]) -> Card:
             kind=method,
             title=_title(method, tensor, subjects),
             amax=amax,
-            how="",
-            chosen=False,
             found=_found(histogram, amax),
         )
         for method, amax in methods.items()
     ]
-    marks = [charts.Mark(c.amax, c.kind) for c in reversed(choices) if c.amax]
+    marks = [charts.Mark(c.amax, c.kind) for c in choices if c.amax and not c.chosen]
+    marks += [charts.Mark(c.amax, c.kind) for c in choices if c.amax and c.chosen]
     return Card(
         tensor=tensor,
         number=number,
         facts=_facts(seen),
         chart=charts.histogram(histogram, marks) if histogram is not None else "",
         choices=tuple(choices),
-        measured=tuple(_measured(tensor, subjects)),
         rules=tuple(dict.fromkeys(_rules(tensor, subjects))),
     )
 
@@ -133,13 +123,15 @@ def _chosen(
     *,
     several: bool,
 ) -> Choice:
+    local, accumulated = _measured(found, subject)
     alike = next((methods[m] for m in _alike(found.amax, methods)), found.amax)
     return Choice(
         kind=subject.kind,
         title=subject.name if several else "chosen",
         amax=alike,
-        how=_how(subject, found, methods),
         chosen=True,
+        how=", ".join(filter(None, (_how(subject, found, methods), _told(local, accumulated)))),
+        local=local,
         found=None if alike is None else _found(histogram, alike),
     )
 
@@ -197,13 +189,17 @@ def _facts(seen: TensorStatistics | None) -> str:
     return ", ".join(told)
 
 
-def _measured(tensor: str, subjects: Sequence[Subject]) -> Iterator[Measured]:
-    for subject in subjects:
-        numeric = subject.report.numeric
-        for found in numeric.tensors if numeric is not None else ():
-            if found.kind == "pair" and found.tensor == tensor:
-                local, accumulated = sqnr(found)
-                yield Measured(subject=subject, local=local, accumulated=accumulated)
+def _measured(found: Range, subject: Subject) -> tuple[float | None, float | None]:
+    numeric = subject.report.numeric
+    pairs = numeric.tensors if numeric is not None else ()
+    return sqnr(next((t for t in pairs if t.kind == "pair" and t.node == found.node), None))
+
+
+def _told(local: float | None, accumulated: float | None) -> str:
+    if accumulated is None:
+        return ""
+    alone = "" if local is None else f"{local:.1f} dB alone, "
+    return f"{alone}{accumulated:.1f} dB so far"
 
 
 def _rules(tensor: str, subjects: Sequence[Subject]) -> Iterator[str]:
