@@ -21,7 +21,7 @@ from onnxq.provenance import record
 from onnxq.scales import Scales
 from onnxq.tensor_quant import quantize
 from onnxq.unread import drop_unread
-from onnxq.weights import as_inputs
+from onnxq.weights import as_inputs, tensors
 
 Weights = Literal["int8", "qdq"]
 
@@ -118,8 +118,7 @@ class _Surgeon:
         self._constants = Constants(model.graph)
         self._taken = names(model.graph)
         self._before: dict[str, list[gs.Node]] = {}  # new nodes by the node they stand before
-        attributes = (a for node in model.graph.node for a in node.attribute)
-        self._nameless = [a.t for a in attributes if a.HasField("t") and not a.t.HasField("name")]
+        self._nameless = [t for t in tensors(model) if not t.HasField("name")]
         self._order = {node.name: index for index, node in enumerate(model.graph.node)}
         self._made = {out: n.name for n in model.graph.node for out in n.output}
         self.stored: dict[str, NDArray[np.int8]] = {}  # quantized weights, which gs need not copy

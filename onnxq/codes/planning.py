@@ -96,8 +96,8 @@ PLANNING: Final[dict[str, Code]] = {
     "OQ216": Code(
         meaning="The model has Conv, Gemm or MatMul inside subgraphs of If, Loop or Scan, or in a "
         "local function that needs other versions of operators than the model imports. Rules see "
-        "only the top-level graph, so these stay in float. TensorRT would run them as int8, but "
-        "only with both pairs inside the same subgraph, where onnxq places none.",
+        "only the top-level graph, so these stay in float. TensorRT-RTX runs them as int8 where "
+        "pairs stand in the same subgraph, but onnxq places none there.",
         example="an If whose branches hold Convs",
         fix="Export the model without control flow, for instance by tracing it.",
     ),
