@@ -15,6 +15,7 @@ from onnxq import methods
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.existing import scale_at
 from onnxq.graph import Graph
+from onnxq.histogram import ValueRange
 from onnxq.plan import Pair, Plan
 from onnxq.statistics import Statistics, TensorStatistics
 from onnxq.tensor_quant import SMALLEST_AMAX, scale_of
@@ -50,10 +51,17 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
         for pair in plan.pairs
         if pair not in given
     }
-    odd = (d for pair, amax in amaxes.items() for d in _odd(pair, amax, statistics))
+    ranges = {name: tensor.range for name, tensor in statistics.tensors.items()}
+    told = (
+        diagnostic
+        for pair, amax in amaxes.items()
+        for diagnostic in odd(
+            pair.tensor, amax, None if pair.kind == "weight" else ranges[pair.tensor]
+        )
+    )
     return Scales(
         by_pair=given | {pair: scale_of(amax) for pair, amax in amaxes.items()},
-        diagnostics=(*unequal, *odd),
+        diagnostics=(*unequal, *told),
     )
 
 
@@ -139,14 +147,17 @@ def _weight_amax(graph: Graph, pair: Pair) -> Amax:
     return methods.weight_amax(weight, pair.axis, method)
 
 
-def _odd(pair: Pair, amax: Amax, statistics: Statistics) -> list[Diagnostic]:
+def odd(tensor: str, amax: Amax, seen: ValueRange | None) -> list[Diagnostic]:
+    """Tell of an amax that is next to nothing, and of values that it leaves out (OQ414, OQ415).
+
+    `seen` is what was observed of an activation, None for a weight.
+    """
     found = []
-    seen = None if pair.kind == "weight" else statistics.tensors[pair.tensor].range
     if (amax <= SMALLEST_AMAX).all() and (seen is None or seen.finite or not seen.count):
-        told = f"'{pair.tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
+        told = f"'{tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
         fix = "calibrate with data that reaches it, or skip it in the recipe"
         found.append(warning("OQ414", told, fix=fix))
     if seen is not None and (seen.nan or seen.inf):
-        told = f"'{pair.tensor}' had {seen.nan} NaN and {seen.inf} infinite values, left out"
+        told = f"'{tensor}' had {seen.nan} NaN and {seen.inf} infinite values, left out"
         found.append(warning("OQ415", told, fix="check the data and the preprocessing"))
     return found

@@ -120,7 +120,7 @@ def export(
     if method is None:
         scales, found = _by_recipe(view, statistics, rules or "trt-int8")
     else:
-        scales, found = _by_method(view, statistics, method), ()
+        scales, found = _by_method(view, statistics, method)
     calibration_cache.write(path, scales, header)
     render.diagnostics(err, found)
     out.print(f"{path}: {len(scales)} scales, {header}")
@@ -188,9 +188,14 @@ def _by_recipe(
     return scales, (*plan.diagnostics, *computed.diagnostics)
 
 
-def _by_method(view: Graph, statistics: Statistics, method: str) -> Mapping[str, float]:
+def _by_method(
+    view: Graph, statistics: Statistics, method: str
+) -> tuple[Mapping[str, float], tuple[Diagnostic, ...]]:
     """The scales of all tensors of a calibration, in graph order."""
+    import numpy as np
+
     from onnxq.descriptor import QuantDescriptor
+    from onnxq.scales import odd
     from onnxq.tensor_quant import scale_of
 
     try:
@@ -202,8 +207,12 @@ def _by_method(view: Graph, statistics: Statistics, method: str) -> Mapping[str,
             fix="use max, mse, entropy, percentile or percentile(99.99)",
         ) from None
     names = (*view.inputs, *(name for node in view.nodes for name in node.outputs))
-    return {
-        name: float(scale_of(statistics.tensors[name].amax(descriptor, tensor=name)))
-        for name in dict.fromkeys(names)
-        if name in statistics.tensors
-    }
+    scales: dict[str, float] = {}
+    found: list[Diagnostic] = []
+    for name in dict.fromkeys(names):
+        if name in statistics.tensors:
+            seen = statistics.tensors[name]
+            amax = np.asarray(seen.amax(descriptor, tensor=name), np.float32)
+            scales[name] = float(scale_of(amax))
+            found += odd(name, amax, seen.range)
+    return scales, tuple(found)

@@ -71,6 +71,14 @@ def test_export_by_a_method_writes_every_observed_tensor(here):
     assert lines[1] == f"x: {struct.pack('>f', told['scales']['x']).hex()}"
 
 
+@pytest.mark.parametrize(("value", "code"), [(np.inf, "OQ415"), (0, "OQ414")])
+def test_export_by_a_method_tells_of_odd_ranges(here, value, code):
+    np.save(here / "odd.npy", np.full((1, 3, 16, 16), value, np.float32))
+    succeeded(here.run("calibrate", "model.onnx", "--data", "odd.npy"))
+    told = succeeded(here.run(*EXPORT, "--method", "max")).stderr
+    assert told.startswith(f"warning[{code}]: 'x' ha")
+
+
 def test_export_for_another_version(here):
     succeeded(here.run(*EXPORT, "--tensorrt", "8.6.1", "--method", "entropy", "-o", "c"))
     assert (here / "c").read_text().startswith("TRT-8601-EntropyCalibration2\nx: ")
