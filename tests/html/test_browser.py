@@ -140,8 +140,9 @@ def test_all_is_there_without_scripts(opened):
 
 
 def test_it_prints(opened):
-    page = opened()
+    page = opened(viewport={"width": 1030, "height": 700})  # A4 on its side, without margins
     page.emulate_media(media="print")
+    assert page.evaluate("document.documentElement.scrollWidth") == 1030
     assert page.locator("nav").is_hidden()
     assert page.locator("form.filters").first.is_hidden()
     assert page.locator("#layer-table tbody tr:visible").count() == 4
