@@ -83,7 +83,7 @@ def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
                 raise error(
                     "OQ304",
                     f"the plan's '{pair.tensor}' is not input {edge.slot} of '{edge.node}' once "
-                    "the opset is raised",
+                    "the model is prepared",
                     fix="plan and calibrate what onnxq.model.prepare returns",
                 )
 
