@@ -6,20 +6,26 @@ import re
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Final, Literal
 
-DType = Literal["int8"]
-Granularity = Literal["per_tensor", "per_channel"]
+from onnxq.formats import DType
+
+Granularity = Literal["per_tensor", "per_channel", "per_block"]
 Calibrator = Literal["max", "histogram"]
 Method = Literal["max", "percentile", "mse", "entropy"]
 WEIGHT_METHODS: Final = frozenset({"max", "mse"})
+FP8_METHODS: Final = frozenset({"max", "percentile"})  # the others count steps of one size
+BLOCK_SIZES: Final = (32, 64, 128)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantDescriptor:
     """Symmetric quantization of one tensor; zero point 0, scale = amax / 127.
 
-    `axis` is the channel axis of `per_channel`; None means the op's own (`ops.channel_axis`).
+    fp8e4m3 divides amax by 448, int4 by 7. int4 is for weights, `per_block`: one scale for
+    `block_size` values (None becomes 128) along `axis`.
+    `axis` is the channel axis of `per_channel` or that of the blocks; None means the op's own
+    (`ops.channel_axis`, `ops.block_axis`).
     `calibrator` says how statistics are gathered, `method` how amax is read from them (None becomes
-    `max` for the max calibrator and `entropy` for the histogram);
+    `max` for the max calibrator and for fp8e4m3 and int4, `entropy` for int8 and the histogram);
     `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp
     at -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
 
@@ -31,17 +37,23 @@ class QuantDescriptor:
     dtype: DType = "int8"
     granularity: Granularity = "per_tensor"
     axis: int | None = None
+    block_size: int | None = None
     narrow_range: bool = False
     calibrator: Calibrator = field(default="histogram", compare=False)
     method: Method | None = None
     percentile: float = 99.99
 
     def __post_init__(self) -> None:
-        if self.axis is not None and self.granularity != "per_channel":
+        if self.axis is not None and self.granularity == "per_tensor":
             raise ValueError("'axis' needs 'granularity: per_channel'; add it, or drop 'axis'")
         if self.method is None:
-            default = "max" if self.calibrator == "max" else "entropy"
+            default = "entropy" if (self.calibrator, self.dtype) == ("histogram", "int8") else "max"
             object.__setattr__(self, "method", default)
+        self._require_what_the_type_takes()
+        if self.granularity == "per_block":
+            self._require_blocks()
+        elif self.block_size is not None:
+            raise ValueError("'block_size' needs 'granularity: per_block'; add it, or drop it")
         if self.calibrator == "max" and self.method != "max":
             raise ValueError(
                 f"method '{self.method}' needs 'calibrator: histogram'; drop one of the two"
@@ -51,15 +63,37 @@ class QuantDescriptor:
         if self.method != "percentile":
             object.__setattr__(self, "percentile", 99.99)
 
+    def _require_what_the_type_takes(self) -> None:
+        if (self.dtype == "int4") != (self.granularity == "per_block"):
+            raise ValueError(
+                "int4 and 'per_block' need each other; write both, 'dtype: int4' and "
+                "'granularity: per_block', or neither"
+            )
+        if self.dtype == "fp8e4m3" and self.method not in FP8_METHODS:
+            raise ValueError(
+                f"method '{self.method}' counts steps of one size, which fp8e4m3 does not have; "
+                "use 'method: max' or 'method: percentile'"
+            )
+        if self.dtype == "fp8e4m3" and self.narrow_range:
+            raise ValueError("fp8e4m3 is symmetric as it is; drop 'narrow_range'")
+
+    def _require_blocks(self) -> None:
+        if self.block_size is None:
+            object.__setattr__(self, "block_size", BLOCK_SIZES[-1])
+        if self.block_size not in BLOCK_SIZES:
+            sizes = ", ".join(map(str, BLOCK_SIZES))
+            raise ValueError(f"'block_size' {self.block_size} is not known; use one of {sizes}")
+
     def __str__(self) -> str:
         return self.text(self.axis)
 
     def text(self, axis: int | None) -> str:
         """One word with the given axis, such as int8:per_channel(0):max, which `parse` reads."""
+        size = "" if self.block_size is None else f"/{self.block_size}"
         channel = "" if axis is None else f"({axis})"
         method = f"percentile({self.percentile!r})" if self.method == "percentile" else self.method
         narrow = ":narrow" if self.narrow_range else ""
-        return f"{self.dtype}:{self.granularity}{channel}:{method}{narrow}"
+        return f"{self.dtype}:{self.granularity}{size}{channel}:{method}{narrow}"
 
     @classmethod
     def parse(cls, text: str) -> QuantDescriptor:
@@ -68,14 +102,20 @@ class QuantDescriptor:
         if found is None:
             raise ValueError(f"'{text}' is not a descriptor such as int8:per_tensor:max")
         given: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v is not None}
-        for key, read in (("axis", int), ("percentile", float), ("narrow_range", bool)):
+        for key, read in (
+            ("axis", int),
+            ("block_size", int),
+            ("percentile", float),
+            ("narrow_range", bool),
+        ):
             if key in given:
                 given[key] = read(given[key])
         return cls(**given)
 
 
 _TEXT: Final = re.compile(
-    r"(?P<dtype>int8):(?P<granularity>per_tensor|per_channel)(?:\((?P<axis>\d+)\))?"
+    r"(?P<dtype>int8|fp8e4m3|int4):(?P<granularity>per_tensor|per_channel|per_block)"
+    r"(?:/(?P<block_size>\d{1,9}))?(?:\((?P<axis>\d+)\))?"
     r":(?P<method>max|mse|entropy|percentile)(?:\((?P<percentile>[\d.e+-]+)\))?"
     r"(?P<narrow_range>:narrow)?"
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from onnxq.formats import FORMATS, DType, called
 from onnxq.graph import Edge, Graph, Node
 from onnxq.model import PAIR_OPS
 from onnxq.ops import MOVES
@@ -20,28 +21,34 @@ def is_quantized(graph: Graph, tensor: str) -> bool:
     return _dequantize_before(graph, tensor) is not None
 
 
-def pair_on(graph: Graph, tensor: str) -> str | None:
+def dtype_at(graph: Graph, tensor: str) -> DType | None:
+    """The type of the pair that a tensor comes out of; None without one, or for another type."""
+    found = _dequantize_before(graph, tensor)
+    return None if found is None else called(graph.type(found.inputs[0]).dtype)
+
+
+def pair_on(graph: Graph, tensor: str, dtype: DType) -> str | None:
     """The result of the first pair that a float tensor has, of a kind that others can share.
 
-    That is one with one scale and an int8 zero point of 0, as TensorRT takes for activations.
+    That is one with one scale and a zero point of 0 of this type, as TensorRT has activations.
     """
     for edge in graph.consumers(tensor):
         quantize = graph.by_name[edge.node]
-        if quantize.op == "QuantizeLinear" and edge.slot == 0 and _is_plain(graph, quantize):
+        if quantize.op == "QuantizeLinear" and edge.slot == 0 and _is_plain(graph, quantize, dtype):
             for reader in graph.consumers(quantize.outputs[0]):
                 found = graph.by_name[reader.node]
-                same = found.inputs[1:] == quantize.inputs[1:] or _is_plain(graph, found)
+                same = found.inputs[1:] == quantize.inputs[1:] or _is_plain(graph, found, dtype)
                 if found.op == "DequantizeLinear" and same:
                     return found.outputs[0]
     return None
 
 
-def scale_at(graph: Graph, tensor: str) -> NDArray[np.float32] | None:
-    """The scale (a scalar) of the pair that a tensor has or comes from; None without one."""
+def scale_at(graph: Graph, tensor: str, dtype: DType) -> NDArray[np.float32] | None:
+    """The scale (a scalar) of the pair of a type that a tensor has or comes from, or None."""
     found = _dequantize_before(graph, tensor)
-    if found is None and (shared := pair_on(graph, tensor)) is not None:
+    if found is None and (shared := pair_on(graph, tensor, dtype)) is not None:
         found = graph.producer(shared)
-    if found is None or not _is_plain(graph, found):
+    if found is None or not _is_plain(graph, found, dtype):
         return None
     return np.asarray(graph.array(found.inputs[1]), np.float32).reshape(())
 
@@ -53,10 +60,10 @@ def _dequantize_before(graph: Graph, tensor: str) -> Node | None:
     return node if node is not None and node.op == "DequantizeLinear" else None
 
 
-def _is_plain(graph: Graph, node: Node) -> bool:
-    """True for one constant scale and a constant int8 zero point of 0."""
+def _is_plain(graph: Graph, node: Node, dtype: DType) -> bool:
+    """True for one constant scale and a constant zero point of 0 of this type."""
     constant = len(node.inputs) > 2 and all(graph.is_constant(t) for t in node.inputs[1:])
     if not constant:
         return False
     scale, zero = (graph.array(t) for t in node.inputs[1:3])
-    return scale.size == 1 and zero.dtype == np.int8 and not zero.any()
+    return scale.size == 1 and zero.dtype == FORMATS[dtype].dtype and not zero.any()

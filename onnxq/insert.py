@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import onnx
 import onnx_graphsurgeon as gs
 from numpy.typing import NDArray
+from onnx import numpy_helper
 from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxq.constants import Constants
 from onnxq.diagnostics import error, first_line
-from onnxq.model import names, prepare
+from onnxq.formats import FORMATS, Format
+from onnxq.model import QDQ_OPSET, names, prepare, raised
 from onnxq.plan import Pair, Plan
 from onnxq.provenance import record
 from onnxq.scales import Scales
@@ -24,8 +26,6 @@ from onnxq.unread import drop_unread
 from onnxq.weights import as_inputs, tensors
 
 Weights = Literal["int8", "qdq"]
-
-_INT8 = onnx.TensorProto.INT8
 
 
 def insert(
@@ -38,9 +38,10 @@ def insert(
 ) -> onnx.ModelProto:
     """Return a copy of the model with a Q/DQ pair for every pair of the plan.
 
-    Weights become int8 initializers behind a DequantizeLinear; a float weight that nobody reads any
-    more is dropped. With `weights` "qdq" they stay as they are, behind a whole pair, and
-    `narrow_range` has no effect. Scales of activations are scalars, zero points int8 zeros, axes
+    Weights become initializers of their quantized type behind a DequantizeLinear; a float weight
+    that nobody reads any more is dropped. With `weights` "qdq" they stay as they are, behind a
+    whole pair, and `narrow_range` has no effect. The opset is raised to the first that has the
+    types of the plan. Scales of activations are scalars, zero points zeros of the type, axes
     explicit (`docs/guide.md` says why TensorRT needs each). Nodes without a name of their own get
     one. Everything else is taken over unchanged. The model itself is not changed.
     Raises OQ304 when the plan was made of the model before `model.prepare` renamed its tensors, and
@@ -48,7 +49,7 @@ def insert(
     """
     original = onnx.ModelProto()
     original.CopyFrom(model)
-    original = prepare(original)
+    original = with_types(prepare(original), plan)
     _require_sites(original, plan)
     with _quiet_graphsurgeon():
         surgeon = _Surgeon(original, weights)
@@ -61,6 +62,12 @@ def insert(
     record(result, metadata or {})
     _require_valid(result, model)
     return result
+
+
+def with_types(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
+    """Return a prepared model at an opset whose Q/DQ have the types of the plan (OQ304)."""
+    opsets = (FORMATS[p.descriptor.dtype].opset for p in plan.pairs)
+    return raised(model, max(opsets, default=QDQ_OPSET))
 
 
 @contextmanager
@@ -121,7 +128,7 @@ class _Surgeon:
         self._nameless = [t for t in tensors(model) if not t.HasField("name")]
         self._order = {node.name: index for index, node in enumerate(model.graph.node)}
         self._made = {out: n.name for n in model.graph.node for out in n.output}
-        self.stored: dict[str, NDArray[np.int8]] = {}  # quantized weights, which gs need not copy
+        self.stored: dict[str, NDArray[Any]] = {}  # quantized weights, which gs need not copy
 
     def insert(self, pair: Pair, scale: NDArray[np.float32]) -> None:
         if pair.existing and self._stands_before(pair.existing, pair):
@@ -129,18 +136,27 @@ class _Surgeon:
             return
         tensor = self._tensors[pair.tensor]
         suffix = self._free_suffix(pair.tensor)
+        to = FORMATS[pair.descriptor.dtype]
         attributes = {} if pair.axis is None else {"axis": pair.axis}
+        if pair.descriptor.block_size is not None:
+            attributes["block_size"] = pair.descriptor.block_size
         parameters = [
             gs.Constant(f"{pair.tensor}_scale{suffix}", scale),
-            gs.Constant(f"{pair.tensor}_zero_point{suffix}", np.zeros(scale.shape, np.int8)),
+            _zeros(f"{pair.tensor}_zero_point{suffix}", scale.shape, to),
         ]
         nodes = []
         if pair.kind == "weight" and self._weights == "int8":
             values = self._constants.array(pair.tensor)
-            narrow = pair.descriptor.narrow_range
             name = f"{pair.tensor}_quantized{suffix}"
-            self.stored[name] = quantize(values, scale, axis=pair.axis, narrow_range=narrow)
-            empty = onnx.TensorProto(name=name, data_type=_INT8, dims=values.shape)
+            self.stored[name] = quantize(
+                values,
+                scale,
+                axis=pair.axis,
+                narrow_range=pair.descriptor.narrow_range,
+                dtype=pair.descriptor.dtype,
+                block_size=pair.descriptor.block_size,
+            )
+            empty = onnx.TensorProto(name=name, data_type=to.proto, dims=values.shape)
             quantized = gs.Constant(name, LazyValues(empty))
         else:
             quantized = gs.Variable(f"{pair.tensor}_quantized{suffix}")
@@ -218,8 +234,13 @@ def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.Mode
     return original
 
 
-def _fill(model: onnx.ModelProto, stored: dict[str, NDArray[np.int8]]) -> None:
+def _zeros(name: str, shape: tuple[int, ...], to: Format) -> gs.Constant:
+    """A zero point, as a tensor that is made already: gs does not know every type."""
+    return gs.Constant(name, LazyValues(numpy_helper.from_array(np.zeros(shape, to.dtype), name)))
+
+
+def _fill(model: onnx.ModelProto, stored: dict[str, NDArray[Any]]) -> None:
     """Give the quantized weights their values, in place, and let go of the arrays."""
     for tensor in model.graph.initializer:
         if tensor.name in stored:
-            tensor.raw_data = stored.pop(tensor.name).tobytes()
+            tensor.raw_data = numpy_helper.from_array(stored.pop(tensor.name)).raw_data

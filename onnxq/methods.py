@@ -1,4 +1,4 @@
-"""How amax, the largest magnitude that int8 represents, is read from what was observed.
+"""How amax, the largest magnitude that a quantized type represents, is read from what was seen.
 
 A method is one function in `METHODS`: a `BitHistogram` that holds some value other than zero and
 a `QuantDescriptor` in, a candidate amax out. Add one with `@_method("name")`, and its name to
@@ -18,6 +18,7 @@ import numpy.typing as npt
 
 from onnxq import diagnostics
 from onnxq.descriptor import QuantDescriptor
+from onnxq.formats import FORMATS
 from onnxq.histogram import MANTISSA_BITS, SHIFT, BitHistogram, ValueRange
 from onnxq.tensor_quant import SMALLEST_AMAX
 
@@ -36,7 +37,7 @@ METHODS: Final[dict[str, MethodFunction]] = {}
 FloatArray = npt.NDArray[np.float64]
 IntArray = npt.NDArray[np.int64]
 
-_LEVELS: Final = 127  # positive steps of symmetric int8
+_LEVELS: Final = int(FORMATS["int8"].largest)  # positive steps
 
 # mse: candidates are amax * 2**(-i / 64), down to amax / 1024.
 _MSE_OCTAVES: Final = 10
@@ -238,12 +239,17 @@ def quantile(histogram: BitHistogram, percentile: float) -> float:
 
 
 def weight_amax(
-    w: npt.NDArray[np.float32], axis: int, method: Literal["max", "mse"] = "max"
+    w: npt.NDArray[np.float32],
+    axis: int,
+    method: Literal["max", "mse"] = "max",
+    *,
+    levels: int = _LEVELS,
 ) -> npt.NDArray[np.float32]:
     """Return amax of each channel of a weight: float32, 1-D of length w.shape[axis].
 
-    `mse` takes the fraction 1, 0.99 .. 0.2 of the channel's max |w| with the least squared error.
-    Raises ValueError for another method, a bad axis, and NaN or infinite values.
+    `mse` takes the fraction 1, 0.99 .. 0.2 of the channel's max |w| with the least squared error
+    when rounded to `levels` positive steps. Raises ValueError for another method, a bad axis, and
+    NaN or infinite values.
     """
     if not -w.ndim <= axis < w.ndim:
         raise ValueError(f"axis {axis} is out of range for shape {w.shape}")
@@ -259,7 +265,9 @@ def weight_amax(
     length = w.size // max(1, len(channels))
     rows = max(1, _WEIGHT_BLOCK // max(1, length))
     blocks = (channels[i : i + rows] for i in range(0, len(channels), rows))
-    found = [_least_error(np.abs(b.reshape(len(b), length).astype(np.float32))) for b in blocks]
+    found = [
+        _least_error(np.abs(b.reshape(len(b), length).astype(np.float32)), levels) for b in blocks
+    ]
     return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 
@@ -268,12 +276,12 @@ def all_finite(w: npt.NDArray[Any]) -> bool:
     return bool(np.isfinite([w.min(initial=0), w.max(initial=0)]).all())
 
 
-def _least_error(channels: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
+def _least_error(channels: npt.NDArray[np.float32], levels: int) -> npt.NDArray[np.float32]:
     """Return the amax with the least squared error for each row of magnitudes."""
     largest = channels.max(axis=1, initial=0.0)
-    steps = channels * (_LEVELS / np.where(largest > 0, largest, 1))[:, None]  # 0 .. 127
+    steps = channels * (levels / np.where(largest > 0, largest, 1))[:, None]  # 0 .. levels
     errors = [
-        np.square(np.minimum(np.rint(steps / f), _LEVELS) * f - steps).sum(axis=1)
+        np.square(np.minimum(np.rint(steps / f), levels) * f - steps).sum(axis=1)
         for f in _WEIGHT_FRACTIONS.astype(np.float32)
     ]
     best = np.argmin(errors, axis=0)  # ties: the larger range

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
@@ -185,7 +186,7 @@ def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
     seen: set[str] = set()
     for node in model.graph.node:
         if not node.name or node.name in seen:
-            node.name = _free_name(f"{node.op_type}_{next(filter(None, node.output), '')}", taken)
+            node.name = free_name(f"{node.op_type}_{next(filter(None, node.output), '')}", taken)
             taken.add(node.name)
         seen.add(node.name)
     return model
@@ -202,7 +203,8 @@ def names(graph: onnx.GraphProto) -> set[str]:
     return found
 
 
-def _free_name(name: str, taken: set[str]) -> str:
+def free_name(name: str, taken: Set[str]) -> str:
+    """The name itself, or with the first number that makes it one that is not taken."""
     free, count = name, 0
     while free in taken:
         count += 1
@@ -230,20 +232,28 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
             fix="read it with onnxq.load_model, which leaves large weights in their files",
         )
-    named = name_nodes(inline_functions(model, path))
-    if opset(named) >= QDQ_OPSET:
-        return named
+    return raised(name_nodes(inline_functions(model, path)), QDQ_OPSET, path)
+
+
+def raised(model: onnx.ModelProto, version: int, path: str | Path = "the model") -> onnx.ModelProto:
+    """Return a model with named nodes at an opset of at least `version`; OQ304 when it cannot be.
+
+    It is the model itself where that has the opset already. A higher opset can rename tensors.
+    """
+    if opset(model) >= version:
+        return model
     try:
-        raised = onnx.version_converter.convert_version(named, QDQ_OPSET)
+        higher = onnx.version_converter.convert_version(model, version)
     except Exception as reason:  # the converter raises bare RuntimeErrors of many kinds
         raise error(
             "OQ304",
-            f"'{path}' has opset {opset(named)} and cannot be raised to {QDQ_OPSET}: "
+            f"'{path}' has opset {opset(model)} and cannot be raised to {version}: "
             f"{first_line(reason)}",
-            fix="export the model again with opset 13 or newer",
+            fix=f"export the model again with opset {version} or newer",
         ) from None
-    raised.ir_version = max(raised.ir_version, QDQ_IR_VERSION)
-    return name_nodes(restore(raised, named))
+    ir_version = onnx.helper.OP_SET_ID_VERSION_MAP.get(("ai.onnx", version), QDQ_IR_VERSION)
+    higher.ir_version = max(higher.ir_version, ir_version)
+    return name_nodes(restore(higher, model))
 
 
 def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:

@@ -20,14 +20,17 @@ class OpTraits:
 
     `data`: input slots that carry quantizable data, None for every input. A slot that holds a
     constant is a weight, any other an activation. `axes`: the output-channel axis of a weight by
-    slot. `observed`: calibration looks at the activations of this op; where two are joined, only
-    at those that both are computed. `weighted`: a matrix product, the ops that INT8 is for.
-    `commutative`: the first two inputs may change places. `keeps`: the output holds the values of
-    the data inputs, each as often as they do.
+    slot. `reduced`: the axis of a weight that a matrix product sums over, by slot; none where
+    the weight is on the left, as TensorRT-RTX 1.7 crashes on blocks there. `observed`: calibration
+    looks at the activations of this op; where two are joined, only at those that both are computed.
+    `weighted`: a matrix product, the ops that INT8 is for. `commutative`: the first two inputs may
+    change places. `keeps`: the output holds the values of the data inputs, each as often as they
+    do.
     """
 
     data: tuple[int, ...] | None = (0,)
     axes: Mapping[int, AxisOf] = field(default_factory=dict)
+    reduced: Mapping[int, AxisOf] = field(default_factory=dict)
     observed: bool = False
     weighted: bool = False
     commutative: bool = False
@@ -50,6 +53,10 @@ def _from_end(offset: int) -> AxisOf:
     return lambda node, rank: rank - offset if rank > 1 else None  # a vector has one channel
 
 
+def _other(axis_of: Callable[[Node, int], int]) -> AxisOf:
+    return lambda node, rank: 1 - axis_of(node, rank)  # of a matrix
+
+
 _CONV: Final = OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True)
 _POOL: Final = OpTraits(observed=True)
 _MOVES: Final = OpTraits()
@@ -58,9 +65,19 @@ _KEEPS: Final = OpTraits(keeps=True)
 TRAITS: Final[Mapping[str, OpTraits]] = {
     "Conv": _CONV,
     "ConvTranspose": OpTraits(data=(0, 1), axes={1: _fixed(1)}, observed=True, weighted=True),
-    "Gemm": OpTraits(data=(0, 1), axes={0: _gemm_a, 1: _gemm_b}, observed=True, weighted=True),
+    "Gemm": OpTraits(
+        data=(0, 1),
+        axes={0: _gemm_a, 1: _gemm_b},
+        reduced={1: _other(_gemm_b)},
+        observed=True,
+        weighted=True,
+    ),
     "MatMul": OpTraits(
-        data=(0, 1), axes={0: _from_end(2), 1: _from_end(1)}, observed=True, weighted=True
+        data=(0, 1),
+        axes={0: _from_end(2), 1: _from_end(1)},
+        reduced={1: _from_end(2)},
+        observed=True,
+        weighted=True,
     ),
     "Add": OpTraits(data=(0, 1), observed=True, commutative=True),
     "Mul": OpTraits(data=(0, 1), commutative=True),
@@ -136,6 +153,13 @@ def weight_slots(graph: Graph, node: Node) -> tuple[int, ...]:
 def channel_axis(graph: Graph, node: Node, slot: int) -> int | None:
     """Output-channel axis of the weight in a slot; None where the table has none."""
     axis = traits(node).axes.get(slot)
+    shape = graph.type(node.inputs[slot]).shape
+    return None if axis is None or not shape else axis(node, len(shape))
+
+
+def block_axis(graph: Graph, node: Node, slot: int) -> int | None:
+    """The axis of a weight that its op sums over, where blocks lie; None where there is none."""
+    axis = traits(node).reduced.get(slot)
     shape = graph.type(node.inputs[slot]).shape
     return None if axis is None or not shape else axis(node, len(shape))
 

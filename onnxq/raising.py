@@ -12,10 +12,18 @@ import onnx
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, counted, warning
 from onnxq.feeds.random_data import open_random
+from onnxq.formats import FORMATS
 from onnxq.graph import Graph
 from onnxq.model import name_nodes, opset
 from onnxq.samples import input_specs
 from onnxq.sessions import open_session, run
+
+
+def _brings(version: int) -> str:
+    """What onnxq raises an opset for."""
+    return {FORMATS["fp8e4m3"].opset: "FP8", FORMATS["int4"].opset: "INT4"}.get(
+        version, "per-channel Q/DQ"
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,7 +50,7 @@ class Raised:
 
     def _changes(self) -> Iterator[str]:
         if self.before != self.after:
-            yield f"opset {self.before} raised to {self.after}, for per-channel Q/DQ"
+            yield f"opset {self.before} raised to {self.after}, for {_brings(self.after)}"
         if self.functions:
             yield f"{counted(self.functions, 'local function')} inlined"
 
@@ -56,7 +64,7 @@ class Raised:
             fix = "export the model again without local functions"
             return (warning("OQ560", told, fix=fix),)
         told = f"raising the opset from {self.before} to {self.after} changed the outputs"
-        fix = "export the model again with opset 13 or newer"
+        fix = f"export the model again with opset {self.after} or newer"
         return (warning("OQ535", told, fix=fix),)
 
     def to_dict(self) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, create_model
 
-from onnxq.descriptor import Calibrator, DType, Granularity, Method, QuantDescriptor
+from onnxq.descriptor import Calibrator, Granularity, Method, QuantDescriptor
+from onnxq.formats import DType
 from onnxq.selectors import PREDICATES
 from onnxq.validation import validate
 from onnxq.yaml_source import Path_, Source
@@ -42,6 +43,7 @@ class DescriptorSpec(BaseModel):
     dtype: DType | None = None
     granularity: Granularity | None = None
     axis: int | None = None
+    block_size: int | None = None
     narrow_range: bool | None = None
     calibrator: Calibrator | None = None
     method: Method | None = None
@@ -53,7 +55,8 @@ class DescriptorSpec(BaseModel):
         base = {} if self.extends is None else asdict(known[self.extends])
         if "calibrator" in given or "granularity" in given:
             # What the extended descriptor chose to fit its own no longer fits.
-            base = {k: v for k, v in base.items() if k not in ("method", "axis") or k in given}
+            fitted = ("method", "axis", "block_size")
+            base = {k: v for k, v in base.items() if k not in fitted or k in given}
         return QuantDescriptor(**{**base, **given})
 
 

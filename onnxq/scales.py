@@ -14,18 +14,22 @@ from numpy.typing import NDArray
 from onnxq import methods
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.existing import scale_at
+from onnxq.formats import FORMATS
 from onnxq.graph import Graph
 from onnxq.histogram import ValueRange
 from onnxq.plan import Pair, Plan
 from onnxq.statistics import Statistics, TensorStatistics
-from onnxq.tensor_quant import SMALLEST_AMAX, scale_of
+from onnxq.tensor_quant import SMALLEST_AMAX, in_blocks, scale_of
 
-Amax = NDArray[np.float32]  # scalar, or one a channel
+Amax = NDArray[np.float32]  # scalar, one a channel, or one a block
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scales:
-    """The scale of every pair of a plan (float32: a scalar, or one a channel), and what was odd."""
+    """The scale of every pair of a plan, and what was odd.
+
+    Scales are float32: a scalar, one a channel, or one a block in the rank of the weight.
+    """
 
     by_pair: Mapping[Pair, Amax]
     diagnostics: tuple[Diagnostic, ...]
@@ -60,7 +64,7 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
         )
     )
     return Scales(
-        by_pair=given | {pair: scale_of(amax) for pair, amax in amaxes.items()},
+        by_pair=given | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()},
         diagnostics=(*unequal, *told),
     )
 
@@ -73,8 +77,9 @@ def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[D
     given: dict[Pair, Amax] = {}
     unequal = []
     for index, group in enumerate(plan.groups):
-        has = {t: s for t in group.tensors if (s := scale_at(graph, t)) is not None}
         new = [p for p in plan.pairs if p.group == index and p.kind == "activation"]
+        dtype = new[0].descriptor.dtype if new else "int8"
+        has = {t: s for t in group.tensors if (s := scale_at(graph, t, dtype)) is not None}
         if len({float(s) for s in has.values()}) == 1:
             given |= dict.fromkeys(new, next(iter(has.values())))
         elif has and new:
@@ -88,7 +93,8 @@ def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[D
                 )
             )
     for pair in plan.pairs:
-        if pair.existing and (scale := scale_at(graph, pair.tensor)) is not None:
+        scale = scale_at(graph, pair.tensor, pair.descriptor.dtype) if pair.existing else None
+        if scale is not None:
             given[pair] = scale
     return given, unequal
 
@@ -141,10 +147,15 @@ def _activation_amax(
 
 def _weight_amax(graph: Graph, pair: Pair) -> Amax:
     method: Literal["max", "mse"] = "mse" if pair.descriptor.method == "mse" else "max"
+    levels = int(FORMATS[pair.descriptor.dtype].largest)
     weight = graph.array(pair.tensor)
     if pair.axis is None:
-        return methods.weight_amax(weight.reshape(1, -1), 0, method).reshape(())
-    return methods.weight_amax(weight, pair.axis, method)
+        return methods.weight_amax(weight.reshape(1, -1), 0, method, levels=levels).reshape(())
+    if (size := pair.descriptor.block_size) is None:
+        return methods.weight_amax(weight, pair.axis, method, levels=levels)
+    blocks = np.moveaxis(in_blocks(weight, pair.axis, size), pair.axis + 1, -1)
+    found = methods.weight_amax(blocks.reshape(-1, size), 0, method, levels=levels)
+    return found.reshape(blocks.shape[:-1])
 
 
 def odd(tensor: str, amax: Amax, seen: ValueRange | None) -> list[Diagnostic]:

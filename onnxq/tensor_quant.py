@@ -1,4 +1,4 @@
-"""Symmetric int8 quantization of arrays, bit for bit what the inserted Q/DQ nodes compute.
+"""Symmetric quantization of arrays, bit for bit what the inserted Q/DQ nodes compute.
 
 ONNX QuantizeLinear divides by the scale. torch's fake_quantize functions multiply by the float32
 reciprocal of the scale instead, so a value next to a tie can land one step away;
@@ -12,24 +12,28 @@ from typing import Any, Final, TypeVar
 import numpy as np
 import numpy.typing as npt
 
+from onnxq.formats import FORMATS, DType, Format
+
 _T = TypeVar("_T", bound=np.generic)
 Float32Array = npt.NDArray[np.float32]
 
-INT8_MAX: Final = 127
+INT8_MAX: Final = int(FORMATS["int8"].largest)
 _BLOCK: Final = 2**18  # values quantized at once, so that what is between fits a cache
 # pytorch-quantization takes an amax up to the smallest positive float16 subnormal for zero.
 SMALLEST_AMAX: Final = 2.0**-24
 
 
-def scale_of(amax: npt.ArrayLike) -> Float32Array:
+def scale_of(amax: npt.ArrayLike, dtype: DType = "int8") -> Float32Array:
     """Return amax / 127 in float32, in the shape of `amax`; 1 where amax is 0 (<= 2**-24).
+
+    The divisor is 448 for fp8e4m3 and 7 for int4.
 
     Raises ValueError when an amax is negative, NaN or infinite.
     """
     limit = np.asarray(amax, dtype=np.float32)
     if not np.all(np.isfinite(limit) & (limit >= 0)):
         raise ValueError(f"amax must be finite and not negative, not {limit}")
-    scale = limit / np.float32(INT8_MAX)
+    scale = limit / np.float32(FORMATS[dtype].largest)
     return np.where(_is_zero(limit), np.float32(1), scale)
 
 
@@ -40,44 +44,83 @@ def quantize(
     axis: int | None = None,
     narrow_range: bool = False,
     by_reciprocal: bool = False,
-) -> npt.NDArray[np.int8]:
-    """Quantize to int8: x / scale, rounded half to even, saturated to -128..127.
+    dtype: DType = "int8",
+    block_size: int | None = None,
+) -> npt.NDArray[Any]:
+    """Quantize: x / scale, rounded half to even, saturated to what the type has (-128..127).
 
-    `scale` is a scalar, or 1-D of length x.shape[axis] when `axis` is given. With `narrow_range`
-    values saturate at -127. NaN becomes the lowest value, as in onnxruntime and torch.
-    Raises ValueError when the scale's shape does not fit.
+    `scale` is a scalar, or 1-D of length x.shape[axis] when `axis` is given, or with `block_size`
+    of the shape of x, but with one scale for so many values along `axis`. With `narrow_range`
+    values saturate at -127, in int4 at -7. NaN becomes the lowest integer, as in onnxruntime and
+    torch; fp8e4m3 has a NaN. Raises ValueError when the scale's shape does not fit.
     """
-    values = np.asarray(x)
-    step = _along(np.asarray(scale, dtype=np.float32), values, axis)
+    given = np.asarray(x)
+    values, step = _aligned(given, np.asarray(scale, dtype=np.float32), axis, block_size)
+    how = (FORMATS[dtype], narrow_range, by_reciprocal)
     rows = max(1, _BLOCK * len(values) // max(1, values.size)) if values.ndim else 0
     if not 0 < rows < len(values):
-        return _quantized(values, step, narrow_range, by_reciprocal)
-    found = np.empty(values.shape, np.int8)
+        return _quantized(values, step, *how).reshape(given.shape)
+    found = np.empty(values.shape, FORMATS[dtype].dtype)
     for first in range(0, len(values), rows):
         block = slice(first, first + rows)
         steps = step[block] if step.ndim and len(step) > 1 else step
-        found[block] = _quantized(values[block], steps, narrow_range, by_reciprocal)
-    return found
+        found[block] = _quantized(values[block], steps, *how)
+    return found.reshape(given.shape)
 
 
 def _quantized(
-    x: npt.NDArray[Any], step: Float32Array, narrow_range: bool, by_reciprocal: bool
-) -> npt.NDArray[np.int8]:
+    x: npt.NDArray[Any], step: Float32Array, to: Format, narrow_range: bool, by_reciprocal: bool
+) -> npt.NDArray[Any]:
     values = np.asarray(x, dtype=np.float32)
-    lowest = -INT8_MAX if narrow_range else -INT8_MAX - 1
+    lowest = -to.largest if narrow_range else to.lowest
     with np.errstate(all="ignore"):  # huge values overflow to inf, which saturates
         steps = np.asarray(values * (np.float32(1) / step) if by_reciprocal else values / step)
-    np.copyto(steps, np.float32(lowest), where=np.isnan(steps))
-    return np.asarray(np.clip(np.rint(steps), lowest, INT8_MAX), np.int8)
+    if to.is_integer:
+        np.copyto(steps, np.float32(lowest), where=np.isnan(steps))
+        steps = np.rint(steps)
+    return np.asarray(np.clip(steps, lowest, to.largest), to.dtype)  # rounds half to even
 
 
 def dequantize(
-    q: npt.NDArray[np.int8], scale: npt.ArrayLike, *, axis: int | None = None
+    q: npt.NDArray[Any],
+    scale: npt.ArrayLike,
+    *,
+    axis: int | None = None,
+    block_size: int | None = None,
 ) -> Float32Array:
     """Return q * scale in float32; `scale` as in `quantize`."""
-    step = _along(np.asarray(scale, dtype=np.float32), q, axis)
+    values, step = _aligned(q, np.asarray(scale, dtype=np.float32), axis, block_size)
     with np.errstate(over="ignore"):
-        return np.asarray(q.astype(np.float32) * step)
+        return np.asarray(values.astype(np.float32) * step).reshape(q.shape)
+
+
+def in_blocks(x: npt.NDArray[_T], axis: int, block_size: int) -> npt.NDArray[_T]:
+    """View x with one more axis, after `axis`, along which the values of a block lie.
+
+    Raises ValueError when x.shape[axis] is no multiple of `block_size`.
+    """
+    if not -x.ndim <= axis < x.ndim or x.shape[axis] % block_size:
+        raise ValueError(f"axis {axis} of shape {x.shape} has no blocks of {block_size}")
+    axis %= x.ndim
+    blocks = (x.shape[axis] // block_size, block_size)
+    return x.reshape(*x.shape[:axis], *blocks, *x.shape[axis + 1 :])
+
+
+def _aligned(
+    x: npt.NDArray[_T], scale: Float32Array, axis: int | None, block_size: int | None
+) -> tuple[npt.NDArray[_T], Float32Array]:
+    """x and scale in shapes that broadcast."""
+    if block_size is None:
+        return x, _along(scale, x, axis)
+    if axis is None:
+        raise ValueError("blocks need an axis")
+    values = in_blocks(x, axis, block_size)
+    after = axis % x.ndim + 1
+    if scale.shape != values.shape[:after] + values.shape[after + 1 :]:
+        raise ValueError(
+            f"scales of shape {scale.shape} do not fit blocks of {block_size} in shape {x.shape}"
+        )
+    return values, np.expand_dims(scale, after)
 
 
 def tensor_quant(

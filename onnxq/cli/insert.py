@@ -52,7 +52,7 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the Q/DQ model to the working folder unless -o says else."""
-    from onnxq import graph, render
+    from onnxq import graph, insert, render
     from onnxq import model as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
@@ -71,7 +71,9 @@ def run(
     plan = plan_for(view)
     if strict:
         options.refuse_warnings(plan.diagnostics)
-    raised = options.compare_raised(source, existing, proto, statistics.input_shapes)
+    raised = options.compare_raised(
+        source, existing, insert.with_types(proto, plan), statistics.input_shapes
+    )
     odd = write(path, proto, view, plan, statistics, weights, external=bool(data))
     diagnostics = (*plan.diagnostics, *odd, *(raised.diagnostics if raised else ()))
     render.diagnostics(err, diagnostics)

@@ -100,7 +100,8 @@ MaybeRules = Annotated[
 Weights = Annotated[
     Literal["int8", "qdq"],
     typer.Option(
-        "--weights", help="'int8' stores them so, a quarter of the size; 'qdq' keeps them in float."
+        "--weights",
+        help="'int8' stores them as quantized, a quarter of the size; 'qdq' keeps them in float.",
     ),
 ]
 ExistingPairs = Literal["refuse", "keep", "strip"]

@@ -59,6 +59,7 @@ def run(
     """Write the Q/DQ model, and the calibration beside it, which serves other recipes too."""
     from onnxq import calibrate as calibrating
     from onnxq import cascade, graph, recipe, render
+    from onnxq import insert as inserting
     from onnxq import model as models
     from onnxq import verify as verifying
     from onnxq.verify import Unused, thresholds
@@ -110,7 +111,8 @@ def run(
         )
     statistics.save(calibration)
     calibrate.tell(out, calibration, statistics)
-    raised = options.compare_raised(model, existing, proto, statistics.input_shapes)
+    higher = inserting.with_types(proto, plan)
+    raised = options.compare_raised(model, existing, higher, statistics.input_shapes)
     odd = insert.write(path, proto, view, plan, statistics, weights, external=bool(external))
     insert.tell(out, path, view, plan, calibration, raised)
     unused = Unused(others, [statistics])

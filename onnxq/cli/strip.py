@@ -10,7 +10,7 @@ import typer
 from onnxq.cli import options
 from onnxq.diagnostics import error
 
-HELP = "Take the Q/DQ pairs out of a model; weights stored in int8 are dequantized."
+HELP = "Take the Q/DQ pairs out of a model; stored weights are dequantized."
 EXAMPLE = "Example: `onnxq strip model.qdq.onnx -o model.float.onnx`"
 
 

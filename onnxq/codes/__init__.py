@@ -8,6 +8,7 @@ from typing import Final
 
 from onnxq.codes.calibrations import CALIBRATIONS
 from onnxq.codes.code import Code as Code
+from onnxq.codes.formats import FORMATS
 from onnxq.codes.inputs import INPUTS
 from onnxq.codes.linting import LINTING
 from onnxq.codes.planning import PLANNING
@@ -16,5 +17,9 @@ from onnxq.codes.running import RUNNING
 from onnxq.codes.verifying import VERIFYING
 
 CODES: Final[dict[str, Code]] = dict(
-    sorted((RULE_FILES | PLANNING | INPUTS | RUNNING | CALIBRATIONS | VERIFYING | LINTING).items())
+    sorted(
+        (
+            RULE_FILES | PLANNING | INPUTS | RUNNING | CALIBRATIONS | FORMATS | VERIFYING | LINTING
+        ).items()
+    )
 )

@@ -232,11 +232,11 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Strip the model (`--existing strip`) to let the rules place all pairs.",
     ),
     "OQ535": Code(
-        meaning="The opset was raised to the first that has per-channel Q/DQ, and since then the "
+        meaning="The opset was raised to the first that has what pairs need, and since then the "
         "model computes something else, on a random sample in onnxruntime with optimizations "
         "off.",
         example="a model of opset 9 with an operator that onnx converts wrongly",
-        fix="Export the model again with opset 13 or newer.",
+        fix="Export the model again with opset 13 or newer, 19 for FP8, 21 for INT4.",
     ),
     "OQ560": Code(
         meaning="The local functions of the model were put in the place of their calls, and since "

@@ -11,16 +11,21 @@ from onnx import TensorProto
 from onnxq.graph import Node
 from onnxq.lint.finding import Finding
 from onnxq.lint.operands import KEPT_FLOAT, operand_types, why_not_int8
-from onnxq.lint.qdq import QdqModel
+from onnxq.lint.qdq import QdqModel, is_blocked
 from onnxq.lint.registry import findings
+from onnxq.ops import traits
 
-Expected = Literal["int8", "fp8", "float"]
+Expected = Literal["int8", "fp8", "int4", "float"]
 _FP8: Final = TensorProto.FLOAT8E4M3FN
+_INT4: Final = TensorProto.INT4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """How one weighted op will be computed; `reason` says why in float, and is '' otherwise."""
+    """How one weighted op will be computed; `reason` says why in float, and is '' otherwise.
+
+    'int4' is in float too, with weights that the product's kernel reads as INT4.
+    """
 
     node: str
     op: str
@@ -54,6 +59,15 @@ def predict_op(model: QdqModel, node: Node) -> Prediction:
     if not reason and node.type in KEPT_FLOAT:
         reason = f"TensorRT-RTX keeps {node.op} in float"
     precision: Expected = "float" if reason else "int8"
-    if not reason and set(operand_types(model, node).values()) == {_FP8}:
+    types = set(operand_types(model, node).values())
+    if not reason and types == {_FP8}:
         precision = "fp8"
+    if types == {0, _INT4} and _has_blocks(model, node):
+        precision = "int4"
     return Prediction(node=node.name, op=node.op, precision=precision, reason=reason)
+
+
+def _has_blocks(model: QdqModel, node: Node) -> bool:
+    """True for a matrix product whose right side is a weight in blocks."""
+    found = model.weight_dequantizer(node, 1) if traits(node).reduced else None
+    return found is not None and is_blocked(found[0])

@@ -79,7 +79,7 @@ def lint_summary(
         console.print(Text("TensorRT will not build it", "red"))
     ops = Counter(op.precision for op in outlook.ops)
     if outlook.ops:
-        shares = ", ".join(f"{ops[p]:,} {p}" for p in ("int8", "fp8", "float") if ops[p])
+        shares = ", ".join(f"{ops[p]:,} {p}" for p in ("int8", "fp8", "int4", "float") if ops[p])
         would = "expected" if outlook.builds else "expected without what stops the build"
         console.print(f"{would}: {counted(len(outlook.ops), 'weighted op')}, {shares}")
     named = {one.node for one in found}

@@ -41,7 +41,12 @@ def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
     weighted = [n for n in graph.nodes if traits(n).weighted]
     inputs = {n.name: [Edge(node=n.name, slot=s) for s in data_slots(graph, n)] for n in weighted}
     existing = {e for edges in inputs.values() for e in edges if is_decided(graph, e)}
-    whole = [n for n in weighted if existing.union(paired).issuperset(inputs[n.name])]
+    int4 = {e for p in plan.pairs if p.descriptor.dtype == "int4" for e in p.edges}
+    whole = [
+        n
+        for n in weighted
+        if existing.union(paired).issuperset(inputs[n.name]) or int4.intersection(inputs[n.name])
+    ]
     pairs = Counter(p.kind for p in plan.pairs)
     tied = Counter(p.group for p in plan.pairs if p.group is not None)
     return {
@@ -55,6 +60,12 @@ def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
         "weighted_ops": len(weighted),
         "weighted_ops_quantized": len(whole),
     }
+
+
+def _weights(plan: Plan) -> str:
+    """How many weights have a pair, by type."""
+    types = Counter(p.descriptor.dtype for p in plan.pairs if p.kind == "weight")
+    return ", ".join(f"{count} {dtype} weights" for dtype, count in types.items()) or "no weights"
 
 
 def plan_by_rule(plan: Plan) -> dict[str, Counter[str]]:
@@ -85,7 +96,7 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
     has = f"{n['existing']} have pairs already, " if n["existing"] else ""
     console.print(
         f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized: "
-        f"{n['activation_pairs']} activation pairs, {n['weight_pairs']} int8 weights, "
+        f"{n['activation_pairs']} activation pairs, {_weights(plan)}, "
         f"{n['skipped']} inputs skipped, {has}"
         f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs",
         soft_wrap=True,

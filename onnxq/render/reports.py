@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
-from onnxq.render.side_by_side import side_by_side
+from onnxq.render.side_by_side import side_by_side, types_of
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, table
 from onnxq.verify import (
@@ -141,11 +141,12 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     built_for = f" for {asked}" if asked else ""
     compiler = f"{compiled.backend} {compiled.version}{built_for}"
     console.print(f"compiled: {compiler}, data types of the built engine")
-    shown = table("op", "int8", "of")
-    for kind, (int8, total) in compiled.counts.items():
-        shown.add_row(kind, str(int8), str(total))
+    types = types_of([compiled])
+    shown = table("op", *types, "of")
+    for kind, count in compiled.counts.items():
+        shown.add_row(kind, *(str(getattr(count, t)) for t in types), str(count.total))
     console.print(shown)
-    others = [op for op in compiled.ops if op.precision != "int8"]
+    others = [op for op in compiled.ops if op.precision not in types]
     others.sort(key=lambda op: -(op.macs or 0))
     kept, more = cut(others, everything=everything)
     for op in kept:
@@ -159,13 +160,14 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
 
 
 def _shares(compiled: CompiledReport) -> str:
-    """Int8 first, then what else there is, most first."""
+    """Quantized types first, then what else there is, most first."""
     shares = compiled.macs
     if shares is None:
         return "in int8: not known"
-    others = sorted((k for k in shares if k != "int8"), key=lambda k: -shares[k])
-    rest = "".join(f", {k} {shares[k]:.1%}" for k in others if shares[k])
-    return f"in int8: {compiled.int8_macs:.1%}{rest}"
+    first, *more = types_of([compiled])
+    others = sorted((k for k in shares if k not in (first, *more)), key=lambda k: -shares[k])
+    rest = "".join(f", {k} {shares[k]:.1%}" for k in (*more, *others) if shares.get(k))
+    return f"in {first}: {shares.get(first, 0):.1%}{rest}"
 
 
 def sizes(compiled: CompiledReport) -> str:

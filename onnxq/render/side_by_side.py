@@ -11,7 +11,7 @@ from rich.text import Text
 
 from onnxq.diagnostics import Severity
 from onnxq.render.text import figure, one_line, table
-from onnxq.verify import Accuracy, Comparison, ModelReport, VerifyReport
+from onnxq.verify import Accuracy, Comparison, CompiledReport, ModelReport, VerifyReport
 
 Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
 
@@ -49,7 +49,8 @@ def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
         yield from _output(name, models)
     yield from _accuracy([n.accuracy for n in numeric], models)
     if any(model.compiled is not None or model.why_not_compiled is not None for model in models):
-        yield "MACs in int8", [_int8(model) for model in models]
+        for dtype in types_of([m.compiled for m in models if m.compiled is not None]):
+            yield f"MACs in {dtype}", [_macs(model, dtype) for model in models]
         yield "engine MB", [_engine(model) for model in models]
 
 
@@ -96,10 +97,18 @@ def _of(output: Comparison | None, get: Callable[[Comparison], float | None], fo
     return (value, figure(value, form))
 
 
-def _int8(model: ModelReport) -> Cell:
+def types_of(compiled: Sequence[CompiledReport]) -> list[str]:
+    """The quantized types that any of these models computes in; int8 where there is none."""
+    counts = [count for report in compiled for count in report.counts.values()]
+    found = [t for t in ("int8", "fp8", "int4") if any(getattr(c, t) for c in counts)]
+    return found or ["int8"]
+
+
+def _macs(model: ModelReport, dtype: str) -> Cell:
     if model.compiled is None:
         return (None, _why_not(model))
-    share = model.compiled.int8_macs
+    shares = model.compiled.macs
+    share = None if shares is None else shares.get(dtype, 0.0)
     return (share, figure(share, ".1%"))
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
-Precision = Literal["int8", "fp8", "float", "unknown"]
+Precision = Literal["int8", "fp8", "int4", "float", "unknown"]
 HEADER: Final = "Layers:"
 TESTED_VERSIONS: Final = ("1.7",)  # of TensorRT-RTX, major and minor
 
@@ -29,6 +29,7 @@ _NODE: Final = re.compile(r"\[ONNX Layer: (.*)\]", re.DOTALL)
 _NODE_SEPARATOR: Final = "\x1f"
 
 _QUANTIZED: Final[Mapping[str, Precision]] = {"Int8": "int8", "FP8": "fp8"}
+_INT4: Final = "Int4"
 _FLOATS: Final = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16"}
 _INDICES: Final = frozenset({"Int64", "Int32", "Bool"})
 
@@ -70,13 +71,20 @@ class Layer:
 
     @property
     def precision(self) -> Precision:
-        """What a product kernel multiplies; 'unknown' where that was never seen."""
+        """What a product kernel multiplies; 'unknown' where that was never seen.
+
+        'int4' are weights that it reads so, and multiplies with floats.
+        """
         if self.is_attention:
             return self._attention_precision()
         read = {t.dtype for t in self._operands}
         if read and read <= _FLOATS.keys():
             return "float"
         if self.kind == "runtime_fusion":
+            if any(t.dtype == _INT4 for t in self.constants) and {t.dtype for t in self.inputs} <= (
+                _FLOATS.keys()
+            ):
+                return "int4"
             # Seen with int8 inputs only where it casts them to float before the product.
             return "float" if "CastMul" in self.name else "unknown"
         if self.kind not in _PLAIN_KERNELS:
@@ -120,7 +128,7 @@ class Layer:
 class Computed:
     """How an engine computes an ONNX node, and the layers that do.
 
-    `dtype` is 'int8', 'fp8', 'fp32', 'fp16' or 'bf16'; '' where the layers do not tell.
+    `dtype` is 'int8', 'fp8', 'int4', 'fp32', 'fp16' or 'bf16'; '' where the layers do not tell.
     """
 
     precision: Precision

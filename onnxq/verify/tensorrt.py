@@ -29,6 +29,10 @@ Compiler = Literal["tensorrt-rtx", "tensorrt"]
 TIMEOUT: Final = 600.0  # seconds
 INSTALL: Final = "pip install 'onnxq[rtx]'"
 _PACKAGES: Final = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt_rtx")
+_OTHERWISE: Final[Mapping[Precision, str]] = {
+    "fp8": "it is quantized to fp8",
+    "int4": "its weights are int4, and it computes in float",
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +60,9 @@ class CompiledOp:
     """One weighted op of the Q/DQ model; `reason` says why it is not int8, else it is ''.
 
     `expected` is what lint expected of it. `dtype` is what it multiplies: 'int8', 'fp8', 'fp32',
-    'fp16', 'bf16', or '' when the engine does not tell. `layers` are the engine's layers that
-    compute it. `macs` is None when its shapes are not known.
+    'fp16', 'bf16', or '' when the engine does not tell; 'int4' are weights that are multiplied
+    with floats. `layers` are the engine's layers that compute it. `macs` is None when its shapes
+    are not known.
     """
 
     node: str
@@ -71,9 +76,11 @@ class CompiledOp:
 
 
 class OpCount(NamedTuple):
-    """Weighted ops of a kind: how many are int8, and how many there are."""
+    """Weighted ops of a kind: how many are int8 or fp8 or have int4 weights, and how many are."""
 
     int8: int
+    fp8: int
+    int4: int
     total: int
 
 
@@ -101,10 +108,14 @@ class CompiledReport:
 
     @property
     def counts(self) -> Mapping[str, OpCount]:
-        """By kind of op: how many are int8, and how many there are."""
-        total = Counter(op.op for op in self.ops)
-        int8 = Counter(op.op for op in self.ops if op.precision == "int8")
-        return {kind: OpCount(int8=int8[kind], total=total[kind]) for kind in sorted(total)}
+        """By kind of op: how many are quantized, and how many there are."""
+        found: dict[str, Counter[str]] = {}
+        for op in self.ops:
+            found.setdefault(op.op, Counter())[op.precision] += 1
+        return {
+            kind: OpCount(n["int8"], n["fp8"], n["int4"], total=n.total())
+            for kind, n in sorted(found.items())
+        }
 
     @property
     def macs(self) -> Mapping[str, float] | None:
@@ -297,8 +308,8 @@ def _compiled_op(read: QdqModel, shapes: Shapes, layers: LayerList, node: Node) 
 def _reason(precision: Precision, why: str, node: Node, found: Computed, layers: LayerList) -> str:
     if precision == "int8":
         return ""
-    if precision == "fp8":
-        return "it is quantized to fp8"
+    if precision in _OTHERWISE:
+        return _OTHERWISE[precision]
     if precision == "float":
         return why or "the compiler chose float"
     if layers.unreadable or not layers.layers:

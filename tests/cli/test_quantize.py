@@ -35,7 +35,7 @@ def test_it_says_in_json_what_the_verbs_say(fresh):
     assert told["calibrate"]["samples"] == 3
     assert told["insert"]["weighted_ops_quantized"] == 2
     assert told["verify"]["models"][0]["numeric"]["sqnr_db"] > 20
-    assert told["verify"]["models"][0]["compiled"]["counts"] == {"Conv": {"int8": 2, "total": 2}}
+    assert told["verify"]["models"][0]["compiled"]["counts"]["Conv"]["int8"] == 2
     assert told["diagnostics"] == []
 
 
