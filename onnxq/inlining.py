@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 
 import onnx
@@ -104,11 +105,34 @@ def _separate_outputs(function: onnx.FunctionProto) -> None:
 def _state_defaults(model: onnx.ModelProto) -> None:
     """Write a function's attributes that have a default into its calls; the inliner drops them."""
     functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    while any(_take_defaults(f, functions) for f in model.functions):
+        pass
     bodies = (model.graph.node, *(f.node for f in model.functions))
     for call in (node for body in bodies for node in _every(body)):
-        if (function := functions.get((call.domain, call.op_type, call.overload))) is not None:
+        if (function := functions.get(_key(call))) is not None:
             given = {a.name for a in call.attribute}
             call.attribute.extend(a for a in function.attribute_proto if a.name not in given)
+
+
+def _take_defaults(
+    function: onnx.FunctionProto, functions: dict[tuple[str, str, str], onnx.FunctionProto]
+) -> bool:
+    """Give attributes that a function only hands on the default of where they go; True for any."""
+    handed = [(n, a) for n in _every(function.node) for a in n.attribute if a.ref_attr_name]
+    uses = Counter(a.ref_attr_name for _, a in handed)
+    before = len(function.attribute)
+    for call, attribute in handed:
+        name, inner = attribute.ref_attr_name, functions.get(_key(call))
+        defaults = {a.name: a for a in inner.attribute_proto} if inner else {}
+        if attribute.name in defaults and name in function.attribute and uses[name] == 1:
+            function.attribute.remove(name)
+            function.attribute_proto.add().CopyFrom(defaults[attribute.name])
+            function.attribute_proto[-1].name = name
+    return len(function.attribute) < before
+
+
+def _key(call: onnx.NodeProto) -> tuple[str, str, str]:
+    return call.domain, call.op_type, call.overload
 
 
 def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:

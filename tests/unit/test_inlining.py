@@ -35,6 +35,13 @@ CASES = {
         " { o = LeakyRelu <alpha: float = @alpha> (i) }"
         f" {MINE} g (i) => (o) {{ t = mine.f (i) o = mine.f <alpha = 0.9> (t) }}"
     ),
+    "defaults of where attributes are handed on to": (
+        f"{HEAD} {PORTS} {{ a = mine.h (x) y = mine.h <gamma = 0.2> (a) }}"
+        f" {MINE} f <alpha: float = 0.7> (i) => (o)"
+        " { o = LeakyRelu <alpha: float = @alpha> (i) }"
+        f" {MINE} g <beta> (i) => (o) {{ o = mine.f <alpha: float = @beta> (i) }}"
+        f" {MINE} h <gamma> (i) => (o) {{ o = mine.g <beta: float = @gamma> (i) }}"
+    ),
     "a domain that the model does not import": (
         f"{HEAD} {PORTS} {{ y = mine.f (x) }}"
         ' <domain: "mine", opset_import: ["" : 17, "com.microsoft" : 1]>'
