@@ -12,7 +12,7 @@ from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, counted, w
 from onnxq.graph import Edge, Graph, Node
 from onnxq.ops import TRAITS
 from onnxq.pairs import fold
-from onnxq.plan import Because, Decision, Group, Plan
+from onnxq.plan import Because, Decision, Group, Kept, Plan
 from onnxq.recipe import Recipe
 from onnxq.rule_compiler import Rule
 from onnxq.selectors import Binding, TooManyWaysError
@@ -37,13 +37,13 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
     cascade = _Cascade(graph)
     for rule in recipe.rules:
         cascade.apply(rule)
-    decisions, groups = cascade.decisions(), cascade.groups()
+    decisions, groups, kept = cascade.decisions(), cascade.groups(), cascade.kept_ops()
     pairs, problems = fold(graph, decisions, groups)
     own = frozenset(rule.span for rule in recipe.rules if rule.own)
     diagnostics = [
         *cascade.diagnostics,
         *cascade.reversals(own),
-        *_overridden(recipe, decisions, groups),
+        *_overridden(recipe, (*decisions, *kept), groups),
         *problems,
     ]
     if not pairs and not problems:
@@ -70,6 +70,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         decisions=decisions,
         pairs=pairs,
         groups=groups,
+        kept=kept,
         unmatched=tuple(cascade.unmatched),
         diagnostics=tuple(diagnostics),
     )
@@ -82,6 +83,7 @@ class _Cascade:
     graph: Graph
     decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
     ties: dict[str, tuple[tuple[str, ...], Because]] = field(default_factory=dict)
+    kept: dict[str, list[tuple[bool, Because]]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
     sites: Sites = field(init=False)
@@ -103,7 +105,7 @@ class _Cascade:
                 for port in self._act(rule, node, ways[0]):
                     absent.setdefault(port, []).append(node)
         self.diagnostics += [_absent(rule, port, nodes) for port, nodes in absent.items()]
-        if not found:
+        if not found and rule.places_pairs:
             self.unmatched.append(rule.id)
         applied = any(len(ways) == 1 for _, ways in found)
         if (rule.required and not applied) or (rule.own and not found):
@@ -135,6 +137,8 @@ class _Cascade:
             tied += tensors or ()
         if rule.share_scale is not None:
             self.ties[node.name] = (tuple(tied), because)
+        if rule.keep_fp32 is not None:
+            self.kept.setdefault(node.name, []).append((rule.keep_fp32, because))
         return absent
 
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
@@ -158,6 +162,18 @@ class _Cascade:
             for node in self.graph.nodes
             for slot in range(len(node.inputs))
             if (said := self.decided.get(edge := Edge(node=node.name, slot=slot)))
+        )
+
+    def kept_ops(self) -> tuple[Kept, ...]:
+        return tuple(
+            Kept(
+                node=node.name,
+                keep=said[-1][0],
+                because=said[-1][1],
+                overrides=tuple(because for _, because in said[:-1]),
+            )
+            for node in self.graph.nodes
+            if (said := self.kept.get(node.name))
         )
 
     def reversals(self, own: frozenset[Span]) -> Iterator[Diagnostic]:
@@ -267,7 +283,7 @@ def _after_skip(edge: Edge, winner: Because, skip: Because, count: int) -> Diagn
 
 
 def _overridden(
-    recipe: Recipe, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
+    recipe: Recipe, decisions: tuple[Decision | Kept, ...], groups: tuple[Group, ...]
 ) -> Iterator[Diagnostic]:
     """OQ210 for the user's rules of which later rules left nothing."""
     losers = {lost.span: d.because for d in decisions for lost in d.overrides}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from onnxq import ops
 from onnxq.diagnostics import did_you_mean, error
 from onnxq.graph import Edge, Graph, Node
-from onnxq.plan import Decision, Group, Pair, Plan
+from onnxq.plan import Decision, Group, Kept, Pair, Plan
 from onnxq.recipe import Recipe
 from onnxq.rule_compiler import Rule
 from onnxq.selectors import Binding, Miss
@@ -40,9 +40,10 @@ class RuleExplanation:
     nearest: tuple[Node, Miss] | None
 
 
-def explain(
-    graph: Graph, recipe: Recipe, plan: Plan, target: str
-) -> tuple[SiteExplanation, ...] | tuple[RuleExplanation, ...]:
+Explanation = SiteExplanation | RuleExplanation | Kept
+
+
+def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Explanation, ...]:
     """Explain a node, a tensor or a rule by its name (OQ214 when it is none of them)."""
     rules = tuple(_rule(graph, r) for r in recipe.rules if r.id == target)
     if rules:
@@ -57,7 +58,8 @@ def explain(
         known = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
         fix = did_you_mean(target, known, otherwise="give a node, a tensor, a rule id or a code")
         raise error("OQ214", f"'{target}' is no node, tensor or rule of these", fix=fix)
-    return tuple(_site(graph, plan, decided, edge) for edge in edges)
+    kept = (k for k in plan.kept if k.node == target)
+    return (*(_site(graph, plan, decided, edge) for edge in edges), *kept)
 
 
 def _site(graph: Graph, plan: Plan, decided: dict[Edge, Decision], edge: Edge) -> SiteExplanation:

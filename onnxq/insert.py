@@ -96,19 +96,19 @@ def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
 
 
 def _require_valid(result: onnx.ModelProto, model: onnx.ModelProto) -> None:
-    fault = _fault(result)
-    if fault and not _fault(model):
+    found = fault(result)
+    if found and not fault(model):
         raise error(
             "OQ503",
-            f"the Q/DQ model would not be valid: {fault}",
+            f"the Q/DQ model would not be valid: {found}",
             fix="report this to onnxq with the model; nothing was written",
         )
 
 
-def _fault(model: onnx.ModelProto) -> str:
-    """What onnx.checker finds wrong with a model; '' for nothing."""
+def fault(model: onnx.ModelProto, *, full: bool = False) -> str:
+    """What onnx.checker finds wrong with a model, all types too if `full`; '' for nothing."""
     try:
-        onnx.checker.check_model(as_inputs(model))
+        onnx.checker.check_model(as_inputs(model), full_check=full)
     except Exception as reason:  # it raises ValidationError, and others on what it cannot parse
         return first_line(reason)
     return ""

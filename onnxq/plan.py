@@ -39,6 +39,20 @@ class Decision:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the rules say of the type of one op where the float rest is in half precision.
+
+    `keep` is True for FP32; False was said too, and no look at the data changes it. `overrides` as
+    in Decision.
+    """
+
+    node: str
+    keep: bool
+    because: Because
+    overrides: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
     """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
 
@@ -68,7 +82,7 @@ class Group:
 class Plan:
     """Every decision of a recipe for a model, in graph order.
 
-    `unmatched` are the ids of the rules that matched no node.
+    `unmatched` are the ids of the rules on pairs that matched no node.
     """
 
     model_digest: str
@@ -77,5 +91,6 @@ class Plan:
     decisions: tuple[Decision, ...]
     pairs: tuple[Pair, ...]
     groups: tuple[Group, ...]
+    kept: tuple[Kept, ...]
     unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]

@@ -1,7 +1,8 @@
 """Plans as text: one line a decision, for reviews, for version control, and to insert from.
 
 A line has the node, its input, the tensor, the descriptor or 'float', the share group, the rule and
-where that stands, two spaces apart; what has spaces itself is quoted as in JSON.
+where that stands, two spaces apart; what has spaces itself is quoted as in JSON. The last lines are
+about whole ops, 'fp32' or 'half': what they compute in where the float rest is in half precision.
 """
 
 from __future__ import annotations
@@ -20,13 +21,15 @@ from onnxq.existing import is_decided
 from onnxq.graph import Edge, Graph
 from onnxq.ops import data_slots, traits
 from onnxq.pairs import fold
-from onnxq.plan import Because, Decision, Group, Plan
+from onnxq.plan import Because, Decision, Group, Kept, Plan
 
 _HEAD: Final = "# onnxq plan 1"
 _FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
 _WHERE: Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
 FLOAT: Final = "float"
+KEPT: Final = {True: "fp32", False: "half"}  # instead of a descriptor, of a whole op
+WHOLE_OP: Final = "-"  # instead of an input
 NO_GROUP: Final = "-"
 NO_RULE: Final = "-"
 
@@ -53,7 +56,7 @@ class Line:
 
 
 def lines(plan: Plan) -> tuple[Line, ...]:
-    """Every decision, in graph order."""
+    """Every decision, in graph order, then the ops of which `keep_fp32` says something."""
     pair_of = {edge: pair for pair in plan.pairs for edge in pair.edges}
     labels = _group_labels(plan)
     found = []
@@ -67,10 +70,26 @@ def lines(plan: Plan) -> tuple[Line, ...]:
                 descriptor=FLOAT if pair is None else pair.descriptor.text(pair.axis),
                 group=NO_GROUP if pair is None else labels.get(pair.group, NO_GROUP),
                 rule=d.because.rule,
-                where=f"{d.because.span.file}:{d.because.span.line}",
+                where=_where(d.because),
             )
         )
-    return tuple(found)
+    return (*found, *(_kept_line(kept) for kept in plan.kept))
+
+
+def _kept_line(kept: Kept) -> Line:
+    return Line(
+        node=kept.node,
+        input=WHOLE_OP,
+        tensor=WHOLE_OP,
+        descriptor=KEPT[kept.keep],
+        group=NO_GROUP,
+        rule=kept.because.rule,
+        where=_where(kept.because),
+    )
+
+
+def _where(because: Because) -> str:
+    return f"{because.span.file}:{because.span.line}"
 
 
 def undecided(graph: Graph, plan: Plan) -> tuple[Line, ...]:
@@ -166,6 +185,8 @@ def load(path: Path, graph: Graph) -> Plan:
             fix="make it again for this one with 'onnxq plan'",
         )
     name, _, recipe_digest = recipe.rpartition(" ")
+    whole = [line for line in found if line.input == WHOLE_OP]
+    found = tuple(line for line in found if line.input != WHOLE_OP)
     decisions = tuple(_decision(path, graph, line) for line in found)
     if len({d.edge for d in decisions}) < len(decisions):
         raise _unreadable(path, "it decides an input twice")
@@ -180,15 +201,37 @@ def load(path: Path, graph: Graph) -> Plan:
         decisions=decisions,
         pairs=pairs,
         groups=groups,
+        kept=tuple(_kept(path, graph, line) for line in whole),
         unmatched=(),
         diagnostics=tuple(problems),
     )
 
 
+def _kept(path: Path, graph: Graph, line: Line) -> Kept:
+    if line.node not in graph.by_name:
+        raise _unreadable(path, f"the model has no node '{line.node}'")
+    if line.descriptor not in KEPT.values():
+        raise _unreadable(path, f"an op is 'fp32' or 'half', not '{line.descriptor}'")
+    return Kept(
+        node=line.node,
+        keep=line.descriptor == KEPT[True],
+        because=_because(path, line),
+        overrides=(),
+    )
+
+
+def _because(path: Path, line: Line) -> Because:
+    where = _WHERE.fullmatch(line.where)
+    if where is None:
+        raise _unreadable(path, f"'{line.where}' cannot be read")
+    span = Span(file=where[1], line=int(where[2]), column=1)
+    return Because(rule=line.rule, why="", span=span, node=line.node)
+
+
 def _decision(path: Path, graph: Graph, line: Line) -> Decision:
-    place, where = _PLACE.fullmatch(line.input), _WHERE.fullmatch(line.where)
-    if place is None or where is None:
-        raise _unreadable(path, f"'{line.input}' or '{line.where}' cannot be read")
+    place = _PLACE.fullmatch(line.input)
+    if place is None:
+        raise _unreadable(path, f"'{line.input}' cannot be read")
     slot, node = int(place[1]), graph.by_name.get(line.node)
     if node is None or slot >= len(node.inputs) or node.inputs[slot] != line.tensor:
         raise _unreadable(
@@ -203,12 +246,7 @@ def _decision(path: Path, graph: Graph, line: Line) -> Decision:
         edge=Edge(node=line.node, slot=slot),
         kind="weight" if graph.is_constant(line.tensor) else "activation",
         descriptor=descriptor,
-        because=Because(
-            rule=line.rule,
-            why="",
-            span=Span(file=where[1], line=int(where[2]), column=1),
-            node=line.node,
-        ),
+        because=_because(path, line),
         overrides=(),
     )
 

@@ -30,8 +30,8 @@ def _brings(version: int) -> str:
 class Raised:
     """What preparing a model changed, and what that did to the outputs; `why` they are unchecked.
 
-    `before` and `after` are opsets, equal when it was not raised; `functions` is how many local
-    functions were inlined.
+    `before` and `after` are opsets, equal when it was not raised for `purpose`; `functions` is how
+    many local functions were inlined.
     """
 
     before: int
@@ -39,6 +39,7 @@ class Raised:
     functions: int = 0
     outputs: Literal["same", "changed", "unchecked"]
     why: str = ""
+    purpose: str = ""
 
     def __str__(self) -> str:
         told = "outputs are the same"
@@ -50,7 +51,8 @@ class Raised:
 
     def _changes(self) -> Iterator[str]:
         if self.before != self.after:
-            yield f"opset {self.before} raised to {self.after}, for {_brings(self.after)}"
+            purpose = self.purpose or _brings(self.after)
+            yield f"opset {self.before} raised to {self.after}, for {purpose}"
         if self.functions:
             yield f"{counted(self.functions, 'local function')} inlined"
 
@@ -73,9 +75,13 @@ class Raised:
 
 
 def compare_raised(
-    original: onnx.ModelProto, raised: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+    original: onnx.ModelProto,
+    raised: onnx.ModelProto,
+    shapes: Mapping[str, Sequence[int]],
+    *,
+    purpose: str = "",
 ) -> Raised | None:
-    """Compare the outputs of a model and of what `model.prepare` made of it, bit for bit.
+    """Compare the outputs of a model and of what `model.raised` made of it, bit for bit.
 
     None when the opset is as it was and no function was inlined. onnxruntime runs both with
     optimizations off; `shapes` are those of inputs that the model leaves open. The original gets
@@ -86,6 +92,7 @@ def compare_raised(
         before=opset(original),
         after=opset(raised),
         functions=len(original.functions) - len(raised.functions),
+        purpose=purpose,
     )
     if opset(original) == opset(raised) and len(original.functions) == len(raised.functions):
         return None

@@ -25,8 +25,14 @@ class Rule:
     quantize: tuple[tuple[str, QuantDescriptor], ...]
     skip: tuple[str, ...]
     share_scale: tuple[str, ...] | None  # None says nothing, () takes an earlier tie back
+    keep_fp32: bool | None  # None says nothing, False takes an earlier True back
     required: bool
     own: bool
+
+    @property
+    def places_pairs(self) -> bool:
+        """False for a rule that says nothing but what is kept in FP32."""
+        return bool(self.quantize or self.skip) or self.share_scale is not None
 
 
 def merged_descriptors(files: Iterable[tuple[Source, RecipeSpec]]) -> dict[str, QuantDescriptor]:
@@ -123,8 +129,9 @@ class _Compiler:
         if selector is not None:
             for action in ("quantize", "skip", "share_scale"):
                 self._check_ports(selector, action)
-        if not (self.spec.quantize or skip) and share is None:
-            self.report("OQ104", "it does nothing", "add quantize, skip or share_scale")
+        if not (self.spec.quantize or skip) and share is None and self.spec.keep_fp32 is None:
+            fix = "add quantize, skip, share_scale or keep_fp32"
+            self.report("OQ104", "it does nothing", fix)
         for path, port in self._placed("skip"):
             if port in (self.spec.quantize or {}):
                 told = f"'{port}' is both quantized and skipped"
@@ -139,6 +146,7 @@ class _Compiler:
             quantize=quantize,
             skip=skip,
             share_scale=share,
+            keep_fp32=self.spec.keep_fp32,
             required=self.spec.required,
             own=own,
         )

@@ -61,7 +61,7 @@ class DescriptorSpec(BaseModel):
 
 
 class RuleSpec(BaseModel):
-    """One rule: where (`match`), what (`quantize`, `skip`, `share_scale`) and `why`."""
+    """One rule: where (`match`), what (the actions: `quantize` to `keep_fp32`) and `why`."""
 
     model_config = _STRICT
     id: str
@@ -74,6 +74,13 @@ class RuleSpec(BaseModel):
     skip: Annotated[Ports | None, Field(description="Ports that stay in float.")] = None
     share_scale: Annotated[
         Ports | None, Field(description="Ports whose pairs, where there are any, share one scale.")
+    ] = None
+    keep_fp32: Annotated[
+        bool | None,
+        Field(
+            description="Whether the op computes in FP32 where the float rest is FP16 or BF16; "
+            "false takes an earlier rule back."
+        ),
     ] = None
     required: Annotated[
         bool, Field(description="It is an error when the rule matches nothing.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -17,8 +18,10 @@ if TYPE_CHECKING:
 
     from onnxq.diagnostics import Diagnostic
     from onnxq.graph import Graph
+    from onnxq.half import FloatRest, IoTypes
     from onnxq.insert import Weights
     from onnxq.plan import Plan
+    from onnxq.precision import FloatName
     from onnxq.raising import Raised
     from onnxq.statistics import Statistics
 
@@ -47,6 +50,8 @@ def run(
     existing: options.Existing = "refuse",
     output: options.Output = None,
     weights: options.Weights = "int8",
+    float_type: options.Float = "fp32",
+    io_types: options.IoTypes = "keep",
     strict: options.Strict = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -58,6 +63,7 @@ def run(
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     if rules is not None and plan_path is not None:
         raise error("OQ217", "--plan and --rules exclude each other", fix="give one of them")
+    options.require_float(float_type, io_types)
     rules = rules or "trt-int8"
     plan_for = _planner(rules, plan_path)
     found, statistics = find_calibration(model, calibration, existing)
@@ -74,10 +80,20 @@ def run(
     raised = options.compare_raised(
         source, existing, insert.with_types(proto, plan), statistics.input_shapes
     )
-    odd = write(path, proto, view, plan, statistics, weights, external=bool(data))
-    diagnostics = (*plan.diagnostics, *odd, *(raised.diagnostics if raised else ()))
+    written = write(
+        path,
+        proto,
+        view,
+        plan,
+        statistics,
+        weights=weights,
+        float_type=float_type,
+        io_types=io_types,
+        external=bool(data),
+    )
+    diagnostics = (*plan.diagnostics, *written.diagnostics, *(raised.diagnostics if raised else ()))
     render.diagnostics(err, diagnostics)
-    tell(out, path, view, plan, found, raised)
+    tell(out, path, view, plan, found, written, raised)
     if statistics.calibrator == "cache":
         out.print(
             "activation ranges are those of an imported TensorRT cache: "
@@ -91,10 +107,19 @@ def run(
                 "model": str(source),
                 "calibration": str(found),
                 "calibrator": statistics.calibrator,
-                **to_dict(view, plan, raised),
+                **to_dict(view, plan, written, raised),
                 "diagnostics": told,
             }
         )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Written:
+    """What is odd about a model, its float rest if that is half, and the opset raised for that."""
+
+    diagnostics: tuple[Diagnostic, ...]
+    rest: FloatRest | None = None
+    raised: Raised | None = None
 
 
 def write(
@@ -103,36 +128,60 @@ def write(
     view: Graph,
     plan: Plan,
     statistics: Statistics,
-    weights: Weights,
     *,
+    weights: Weights,
+    float_type: FloatName,
+    io_types: IoTypes,
     external: bool,
-) -> tuple[Diagnostic, ...]:
-    """Write the Q/DQ model, its data external or not; return what is odd about its scales."""
-    from onnxq import insert, provenance, scales
+) -> Written:
+    """Write the Q/DQ model, its data external or not."""
+    from onnxq import half, insert, precision, provenance, raising, scales
     from onnxq import model as models
 
     computed = scales.compute_scales(view, plan, statistics)
-    made = insert.insert(
-        proto, plan, computed, weights=weights, metadata=provenance.provenance(plan, statistics)
-    )
+    metadata = {**provenance.provenance(plan, statistics), "float": float_type}
+    if float_type == "fp32":
+        made = insert.insert(proto, plan, computed, weights=weights, metadata=metadata)
+        models.save(made, path, external=external)
+        return Written(diagnostics=computed.diagnostics)
+    to = precision.HALF[float_type]
+    choice = precision.choose(view, plan, statistics, to)
+    held = precision.held(computed, view, choice, to)
+    made = insert.insert(proto, plan, held, weights=weights, metadata=metadata)
+    higher = models.raised(made, to.opset, path)
+    raised = raising.compare_raised(made, higher, statistics.input_shapes, purpose=float_type)
+    made, rest = half.lower(higher, to, kept=choice.kept, io_types=io_types)
     models.save(made, path, external=external)
-    return computed.diagnostics
+    odd = raised.diagnostics if raised else ()
+    return Written(
+        diagnostics=(*computed.diagnostics, *choice.diagnostics, *odd), rest=rest, raised=raised
+    )
 
 
 def tell(
-    out: Console, path: Path, view: Graph, plan: Plan, calibration: Path, raised: Raised | None
+    out: Console,
+    path: Path,
+    view: Graph,
+    plan: Plan,
+    calibration: Path,
+    written: Written,
+    raised: Raised | None,
 ) -> None:
-    """Print what was placed, by which rules, and what raising the opset did."""
+    """Print what was placed, by which rules, what is in half, and what raising the opset did."""
     from onnxq import render
 
     render.plan_summary(out, plan, view)
-    if raised is not None:
-        out.print(str(raised))
+    if written.rest is not None:
+        render.float_rest(out, written.rest)
+    for done in filter(None, (raised, written.raised)):
+        out.print(str(done))
     out.print(f"{path}: recipe {plan.recipe}, calibration {calibration}")
 
 
-def to_dict(view: Graph, plan: Plan, raised: Raised | None) -> dict[str, Any]:
-    """What was placed, by which rules, and what raising the opset did, for JSON."""
+def to_dict(view: Graph, plan: Plan, written: Written, raised: Raised | None) -> dict[str, Any]:
+    """What `tell` prints, for JSON."""
+    from dataclasses import asdict
+
     from onnxq import render
 
     return {
@@ -140,6 +189,8 @@ def to_dict(view: Graph, plan: Plan, raised: Raised | None) -> dict[str, Any]:
         "raised": raised.to_dict() if raised else None,
         "unmatched_rules": list(plan.unmatched),
         "rules": {rule: dict(n) for rule, n in render.plan_by_rule(plan).items()},
+        "float_rest": None if written.rest is None else asdict(written.rest),
+        "raised_for_float": written.raised.to_dict() if written.raised else None,
     }
 
 

@@ -109,6 +109,14 @@ Existing = Annotated[
     ExistingPairs,
     typer.Option("--existing", help="What to do with Q/DQ pairs that the model has already."),
 ]
+Float = Annotated[
+    Literal["fp32", "fp16", "bf16"],
+    typer.Option("--float", help="What computes where there are no pairs."),
+]
+IoTypes = Annotated[
+    Literal["keep", "half"],
+    typer.Option("--io-types", help="With --float fp16 or bf16: of the inputs and outputs."),
+]
 Strict = Annotated[
     bool, typer.Option("--strict", help="Take warnings about your rules for errors.")
 ]
@@ -300,6 +308,16 @@ def targets(given: list[str] | None) -> tuple[tuple[int, int], ...]:
 
     tensorrt.require()
     return known.parse(given)
+
+
+def require_float(float_type: str, io_types: str) -> None:
+    """Refuse --io-types half where there is no half precision (OQ217)."""
+    if float_type == "fp32" and io_types == "half":
+        raise error(
+            "OQ217",
+            "--io-types half needs a float type that is half precision",
+            fix="add --float fp16 or --float bf16",
+        )
 
 
 def output_path(path: Path, *inputs: Path | None, option: str = "-o") -> Path:

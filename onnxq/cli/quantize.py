@@ -52,6 +52,8 @@ def run(
     existing: options.Existing = "refuse",
     output: options.Output = None,
     weights: options.Weights = "int8",
+    float_type: options.Float = "fp32",
+    io_types: options.IoTypes = "keep",
     strict: options.Strict = False,
     as_json: options.Json = False,
     quiet: options.Quiet = False,
@@ -65,6 +67,7 @@ def run(
     from onnxq.verify import Unused, thresholds
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
+    options.require_float(float_type, io_types)
     shapes = options.shapes(shape)
     compiled_rules = recipe.load(rules)
     path = output or Path(f"{model.stem}.qdq.onnx")
@@ -113,8 +116,18 @@ def run(
     calibrate.tell(out, calibration, statistics)
     higher = inserting.with_types(proto, plan)
     raised = options.compare_raised(model, existing, higher, statistics.input_shapes)
-    odd = insert.write(path, proto, view, plan, statistics, weights, external=bool(external))
-    insert.tell(out, path, view, plan, calibration, raised)
+    written = insert.write(
+        path,
+        proto,
+        view,
+        plan,
+        statistics,
+        weights=weights,
+        float_type=float_type,
+        io_types=io_types,
+        external=bool(external),
+    )
+    insert.tell(out, path, view, plan, calibration, written, raised)
     unused = Unused(others, [statistics])
     with (
         _compared_with(model, proto, existing) as before,
@@ -133,7 +146,7 @@ def run(
     found = (
         *plan.diagnostics,
         *feed.warnings,
-        *odd,
+        *written.diagnostics,
         *(raised.diagnostics if raised else ()),
         *(others.warnings if verify_data else ()),
         *report.diagnostics,
@@ -146,7 +159,7 @@ def run(
                 "output": str(path),
                 "model": str(model),
                 "calibrate": calibrate.to_dict(calibration, statistics),
-                "insert": insert.to_dict(view, plan, raised),
+                "insert": insert.to_dict(view, plan, written, raised),
                 "verify": report.to_dict(),
                 "diagnostics": [render.diagnostic_dict(d) for d in found],
             }

@@ -12,6 +12,7 @@ from onnxq.codes.formats import FORMATS
 from onnxq.codes.inputs import INPUTS
 from onnxq.codes.linting import LINTING
 from onnxq.codes.planning import PLANNING
+from onnxq.codes.precision import PRECISION
 from onnxq.codes.rule_files import RULE_FILES
 from onnxq.codes.running import RUNNING
 from onnxq.codes.verifying import VERIFYING
@@ -19,7 +20,15 @@ from onnxq.codes.verifying import VERIFYING
 CODES: Final[dict[str, Code]] = dict(
     sorted(
         (
-            RULE_FILES | PLANNING | INPUTS | RUNNING | CALIBRATIONS | FORMATS | VERIFYING | LINTING
+            RULE_FILES
+            | PLANNING
+            | INPUTS
+            | RUNNING
+            | CALIBRATIONS
+            | FORMATS
+            | PRECISION
+            | VERIFYING
+            | LINTING
         ).items()
     )
 )

@@ -10,6 +10,7 @@ from onnxq.render.findings import lint_dict as lint_dict
 from onnxq.render.findings import lint_summary as lint_summary
 from onnxq.render.findings import repairs as repairs
 from onnxq.render.plans import changes as changes
+from onnxq.render.plans import float_rest as float_rest
 from onnxq.render.plans import plan_by_rule as plan_by_rule
 from onnxq.render.plans import plan_counts as plan_counts
 from onnxq.render.plans import plan_lines as plan_lines

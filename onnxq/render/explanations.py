@@ -8,20 +8,36 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from onnxq.explain import RuleExplanation, SiteExplanation
-from onnxq.plan import Because, Decision
+from onnxq.explain import Explanation, RuleExplanation, SiteExplanation
+from onnxq.plan import Because, Decision, Kept
 from onnxq.plan_file import FLOAT
 from onnxq.render.text import one_line
 
 
-def explanations(
-    console: Console, found: Iterable[SiteExplanation] | Iterable[RuleExplanation]
-) -> None:
-    """Print why inputs or rules are as they are."""
+def explanations(console: Console, found: Iterable[Explanation]) -> None:
+    """Print why inputs, ops or rules are as they are."""
     for one in found:
-        lines = _rule(one) if isinstance(one, RuleExplanation) else _site(one)
-        for line in lines:
+        for line in _lines(one):
             console.print(Text(one_line(line)), soft_wrap=True)
+
+
+def _lines(found: Explanation) -> list[str]:
+    match found:
+        case RuleExplanation():
+            return _rule(found)
+        case Kept():
+            return _kept(found)
+        case _:
+            return _site(found)
+
+
+def _kept(kept: Kept) -> list[str]:
+    told = "computes in fp32" if kept.keep else "may compute in half precision"
+    return [
+        f"{kept.node} {told} with --float fp16 or bf16",
+        *_because("decided by", kept.because),
+        *_overrides(kept.overrides),
+    ]
 
 
 def _site(site: SiteExplanation) -> list[str]:
@@ -31,8 +47,7 @@ def _site(site: SiteExplanation) -> list[str]:
     else:
         told = [f"{where}: {_descriptor(site)}"]
         told += _because("decided by", site.decision.because)
-        for lost in reversed(site.decision.overrides):
-            told += [f"  overrides {lost.rule} ({lost.span.file}:{lost.span.line})"]
+        told += _overrides(site.decision.overrides)
     if site.group is not None:
         told += [f"  in a share group: {', '.join(site.group.tensors)}"]
         for because in dict.fromkeys(site.group.because):
@@ -51,6 +66,10 @@ def _because(verb: str, because: Because) -> list[str]:
     ]
     told += [f"    {name} = {', '.join(tensors)}" for name, tensors in because.bindings]
     return told
+
+
+def _overrides(lost: tuple[Because, ...]) -> list[str]:
+    return [f"  overrides {b.rule} ({b.span.file}:{b.span.line})" for b in reversed(lost)]
 
 
 def _rule(found: RuleExplanation) -> list[str]:
@@ -73,8 +92,15 @@ def _rule(found: RuleExplanation) -> list[str]:
     return told
 
 
-def explanation_dict(found: SiteExplanation | RuleExplanation) -> dict[str, Any]:
+def explanation_dict(found: Explanation) -> dict[str, Any]:
     """An explanation for JSON."""
+    if isinstance(found, Kept):
+        return {
+            "node": found.node,
+            "keep_fp32": found.keep,
+            "decided_by": _decided_by(found),
+            "overrides": [_told(b) for b in found.overrides],
+        }
     if isinstance(found, RuleExplanation):
         return {
             "rule": found.rule.id,
@@ -101,7 +127,7 @@ def explanation_dict(found: SiteExplanation | RuleExplanation) -> dict[str, Any]
     }
 
 
-def _decided_by(decision: Decision | None) -> dict[str, Any] | None:
+def _decided_by(decision: Decision | Kept | None) -> dict[str, Any] | None:
     if decision is None:
         return None
     names = {name: list(tensors) for name, tensors in decision.because.bindings}

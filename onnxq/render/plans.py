@@ -8,11 +8,14 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.text import Text
 
+from onnxq.diagnostics import counted
 from onnxq.existing import is_decided
 from onnxq.graph import Edge, Graph
+from onnxq.half import FloatRest
 from onnxq.ops import data_slots, traits
 from onnxq.plan import Plan
 from onnxq.plan_file import FLOAT, Line
+from onnxq.precision import OUT_OF_RANGE
 from onnxq.render.text import one_line, table
 
 
@@ -100,4 +103,19 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
         f"{n['skipped']} inputs skipped, {has}"
         f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs",
         soft_wrap=True,
+    )
+
+
+def float_rest(console: Console, rest: FloatRest) -> None:
+    """Print what computes in half precision, and what does not and why."""
+    reasons = Counter(
+        "out of range" if reason.startswith(OUT_OF_RANGE) else reason
+        for reason in rest.kept.values()
+    )
+    why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+    kept = f", {len(rest.kept)} kept in fp32 ({why})" if rest.kept else ""
+    console.print(
+        f"float rest: {rest.half_ops} ops in {rest.type}{kept}, {counted(rest.casts, 'Cast')}",
+        soft_wrap=True,
+        markup=False,
     )

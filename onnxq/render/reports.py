@@ -50,6 +50,9 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
     if made_by := model.made_by:
         recipe = made_by.get("recipe", "").partition(" ")[0]
         console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe}")
+    if model.float_ops.keys() - {"fp32"}:
+        types = (f"{n} in {name}" for name, n in sorted(model.float_ops.items()))
+        console.print(f"float ops: {', '.join(types)}")
     count = Counter(d.severity for d in model.lint)
     notes = f", {counted(count[Severity.INFO], 'note')}" if count[Severity.INFO] else ""
     errors, warnings = count[Severity.ERROR], count[Severity.WARNING]

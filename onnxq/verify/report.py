@@ -36,10 +36,12 @@ class ModelReport:
     `compiled` is None when no compiler was asked for, or when there is none or it failed:
     then `why_not_compiled` says so, as a warning in the first case and an error in the second.
     `made_by` is what onnxq recorded in the model (`provenance.provenance`); other tools do not.
+    `float_ops` counts the ops beside Q/DQ and Casts by the float type that the file gives them.
     """
 
     model: str
     made_by: Mapping[str, str] = field(default_factory=dict)
+    float_ops: Mapping[str, int] = field(default_factory=dict)
     lint: tuple[Finding, ...]
     numeric: NumericReport | None = None
     why_not_numeric: Diagnostic | None = None

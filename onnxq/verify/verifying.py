@@ -12,6 +12,7 @@ import onnx
 
 from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.float_types import computed_types
 from onnxq.lint import lint
 from onnxq.provenance import metadata_of
 from onnxq.samples import Sample
@@ -62,7 +63,7 @@ def verify(
     qdq_models = [models.load(path) for path in qdq_paths]
     for qdq_model in qdq_models:
         require_same_ports(float_model, qdq_model)
-    linted = [(lint(qdq_model), metadata_of(qdq_model)) for qdq_model in qdq_models]
+    linted = [(lint(m), metadata_of(m), computed_types(m)) for m in qdq_models]
     samples = None if feed is None else iter(feed)
     first = tuple(itertools.islice(samples or (), SAMPLES if gpu() else 1))
     numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(qdq_models)
@@ -76,7 +77,9 @@ def verify(
     profiles |= dict(compiling.profiles)
     options = replace(compiling, profiles=profiles)
     reports = []
-    for path, (findings, made_by), compared in zip(qdq_paths, linted, numeric, strict=True):
+    for path, (findings, made_by, float_ops), compared in zip(
+        qdq_paths, linted, numeric, strict=True
+    ):
         compiled = None
         if backend != "onnxruntime":
             compiled = _compile(path, float_path if fp32_engine else None, options)
@@ -84,6 +87,7 @@ def verify(
             ModelReport(
                 model=str(path),
                 made_by=made_by,
+                float_ops=float_ops,
                 lint=findings,
                 numeric=None if isinstance(compared, Diagnostic) else compared,
                 why_not_numeric=compared if isinstance(compared, Diagnostic) else None,

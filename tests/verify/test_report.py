@@ -47,6 +47,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
     assert list(report) == [
         "model",
         "made_by",
+        "float_ops",
         "lint",
         "numeric",
         "why_not_numeric",

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 
 from onnxq import model as models
-from onnxq.diagnostics import Diagnostic, OnnxqError, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
 from onnxq.graph import Graph
 from onnxq.lint.qdq import QdqModel
-from onnxq.samples import Sample
+from onnxq.samples import Sample, Tensors
 from onnxq.sessions import with_outputs
 from onnxq.verify.labels import Labels, class_names
 from onnxq.verify.numeric.accuracy import Accuracy, AccuracyTotals
@@ -148,6 +149,7 @@ class _Subject:
     ) -> None:
         require_same_ports(reference, proto)
         self._inputs = _ports(reference.graph, "input")
+        self._half = _half_inputs(proto)
         self._outputs = {o.name: Totals(o.name) for o in reference.graph.output}
         self._inner = None if graph is None else InnerTensors(graph, QdqModel(proto))
         self._tensors: TensorTotals | None = None
@@ -159,7 +161,7 @@ class _Subject:
         try:
             self._runner = open_models.enter_context(runner(given, "the Q/DQ model"))
         except OnnxqError as failed:
-            self._failed = failed.diagnostics[0]
+            self._failed = _without_bfloat16(proto) or failed.diagnostics[0]
             return
         if self._inner is not None:
             self._tensors = TensorTotals(self._inner)
@@ -180,7 +182,7 @@ class _Subject:
         if self._failed is not None:
             return
         try:
-            found = infer(self._runner, sample.tensors)
+            found = infer(self._runner, _rounded(sample.tensors, self._half))
         except OnnxqError as failed:
             if failed.diagnostics[0].code != "OQ305":
                 raise
@@ -221,6 +223,31 @@ def require_same_ports(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto)
                 f"the models have different {kind}s: {', '.join(only)}",
                 fix="compare a Q/DQ model with the float model that it was made from",
             )
+
+
+def _half_inputs(model: onnx.ModelProto) -> frozenset[str]:
+    """Inputs that take float16."""
+    half = onnx.TensorProto.FLOAT16
+    return frozenset(i.name for i in model.graph.input if i.type.tensor_type.elem_type == half)
+
+
+def _rounded(tensors: Tensors, half: Set[str]) -> Tensors:
+    """The tensors as a model of `onnxq insert --io-types half` takes them."""
+    return {
+        name: array.astype(np.float16) if name in half and array.dtype == np.float32 else array
+        for name, array in tensors.items()
+    }
+
+
+def _without_bfloat16(model: onnx.ModelProto) -> Diagnostic | None:
+    """OQ512 for a model that onnxruntime does not load for its bfloat16."""
+    if all(t.data_type != onnx.TensorProto.BFLOAT16 for t in model.graph.initializer):
+        return None
+    return warning(
+        "OQ512",
+        "onnxruntime does not compute bfloat16 on the CPU, so the models were not compared",
+        fix="compare what the same recipe gives with --float fp32",
+    )
 
 
 def _ports(graph: onnx.GraphProto, kind: str) -> set[str]:

@@ -1,0 +1,30 @@
+"""OQ51x: half precision."""
+
+from typing import Final
+
+from onnxq.codes.code import Code
+
+PRECISION: Final[dict[str, Code]] = {
+    "OQ510": Code(
+        meaning="With `--float fp16`, an activation of the calibration or a constant of the model "
+        "has values that half precision does not reach, 65504 in FP16. The ops that make or read "
+        "it stay in FP32, with a Cast on either side.",
+        example="a Mul with the constant -3.4e38, as of an attention mask",
+        fix="Nothing needs to be done. A rule with `keep_fp32: true` for these ops says the same "
+        "without the warning; `keep_fp32: false` has them in half precision all the same.",
+    ),
+    "OQ511": Code(
+        meaning="With `--float fp16`, all values of an activation or a constant are so small that "
+        "half precision loses bits of them or takes them for zero: FP16 is precise from 6.1e-5. "
+        "The ops that make or read it stay in FP32.",
+        example="a Clip with a minimum of 1e-12 in front of a Div",
+        fix="As for OQ510: a rule with `keep_fp32`, true or false, decides it.",
+    ),
+    "OQ512": Code(
+        meaning="onnxruntime has no kernels for bfloat16 on the CPU, so a model of `--float bf16` "
+        "cannot be compared in numbers. Lint and the compiler look at it all the same.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/    # of --float bf16",
+        fix="Compare the same model with `--float fp32`, which has the same scales but for their "
+        "rounding, or measure the engine on a GPU.",
+    ),
+}

@@ -1,0 +1,153 @@
+"""What half precision can hold: scales, ranges of activations and constants, and who decides."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from onnx import numpy_helper
+
+from onnxq.graph import Graph
+from onnxq.histogram import RangeAccumulator
+from onnxq.model import name_nodes
+from onnxq.plan import Because, Kept
+from onnxq.precision import HALF, choose, held, representable
+from onnxq.scales import compute_scales
+from onnxq.statistics import Statistics, TensorStatistics
+from tests.inserting import ALL, ranged
+from tests.onnx_text import graph, model
+from tests.planning import planned, rule
+
+FP16, BF16 = HALF["fp16"], HALF["bf16"]
+CHAIN = graph(
+    "g (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w, float[1] c = {1}> "
+    "{ [one] a = Conv(x, w) [two] b = Add(a, c) [three] y = Relu(b) }"
+)
+
+
+def constant(value):
+    return graph(
+        f"g (float[2] x) => (float[2] y) <float[2] c = {{0, {value}}}> "
+        "{ [one] a = Add(x, c) [two] y = Relu(a) }"
+    )
+
+
+def seen(**amaxes):
+    tensors = {}
+    for name, amax in amaxes.items():
+        accumulator = RangeAccumulator()
+        accumulator.observe(np.float32([0, -amax]))
+        tensors[name] = TensorStatistics(values=accumulator.freeze(), samples=1)
+    return Statistics(model_name="m", model_digest="d", calibrator="max", tensors=tensors)
+
+
+def chosen(folder, view, statistics, *rules, half=FP16):
+    return choose(view, planned(folder, view, *(rules or (ALL,))), statistics, half)
+
+
+def codes(choice):
+    return [d.code for d in choice.diagnostics]
+
+
+def test_the_ranges_of_the_types():
+    assert (FP16.largest, FP16.normal, FP16.least) == (65504, 2**-14, 2**-24)
+    assert BF16.largest > 3.3e38
+    assert BF16.normal == pytest.approx(np.finfo(np.float32).tiny)
+
+
+def test_the_nearest_scale_and_above_the_normal_range_the_next():
+    scale = np.float32([0.1, 1, 2**-14, 1.00001 * 2**-20, 2**-24, 1e-12, 1e6])
+    found = representable(scale, FP16)
+    nearest = np.float32(np.float16(0.1))
+    assert found.tolist() == [nearest, 1, 2**-14, 17 * 2**-24, 2**-24, 2**-24, 65504]
+    assert (representable(scale[3:6], FP16) >= scale[3:6]).all()
+
+
+@pytest.mark.parametrize("half", HALF.values(), ids=HALF)
+def test_what_is_representable_stays(half):
+    scale = np.float32(10) ** np.arange(-12, 5, dtype=np.float32)
+    once = representable(scale, half)
+    np.testing.assert_array_equal(representable(once, half), once)
+    np.testing.assert_array_equal(once.astype(half.dtype).astype(np.float32), once)
+
+
+def test_nothing_is_kept_without_a_reason(tmp_path):
+    choice = chosen(tmp_path, CHAIN, seen(x=3, a=4, b=60000))
+    assert (choice.kept, choice.diagnostics) == ({}, ())
+
+
+@pytest.mark.parametrize(("amax", "code"), [(65505, "OQ510"), (1e-5, "OQ511")])
+def test_an_activation_out_of_range_keeps_who_makes_and_who_reads_it(tmp_path, amax, code):
+    choice = chosen(tmp_path, CHAIN, seen(x=3, a=amax))
+    assert choice.kept == {"one": "out of range: a", "two": "out of range: a"}
+    assert codes(choice) == [code]
+    assert "'a'" in choice.diagnostics[0].message
+
+
+def test_zero_is_in_range(tmp_path):
+    assert chosen(tmp_path, CHAIN, seen(x=0, a=0)).kept == {}
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [("3.4e38", ["OQ510"]), ("-70000", ["OQ510"]), ("1e-12", ["OQ511"]), ("65504", []),
+     ("7e-5", []), ("0", [])],
+)  # fmt: skip
+def test_a_constant_out_of_range_keeps_who_reads_it(tmp_path, value, expected):
+    view = constant(value)
+    choice = chosen(tmp_path, view, seen(), rule("{op: Relu}", skip="all"))
+    assert codes(choice) == expected
+    assert choice.kept == ({"one": "out of range: c"} if expected else {})
+
+
+def test_infinity_is_in_range(tmp_path):
+    proto = model("g (float[2] x) => (float[2] y) <float[2] c> { [one] y = Add(x, c) }")
+    lowest = numpy_helper.from_array(np.float32([-np.inf, np.inf]), "c")
+    proto.graph.initializer[0].CopyFrom(lowest)
+    choice = chosen(tmp_path, Graph(name_nodes(proto)), seen(), rule("{op: Relu}", skip="all"))
+    assert choice.kept == {}
+
+
+def test_bfloat16_reaches_what_float32_does(tmp_path):
+    choice = chosen(tmp_path, CHAIN, seen(x=1e30, a=1e-30), half=BF16)
+    assert (choice.kept, choice.diagnostics) == ({}, ())
+
+
+def test_tensorrt_has_no_transposed_conv_in_bfloat16(tmp_path):
+    view = graph(
+        "g (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w> "
+        "{ [up] y = ConvTranspose(x, w) }"
+    )
+    assert chosen(tmp_path, view, seen()).kept == {}
+    assert chosen(tmp_path, view, seen(), half=BF16).kept == {
+        "up": "TensorRT has no ConvTranspose in bf16"
+    }
+
+
+def test_the_rules_have_the_last_word(tmp_path):
+    keep = rule("{name: [two, three]}", keep_fp32="true")
+    choice = chosen(tmp_path, CHAIN, seen(a=1e6), ALL, keep)
+    assert choice.kept == {"one": "out of range: a", "two": "r", "three": "r"}
+    assert "'one' stays" in choice.diagnostics[0].message
+    back = rule("{name: [one, two]}", id="back", keep_fp32="false")
+    choice = chosen(tmp_path, CHAIN, seen(a=1e6), ALL, keep, back)
+    assert (choice.kept, choice.diagnostics) == ({"three": "r"}, ())
+
+
+def test_many_tensors_give_one_line(tmp_path):
+    (told,) = chosen(tmp_path, CHAIN, seen(x=1e6, a=1e6, b=1e6)).diagnostics
+    assert "and 2 other tensors too; 'one' and 2 more stay in fp32" in told.message
+
+
+def test_only_scales_below_the_normal_range_are_moved(tmp_path):
+    plan = planned(tmp_path, CHAIN, ALL)
+    scales = compute_scales(CHAIN, plan, ranged(plan))
+    activation, weight = plan.pairs
+    small = np.float32([0.1, 1e-9, 1e-6, 0.2])
+    scales = replace(scales, by_pair={activation: scales[activation], weight: small})
+    found = held(scales, CHAIN, chosen(tmp_path, CHAIN, seen()), FP16)
+    assert found[activation] == scales[activation]
+    assert found[weight].tolist() == [small[0], 2**-24, 17 * 2**-24, small[3]]
+    because = Because(rule="r", why="", span=plan.decisions[0].because.span, node="one")
+    kept = replace(plan, kept=(Kept(node="one", keep=True, because=because, overrides=()),))
+    exact = held(scales, CHAIN, choose(CHAIN, kept, seen(), FP16), FP16)
+    np.testing.assert_array_equal(exact[weight], small)
