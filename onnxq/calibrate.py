@@ -121,7 +121,10 @@ def _walk(
     """Open a session that gives out those of the tensors that are float32."""
     inner = [name for name in tensors if name not in graph.inputs]
     session = open_session(
-        with_outputs(model, inner), providers=settings.providers, threads=settings.threads
+        with_outputs(model, inner),
+        providers=settings.providers,
+        threads=settings.threads,
+        spinning=False,
     )
     floats = float_ports(session)
     if plan is not None:
@@ -174,6 +177,7 @@ class _Walk:
                     values = run(self.session, self.outputs, sample)
                     with held():
                         tally.take(sample, values)
+                    del values  # or the next run would need as much memory again
                     progress(sample.count)
                     if keep.due():
                         keep.keep(tally.snapshot())

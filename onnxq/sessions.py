@@ -41,19 +41,22 @@ def open_session(
     as_written: bool = False,
     providers: Sequence[str] = (CPU,),
     threads: int | None = None,
+    spinning: bool = True,
 ) -> onnxruntime.InferenceSession:
     """Load a model into onnxruntime; OQ305 names it as `called`.
 
     With `as_written`, and for a ModelProto with Q/DQ nodes, it does each operation as the file
     says. Its optimizations fuse Q/DQ into integer kernels (which saturate on CPUs without VNNI),
     add biases of their own in int32, and merge pairs: figures of the fused graph, not of the file
-    that TensorRT reads. On a YOLOX the exact graph costs 15 % more time.
+    that TensorRT reads. On a YOLOX the exact graph costs 15 % more time. Without `spinning` its
+    threads sleep between runs, which leaves the cores to whoever works on the outputs.
     """
     import onnxruntime as ort
 
     options = ort.SessionOptions()
     options.log_severity_level = 4  # what goes wrong is raised, and told once
     options.intra_op_num_threads = threads or 0  # 0: one a core
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     if as_written or _has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
