@@ -59,7 +59,7 @@ def test_unknown_key(here, old, new, at, meant):
         ("{method: max}", "{method: maximum}", "maximum", "method"),
         ("{method: max}", "{method: mse, calibrator: max}", "{method", "calibrator: histogram"),
         ("{method: max}", "{method: percentile, percentile: 101}", "{method", "percentile"),
-        ("{method: max}", "{dtype: int4}", "int4", "dtype"),
+        ("{method: max}", "{dtype: int3}", "int3", "dtype"),
         ("{method: max}", "{axis: 0}", "{axis", "per_channel"),
         ("{method: max}", "max", "max", "act"),
         ("schema: 1", "schema: 2", "2", "schema"),
