@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from typing import Final
 
 import onnx
 from onnx import defs, helper, inliner
@@ -11,21 +12,32 @@ from onnx import defs, helper, inliner
 from onnxq import weights
 from onnxq.diagnostics import error, first_line
 
+# What is worth looking into a function for: products, and the pairs around them.
+WORTH: Final = frozenset(
+    {"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "DequantizeLinear", "QuantizeLinear"}
+)
+_PER_CHANNEL: Final = 13  # the first opset with per-channel Q/DQ
+
 
 def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx.ModelProto:
     """Put the bodies of local functions in the place of their calls, in place (OQ561).
 
     onnx.inliner does it, on a copy without weights. Inner nodes keep their names, doc strings and
     metadata; a number makes names of nodes and of tensors unique, the same on every run. Functions
-    stay that have the name of a standard operator, which onnxruntime computes instead, and those
-    that need operators in another version than the model's. Functions that nothing calls go.
+    stay that hold no product and no pair, for they are ops to a recipe or a plugin; that have the
+    name of a standard operator, which onnxruntime computes instead; and that need operators in
+    another version than the model's. Functions that nothing calls go.
     """
     if not model.functions:
         return model
     work = weights.light(model)
     versions = _import_domains(work)
-    shadows = [f for f in work.functions if _is_standard(f, versions)]
-    for function in shadows:
+    worth = _worth_it(work)
+    old = versions.get("", 0) < _PER_CHANNEL  # the opset will be raised, but not in functions
+    kept = [
+        f for f in work.functions if (_id(f) not in worth and not old) or _is_standard(f, versions)
+    ]
+    for function in kept:
         work.functions.remove(function)
     for function in work.functions:
         _align(function, versions)
@@ -40,7 +52,7 @@ def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx
             fix="export the model again without local functions",
         ) from None
     for target, source in (
-        (model.functions, (*inlined.functions, *shadows)),
+        (model.functions, (*inlined.functions, *kept)),
         (model.graph.node, inlined.graph.node),
         (model.opset_import, inlined.opset_import),
     ):
@@ -61,6 +73,21 @@ def _import_domains(model: onnx.ModelProto) -> dict[str, int]:
             versions[_domain(opset.domain)] = opset.version
             model.opset_import.add(domain=opset.domain, version=opset.version)
     return versions
+
+
+def _worth_it(model: onnx.ModelProto) -> set[tuple[str, str, str]]:
+    """Functions that hold a product or a pair, or call one that does."""
+    worth: set[tuple[str, str, str]] = set()
+    while (
+        found := {
+            _id(f)
+            for f in model.functions
+            if any(_key(n) in worth or n.op_type in WORTH for n in _every(f.node))
+        }
+        - worth
+    ):
+        worth |= found
+    return worth
 
 
 def _is_standard(function: onnx.FunctionProto, versions: dict[str, int]) -> bool:
@@ -104,7 +131,7 @@ def _separate_outputs(function: onnx.FunctionProto) -> None:
 
 def _state_defaults(model: onnx.ModelProto) -> None:
     """Write a function's attributes that have a default into its calls; the inliner drops them."""
-    functions = {(f.domain, f.name, f.overload): f for f in model.functions}
+    functions = {_id(f): f for f in model.functions}
     while any(_take_defaults(f, functions) for f in model.functions):
         pass
     bodies = (model.graph.node, *(f.node for f in model.functions))
@@ -129,6 +156,10 @@ def _take_defaults(
             function.attribute_proto.add().CopyFrom(defaults[attribute.name])
             function.attribute_proto[-1].name = name
     return len(function.attribute) < before
+
+
+def _id(function: onnx.FunctionProto) -> tuple[str, str, str]:
+    return function.domain, function.name, function.overload
 
 
 def _key(call: onnx.NodeProto) -> tuple[str, str, str]:

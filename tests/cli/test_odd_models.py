@@ -79,7 +79,7 @@ def test_a_function_that_calls_itself(here):
     proto = onnx.parser.parse_model(
         '<ir_version: 8, opset_import: ["" : 17, "mine" : 1]> g (float[2,4] x) => (float[2,4] y)'
         ' { y = mine.f (x) } <domain: "mine", opset_import: ["" : 17, "mine" : 1]>'
-        " f (i) => (o) { o = mine.f (i) }"
+        " f (i) => (o) { t = mine.f (i) o = MatMul (t, t) }"
     )
     onnx.save(proto, here / "model.onnx")
     here.refuses("OQ561", "plan", "model.onnx")

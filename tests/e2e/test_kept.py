@@ -59,7 +59,8 @@ def test_metadata(both):
     kept = {p.key: p.value for p in after.metadata_props}
     assert kept["classes"] == "cat,dog"
     assert {k for k in kept if k.startswith("onnxq.")} == {
-        "onnxq.version", "onnxq.recipe", "onnxq.plan", "onnxq.statistics", "onnxq.preprocess"
+        "onnxq.version", "onnxq.recipe", "onnxq.plan", "onnxq.statistics", "onnxq.preprocess",
+        "onnxq.float",
     }  # fmt: skip
 
 

@@ -3,16 +3,27 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import TensorProto, helper, numpy_helper, parser
+from onnx import TensorProto, defs, helper, numpy_helper, parser
 
+from onnxq import inlining
 from onnxq.diagnostics import OnnxqError
 from onnxq.graph import Graph
 from onnxq.inlining import inline_functions
 from onnxq.model import prepare
+from onnxq.ops import TRAITS
 from onnxq.raising import compare_raised
 from onnxq.strip import strip
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
+
+
+@pytest.fixture(autouse=True)
+def every_op_is_worth_it(request, monkeypatch):
+    """Let functions of any op be inlined, so that cases can be short."""
+    if "real_worth" not in request.fixturenames:
+        ops = {schema.name for schema in defs.get_all_schemas()}
+        monkeypatch.setattr(inlining, "WORTH", inlining.WORTH | ops | {"QuickGelu"})
+
 
 X = np.random.default_rng(3).uniform(-2, 2, (1, 3, 6, 6)).astype(np.float32)
 HEAD = '<ir_version: 10, opset_import: ["" : 17, "mine" : 1]>'
@@ -160,7 +171,8 @@ def test_outputs_that_are_inputs_or_given_twice():
 
 
 def test_recursion():
-    text = f"{HEAD} {PORTS} {{ y = mine.f (x) }} {MINE} f (i) => (o) {{ o = mine.f (i) }}"
+    text = f"{HEAD} {PORTS} {{ y = mine.f (x) }} {MINE} f (i) => (o)"
+    text += " { t = mine.f (i) o = Relu (t) }"
     proto = parser.parse_model(text)
     with pytest.raises(OnnxqError) as caught:
         prepare(proto, "m.onnx")
@@ -236,3 +248,21 @@ def test_helper_functions_of_torch(tmp_path):
     result = quantized(tmp_path, prepare(proto))
     assert [n.op_type for n in result.graph.node].count("DequantizeLinear") == 2
     np.testing.assert_allclose(computed(result, x=x)[0], expected, atol=0.1)
+
+
+@pytest.fixture
+def real_worth():
+    """Inline what is inlined for users."""
+
+
+def test_a_function_without_product_or_pair_is_an_op(real_worth):
+    text = f"{HEAD} {PORTS} {{ y = mine.f (x) }} {MINE} f (i) => (o) {{ o = Relu (i) }}"
+    assert [n.op_type for n in prepare(model(text)).graph.node] == ["f"]
+
+
+def test_what_calls_a_product_is_looked_into(real_worth):
+    assert not prepare(model(CASES["nested"])).functions
+
+
+def test_every_product_is_worth_it():
+    assert {op for op, row in TRAITS.items() if row.weighted} <= inlining.WORTH
