@@ -63,8 +63,8 @@ def chain(count, **options):
 
 
 def slow(folder):
-    """A model that takes many seconds to build."""
-    return saved(chain(300), folder)
+    """A model that takes some twenty seconds to build."""
+    return saved(chain(800), folder)
 
 
 def failure(path, timeout=100.0):
