@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
@@ -10,6 +9,7 @@ from typing import Any, Self
 
 import numpy.typing as npt
 
+from onnxq.cores import cores
 from onnxq.descriptor import Calibrator
 from onnxq.histogram import (
     Accumulator,
@@ -18,13 +18,6 @@ from onnxq.histogram import (
     RangeAccumulator,
     ValueRange,
 )
-
-
-def cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 class Counting:

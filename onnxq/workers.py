@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from onnxq import model as models
 from onnxq.calibrate import Progress, Settings, calibrate
-from onnxq.counting import cores
+from onnxq.cores import cores
 from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error, first_line
 from onnxq.feeds import DataRequest
 from onnxq.graph import Graph

@@ -61,11 +61,11 @@ def require_alone(
     workers: int | None, cluster: str | None, checkpoint: Path | None, resume: bool, part: Part
 ) -> None:
     """Refuse options that exclude each other (OQ434)."""
+    if resume and checkpoint is None:
+        raise error("OQ434", "--resume needs --checkpoint", fix="name the file to go on from")
     if workers is None:
         if cluster is not None:
             raise error("OQ434", "--cluster needs --workers", fix="say how many workers to use")
-        if resume and checkpoint is None:
-            raise error("OQ434", "--resume needs --checkpoint", fix="name the file to go on from")
         return
     if workers < 1:
         raise error("OQ434", f"--workers {workers} is none", fix="give 1 or more")
@@ -102,6 +102,8 @@ def checkpoint(
         )
     kept = Checkpoint(path=path, run=_digest(request, run), resume=resume)
     before = _written(path)
+    if resume and not before:
+        err.print(f"there is no checkpoint '{path}' yet: the run begins anew")
     try:
         yield kept
     except BaseException:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Final, TypeVar
+
+from onnxq.cores import cores
 
 T = TypeVar("T")
 _MOST: Final = 8  # more threads than that wait for the disk or for inference
@@ -14,8 +15,7 @@ _MOST: Final = 8  # more threads than that wait for the disk or for inference
 
 def decoders() -> int:
     """How many threads decode files: one a core that this process may use, 8 at most."""
-    have = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return min(have or 1, _MOST)
+    return min(cores(), _MOST)
 
 
 def ahead(jobs: Iterable[Callable[[], T]], *, threads: int) -> Iterator[T]:
