@@ -175,6 +175,14 @@ def _by_recipe(
 
     plan = cascade.plan(view, recipe.load(rules))
     pairs = tuple(p for p in plan.pairs if p.kind == "activation")
+    other = next((p for p in pairs if p.descriptor.dtype != "int8"), None)
+    if other is not None:
+        raise error(
+            "OQ455",
+            f"a cache is for INT8, and the recipe quantizes '{other.tensor}' to "
+            f"{other.descriptor.dtype}",
+            fix="use a recipe for INT8; FP8 needs pairs in the model, which 'insert' writes",
+        )
     computed = compute_scales(view, replace(plan, pairs=pairs), statistics)
     scales: dict[str, float] = {}
     for pair in pairs:

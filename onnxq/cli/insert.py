@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from onnxq.cli import options
-from onnxq.diagnostics import OnnxqError, error
+from onnxq.diagnostics import OnnxqError, error, warning
 
 if TYPE_CHECKING:
     from onnx import ModelProto
@@ -91,7 +91,12 @@ def run(
         io_types=io_types,
         external=bool(data),
     )
-    diagnostics = (*plan.diagnostics, *written.diagnostics, *(raised.diagnostics if raised else ()))
+    diagnostics = (
+        *_unreal(found, statistics),
+        *plan.diagnostics,
+        *written.diagnostics,
+        *(raised.diagnostics if raised else ()),
+    )
     render.diagnostics(err, diagnostics)
     tell(out, path, view, plan, found, written, raised)
     if statistics.calibrator == "cache":
@@ -111,6 +116,14 @@ def run(
                 "diagnostics": told,
             }
         )
+
+
+def _unreal(calibration: Path, statistics: Statistics) -> list[Diagnostic]:
+    """Say so when the scales come from no real data."""
+    if not statistics.data:
+        return []
+    told = f"'{calibration}' was made from {statistics.data} samples: the scales mean nothing"
+    return [warning("OQ428", told, fix="calibrate with real data for a model that is used")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

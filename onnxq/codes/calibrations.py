@@ -61,7 +61,8 @@ CALIBRATIONS: Final[dict[str, Code]] = {
     ),
     "OQ455": Code(
         meaning="A calibration cache has one line with one scale for a tensor. Two different "
-        "scales for the readers of one tensor do not fit, nor does a name with a line break.",
+        "scales for the readers of one tensor do not fit, nor do a name with a line break and any "
+        "type but int8.",
         example="a recipe that reads one tensor by `max` for a Conv and by `mse` for an Add",
         fix="Give the readers one descriptor, or export with `--method`.",
     ),
