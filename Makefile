@@ -33,7 +33,7 @@ demo: .venv/demo
 	cd demo-out && ../$(BIN)/onnxq verify yolox.onnx yolox.qdq.onnx --data evaluation/
 
 test: .venv/test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

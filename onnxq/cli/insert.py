@@ -122,7 +122,7 @@ def _unreal(calibration: Path, statistics: Statistics) -> list[Diagnostic]:
     """Say so when the scales come from no real data."""
     if not statistics.data:
         return []
-    told = f"'{calibration}' was made from {statistics.data} samples: the scales mean nothing"
+    told = f"'{calibration}' holds no real data ({statistics.data}): the scales mean nothing"
     return [warning("OQ428", told, fix="calibrate with real data for a model that is used")]
 
 
