@@ -28,13 +28,14 @@ from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from onnxq import calibrate, model, preprocess
-from onnxq.feeds import Feed
+from onnxq.calibration import calibrate
+from onnxq.calibration.observation import observe
+from onnxq.feeds import Feed, preprocess
+from onnxq.feeds.samples import Sample, input_specs
 from onnxq.feeds.selection import Batching
 from onnxq.feeds.source import EndOfDataError
-from onnxq.graph import Graph
-from onnxq.observation import observe
-from onnxq.samples import Sample, input_specs
+from onnxq.model import io as model
+from onnxq.model.graph import Graph
 from onnxq.sessions import open_session, with_outputs
 from tests.conftest import packaged
 from tests.e2e.mobilenet_v2 import export

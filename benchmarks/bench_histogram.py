@@ -9,9 +9,9 @@ from statistics import median
 
 import numpy as np
 
+from onnxq.calibration.histogram import BitHistogram, HistogramAccumulator, RangeAccumulator
+from onnxq.calibration.methods import METHODS, amax, weight_amax
 from onnxq.descriptor import QuantDescriptor
-from onnxq.histogram import BitHistogram, HistogramAccumulator, RangeAccumulator
-from onnxq.methods import METHODS, amax, weight_amax
 
 ROUNDS = 15
 

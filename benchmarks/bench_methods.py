@@ -12,10 +12,10 @@ from statistics import median
 
 import numpy as np
 
+from onnxq.calibration.histogram import BitHistogram
+from onnxq.calibration.methods import METHODS
+from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.descriptor import QuantDescriptor
-from onnxq.histogram import BitHistogram
-from onnxq.methods import METHODS
-from onnxq.statistics import Statistics, TensorStatistics
 
 TENSORS = 300
 VALUES = 400_000

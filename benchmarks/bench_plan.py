@@ -14,9 +14,9 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from onnxq import cascade, recipe
-from onnxq.graph import Graph
-from onnxq.model import name_nodes
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
+from onnxq.planning import cascade, recipe
 
 NODES = 9_000
 RULES = ((1, 0), (8, 0), (8, 32), (40, 0), (40, 120))

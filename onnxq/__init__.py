@@ -7,17 +7,17 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from onnxq.calibrate import calibrate as gather_statistics
-    from onnxq.cascade import plan as make_plan
+    from onnxq.calibration.calibrate import calibrate as gather_statistics
+    from onnxq.calibration.statistics import Statistics
     from onnxq.descriptor import QuantDescriptor
     from onnxq.diagnostics import Diagnostic, OnnxqError
     from onnxq.feeds import DataRequest
-    from onnxq.graph import Graph
-    from onnxq.insert import insert as insert_pairs
-    from onnxq.model import load as load_model
-    from onnxq.recipe import load as load_recipe
-    from onnxq.scales import compute_scales
-    from onnxq.statistics import Statistics
+    from onnxq.insertion.insert import insert as insert_pairs
+    from onnxq.insertion.scales import compute_scales
+    from onnxq.model.graph import Graph
+    from onnxq.model.io import load as load_model
+    from onnxq.planning.cascade import plan as make_plan
+    from onnxq.planning.recipe import load as load_recipe
     from onnxq.tensor_quant import fake_tensor_quant, tensor_quant
     from onnxq.verify import verify as verify_model
 
@@ -25,17 +25,17 @@ if TYPE_CHECKING:
 _EXPORTS = {
     "DataRequest": ("feeds", "DataRequest"),
     "Diagnostic": ("diagnostics", "Diagnostic"),
-    "Graph": ("graph", "Graph"),
+    "Graph": ("model.graph", "Graph"),
     "OnnxqError": ("diagnostics", "OnnxqError"),
     "QuantDescriptor": ("descriptor", "QuantDescriptor"),
-    "Statistics": ("statistics", "Statistics"),
-    "compute_scales": ("scales", "compute_scales"),
+    "Statistics": ("calibration.statistics", "Statistics"),
+    "compute_scales": ("insertion.scales", "compute_scales"),
     "fake_tensor_quant": ("tensor_quant", "fake_tensor_quant"),
-    "gather_statistics": ("calibrate", "calibrate"),
-    "insert_pairs": ("insert", "insert"),
-    "load_model": ("model", "load"),
-    "load_recipe": ("recipe", "load"),
-    "make_plan": ("cascade", "plan"),
+    "gather_statistics": ("calibration.calibrate", "calibrate"),
+    "insert_pairs": ("insertion.insert", "insert"),
+    "load_model": ("model.io", "load"),
+    "load_recipe": ("planning.recipe", "load"),
+    "make_plan": ("planning.cascade", "plan"),
     "tensor_quant": ("tensor_quant", "tensor_quant"),
     "verify_model": ("verify", "verify"),
 }

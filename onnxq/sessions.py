@@ -11,10 +11,10 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxq import weights
 from onnxq.diagnostics import error, first_line
-from onnxq.model import LARGEST, is_pair_op
-from onnxq.samples import Sample
+from onnxq.feeds.samples import Sample
+from onnxq.model import weights
+from onnxq.model.io import LARGEST, is_pair_op
 
 if TYPE_CHECKING:
     import onnxruntime

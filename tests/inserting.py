@@ -3,12 +3,12 @@
 import numpy as np
 import onnxruntime
 
-from onnxq.graph import Graph
-from onnxq.histogram import HistogramAccumulator
-from onnxq.insert import insert
-from onnxq.model import name_nodes
-from onnxq.scales import compute_scales
-from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.calibration.histogram import HistogramAccumulator
+from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 from tests.planning import planned, rule
 
 MATRIX_OPS = "[Conv, ConvTranspose, Gemm, MatMul]"

@@ -8,8 +8,8 @@ the shape that onnx infers.
 import numpy as np
 from onnx import helper, numpy_helper, parser, shape_inference
 
-from onnxq.graph import Graph
-from onnxq.model import name_nodes
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 
 
 def model(text, *, opset=17, seed=0):

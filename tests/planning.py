@@ -2,7 +2,7 @@
 
 import textwrap
 
-from onnxq import cascade, recipe
+from onnxq.planning import cascade, recipe
 
 HEAD = """\
 schema: 1

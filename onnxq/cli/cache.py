@@ -12,8 +12,8 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, error, warning
 
 if TYPE_CHECKING:
-    from onnxq.graph import Graph
-    from onnxq.statistics import Statistics
+    from onnxq.calibration.statistics import Statistics
+    from onnxq.model.graph import Graph
 
 HELP = "Read and write the INT8 calibration caches of TensorRT up to version 10."
 
@@ -37,9 +37,11 @@ def import_(
 
     Its ranges are final: methods of recipes do not change them.
     """
-    from onnxq import calibration_cache, graph, ops, render
-    from onnxq import model as models
+    from onnxq import render
+    from onnxq.calibration import cache as calibration_cache
     from onnxq.cli.calibrate import relative
+    from onnxq.model import graph, ops
+    from onnxq.model import io as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     path = output or Path(f"{model.stem}.calib.npz")
@@ -103,10 +105,12 @@ def export(
     It holds the scales that `insert` would write: of the tensors that the recipe quantizes, so
     that TensorRT has no range for the others.
     """
-    from onnxq import calibration_cache, graph, render
-    from onnxq import model as models
+    from onnxq import render
+    from onnxq.calibration import cache as calibration_cache
+    from onnxq.calibration.statistics import Statistics
     from onnxq.cli.insert import model_of
-    from onnxq.statistics import Statistics
+    from onnxq.model import graph
+    from onnxq.model import io as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     if rules is not None and method is not None:
@@ -154,7 +158,7 @@ def _some(names: Sequence[str], most: int = 12) -> str:
 
 
 def _header(version: str) -> str:
-    from onnxq import calibration_cache
+    from onnxq.calibration import cache as calibration_cache
 
     try:
         return calibration_cache.header_of(version)
@@ -170,8 +174,8 @@ def _by_recipe(
     """The scales of the activations that a recipe quantizes, in graph order (OQ455)."""
     from dataclasses import replace
 
-    from onnxq import cascade, recipe
-    from onnxq.scales import compute_scales
+    from onnxq.insertion.scales import compute_scales
+    from onnxq.planning import cascade, recipe
 
     plan = cascade.plan(view, recipe.load(rules))
     pairs = tuple(p for p in plan.pairs if p.kind == "activation")
@@ -203,7 +207,7 @@ def _by_method(
     import numpy as np
 
     from onnxq.descriptor import QuantDescriptor
-    from onnxq.scales import odd
+    from onnxq.insertion.scales import odd
     from onnxq.tensor_quant import scale_of
 
     try:

@@ -13,7 +13,7 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, OnnxqError, counted, did_you_mean, error, warning
 
 if TYPE_CHECKING:
-    from onnxq.statistics import Statistics, TensorStatistics
+    from onnxq.calibration.statistics import Statistics, TensorStatistics
 
 HELP = "Join calibration files, and show what is in one."
 
@@ -34,8 +34,8 @@ def merge(
     from operator import add
 
     from onnxq import render
+    from onnxq.calibration.statistics import Statistics
     from onnxq.cli.calibrate import tell, to_dict
-    from onnxq.statistics import Statistics
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     options.output_path(output, *files)
@@ -88,7 +88,8 @@ def show(
     By max it is the larger of |min| and max. Tensors with NaN or Inf come first, then those whose
     max is farthest beyond their percentile.
     """
-    from onnxq import render, summary
+    from onnxq import render
+    from onnxq.calibration import summary
     from onnxq.cli.insert import find_calibration
 
     out, _ = options.consoles(as_json=as_json, quiet=False)
@@ -141,7 +142,7 @@ def _require_addable(parts: Mapping[Path, Statistics]) -> None:
 
 def _require_other_data(parts: Mapping[Path, Statistics]) -> None:
     """Raise OQ441 when a file holds the same data as another, or as all others together."""
-    from onnxq.statistics import add_digests
+    from onnxq.calibration.statistics import add_digests
 
     by_data: dict[str, Path] = {}
     for file, part in parts.items():
@@ -196,8 +197,8 @@ def _shared(parts: Mapping[Path, Statistics]) -> list[Diagnostic]:
 
 def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str, TensorStatistics]:
     """The tensors that a name or a glob picks, all without one (OQ443)."""
-    from onnxq.selectors.base import InvalidMatchError
-    from onnxq.selectors.basic import name_regex
+    from onnxq.planning.selectors.base import InvalidMatchError
+    from onnxq.planning.selectors.basic import name_regex
 
     tensors = dict(statistics.tensors)
     if not patterns:
@@ -240,7 +241,7 @@ def _to_dict(
 ) -> dict[str, Any]:
     from dataclasses import asdict
 
-    from onnxq import summary
+    from onnxq.calibration import summary
 
     seen, histogram = tensor.range, tensor.histogram
     told = {

@@ -16,7 +16,7 @@ from onnxq.diagnostics import counted, error
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from onnxq.statistics import Statistics
+    from onnxq.calibration.statistics import Statistics
 
 HELP = "Run the model over the data and write the statistics of every activation."
 EXAMPLE = "Example: `onnxq calibrate model.onnx --data imgs/ --preprocess yolo`"
@@ -52,9 +52,12 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Gather statistics; the file is written to the working folder unless -o says else."""
-    from onnxq import calibrate as calibrating
-    from onnxq import cascade, graph, recipe, render, sessions, workers
-    from onnxq import model as models
+    from onnxq import render, sessions
+    from onnxq.calibration import calibrate as calibrating
+    from onnxq.calibration import workers
+    from onnxq.model import graph
+    from onnxq.model import io as models
+    from onnxq.planning import cascade, recipe
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     part = long_runs.shard(shard)

@@ -33,7 +33,8 @@ def run(
     as_json: options.Json = False,
 ) -> None:
     """Explain; needs no data and no calibration."""
-    from onnxq import cascade, explain, recipe, render
+    from onnxq import render
+    from onnxq.planning import cascade, explain, recipe
 
     out, err = options.consoles(as_json=as_json, quiet=False)
     if target is None and _CODE.fullmatch(subject):

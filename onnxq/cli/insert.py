@@ -16,14 +16,14 @@ if TYPE_CHECKING:
     from onnx import ModelProto
     from rich.console import Console
 
+    from onnxq.calibration.statistics import Statistics
     from onnxq.diagnostics import Diagnostic
-    from onnxq.graph import Graph
-    from onnxq.half import FloatRest, IoTypes
-    from onnxq.insert import Weights
-    from onnxq.plan import Plan
-    from onnxq.precision import FloatName
-    from onnxq.raising import Raised
-    from onnxq.statistics import Statistics
+    from onnxq.insertion.half import FloatRest, IoTypes
+    from onnxq.insertion.insert import Weights
+    from onnxq.insertion.precision import FloatName
+    from onnxq.insertion.raising import Raised
+    from onnxq.model.graph import Graph
+    from onnxq.planning.plan import Plan
 
 HELP = "Place Q/DQ pairs where the rules say, with scales from a calibration."
 EXAMPLE = "Example: `onnxq insert --rules yolo.yaml`, after `onnxq calibrate` in the same folder"
@@ -57,8 +57,10 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the Q/DQ model to the working folder unless -o says else."""
-    from onnxq import graph, insert, render
-    from onnxq import model as models
+    from onnxq import render
+    from onnxq.insertion import insert
+    from onnxq.model import graph
+    from onnxq.model import io as models
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     if rules is not None and plan_path is not None:
@@ -148,8 +150,8 @@ def write(
     external: bool,
 ) -> Written:
     """Write the Q/DQ model, its data external or not."""
-    from onnxq import half, insert, precision, provenance, raising, scales
-    from onnxq import model as models
+    from onnxq.insertion import half, insert, precision, provenance, raising, scales
+    from onnxq.model import io as models
 
     computed = scales.compute_scales(view, plan, statistics)
     metadata = {**provenance.provenance(plan, statistics), "float": float_type}
@@ -209,7 +211,7 @@ def to_dict(view: Graph, plan: Plan, written: Written, raised: Raised | None) ->
 
 def _planner(rules: str, plan_path: Path | None) -> Callable[[Graph], Plan]:
     """How the plan is made; the recipe is read at once, before the model."""
-    from onnxq import cascade, plan_file, recipe
+    from onnxq.planning import cascade, plan_file, recipe
 
     if plan_path is not None:
         return lambda view: plan_file.load(plan_path, view)
@@ -221,7 +223,7 @@ def find_calibration(
     model: Path | None, given: Path | None, existing: options.ExistingPairs = "refuse"
 ) -> tuple[Path, Statistics]:
     """The calibration given, else the only one of the working folder (OQ410)."""
-    from onnxq.statistics import Statistics
+    from onnxq.calibration.statistics import Statistics
 
     if given is not None:
         return given, Statistics.load(given)
@@ -244,7 +246,7 @@ def find_calibration(
 
 
 def _digest_of(file: Path) -> str | None:
-    from onnxq.statistics import Statistics
+    from onnxq.calibration.statistics import Statistics
 
     try:
         return Statistics.load(file).model_digest

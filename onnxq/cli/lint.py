@@ -30,7 +30,7 @@ def run(
 ) -> None:
     """Print what is wrong, after the repairs if there are any; exit 1 when that has errors."""
     from onnxq import lint, render
-    from onnxq import model as models
+    from onnxq.model import io as models
 
     out, _ = options.consoles(as_json=as_json, quiet=False)
     target = _target(model, output, fix=fix)

@@ -16,7 +16,7 @@ from onnxq.diagnostics import error
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from onnxq.checkpoint import Checkpoint
+    from onnxq.calibration.checkpoint import Checkpoint
     from onnxq.feeds import DataRequest
 
 Part = tuple[int, int]  # first sample, and the step to the next
@@ -88,7 +88,7 @@ def checkpoint(
     err: Console,
 ) -> Iterator[Checkpoint | None]:
     """Yield the checkpoint of a run, if there is one; it goes when the block succeeds."""
-    from onnxq.checkpoint import Checkpoint
+    from onnxq.calibration.checkpoint import Checkpoint
 
     if path is None:
         yield None

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from rich.console import Console
 
     from onnxq.feeds import DataRequest, Feed
-    from onnxq.graph import Graph
-    from onnxq.raising import Raised
+    from onnxq.insertion.raising import Raised
+    from onnxq.model.graph import Graph
     from onnxq.verify.profiles import Profile
 
 _DATA: Final = "Data"
@@ -342,10 +342,10 @@ def read_model(path: Path, existing: ExistingPairs = "refuse") -> tuple[ModelPro
     """
     from rich.console import Console
 
-    from onnxq import model as models
     from onnxq import render
-    from onnxq.inlining import inline_functions
-    from onnxq.strip import strip
+    from onnxq.model import io as models
+    from onnxq.model.inlining import inline_functions
+    from onnxq.model.strip import strip
 
     proto = inline_functions(models.load(path), path)
     models.refuse_integer_ops(proto, path)
@@ -365,9 +365,9 @@ def compare_raised(
     shapes: Mapping[str, Sequence[int]],
 ) -> Raised | None:
     """What preparing did to a model's outputs; None when neither opset nor functions changed."""
-    from onnxq import model as models
-    from onnxq import raising
-    from onnxq.strip import strip
+    from onnxq.insertion import raising
+    from onnxq.model import io as models
+    from onnxq.model.strip import strip
 
     original = models.load(path)
     if not original.functions and models.opset(raised) == models.opset(original):
@@ -378,7 +378,7 @@ def compare_raised(
 
 def digest(path: Path, existing: ExistingPairs) -> str:
     """The digest of a model as a stage reads it: another one when its pairs are stripped."""
-    from onnxq import model as models
+    from onnxq.model import io as models
 
     of_file = models.digest(path)
     return (
@@ -392,7 +392,7 @@ def graph_of(
     model: Path, given: list[str] | None = None, existing: ExistingPairs = "refuse"
 ) -> Graph:
     """Read a model for planning, with --shape applied."""
-    from onnxq import graph
+    from onnxq.model import graph
 
     proto, of_model = read_model(model, existing)
     view = graph.Graph(proto, digest=of_model, shapes=shapes(given))
@@ -432,7 +432,8 @@ def data_request(
     recorded: str = "",
 ) -> DataRequest:
     """What the options on data ask for; `recorded` is the preprocessing of the calibration."""
-    from onnxq import feeds, preprocess
+    from onnxq import feeds
+    from onnxq.feeds import preprocess
 
     named = preprocess.load(preprocess_name) if preprocess_name else None
     return feeds.DataRequest(
@@ -449,7 +450,7 @@ def data_request(
 
 def tell_data(console: Console, feed: Feed, name: str | None, *, recorded: bool = False) -> None:
     """Print how pictures become inputs, and whether somebody chose that."""
-    from onnxq.preprocess import DEFAULT
+    from onnxq.feeds.preprocess import DEFAULT
 
     if feed.preprocess is not None:
         default = f"{DEFAULT}, the default; --preprocess changes it"

@@ -13,8 +13,8 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
-    from onnxq.graph import Graph
-    from onnxq.plan_file import Line
+    from onnxq.model.graph import Graph
+    from onnxq.planning.plan_file import Line
 
 HELP = "Show what the rules decide for every input, and which rule did. Needs no data."
 EXAMPLE = "Example: `onnxq plan model.onnx --rules yolo.yaml -o model.plan`"
@@ -49,7 +49,8 @@ def run(
     """Print the plan; with -o also save it, to commit or to insert from."""
     from dataclasses import asdict
 
-    from onnxq import cascade, files, plan_file, recipe, render
+    from onnxq import files, render
+    from onnxq.planning import cascade, plan_file, recipe
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     if check is not None and diff is not None:
@@ -69,7 +70,7 @@ def run(
         *([x for x in side if _wanted(x, only, floats)] for side in compared)
     )
     if output is not None:
-        from onnxq.model import external_files
+        from onnxq.model.io import external_files
 
         options.output_path(output, model, *external_files(model), Path(rules))
         with files.whole_file(output) as part:
@@ -96,7 +97,7 @@ def _compared(
     view: Graph, made: tuple[Line, ...], check: Path | None, diff: str | None
 ) -> tuple[tuple[Line, ...], tuple[Line, ...]]:
     """The older and the newer plan of --check or --diff; twice this one without either."""
-    from onnxq import cascade, plan_file, recipe
+    from onnxq.planning import cascade, plan_file, recipe
 
     if check is not None:
         return plan_file.read_lines(check)[2], made
@@ -115,8 +116,8 @@ def _require_some(view: Graph, only: str) -> None:
 
 @cache
 def _regex(only: str) -> re.Pattern[str]:
-    from onnxq.selectors import InvalidMatchError
-    from onnxq.selectors.basic import name_regex
+    from onnxq.planning.selectors import InvalidMatchError
+    from onnxq.planning.selectors.basic import name_regex
 
     try:
         return name_regex(only)
@@ -125,7 +126,7 @@ def _regex(only: str) -> re.Pattern[str]:
 
 
 def _wanted(line: Line, only: str | None, floats: bool) -> bool:
-    from onnxq import plan_file
+    from onnxq.planning import plan_file
 
     if floats and line.descriptor != plan_file.FLOAT:
         return False

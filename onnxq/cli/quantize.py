@@ -17,8 +17,8 @@ from onnxq.diagnostics import Severity
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from onnxq.graph import Graph
-    from onnxq.plan import Plan
+    from onnxq.model.graph import Graph
+    from onnxq.planning.plan import Plan
 
 HELP = "Calibrate, insert and verify in one go."
 EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml`"
@@ -59,11 +59,13 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the Q/DQ model, and the calibration beside it, which serves other recipes too."""
-    from onnxq import calibrate as calibrating
-    from onnxq import cascade, graph, recipe, render
-    from onnxq import insert as inserting
-    from onnxq import model as models
+    from onnxq import render
     from onnxq import verify as verifying
+    from onnxq.calibration import calibrate as calibrating
+    from onnxq.insertion import insert as inserting
+    from onnxq.model import graph
+    from onnxq.model import io as models
+    from onnxq.planning import cascade, recipe
     from onnxq.verify import Unused, thresholds
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
@@ -170,7 +172,7 @@ def run(
 
 def _observed(view: Graph, plan: Plan) -> tuple[str, ...]:
     """What any recipe would quantize, and what this one does."""
-    from onnxq.calibrate import observed_tensors
+    from onnxq.calibration.calibrate import observed_tensors
 
     return tuple(dict.fromkeys([*observed_tensors(view), *observed_tensors(view, plan)]))
 
@@ -180,7 +182,7 @@ def _compared_with(
     model: Path, proto: ModelProto, existing: options.ExistingPairs
 ) -> Iterator[Path]:
     """The file to compare with: the model's own, or one without the pairs that were stripped."""
-    from onnxq import model as models
+    from onnxq.model import io as models
 
     if existing != "strip":
         yield model

@@ -19,7 +19,7 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Rule files.")],
 ) -> None:
     """Read rule files and say everything that is wrong with them."""
-    from onnxq import recipe
+    from onnxq.planning import recipe
 
     found: list[Diagnostic] = []
     for file in files:
@@ -43,6 +43,6 @@ def list_() -> None:
 @app.command()
 def schema() -> None:
     """Print the JSON schema of rule files, as rules/schema.json has it."""
-    from onnxq import rule_file
+    from onnxq.planning import rule_file
 
     typer.echo(json.dumps(rule_file.json_schema(), indent=2))

@@ -21,8 +21,9 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Write the float model to the working folder unless -o says else."""
-    from onnxq import model as models
-    from onnxq import render, strip
+    from onnxq import render
+    from onnxq.model import io as models
+    from onnxq.model import strip
 
     out, err = options.consoles(as_json=as_json, quiet=quiet)
     path = output or Path(f"{model.stem.removesuffix('.qdq')}.float.onnx")

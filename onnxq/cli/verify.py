@@ -14,7 +14,7 @@ from onnxq.diagnostics import Severity, error
 if TYPE_CHECKING:
     from onnx import ModelProto
 
-    from onnxq.statistics import Statistics
+    from onnxq.calibration.statistics import Statistics
 
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
@@ -74,8 +74,9 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Print the report; exit 1 when a check says no."""
-    from onnxq import graph, render
+    from onnxq import render
     from onnxq import verify as verifying
+    from onnxq.model import graph
     from onnxq.verify import Unused, thresholds
     from onnxq.verify.labels import load as read_labels
 
@@ -144,7 +145,7 @@ def run(
 
 def _first_model(path: Path, others: list[Path]) -> ModelProto:
     """The model to compare with: float, or with fewer pairs than every other (OQ603)."""
-    from onnxq import model as models
+    from onnxq.model import io as models
 
     proto = models.name_nodes(models.load(path))
     pairs = sum(map(models.is_pair_op, proto.graph.node))
@@ -164,10 +165,10 @@ def _first_model(path: Path, others: list[Path]) -> ModelProto:
 
 def _recorded(qdq: list[Path], key: str) -> dict[Path, str]:
     """What onnxq recorded in each Q/DQ model; '' in those of other tools."""
-    from onnxq import model as models
-    from onnxq import provenance
+    from onnxq.model import io as models
+    from onnxq.model.metadata import metadata_of
 
-    return {path: provenance.metadata_of(models.load(path)).get(key, "") for path in qdq}
+    return {path: metadata_of(models.load(path)).get(key, "") for path in qdq}
 
 
 def _recorded_preprocess(qdq: list[Path]) -> str:

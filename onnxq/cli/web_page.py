@@ -12,7 +12,7 @@ from onnxq.cli import options
 from onnxq.diagnostics import Diagnostic, error, warning
 
 if TYPE_CHECKING:
-    from onnxq.statistics import Statistics
+    from onnxq.calibration.statistics import Statistics
     from onnxq.verify import VerifyReport
     from onnxq.verify.origins import Sources
     from onnxq.verify.thresholds import Thresholds
@@ -63,7 +63,7 @@ def sources(
     Raises OQ670 without what draws it, OQ671 for options that only it needs, OQ501, OQ502 and what
     reading recipes raises.
     """
-    from onnxq import recipe
+    from onnxq.planning import recipe
     from onnxq.verify.origins import Sources
 
     if html is None:

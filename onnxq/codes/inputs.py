@@ -44,7 +44,7 @@ INPUTS: Final[dict[str, Code]] = {
     "OQ307": Code(
         meaning="A model given to a function of the library holds over 2 GB in memory, more than "
         "protobuf can handle. The commands take models of any size.",
-        example='onnxq.model.prepare(onnx.load("large.onnx"))',
+        example='onnxq.model.io.prepare(onnx.load("large.onnx"))',
         fix="Read it with `onnxq.load_model`, which leaves large weights in their files.",
     ),
     "OQ401": Code(

@@ -14,8 +14,8 @@ import numpy as np
 
 from onnxq.diagnostics import OnnxqError, error, first_line
 from onnxq.feeds.fitting import Cut, cut, require_names, require_type, sample
+from onnxq.feeds.samples import InputSpec, Sample, Tensors
 from onnxq.feeds.source import EndOfDataError, Reader
-from onnxq.samples import InputSpec, Sample, Tensors
 
 SUFFIXES: Final = frozenset({".npy", ".npz"})
 

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
+from onnxq.feeds.samples import InputSpec, Sample, shape_text
 from onnxq.feeds.selection import Batching
-from onnxq.samples import InputSpec, Sample, shape_text
 
 _NAMED: Final = 4  # more damaged files than that are told in one line
 

@@ -13,10 +13,10 @@ import numpy as np
 from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.ahead import ahead
 from onnxq.feeds.checks import Checks, Found, too_few
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.selection import Batching
 from onnxq.feeds.source import EndOfDataError, LeftOutError, Reader, Source
-from onnxq.preprocess import Preprocess
-from onnxq.samples import InputSpec, Sample
 
 
 @dataclass(slots=True, kw_only=True)

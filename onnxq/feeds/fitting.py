@@ -10,8 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
-from onnxq.graph import Shape
-from onnxq.samples import InputSpec, Sample, Tensors, sample_digest, shape_text
+from onnxq.feeds.samples import InputSpec, Sample, Tensors, sample_digest, shape_text
+from onnxq.model.graph import Shape
 
 
 @dataclass(frozen=True, slots=True)

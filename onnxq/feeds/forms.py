@@ -11,13 +11,12 @@ from typing import Final, Literal
 
 from PIL import Image
 
-from onnxq import preprocess
 from onnxq.diagnostics import Diagnostic, error, warning
-from onnxq.feeds import arrays, loaders, pictures, random_data, saved_inputs
+from onnxq.feeds import arrays, loaders, pictures, preprocess, random_data, saved_inputs
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.feeds.samples import InputSpec, shape_text
 from onnxq.feeds.selection import Batching, batching
 from onnxq.feeds.source import Source
-from onnxq.preprocess import Preprocess
-from onnxq.samples import InputSpec, shape_text
 
 Kind = Literal["random", "python", "saved inputs", "arrays", "pictures"]
 RANDOM: Final = "random"  # what --data says for random data

@@ -17,9 +17,9 @@ from typing import Any, Final
 
 from onnxq.diagnostics import OnnxqError, Span, did_you_mean, error, first_line
 from onnxq.feeds.fitting import samples
+from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader
 from onnxq.feeds.values import named
-from onnxq.samples import InputSpec, Sample
 
 FUNCTION: Final = "load_data"  # as in Polygraphy's data loader scripts
 _IN_WORKER: Final = re.compile(r'File "(.+)", line (\d+)')  # torch tells a worker's error as text

@@ -11,9 +11,9 @@ from PIL import Image, UnidentifiedImageError
 
 from onnxq.diagnostics import first_line
 from onnxq.feeds.ahead import decoders
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import LeftOutError, Reader
-from onnxq.preprocess import Preprocess
-from onnxq.samples import InputSpec, Sample
 
 
 def suffixes() -> frozenset[str]:

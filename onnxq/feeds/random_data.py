@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 
 from onnxq.diagnostics import error
 from onnxq.feeds.ahead import decoders
+from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_text
 from onnxq.feeds.source import Reader
-from onnxq.samples import InputSpec, Sample, sample_digest, shape_text
 
 SAMPLES: Final = 16  # unless --samples says else
 

@@ -11,10 +11,10 @@ from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
 from onnxq.feeds.forms import FORMS, Opened, Wish, absolute, locate, path_of
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.feeds.samples import input_specs
 from onnxq.feeds.selection import pick
-from onnxq.graph import Graph
-from onnxq.preprocess import Preprocess
-from onnxq.samples import input_specs
+from onnxq.model.graph import Graph
 
 _MOST: Final = 2**31 - 1
 

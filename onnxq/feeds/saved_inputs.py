@@ -8,9 +8,9 @@ from typing import Any
 
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.fitting import samples
+from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader
 from onnxq.feeds.values import named
-from onnxq.samples import InputSpec, Sample
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from onnxq.diagnostics import error
-from onnxq.samples import InputSpec, shape_text
+from onnxq.feeds.samples import InputSpec, shape_text
 
 
 def pick(length: int | None, samples: int | None, seed: int | None) -> Sequence[int] | None:

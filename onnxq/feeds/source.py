@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Protocol
 
-from onnxq.samples import Sample
+from onnxq.feeds.samples import Sample
 
 Reader = Callable[[int], Sample]
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError, error, first_line
-from onnxq.samples import InputSpec, Tensors
+from onnxq.feeds.samples import InputSpec, Tensors
 
 
 def named(where: str, value: Any, inputs: Sequence[InputSpec]) -> Tensors:

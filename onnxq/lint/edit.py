@@ -11,7 +11,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxq.model import names
+from onnxq.model.io import names
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -9,10 +9,10 @@ from typing import Final
 import numpy as np
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel, axis_of, is_blocked, is_pair_node
-from onnxq.ops import traits
+from onnxq.model.graph import Node
+from onnxq.model.ops import traits
 
 # Seen in TensorRT-RTX 1.7: float whatever the Q/DQ, while TensorRT documents it as quantizable.
 KEPT_FLOAT: Final = frozenset({"ConvTranspose"})

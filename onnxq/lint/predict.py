@@ -8,12 +8,12 @@ from typing import Final, Literal
 import onnx
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.finding import Finding
 from onnxq.lint.operands import KEPT_FLOAT, operand_types, why_not_int8
 from onnxq.lint.qdq import QdqModel, is_blocked
 from onnxq.lint.registry import findings
-from onnxq.ops import traits
+from onnxq.model.graph import Node
+from onnxq.model.ops import traits
 
 Expected = Literal["int8", "fp8", "int4", "float"]
 _FP8: Final = TensorProto.FLOAT8E4M3FN

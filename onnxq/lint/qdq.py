@@ -9,9 +9,9 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxq.graph import Graph, Node
-from onnxq.model import name_nodes
-from onnxq.ops import channel_axis, traits
+from onnxq.model.graph import Graph, Node
+from onnxq.model.io import name_nodes
+from onnxq.model.ops import channel_axis, traits
 
 QUANTIZE: Final = "QuantizeLinear"
 DEQUANTIZE: Final = "DequantizeLinear"

@@ -11,9 +11,9 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel, axis_of, is_blocked, is_pair_node
+from onnxq.model.graph import Node
 from onnxq.tensor_quant import quantize, scale_of
 
 _NEVER_NEGATIVE: Final = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})

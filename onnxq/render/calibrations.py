@@ -10,12 +10,12 @@ import numpy as np
 from rich.console import Console
 from rich.text import Text
 
-from onnxq import summary
+from onnxq.calibration import summary
+from onnxq.calibration.histogram import BitHistogram, ValueRange
+from onnxq.calibration.methods import FloatArray
+from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import counted
-from onnxq.histogram import BitHistogram, ValueRange
-from onnxq.methods import FloatArray
 from onnxq.render.text import one_line, table
-from onnxq.statistics import Statistics, TensorStatistics
 
 _ENDLESS: Final = 10_000
 _HEIGHT: Final = 9

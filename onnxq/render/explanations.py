@@ -8,9 +8,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
-from onnxq.explain import Explanation, RuleExplanation, SiteExplanation
-from onnxq.plan import Because, Decision, Kept
-from onnxq.plan_file import FLOAT
+from onnxq.planning.explain import Explanation, RuleExplanation, SiteExplanation
+from onnxq.planning.plan import Because, Decision, Kept
+from onnxq.planning.plan_file import FLOAT
 from onnxq.render.text import one_line
 
 

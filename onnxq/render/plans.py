@@ -9,13 +9,13 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import counted
-from onnxq.existing import is_decided
-from onnxq.graph import Edge, Graph
-from onnxq.half import FloatRest
-from onnxq.ops import data_slots, traits
-from onnxq.plan import Plan
-from onnxq.plan_file import FLOAT, Line
-from onnxq.precision import OUT_OF_RANGE
+from onnxq.insertion.half import FloatRest
+from onnxq.insertion.precision import OUT_OF_RANGE
+from onnxq.model.existing import is_decided
+from onnxq.model.graph import Edge, Graph
+from onnxq.model.ops import data_slots, traits
+from onnxq.planning.plan import Plan
+from onnxq.planning.plan_file import FLOAT, Line
 from onnxq.render.text import one_line, table
 
 

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from onnxq.calibration.statistics import Statistics, short_digests
 from onnxq.diagnostics import OnnxqError
 from onnxq.feeds import Feed
-from onnxq.samples import Sample
-from onnxq.statistics import Statistics, short_digests
+from onnxq.feeds.samples import Sample
 
 ENOUGH: Final = 8  # unused samples with which to do without the others
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from onnxq.graph import Node
-from onnxq.ops import traits
+from onnxq.model.graph import Node
+from onnxq.model.ops import traits
 
 
 def is_product(node: Node) -> bool:

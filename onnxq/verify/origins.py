@@ -11,16 +11,18 @@ from typing import Final
 import onnx
 from onnx import TensorProto, helper
 
-from onnxq import cascade, plan_file, recipe, shipped
-from onnxq import model as models
+from onnxq import shipped
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.graph import Graph, Node
+from onnxq.insertion.provenance import plan_digest
 from onnxq.lint import Expected, QdqModel, predict_op
 from onnxq.lint.qdq import QUANTIZE, is_pair_node
-from onnxq.plan import Plan
-from onnxq.provenance import metadata_of, plan_digest
-from onnxq.recipe import Recipe
-from onnxq.statistics import Statistics
+from onnxq.model import io as models
+from onnxq.model.graph import Graph, Node
+from onnxq.model.metadata import metadata_of
+from onnxq.planning import cascade, plan_file, recipe
+from onnxq.planning.plan import Plan
+from onnxq.planning.recipe import Recipe
 from onnxq.verify.macs import is_product, macs
 from onnxq.verify.shapes import Shapes
 

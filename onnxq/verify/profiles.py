@@ -8,7 +8,7 @@ from typing import NamedTuple
 import onnx
 
 from onnxq.diagnostics import Diagnostic, error
-from onnxq.graph import Graph, Shape
+from onnxq.model.graph import Graph, Shape
 
 
 class Profile(NamedTuple):

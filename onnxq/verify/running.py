@@ -12,7 +12,7 @@ from typing import Any, Final
 import onnx
 
 from onnxq.diagnostics import Diagnostic, OnnxqError
-from onnxq.samples import Sample
+from onnxq.feeds.samples import Sample
 from onnxq.verify import builder
 from onnxq.verify.arrays import load_arrays, save_arrays
 from onnxq.verify.numeric.comparison import Comparison, Totals

@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 from onnx import helper
 
-from onnxq.graph import Graph
+from onnxq.model.graph import Graph
 from onnxq.sessions import open_session, with_outputs
 
 Sizes = tuple[int, ...]

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from onnxq import model as models
 from onnxq.diagnostics import BackendMissingError, Diagnostic, Severity, counted, warning
-from onnxq.graph import Node
 from onnxq.lint import Expected, QdqModel, predict_op
+from onnxq.model import io as models
+from onnxq.model.graph import Node
 from onnxq.verify import build_cache, builder
 from onnxq.verify.conversions import Conversions, conversions
 from onnxq.verify.gpu import gpu

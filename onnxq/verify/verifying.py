@@ -10,12 +10,12 @@ from typing import Any, Literal
 
 import onnx
 
-from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
-from onnxq.float_types import computed_types
+from onnxq.feeds.samples import Sample
+from onnxq.insertion.float_types import computed_types
 from onnxq.lint import lint
-from onnxq.provenance import metadata_of
-from onnxq.samples import Sample
+from onnxq.model import io as models
+from onnxq.model.metadata import metadata_of
 from onnxq.verify import tensorrt
 from onnxq.verify.data import DataUse, Unused
 from onnxq.verify.gpu import gpu

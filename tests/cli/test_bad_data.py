@@ -11,8 +11,8 @@ import onnx
 import pytest
 from PIL import Image
 
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.statistics import Statistics
 from tests.command import ONNXQ, result, succeeded
 from tests.onnx_text import model as from_text
 

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.statistics import Statistics
+from onnxq.calibration.statistics import Statistics
 from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 

@@ -8,8 +8,8 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.histogram import BitHistogram
-from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.calibration.histogram import BitHistogram
+from onnxq.calibration.statistics import Statistics, TensorStatistics
 from tests.command import onnxq, result, succeeded
 from tests.onnx_text import model as from_text
 

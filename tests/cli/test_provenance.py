@@ -6,7 +6,7 @@ from importlib.metadata import version
 import onnx
 import pytest
 
-from onnxq.provenance import metadata_of
+from onnxq.model.metadata import metadata_of
 from tests.cli.conftest import MODEL as TEXT
 from tests.cli.conftest import RULES, make_picture
 from tests.cli.forked import onnxq

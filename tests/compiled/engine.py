@@ -14,16 +14,16 @@ import yaml
 from onnx import helper
 
 from onnxq import shipped
-from onnxq.calibrate import calibrate, observed_tensors
-from onnxq.cascade import plan
-from onnxq.graph import Graph
-from onnxq.insert import insert
-from onnxq.model import prepare
-from onnxq.ops import traits
-from onnxq.plan import Plan
-from onnxq.recipe import load
-from onnxq.samples import Sample
-from onnxq.scales import compute_scales
+from onnxq.calibration.calibrate import calibrate, observed_tensors
+from onnxq.feeds.samples import Sample
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import prepare
+from onnxq.model.ops import traits
+from onnxq.planning.cascade import plan
+from onnxq.planning.plan import Plan
+from onnxq.planning.recipe import load
 from onnxq.verify.layers import LayerList, parse_layers
 
 

@@ -3,9 +3,9 @@
 import onnx
 import pytest
 
-from onnxq.cascade import draft
 from onnxq.diagnostics import OnnxqError
 from onnxq.lint import lint
+from onnxq.planning.cascade import draft
 from onnxq.verify.tensorrt import CompileOptions, OpCount, compile_report
 
 from . import engine

@@ -72,7 +72,7 @@ def test_the_loader_of_the_guide_runs(demo_folder, tmp_path):
 
 
 def test_the_recipe_of_the_rules_reference_loads(tmp_path):
-    from onnxq import recipe
+    from onnxq.planning import recipe
 
     text = blocks("docs/rules.md", "yaml")[0]
     (tmp_path / "mine.yaml").write_text(text)

@@ -10,9 +10,9 @@ from pathlib import Path
 import onnx.parser
 import pytest
 
-from onnxq import cascade, plan_file, recipe, rule_file
-from onnxq.graph import Graph
-from onnxq.selectors import PREDICATES
+from onnxq.model.graph import Graph
+from onnxq.planning import cascade, plan_file, recipe, rule_file
+from onnxq.planning.selectors import PREDICATES
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "rules.md"
 UPDATE = bool(os.environ.get("ONNXQ_UPDATE"))

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
-from onnxq.statistics import Statistics
+from onnxq.calibration.statistics import Statistics
 from onnxq.tensor_quant import fake_tensor_quant, scale_of
 from tests.command import onnxq, succeeded
 

@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.model import raised
+from onnxq.model.io import raised
 from tests.command import onnxq, result, succeeded
 from tests.inserting import computed
 

@@ -4,13 +4,13 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.cascade import plan
-from onnxq.graph import Graph
-from onnxq.insert import insert
-from onnxq.model import prepare
-from onnxq.recipe import load
-from onnxq.scales import compute_scales
-from onnxq.strip import strip
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import prepare
+from onnxq.model.strip import strip
+from onnxq.planning.cascade import plan
+from onnxq.planning.recipe import load
 from tests.conftest import packaged
 from tests.inserting import computed, ranged
 from tests.laws.test_stripping import rounded

@@ -6,9 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.graph import Graph
-from onnxq.model import load, prepare
-from onnxq.strip import strip
+from onnxq.model.graph import Graph
+from onnxq.model.io import load, prepare
+from onnxq.model.strip import strip
 from tests.conftest import packaged
 from tests.inserting import computed, quantized
 from tests.planning import planned, rule

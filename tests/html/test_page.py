@@ -9,8 +9,11 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from onnxq import cascade, graph, model, recipe, shipped
-from onnxq.statistics import Statistics
+from onnxq import shipped
+from onnxq.calibration.statistics import Statistics
+from onnxq.model import graph
+from onnxq.model import io as model
+from onnxq.planning import cascade, recipe
 from tests.command import succeeded
 
 from .conftest import HOSTILE, TENSOR, VERIFY, Page

@@ -5,9 +5,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from onnxq.histogram import BitHistogram, HistogramAccumulator, ValueRange
-from onnxq.samples import sample_digest
-from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.calibration.histogram import BitHistogram, HistogramAccumulator, ValueRange
+from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.feeds.samples import sample_digest
 
 floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
 arrays = hnp.arrays(np.float32, hnp.array_shapes(max_dims=3, min_side=0), elements=floats)

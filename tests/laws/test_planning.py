@@ -6,10 +6,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.graph import Graph
-from onnxq.insert import insert
-from onnxq.model import name_nodes
-from onnxq.scales import compute_scales
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 from tests.inserting import computed, ranged
 from tests.planning import planned, rule
 

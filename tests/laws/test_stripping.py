@@ -11,12 +11,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from onnx import numpy_helper
 
-from onnxq.constants import Constants
-from onnxq.graph import Graph
-from onnxq.insert import insert
-from onnxq.model import is_pair_op, prepare
-from onnxq.scales import compute_scales
-from onnxq.strip import strip
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.constants import Constants
+from onnxq.model.graph import Graph
+from onnxq.model.io import is_pair_op, prepare
+from onnxq.model.strip import strip
 from onnxq.tensor_quant import dequantize, quantize
 from tests.inserting import computed, ranged
 from tests.planning import planned, rule

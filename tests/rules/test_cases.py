@@ -15,8 +15,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from onnxq import cascade, plan_file, recipe
 from onnxq.diagnostics import OnnxqError, Severity
+from onnxq.planning import cascade, plan_file, recipe
 from tests.onnx_text import graph
 
 DESCRIPTORS = {
@@ -95,7 +95,7 @@ def test_there_are_many_cases_and_each_has_its_own_name():
 
 def test_every_predicate_and_code_has_a_case():
     from onnxq.codes import CODES
-    from onnxq.selectors import PREDICATES
+    from onnxq.planning.selectors import PREDICATES
 
     text = "".join(p.read_text() for p in Path(__file__).parent.glob("*.yaml"))
     assert [key for key in PREDICATES if f"{key}:" not in text] == []

@@ -4,11 +4,11 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.calibrate import Settings, calibrate, observed_tensors
-from onnxq.checkpoint import Checkpoint
+from onnxq.calibration.calibrate import Settings, calibrate, observed_tensors
+from onnxq.calibration.checkpoint import Checkpoint
 from onnxq.diagnostics import OnnxqError
 from onnxq.feeds import DataRequest
-from onnxq.graph import Graph
+from onnxq.model.graph import Graph
 from tests.onnx_text import model
 
 NET = """

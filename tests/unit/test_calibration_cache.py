@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from onnxq import calibration_cache
+from onnxq.calibration import cache as calibration_cache
 from onnxq.diagnostics import OnnxqError
-from onnxq.graph import Graph
-from onnxq.model import name_nodes
-from onnxq.scales import compute_scales
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 from onnxq.tensor_quant import SMALLEST_AMAX, scale_of
 from tests.onnx_text import model
 from tests.planning import planned, rule

@@ -175,7 +175,7 @@ def test_only_rules_of_the_named_file_must_match(tmp_path):
         "schema: 1\nextends: base.yaml\nrules:\n"
         "- {id: own, why: test, match: {op: Einsum}, skip: all}\n"
     )
-    from onnxq import cascade, recipe
+    from onnxq.planning import cascade, recipe
 
     plan = cascade.plan(CHAIN, recipe.load(tmp_path / "own.yaml"))
     told = [d for d in plan.diagnostics if d.code == "OQ201"]

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from onnxq import ops
-from onnxq.graph import Graph
-from onnxq.model import prepare
+from onnxq.model import ops
+from onnxq.model.graph import Graph
+from onnxq.model.io import prepare
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 

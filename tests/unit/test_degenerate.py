@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from onnxq.graph import Graph
-from onnxq.methods import METHODS
-from onnxq.model import name_nodes
-from onnxq.scales import compute_scales
+from onnxq.calibration.methods import METHODS
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 from tests.onnx_text import model
 from tests.planning import planned, rule
 

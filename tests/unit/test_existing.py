@@ -4,9 +4,9 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.calibrate import observed_tensors
-from onnxq.graph import Graph
-from onnxq.model import name_nodes
+from onnxq.calibration.calibrate import observed_tensors
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 from onnxq.render import plan_counts
 from tests.inserting import ALL, computed, quantized
 from tests.onnx_text import model

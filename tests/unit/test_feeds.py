@@ -8,8 +8,8 @@ from PIL import Image
 
 from onnxq.diagnostics import OnnxqError
 from onnxq.feeds import DataRequest
-from onnxq.graph import Graph
-from onnxq.preprocess import Preprocess
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.model.graph import Graph
 from tests.onnx_text import graph, model
 
 FIXED = graph("g (float[2,3] x) => (float y) { y = Relu (x) }")

@@ -179,7 +179,7 @@ def test_torch_is_not_imported_for_arrays(tmp_path):
     code = f"""
 import sys, onnx
 from onnxq.feeds import DataRequest
-from onnxq.graph import Graph
+from onnxq.model.graph import Graph
 print(len(list(DataRequest(source={str(path)!r}).open(Graph(onnx.load("m.onnx"))))))
 assert "torch" not in sys.modules and "polygraphy" not in sys.modules
 """

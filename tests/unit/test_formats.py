@@ -6,8 +6,8 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxq.calibration.methods import weight_amax
 from onnxq.formats import FORMATS
-from onnxq.methods import weight_amax
 from onnxq.tensor_quant import dequantize, quantize, scale_of
 from tests.inserting import computed
 from tests.unit.test_tensor_quant import SCALES, values

@@ -3,9 +3,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from onnxq import ops
-from onnxq.graph import Edge, Graph
-from onnxq.model import name_nodes
+from onnxq.model import ops
+from onnxq.model.graph import Edge, Graph
+from onnxq.model.io import name_nodes
 from tests.onnx_text import graph, model
 
 TEXT = """

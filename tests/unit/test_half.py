@@ -7,10 +7,10 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.graph import Graph
-from onnxq.half import lower
-from onnxq.model import name_nodes, opset
-from onnxq.precision import HALF
+from onnxq.insertion.half import lower
+from onnxq.insertion.precision import HALF
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes, opset
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 

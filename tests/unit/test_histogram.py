@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
-from onnxq import histogram
-from onnxq.histogram import (
+from onnxq.calibration import histogram
+from onnxq.calibration.histogram import (
     SHIFT,
     BitHistogram,
     HistogramAccumulator,
@@ -176,7 +176,7 @@ def test_threads_with_their_own_accumulators_agree():
 def test_numba_is_imported_with_the_first_accumulator_only():
     code = (
         "import sys, numpy as np\n"
-        "from onnxq.histogram import *\n"
+        "from onnxq.calibration.histogram import *\n"
         "RangeAccumulator().observe(np.ones(2, np.float32))\n"
         "BitHistogram() + BitHistogram()\n"
         "assert 'numba' not in sys.modules\n"

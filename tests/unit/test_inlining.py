@@ -5,14 +5,14 @@ import onnx
 import pytest
 from onnx import TensorProto, defs, helper, numpy_helper, parser
 
-from onnxq import inlining
 from onnxq.diagnostics import OnnxqError
-from onnxq.graph import Graph
-from onnxq.inlining import inline_functions
-from onnxq.model import prepare
-from onnxq.ops import TRAITS
-from onnxq.raising import compare_raised
-from onnxq.strip import strip
+from onnxq.insertion.raising import compare_raised
+from onnxq.model import inlining
+from onnxq.model.graph import Graph
+from onnxq.model.inlining import inline_functions
+from onnxq.model.io import prepare
+from onnxq.model.ops import TRAITS
+from onnxq.model.strip import strip
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 

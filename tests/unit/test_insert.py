@@ -3,9 +3,9 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from onnxq.insert import insert
-from onnxq.model import QDQ_OPSET, opset
-from onnxq.provenance import metadata_of
+from onnxq.insertion.insert import insert
+from onnxq.model.io import QDQ_OPSET, opset
+from onnxq.model.metadata import metadata_of
 from onnxq.tensor_quant import fake_tensor_quant
 from tests.inserting import ALL, computed, quantized
 from tests.onnx_text import model
@@ -205,8 +205,8 @@ def test_old_opsets_are_raised_with_equal_outputs(tmp_path, version):
 
 
 def nothing_planned(folder):
-    from onnxq.graph import Graph
-    from onnxq.scales import compute_scales
+    from onnxq.insertion.scales import compute_scales
+    from onnxq.model.graph import Graph
     from tests.inserting import ranged
     from tests.planning import planned
 

@@ -5,13 +5,13 @@ import onnx
 import pytest
 from onnx import TensorProto, numpy_helper
 
-from onnxq import cascade
-from onnxq.graph import Graph
-from onnxq.insert import insert
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
 from onnxq.lint import lint
-from onnxq.model import name_nodes, opset
-from onnxq.scales import compute_scales
-from onnxq.strip import strip
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes, opset
+from onnxq.model.strip import strip
+from onnxq.planning import cascade
 from onnxq.tensor_quant import dequantize, quantize, scale_of
 from tests.inserting import computed, ranged
 from tests.onnx_text import model

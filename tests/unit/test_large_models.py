@@ -10,11 +10,11 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
-from onnxq import model as models
-from onnxq import weights
 from onnxq.diagnostics import OnnxqError
 from onnxq.files import whole_file
-from onnxq.model_file import read_light, write_external, write_inline
+from onnxq.model import io as models
+from onnxq.model import weights
+from onnxq.model.model_file import read_light, write_external, write_inline
 from onnxq.sessions import open_session, with_outputs
 from tests.inserting import quantized
 from tests.onnx_text import model

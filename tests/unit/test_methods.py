@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from onnxq import methods
+from onnxq.calibration import methods
+from onnxq.calibration.histogram import BitHistogram, ValueRange
+from onnxq.calibration.methods import METHODS, amax, weight_amax
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError
-from onnxq.histogram import BitHistogram, ValueRange
-from onnxq.methods import METHODS, amax, weight_amax
 from onnxq.tensor_quant import fake_tensor_quant
 
 PARITY = json.loads(

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from onnxq.histogram import BitHistogram
-from onnxq.observation import in_passes, observe
-from onnxq.statistics import TensorStatistics
+from onnxq.calibration.histogram import BitHistogram
+from onnxq.calibration.observation import in_passes, observe
+from onnxq.calibration.statistics import TensorStatistics
 from tests.onnx_text import graph
 
 NET = """

@@ -5,9 +5,9 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.graph import Graph
-from onnxq.model import prepare
-from onnxq.strip import strip
+from onnxq.model.graph import Graph
+from onnxq.model.io import prepare
+from onnxq.model.strip import strip
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 

@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
-from onnxq.graph import Graph
-from onnxq.histogram import RangeAccumulator
-from onnxq.model import name_nodes
-from onnxq.plan import Because, Kept
-from onnxq.precision import HALF, choose, held, representable
-from onnxq.scales import compute_scales
-from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.calibration.histogram import RangeAccumulator
+from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.insertion.precision import HALF, choose, held, representable
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
+from onnxq.planning.plan import Because, Kept
 from tests.inserting import ALL, ranged
 from tests.onnx_text import graph, model
 from tests.planning import planned, rule

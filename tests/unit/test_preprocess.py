@@ -3,7 +3,7 @@ import pytest
 from PIL import Image
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.preprocess import Preprocess, load
+from onnxq.feeds.preprocess import Preprocess, load
 
 RAW = {"divide": 1.0}
 

@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.model import prepare
-from onnxq.raising import compare_raised
+from onnxq.insertion.raising import compare_raised
+from onnxq.model.io import prepare
 from tests.onnx_text import model
 
 SOFTMAX = "g (float[2,{n},4] x) => (float y) {{ y = Softmax <axis = 1> (x) }}"

@@ -2,8 +2,8 @@ import time
 
 import pytest
 
-from onnxq import recipe
 from onnxq.diagnostics import OnnxqError
+from onnxq.planning import recipe
 from tests.planning import HEAD, recipe_of, rule
 
 

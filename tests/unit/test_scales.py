@@ -2,12 +2,12 @@ import numpy as np
 import pytest
 from onnx import numpy_helper
 
+from onnxq.calibration.histogram import HistogramAccumulator, RangeAccumulator
+from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.graph import Graph
-from onnxq.histogram import HistogramAccumulator, RangeAccumulator
-from onnxq.model import name_nodes
-from onnxq.scales import compute_scales
-from onnxq.statistics import Statistics, TensorStatistics
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.graph import Graph
+from onnxq.model.io import name_nodes
 from tests.onnx_text import model
 from tests.planning import planned, rule
 

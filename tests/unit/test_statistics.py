@@ -9,18 +9,18 @@ import zipfile
 import numpy as np
 import pytest
 
-from onnxq.descriptor import QuantDescriptor
-from onnxq.diagnostics import OnnxqError
-from onnxq.histogram import BitHistogram, ValueRange
-from onnxq.methods import ImportedAmax
-from onnxq.samples import sample_digest
-from onnxq.statistics import (
+from onnxq.calibration.histogram import BitHistogram, ValueRange
+from onnxq.calibration.methods import ImportedAmax
+from onnxq.calibration.statistics import (
     NO_DATA,
     Statistics,
     TensorStatistics,
     add_digests,
     short_digests,
 )
+from onnxq.descriptor import QuantDescriptor
+from onnxq.diagnostics import OnnxqError
+from onnxq.feeds.samples import sample_digest
 from tests.sealed import arrays_of, of_arrays
 
 

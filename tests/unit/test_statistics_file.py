@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from onnxq.calibration.histogram import BitHistogram
+from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.histogram import BitHistogram
-from onnxq.statistics import Statistics, TensorStatistics
 from tests.sealed import NAMES, archive, arrays_of, npy, of_arrays, sealed
 
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.strip import strip
+from onnxq.model.strip import strip
 from tests.inserting import computed
 from tests.onnx_text import model
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from onnxq import summary
-from onnxq.histogram import BitHistogram, ValueRange
-from onnxq.methods import ImportedAmax
-from onnxq.statistics import TensorStatistics
+from onnxq.calibration import summary
+from onnxq.calibration.histogram import BitHistogram, ValueRange
+from onnxq.calibration.methods import ImportedAmax
+from onnxq.calibration.statistics import TensorStatistics
 from onnxq.tensor_quant import fake_tensor_quant
 
 RNG = np.random.default_rng(0)

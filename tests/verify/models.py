@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.samples import Sample, sample_digest
+from onnxq.feeds.samples import Sample, sample_digest
 
 RNG = np.random.default_rng(0)
 

@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.samples import Sample
+from onnxq.feeds.samples import Sample
 from onnxq.verify import compare
 from onnxq.verify.labels import class_index, class_names, load
 from tests.onnx_text import model

@@ -4,7 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.samples import Sample
+from onnxq.feeds.samples import Sample
 from onnxq.sessions import open_session
 from onnxq.verify import CompileOptions, running, tensorrt, verify
 from onnxq.verify.arrays import load_arrays, save_arrays

@@ -5,7 +5,7 @@ import pytest
 from onnx import TensorProto, helper
 
 from onnxq.diagnostics import BackendMissingError, OnnxqError, Severity
-from onnxq.graph import Graph
+from onnxq.model.graph import Graph
 from onnxq.verify import CompileOptions, Profile, available, builder, compile_report
 from onnxq.verify.macs import is_product, macs
 from onnxq.verify.profiles import fixed

@@ -11,17 +11,17 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq import ops
-from onnxq.calibrate import calibrate, observed_tensors
-from onnxq.cascade import plan
+from onnxq.calibration.calibrate import calibrate, observed_tensors
 from onnxq.diagnostics import OnnxqError
-from onnxq.graph import Edge, Graph
-from onnxq.insert import insert
-from onnxq.model import opset, prepare, refuse_integer_ops, refuse_pairs
-from onnxq.recipe import load
-from onnxq.samples import Sample
-from onnxq.scales import compute_scales
-from onnxq.strip import strip
+from onnxq.feeds.samples import Sample
+from onnxq.insertion.insert import insert
+from onnxq.insertion.scales import compute_scales
+from onnxq.model import ops
+from onnxq.model.graph import Edge, Graph
+from onnxq.model.io import opset, prepare, refuse_integer_ops, refuse_pairs
+from onnxq.model.strip import strip
+from onnxq.planning.cascade import plan
+from onnxq.planning.recipe import load
 from tests.inserting import computed
 
 from .cases import cases

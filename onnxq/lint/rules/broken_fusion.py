@@ -6,7 +6,7 @@ from typing import Final
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
-from onnxq.ops import traits
+from onnxq.model.ops import traits
 
 # What TensorRT computes in the kernel of the product before it.
 _FUSED: Final = frozenset(

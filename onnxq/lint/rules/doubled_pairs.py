@@ -4,12 +4,12 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from onnxq.graph import Node
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.operands import unequal_scales
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel, is_pair_node
 from onnxq.lint.registry import repair, rule
+from onnxq.model.graph import Node
 
 
 @rule("OQ629")

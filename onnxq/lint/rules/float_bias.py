@@ -5,11 +5,11 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import repair, rule
+from onnxq.model.graph import Node
 
 
 @rule("OQ616")

@@ -3,11 +3,11 @@
 from collections.abc import Iterator
 from typing import Final
 
-from onnxq.graph import Node
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.operands import KEPT_FLOAT, bare_operands, operands
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
+from onnxq.model.graph import Node
 
 _POOLS: Final = frozenset({"AveragePool", "GlobalAveragePool"})
 

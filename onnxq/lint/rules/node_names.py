@@ -10,7 +10,7 @@ from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel
 from onnxq.lint.registry import repair, rule
-from onnxq.model import name_nodes
+from onnxq.model.io import name_nodes
 
 
 @rule("OQ619")

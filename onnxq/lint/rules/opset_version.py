@@ -6,12 +6,12 @@ from typing import Final
 import onnx
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel, is_blocked
 from onnxq.lint.registry import repair, rule
-from onnxq.model import name_nodes, opset, restore
+from onnxq.model.graph import Node
+from onnxq.model.io import name_nodes, opset, restore
 
 _FP8: Final = (TensorProto.FLOAT8E4M3FN,)
 _INT4: Final = (TensorProto.INT4,)

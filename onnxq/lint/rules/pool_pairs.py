@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from onnxq.graph import Node
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QUANTIZE, QdqModel, is_pair_node
 from onnxq.lint.registry import rule
+from onnxq.model.graph import Node
 
 
 @rule("OQ627")

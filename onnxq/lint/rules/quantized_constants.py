@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import numpy as np
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import DEQUANTIZE, QdqModel, is_pair_node
 from onnxq.lint.registry import repair, rule
 from onnxq.lint.rules.unsupported_ops import is_unsupported
+from onnxq.model.graph import Node
 
 
 @rule("OQ618")

@@ -3,10 +3,10 @@
 from collections.abc import Iterator
 from typing import Final
 
-from onnxq.graph import Node
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
+from onnxq.model.graph import Node
 
 _ONNX: Final = frozenset(
     {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}

@@ -6,12 +6,12 @@ from typing import Final
 import numpy as np
 from onnx import TensorProto
 
-from onnxq.graph import Node
 from onnxq.lint.edit import Edit, Repair
 from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.ranges import make_symmetric, quantized_tensors
 from onnxq.lint.registry import repair, rule
+from onnxq.model.graph import Node
 
 _ZEROS: Final = "give it an int8 zero point of zeros, as many as it has scales"
 _NOT_ZERO: Final = "has a zero point that is not 0"

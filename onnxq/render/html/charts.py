@@ -12,8 +12,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from onnxq import summary
-from onnxq.histogram import BitHistogram
+from onnxq.calibration import summary
+from onnxq.calibration.histogram import BitHistogram
 from onnxq.verify import BAD_DB
 
 _COLUMNS: Final = 64  # bars of a histogram

@@ -6,8 +6,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxq import plan_file
-from onnxq.plan import Decision
+from onnxq.planning import plan_file
+from onnxq.planning.plan import Decision
 from onnxq.render.html.subjects import Subject
 from onnxq.verify.numeric import TensorComparison
 from onnxq.verify.tensorrt import CompiledOp

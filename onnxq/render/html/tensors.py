@@ -7,14 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from onnxq import summary
+from onnxq.calibration import summary
+from onnxq.calibration.histogram import BitHistogram
+from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import counted
-from onnxq.histogram import BitHistogram
-from onnxq.plan import Pair
+from onnxq.planning.plan import Pair
 from onnxq.render.html import charts
 from onnxq.render.html.layers import sqnr
 from onnxq.render.html.subjects import Subject
-from onnxq.statistics import Statistics, TensorStatistics
 from onnxq.verify.origins import Range
 
 _USUAL: Final = 99.99  # percentile, where the plan does not say

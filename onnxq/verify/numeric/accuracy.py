@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError, error
-from onnxq.samples import Sample
+from onnxq.feeds.samples import Sample
 from onnxq.verify.labels import Labels, class_index
 
 _TOP: Final = 5

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import onnx
 
-from onnxq import model as models
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
-from onnxq.graph import Graph
+from onnxq.feeds.samples import Sample, Tensors
 from onnxq.lint.qdq import QdqModel
-from onnxq.samples import Sample, Tensors
+from onnxq.model import io as models
+from onnxq.model.graph import Graph
 from onnxq.sessions import with_outputs
 from onnxq.verify.labels import Labels, class_names
 from onnxq.verify.numeric.accuracy import Accuracy, AccuracyTotals

@@ -14,8 +14,8 @@ from typing import Final, Literal
 import onnx
 from onnx import helper
 
-from onnxq.graph import Graph, Node
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel, is_pair_node, moves_dequantize
+from onnxq.model.graph import Graph, Node
 
 Kind = Literal["op", "pair"]
 _FLOAT: Final = "float:"  # prefix of what the local model is fed

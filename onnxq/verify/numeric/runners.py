@@ -9,7 +9,7 @@ from typing import Any
 import onnx
 
 from onnxq.diagnostics import error, first_line
-from onnxq.samples import Tensors
+from onnxq.feeds.samples import Tensors
 from onnxq.sessions import open_session
 
 

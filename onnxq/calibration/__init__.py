@@ -1,0 +1,1 @@
+"""Model and data -> statistics of every activation, and statistics -> amax."""

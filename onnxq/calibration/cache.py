@@ -1,0 +1,174 @@
+"""TensorRT's INT8 calibration caches, which its versions up to 10 write and read, as statistics.
+
+A cache is text: a line such as TRT-100300-EntropyCalibration2 (the version of TensorRT and the
+algorithm), then `name: hex` for each tensor of the network. The digits are the bits of a float32,
+the highest first, and the float is the scale: amax / 127. TensorRT takes only a cache whose first
+line is its own, and else calibrates, for which an exported one has no data.
+
+NVIDIA documents none of this. The sources are readers that others ship: `ReadDynamicRange` in
+onnxruntime/core/providers/tensorrt/tensorrt_execution_provider_utils.h and
+`import_scales_from_calib_cache` in ModelOpt's onnx/quantization/calib_utils.py; for the first line
+https://github.com/NVIDIA/Deep-Learning-Accelerator-SW/issues/26.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import struct
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from onnxq.calibration.methods import ImportedAmax
+from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error
+from onnxq.files import whole_file
+from onnxq.model.graph import Graph
+from onnxq.tensor_quant import INT8_MAX, scale_of
+
+_HEADER: Final = re.compile(r"TRT-\w+-\w+")
+_ENTRY: Final = re.compile(r"(?P<name>.+): *(?P<bits>[0-9a-fA-F]{1,8})")  # names may have ':'
+_LARGEST: Final = 64 << 20  # bytes; a line has about 60
+_LARGEST_FLOAT: Final = float(np.finfo(np.float32).max)
+_LARGEST_SCALE: Final = _LARGEST_FLOAT / INT8_MAX
+_NO_CACHE: Final = "give the text file that TensorRT wrote, which begins with TRT-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Cache:
+    """A calibration cache: its first line, float32 scales by tensor name, sha256 of the file."""
+
+    header: str
+    scales: Mapping[str, float]
+    digest: str
+
+    def statistics(
+        self, graph: Graph, *, model_name: str, input_shapes: Mapping[str, tuple[int, ...]]
+    ) -> Statistics:
+        """Return the entries of the tensors that the graph has, as final amaxes.
+
+        Error OQ454 when there are none.
+        """
+        known = self.scales.keys() - set(self.strangers(graph))
+        if not known:
+            raise error(
+                "OQ454",
+                f"none of the {len(self.scales)} names of the cache is a tensor of the model",
+                fix="give the model that TensorRT calibrated: names must be the same",
+            )
+        tensors = {
+            name: TensorStatistics(values=ImportedAmax(amax=_amax(self.scales[name])), samples=0)
+            for name in known
+        }
+        return Statistics(
+            model_name=model_name,
+            model_digest=graph.digest,
+            calibrator="cache",
+            data_digest=self.digest,
+            input_shapes=input_shapes,
+            tensors=tensors,
+        )
+
+    def strangers(self, graph: Graph) -> tuple[str, ...]:
+        """Names that are no tensors of the graph, such as (Unnamed Layer* 4) [Scale]_output."""
+        known = {*graph.inputs, *(name for node in graph.nodes for name in node.outputs)}
+        return tuple(name for name in self.scales if name not in known)
+
+
+def read(path: Path) -> Cache:
+    """Read a cache. Errors, all at once: OQ450 cannot be read, OQ451 a scale that cannot be."""
+    content = _content(path)
+    try:
+        text = content.decode()
+    except UnicodeDecodeError:
+        raise error("OQ450", f"'{path}' is no TensorRT calibration cache", fix=_NO_CACHE) from None
+    header, *lines = text.split("\n")
+    if not _HEADER.fullmatch(header.strip()):
+        place = Span(file=str(path), line=1, column=1, source=header)
+        raise error("OQ450", "this is no TensorRT calibration cache", fix=_NO_CACHE, span=place)
+    scales: dict[str, float] = {}
+    found: list[Diagnostic] = []
+    for number, line in enumerate(lines, start=2):
+        if line.strip():
+            span = Span(file=str(path), line=number, column=1, source=line)
+            found += _entry(line, span, scales)
+    if not scales and not found:
+        raise error("OQ450", f"'{path}' has no entries", fix="calibrate with TensorRT again")
+    if found:
+        raise OnnxqError(*found)
+    digest = hashlib.sha256(content).hexdigest()
+    return Cache(header=header.strip(), scales=scales, digest=digest)
+
+
+def write(path: Path, scales: Mapping[str, float], header: str) -> None:
+    """Write a cache, whole or not at all. Errors: OQ455 a name with a line break, OQ501."""
+    for name in scales:
+        if not name or {"\n", "\r"} & set(name):
+            raise error(
+                "OQ455",
+                f"the name of the tensor {name!r} has a line break, or is empty",
+                fix="rename it in the model: a cache has one line for a tensor",
+            )
+    lines = (f"{name}: {struct.pack('>f', scale).hex()}" for name, scale in scales.items())
+    with whole_file(path) as part:
+        part.write_text("".join(f"{line}\n" for line in (header, *lines)), "utf-8", newline="\n")
+
+
+def header_of(version: str) -> str:
+    """Return the first line of TensorRT's entropy calibrator, as trtexec and Polygraphy use it.
+
+    8.6.1 gives TRT-8601, 10.3.0 TRT-100300. ValueError for other texts and for 11, which has no
+    calibration.
+    """
+    found = re.fullmatch(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{1,2}))?(?:\.\d+)?", version)
+    major, minor, patch = (int(n or 0) for n in found.groups()) if found else (0, 0, 0)
+    if not 5 <= major <= 10:
+        raise ValueError(f"'{version}' is not a version of TensorRT from 5 to 10")
+    number = major * 10_000 + minor * 100 if major >= 10 else major * 1_000 + minor * 100
+    return f"TRT-{number + patch}-EntropyCalibration2"
+
+
+def _content(path: Path) -> bytes:
+    if not path.is_file():
+        what = "is no regular file" if path.exists() else "does not exist"
+        raise error("OQ450", f"'{path}' {what}", fix="correct the path")
+    if path.stat().st_size > _LARGEST:
+        raise error("OQ450", f"'{path}' is too large for a calibration cache", fix=_NO_CACHE)
+    try:
+        return path.read_bytes()
+    except OSError as reason:
+        told = f"'{path}' cannot be read: {(reason.strerror or str(reason)).lower()}"
+        raise error("OQ450", told, fix="correct the path or its permissions") from None
+
+
+def _entry(line: str, span: Span, scales: dict[str, float]) -> Iterator[Diagnostic]:
+    """Add the scale of a line, or yield what is wrong with it."""
+    found = _ENTRY.fullmatch(line.rstrip())
+    if found is None:
+        told = "this line is not 'name: ' and up to 8 hex digits"
+        yield _wrong("OQ450", told, "copy the cache again, or delete the line", span)
+        return
+    name = found["name"]
+    (scale,) = struct.unpack(">f", bytes.fromhex(found["bits"].zfill(8)))
+    if name in scales:
+        yield _wrong("OQ450", f"'{name}' has a second entry", "delete one of them", span)
+    elif not 0 < scale <= _LARGEST_SCALE:  # NaN too
+        fix = "delete the line, and let the recipe skip the tensor or calibrate with data"
+        yield _wrong("OQ451", f"the scale of '{name}' is {scale:g}", fix, span)
+    else:
+        scales[name] = scale
+
+
+def _wrong(code: str, told: str, fix: str, span: Span) -> Diagnostic:
+    return Diagnostic(code=code, message=told, fix=fix, span=span)
+
+
+def _amax(scale: float) -> float:
+    """Return the float32 amax that gives exactly this scale again, if there is one."""
+    near = np.float32(INT8_MAX * scale)
+    around = (near, *(np.nextafter(near, np.float32(end)) for end in (0, _LARGEST_FLOAT)))
+    return float(next((a for a in around if scale_of(a) == np.float32(scale)), near))

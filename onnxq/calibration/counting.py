@@ -1,0 +1,72 @@
+"""Accumulators for many tensors, filled by several threads at once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Any, Self
+
+import numpy.typing as npt
+
+from onnxq.calibration.histogram import (
+    Accumulator,
+    BitHistogram,
+    HistogramAccumulator,
+    RangeAccumulator,
+    ValueRange,
+)
+from onnxq.cores import cores
+from onnxq.descriptor import Calibrator
+
+
+class Counting:
+    """One accumulator a tensor; each array is counted by one of `threads`, one a core if None."""
+
+    def __init__(
+        self, tensors: Iterable[str], calibrator: Calibrator, threads: int | None = None
+    ) -> None:
+        make = HistogramAccumulator if calibrator == "histogram" else RangeAccumulator
+        self._accumulators: dict[str, Accumulator] = {name: make() for name in tensors}
+        self._threads = threads or cores()
+        self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="onnxq-count")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        raised: BaseException | None,
+        where: TracebackType | None,
+    ) -> None:
+        self._pool.shutdown()
+
+    def observe(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
+        """Take in one array (float32, any shape) of every tensor."""
+        *others, mine = _shares(values, self._accumulators, self._threads)
+        waiting = [self._pool.submit(self._count, share, values) for share in others]
+        self._count(mine, values)
+        for one in waiting:
+            one.result()
+
+    def _count(self, names: Iterable[str], values: Mapping[str, npt.NDArray[Any]]) -> None:
+        for name in names:
+            self._accumulators[name].observe(values[name])
+
+    def freeze(self) -> dict[str, BitHistogram | ValueRange]:
+        """Return what was observed so far, by tensor."""
+        return {name: a.freeze() for name, a in self._accumulators.items()}
+
+
+def _shares(
+    values: Mapping[str, npt.NDArray[Any]], names: Iterable[str], count: int
+) -> list[list[str]]:
+    """Deal the tensors out, largest first, each to the share that has least."""
+    shares: list[list[str]] = [[] for _ in range(count)]
+    loads = [0] * count
+    for name in sorted(names, key=lambda name: -values[name].size):
+        least = loads.index(min(loads))
+        shares[least].append(name)
+        loads[least] += values[name].size + 4096  # a call costs as much as so many values
+    return shares

@@ -1,0 +1,68 @@
+"""Which tensors a run gives out so that all that were asked for become known."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+
+from onnxq.calibration.statistics import TensorStatistics
+from onnxq.model import ops
+from onnxq.model.graph import Graph
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Observation:
+    """Tensors to look at, and those whose values are, all together, the values of others.
+
+    Histograms add exactly, so the output of a Concat whose inputs are looked at need not leave the
+    runtime. `follows` is in the order in which it can be worked out.
+    """
+
+    exposed: tuple[str, ...]
+    follows: Mapping[str, tuple[str, ...]]
+
+    def complete(
+        self, seen: Mapping[str, TensorStatistics], samples: int
+    ) -> dict[str, TensorStatistics]:
+        """Add what follows to what was seen of the exposed tensors over so many samples."""
+        known = dict(seen)
+        for tensor, parts in self.follows.items():
+            if all(part in known for part in parts):
+                together = reduce(add, (known[part] for part in parts))
+                known[tensor] = replace(together, samples=samples)
+        return known
+
+
+def observe(graph: Graph, asked: Iterable[str]) -> Observation:
+    """Find what must be exposed to know the tensors that were asked for."""
+    wanted = dict.fromkeys(asked)
+    follows: dict[str, tuple[str, ...]] = {}
+    for node in graph.nodes:  # in topological order, so that parts come first
+        if not ops.traits(node).keeps or len(node.outputs) != 1:
+            continue
+        data = ops.traits(node).data
+        parts = tuple(node.inputs if data is None else (node.inputs[slot] for slot in data))
+        if node.outputs[0] in wanted and parts and all(part in wanted for part in parts):
+            follows[node.outputs[0]] = parts
+    return Observation(exposed=tuple(t for t in wanted if t not in follows), follows=follows)
+
+
+def in_passes(
+    tensors: Sequence[str], size: Mapping[str, int], limit: int | None
+) -> tuple[tuple[str, ...], ...]:
+    """Cut tensors, in order, into runs whose sizes (bytes) stay within a limit where they can.
+
+    A tensor above the limit gets a run of its own; no tensor gives one empty run.
+    """
+    passes: list[list[str]] = [[]]
+    free = limit
+    for tensor in tensors:
+        if free is not None and limit is not None:
+            if passes[-1] and size[tensor] > free:
+                passes.append([])
+                free = limit
+            free -= size[tensor]
+        passes[-1].append(tensor)
+    return tuple(map(tuple, passes))

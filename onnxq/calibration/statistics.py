@@ -1,0 +1,315 @@
+"""What a calibration gathered: per-tensor statistics that add, are kept in a file, have a digest.
+
+Adding is exact, so any split of the data over runs, processes or machines, added in any order,
+gives the same `Statistics` and the same file, byte for byte.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, cast
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
+
+from onnxq import diagnostics
+from onnxq.calibration import methods, statistics_file
+from onnxq.calibration.histogram import BINS, MANTISSA_BITS, BitHistogram, ValueRange
+from onnxq.calibration.methods import ImportedAmax, Observed
+from onnxq.descriptor import Calibrator, QuantDescriptor
+
+Source = Calibrator | Literal["cache"]  # what was gathered, or read from a TensorRT cache
+_SHORT: Final = 16  # hex digits; by chance one in 2**64 is like another
+NO_DATA: Final = f"{0:064x}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TensorStatistics:
+    """What was observed of one tensor over `samples` samples, or its imported amax."""
+
+    values: Observed
+    samples: int
+
+    @property
+    def range(self) -> ValueRange:
+        """Exact minimum and maximum, and the counts of values, NaN and Inf; empty if imported."""
+        if isinstance(self.values, ImportedAmax):
+            return ValueRange()
+        return self.values if isinstance(self.values, ValueRange) else self.values.range
+
+    @property
+    def histogram(self) -> BitHistogram | None:
+        """The histogram, if one was gathered."""
+        return self.values if isinstance(self.values, BitHistogram) else None
+
+    def amax(self, descriptor: QuantDescriptor, *, tensor: str) -> float:
+        """Return amax by the descriptor's method; `tensor` names it in error OQ416."""
+        return methods.amax(self.values, descriptor, tensor=tensor)
+
+    def __add__(self, other: TensorStatistics) -> TensorStatistics:
+        """Add exactly; the sum has a histogram only when both have one.
+
+        Of imported amaxes it is the larger; one of them does not add to what was observed
+        (ValueError).
+        """
+        mine, theirs = self.values, other.values
+        values: Observed = self.range + other.range
+        if isinstance(mine, BitHistogram) and isinstance(theirs, BitHistogram):
+            values = mine + theirs
+        elif isinstance(mine, ImportedAmax) and isinstance(theirs, ImportedAmax):
+            values = max(mine, theirs, key=lambda v: v.amax)
+        elif isinstance(mine, ImportedAmax) or isinstance(theirs, ImportedAmax):
+            raise ValueError("an imported amax and observed values do not add")
+        return TensorStatistics(values=values, samples=self.samples + other.samples)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Statistics:
+    """One calibration; a commutative monoid under `+` for each model and way of calibrating.
+
+    `model_name` is the path of the model from the folder of the calibration file. `data_digest`
+    is the sum of the samples' digests, so it does not depend on their order; `input_shapes` are the
+    largest that were fed. The calibrator `cache` means that the amaxes were imported and are final,
+    and the digest is the cache's.
+    `sample_digests` has the first 16 hex digits of each sample's digest, sorted: verify tells by
+    them which samples were used; none where that is not known.
+    """
+
+    model_name: str
+    model_digest: str
+    calibrator: Source
+    data_digest: str = NO_DATA
+    samples: int = 0
+    preprocess: str = ""
+    data: str = ""  # what it was when it was not real
+    input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    sample_digests: tuple[str, ...] = ()
+    tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
+
+    def __add__(self, other: Statistics) -> Statistics:
+        """Add two calibrations of one model; error OQ418 when they do not belong together."""
+        differs = self.difference(other)
+        if differs:
+            raise diagnostics.error(
+                "OQ418",
+                f"two calibrations of '{self.model_name}' and '{other.model_name}' do not add:"
+                f" {differs}",
+                fix="add calibrations that were made alike from one model",
+            )
+        names = sorted({*self.tensors, *other.tensors})
+        return Statistics(
+            model_name=min(self.model_name, other.model_name),  # a copy may have another name
+            model_digest=self.model_digest,
+            calibrator=self.calibrator,
+            data_digest=add_digests(self.data_digest, other.data_digest),
+            samples=self.samples + other.samples,
+            preprocess=self.preprocess,
+            data=self.data,
+            input_shapes=largest_shapes(self.input_shapes, other.input_shapes),
+            sample_digests=tuple(sorted((*self.sample_digests, *other.sample_digests))),
+            tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
+        )
+
+    def difference(self, other: Statistics) -> str | None:
+        """Say why two calibrations do not add; None when they do."""
+        if "cache" in (self.calibrator, other.calibrator):
+            return "what was imported from a TensorRT cache has no counts"
+        for what, ours, theirs in (
+            ("models", self.model_digest[:12], other.model_digest[:12]),
+            ("calibrators", self.calibrator, other.calibrator),
+            ("preprocessing", self.preprocess, other.preprocess),
+            ("data", self.data or "real", other.data or "real"),
+        ):
+            if ours != theirs:
+                return f"they have different {what}, {ours or 'none'} and {theirs or 'none'}"
+        return None
+
+    @property
+    def digest(self) -> str:
+        """sha256 (hex) of everything in it but the model's name, which depends on where it lies."""
+        total = hashlib.sha256()
+        for key, array in sorted(_pack(replace(self, model_name="")).items()):
+            total.update(f"{key} {array.dtype} {array.size};".encode() + array.tobytes())
+        return total.hexdigest()
+
+    def save(self, path: str | Path) -> None:
+        """Write a compressed npz, whole or not at all; the same bytes for equal content.
+
+        Error OQ501 when it cannot be written.
+        """
+        statistics_file.write(path, _pack(self))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Statistics:
+        """Read what `save` wrote; a file that was damaged or changed anywhere is refused.
+
+        Errors: OQ410 no such file, OQ412 not a usable calibration, OQ440 of a newer version.
+        """
+        arrays = statistics_file.read(path)
+        try:
+            return _unpack(arrays)
+        except ValidationError as cause:
+            first = cause.errors()[0]
+            place = ".".join(map(str, first["loc"])) or "meta"
+            raise statistics_file.unusable(path, f"{place}: {first['msg']}") from cause
+        except Exception as cause:  # content that no `save` wrote fails in dozens of ways
+            raise statistics_file.unusable(path, diagnostics.first_line(cause)) from cause
+
+
+def add_digests(*digests: str) -> str:
+    """Add hex digests modulo 2**256: commutative and associative, and counts repeats."""
+    return f"{sum(int(digest, 16) for digest in digests) % 2**256:064x}"
+
+
+def short_digests(digests: Iterable[str]) -> tuple[str, ...]:
+    """What `sample_digests` keeps of digests (hex): enough to know a sample again."""
+    return tuple(sorted(digest[:_SHORT] for digest in digests))
+
+
+def largest_shapes(
+    a: Mapping[str, tuple[int, ...]], b: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[int, ...]]:
+    """Return the larger of the two in every dimension; the longer shape where ranks differ."""
+    return {name: _larger(a.get(name, ()), b.get(name, ())) for name in sorted({*a, *b})}
+
+
+def _larger(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
+    if len(a) != len(b):
+        return max(a, b, key=len)
+    return tuple(map(max, a, b))
+
+
+def _add(a: TensorStatistics | None, b: TensorStatistics | None) -> TensorStatistics:
+    return a + b if a and b else cast(TensorStatistics, a or b)
+
+
+class _TensorMeta(BaseModel):
+    """One tensor in the file's JSON; the extremes are `float.hex`: exact, infinities too."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    name: str
+    kind: Literal["histogram", "range", "imported"]
+    samples: NonNegativeInt
+    count: NonNegativeInt = 0
+    nan: NonNegativeInt = 0
+    inf: NonNegativeInt = 0
+    minimum: str = ""
+    maximum: str = ""
+
+    @classmethod
+    def of(cls, name: str, tensor: TensorStatistics) -> _TensorMeta:
+        if isinstance(tensor.values, ImportedAmax):
+            amax = tensor.values.amax.hex()
+            return cls(name=name, kind="imported", samples=tensor.samples, maximum=amax)
+        seen = tensor.range
+        return cls(
+            name=name,
+            kind="range" if tensor.histogram is None else "histogram",
+            samples=tensor.samples,
+            count=seen.count,
+            nan=seen.nan,
+            inf=seen.inf,
+            minimum=seen.minimum.hex(),
+            maximum=seen.maximum.hex(),
+        )
+
+    def tensor(
+        self, bins: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
+    ) -> TensorStatistics:
+        """Return the statistics; ValueError when the parts contradict each other."""
+        maximum = float.fromhex(self.maximum)
+        if self.kind == "imported":
+            return TensorStatistics(values=ImportedAmax(amax=maximum), samples=self.samples)
+        seen = ValueRange(
+            count=self.count,
+            nan=self.nan,
+            inf=self.inf,
+            minimum=float.fromhex(self.minimum),
+            maximum=maximum,
+        )
+        if seen.finite < 0 or (seen.finite and not seen.minimum <= seen.maximum):
+            raise ValueError(f"the range of tensor '{self.name}' contradicts itself")
+        if self.kind == "range":
+            return TensorStatistics(values=seen, samples=self.samples)
+        ordered = np.all(np.diff(bins, prepend=-1, append=BINS) > 0)
+        if not ordered or np.any(counts <= 0) or counts.sum() != seen.finite:
+            raise ValueError(f"the histogram of tensor '{self.name}' contradicts itself")
+        histogram = BitHistogram(range=seen, bins=bins.astype(np.uint32), counts=counts)
+        return TensorStatistics(values=histogram, samples=self.samples)
+
+
+class _Meta(BaseModel):
+    """The file's JSON: everything but the histograms."""
+
+    model_config = ConfigDict(strict=True, extra="forbid")
+
+    mantissa_bits: int
+    model_name: str
+    model_digest: str
+    data_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    calibrator: Source
+    samples: NonNegativeInt
+    preprocess: str
+    data: str = ""
+    input_shapes: dict[str, list[NonNegativeInt]]
+    sample_digests: list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = []
+    tensors: list[_TensorMeta]
+
+
+def _pack(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
+    """Return the arrays of the file: JSON, and the tensors' histograms end to end."""
+    tensors = sorted(statistics.tensors.items())
+    histograms = [t.histogram or BitHistogram() for _, t in tensors]
+    bins = np.concatenate([np.zeros(0, np.int32), *(h.bins.astype(np.int32) for h in histograms)])
+    meta = _Meta(
+        mantissa_bits=MANTISSA_BITS,
+        model_name=statistics.model_name,
+        model_digest=statistics.model_digest,
+        data_digest=statistics.data_digest,
+        calibrator=statistics.calibrator,
+        samples=statistics.samples,
+        preprocess=statistics.preprocess,
+        data=statistics.data,
+        input_shapes={name: list(shape) for name, shape in statistics.input_shapes.items()},
+        sample_digests=list(statistics.sample_digests),
+        tensors=[_TensorMeta.of(name, tensor) for name, tensor in tensors],
+    )
+    text = json.dumps(meta.model_dump(exclude_defaults=True), sort_keys=True)
+    return {
+        "meta": np.frombuffer(text.encode(), np.uint8),
+        "gaps": np.diff(bins, prepend=np.int32(0)),  # small numbers, which compress well
+        "counts": np.concatenate([np.zeros(0, np.int64), *(h.counts for h in histograms)]),
+        "offsets": np.cumsum([0, *(len(h.bins) for h in histograms)], dtype=np.int64),
+    }
+
+
+def _unpack(arrays: statistics_file.Arrays) -> Statistics:
+    meta = _Meta.model_validate_json(arrays["meta"].tobytes())
+    if meta.mantissa_bits != MANTISSA_BITS:
+        raise ValueError(f"its bins have {meta.mantissa_bits} mantissa bits, not {MANTISSA_BITS}")
+    bins = np.cumsum(arrays["gaps"], dtype=np.int64)
+    offsets = arrays["offsets"]
+    if offsets[0] != 0 or offsets[-1] != len(bins) or len(bins) != len(arrays["counts"]):
+        raise ValueError("its histograms do not fill its arrays")
+    parts = zip(meta.tensors, offsets[:-1].tolist(), offsets[1:].tolist(), strict=True)
+    tensors = {m.name: m.tensor(bins[a:b], arrays["counts"][a:b]) for m, a, b in parts}
+    if len(tensors) != len(meta.tensors):
+        raise ValueError("it has a tensor twice")
+    return Statistics(
+        model_name=meta.model_name,
+        model_digest=meta.model_digest,
+        data_digest=meta.data_digest,
+        calibrator=meta.calibrator,
+        samples=meta.samples,
+        preprocess=meta.preprocess,
+        data=meta.data,
+        input_shapes={name: tuple(shape) for name, shape in meta.input_shapes.items()},
+        sample_digests=tuple(meta.sample_digests),
+        tensors=tensors,
+    )

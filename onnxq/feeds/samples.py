@@ -1,0 +1,96 @@
+"""What a model is fed: its inputs, and one sample for them."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from onnx import helper
+
+from onnxq.diagnostics import did_you_mean, error
+from onnxq.model.graph import Graph, Shape
+
+Tensors = Mapping[str, NDArray[Any]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InputSpec:
+    """One input of a model; `shape` has None where any size fits."""
+
+    name: str
+    dtype: np.dtype[Any]
+    shape: Shape
+
+    def __str__(self) -> str:
+        return f"{self.name}: {self.dtype} {shape_text(self.shape)}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """What one run of the model is fed; `digest` is the SHA-256 (hex) of what it was made from.
+
+    `count` pictures or rows are in it: 1 unless it is a batch. `number` is its place in the feed,
+    counted from 0 before the feed is divided into parts. `parts` are the digests of the samples
+    that a batch is made of.
+    """
+
+    name: str
+    tensors: Tensors
+    digest: str
+    count: int = 1
+    number: int = 0
+    parts: tuple[str, ...] = ()
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digest of each sample in it, whatever the batch."""
+        return self.parts or (self.digest,)
+
+
+def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[InputSpec, ...]:
+    """Inputs of the model; a symbolic first dimension is a batch of 1 unless `shapes` says else."""
+    for name in shapes:
+        if name not in graph.inputs:
+            fix = did_you_mean(name, graph.inputs)
+            raise error("OQ403", f"--shape names '{name}', which is not an input", fix=fix)
+    return tuple(_spec(graph, name, shapes.get(name)) for name in graph.inputs)
+
+
+def _spec(graph: Graph, name: str, given: Sequence[int] | None) -> InputSpec:
+    kind = graph.declared[name]
+    declared: Shape = tuple(d if isinstance(d, int) and d > 0 else None for d in kind.shape or ())
+    if kind.dtype == 0:
+        fix = "onnxq runs models with tensor inputs; give such an export"
+        raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
+    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
+    if given is None:
+        return InputSpec(name=name, dtype=dtype, shape=declared)
+    fits = len(given) == len(declared) or kind.shape is None
+    if not fits or any(d not in (None, g) for g, d in zip(given, declared, strict=False)):
+        raise error(
+            "OQ404",
+            f"--shape {name}:{shape_text(given)} does not fit the model's input "
+            f"{name}: {shape_text(declared)}",
+            fix=f"give {len(declared)} sizes that agree with the model's",
+        )
+    return InputSpec(name=name, dtype=dtype, shape=tuple(given))
+
+
+def shape_text(shape: Sequence[int | str | None]) -> str:
+    """A shape as --shape has it: 1x3x?x?."""
+    return "x".join("?" if d is None else str(d) for d in shape)
+
+
+def sample_digest(tensors: Tensors) -> str:
+    """Return the sha256 (hex) of one sample: its tensors' names, types, shapes and values."""
+    total = hashlib.sha256()
+    for name, array in sorted(tensors.items()):
+        total.update(json.dumps([name, array.dtype.str, array.shape]).encode())
+        strings = array.dtype.kind == "O"  # whose memory holds addresses
+        total.update(repr(array.tolist()).encode() if strings else np.ascontiguousarray(array).data)
+    return total.hexdigest()

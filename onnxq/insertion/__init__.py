@@ -1,0 +1,1 @@
+"""Plan and statistics -> the Q/DQ model, its float rest in half precision if asked."""

@@ -1,0 +1,129 @@
+"""Which tensors are float32, and which of an op could be half precision: from ONNX's schemas."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Sequence, Set
+from dataclasses import dataclass
+from functools import cache
+from typing import Final
+
+import onnx
+from onnx import AttributeProto, TensorProto, defs
+
+from onnxq.model.graph import Graph
+from onnxq.model.io import PAIR_OPS, opset
+
+_FLOATS: Final[dict[int, str]] = {
+    TensorProto.FLOAT: "fp32",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "bf16",
+}
+_GRAPHS: Final = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slots:
+    """For each input and each output of an op, whether it is half precision when the op is.
+
+    False is what has another type than float32, and what ONNX leaves in float32 at any rate.
+    """
+
+    inputs: tuple[bool, ...]
+    outputs: tuple[bool, ...]
+
+    @property
+    def all(self) -> tuple[bool, ...]:
+        """Inputs, then outputs."""
+        return (*self.inputs, *self.outputs)
+
+
+def in_float32(node: onnx.NodeProto) -> Slots:
+    """The slots of an op that stays as it is."""
+    return Slots(inputs=(False,) * len(node.input), outputs=(False,) * len(node.output))
+
+
+def in_half(node: onnx.NodeProto, version: int, type_name: str, floats: Set[str]) -> Slots:
+    """The slots of an op in half precision; all False for one that cannot follow its inputs.
+
+    That is an op with subgraphs or sequences, and one with a float32 result whose type does not
+    follow from its inputs, such as Cast. An op without a schema takes every type. `version` is of
+    ONNX's default operators, `floats` are the tensors of type float32.
+    """
+    inputs, outputs = ([t in floats for t in side] for side in (node.input, node.output))
+    schema = _schema(node.op_type, node.domain, version)
+    if any(a.type in _GRAPHS for a in node.attribute):
+        return in_float32(node)
+    if schema is None:
+        return Slots(inputs=tuple(inputs), outputs=tuple(outputs))
+    taken = _types(schema)
+    has = {variable: f"tensor({type_name})" in types for variable, types in taken.items()}
+    reads = list(zip(_variables(schema.inputs, len(inputs)), inputs, strict=True))
+    makes = list(zip(_variables(schema.outputs, len(outputs)), outputs, strict=True))
+    follows = {variable for variable, is_float in reads if is_float}
+    holds_tensors = all(any(t.startswith("tensor") for t in types) for types in taken.values())
+    if not holds_tensors or any(f and variable not in follows for variable, f in makes):
+        return in_float32(node)
+    return Slots(
+        inputs=tuple(f and has.get(variable, False) for variable, f in reads),
+        outputs=tuple(f and has.get(variable, False) for variable, f in makes),
+    )
+
+
+def float_tensors(model: onnx.ModelProto) -> frozenset[str]:
+    """Names of the float32 tensors of the top-level graph.
+
+    Where shape inference knows nothing, as behind custom ops, a tensor has the type that its op
+    gives it by what else the op reads: an input of a Conv is what the weight of the Conv is.
+    """
+    graph, version = Graph(model), opset(model)
+    types: dict[str, int] = {}
+    for node in model.graph.node:
+        schema = _schema(node.op_type, node.domain, version)
+        for name in (*node.input, *node.output):
+            types[name] = types.get(name, 0) or graph.type(name).dtype
+        if schema is not None and not all(types[n] for n in (*node.input, *node.output) if n):
+            sides = ((schema.inputs, node.input), (schema.outputs, node.output))
+            slots = [
+                s
+                for formal, names in sides
+                for s in zip(_variables(formal, len(names)), names, strict=True)
+            ]
+            known = {variable: types[name] for variable, name in slots if types[name]}
+            for variable, name in slots:
+                types[name] = types[name] or known.get(variable, 0)
+    ports = (v.name for v in (*model.graph.input, *model.graph.output))
+    types |= {name: types.get(name, 0) or graph.type(name).dtype for name in ports}
+    return frozenset(n for n, dtype in types.items() if n and dtype == TensorProto.FLOAT)
+
+
+def computed_types(model: onnx.ModelProto) -> dict[str, int]:
+    """How many ops compute in 'fp32', 'fp16' and 'bf16': the type that they make, else read.
+
+    Q/DQ, Casts and constants do not count. In a strongly typed network TensorRT is bound to it.
+    """
+    graph, found = Graph(model), Counter[str]()
+    for node in model.graph.node:
+        if node.op_type not in (*PAIR_OPS, "Cast", "Constant"):
+            types = (graph.type(t).dtype for t in (*node.output, *node.input) if t)
+            first = next((_FLOATS[dtype] for dtype in types if dtype in _FLOATS), None)
+            found.update(() if first is None else (first,))
+    return dict(found)
+
+
+@cache
+def _schema(op: str, domain: str, version: int) -> defs.OpSchema | None:
+    domain = "" if domain == "ai.onnx" else domain
+    try:
+        return defs.get_schema(op, version, domain) if not domain else defs.get_schema(op, domain)
+    except defs.SchemaError:
+        return None
+
+
+def _types(schema: defs.OpSchema) -> dict[str, Sequence[str]]:
+    return {c.type_param_str: c.allowed_type_strs for c in schema.type_constraints}
+
+
+def _variables(formal: Sequence[defs.OpSchema.FormalParameter], count: int) -> Iterator[str]:
+    """The type variable, or the one type, of each actual parameter; a variadic one is repeated."""
+    return (formal[min(i, len(formal) - 1)].type_str for i in range(count))

@@ -1,0 +1,31 @@
+"""What made a Q/DQ model, in its metadata: versions and digests, never a path or a user's name."""
+
+from __future__ import annotations
+
+import hashlib
+from importlib.metadata import version
+
+from onnxq.calibration.statistics import Statistics
+from onnxq.planning import plan_file
+from onnxq.planning.plan import Plan
+
+
+def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
+    """Return what to record of a plan and of the statistics that its scales come from.
+
+    `plan` is a digest of what is decided, without the places of the rules that did; the same inputs
+    give the same text wherever they lie.
+    """
+    return {
+        "version": version("onnxq"),
+        "recipe": f"{plan.recipe} {plan.recipe_digest}",
+        "plan": plan_digest(plan),
+        "statistics": statistics.digest,
+        "preprocess": statistics.preprocess,
+    }
+
+
+def plan_digest(plan: Plan) -> str:
+    """SHA-256 (hex) of what a plan decides, whichever rules did."""
+    decided = "\n".join("  ".join(line.decided()) for line in plan_file.lines(plan))
+    return hashlib.sha256(decided.encode()).hexdigest()

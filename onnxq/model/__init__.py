@@ -1,0 +1,1 @@
+"""Models: read, prepared, looked at, edited and written; what ONNX operators are."""

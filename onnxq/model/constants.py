@@ -1,0 +1,101 @@
+"""Constants of a graph: initializers, Constant nodes, and what is computed from those alone."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import defs, helper, numpy_helper
+
+from onnxq.model import weights
+
+# Results that differ from run to run, and what only looks constant.
+_NEVER: Final = frozenset(
+    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
+    | {"Multinomial", "QuantizeLinear", "DequantizeLinear"}
+)
+
+
+class Constants:
+    """What the constants of one graph are, by tensor name; folded values are worked out on demand.
+
+    A weight often reaches its op through Identity, Transpose, Reshape or Cast.
+    """
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._stored = {t.name: t for t in graph.initializer} | _constant_nodes(graph)
+        self._stored |= {s.values.name: _dense(s) for s in graph.sparse_initializer}
+        self._makers: dict[str, onnx.NodeProto] = {}
+        self._folded: dict[str, NDArray[Any]] = {}
+        for node in graph.node:
+            if _is_foldable(node) and all(not name or name in self for name in node.input):
+                self._makers |= {out: node for out in node.output if out}
+
+    def __contains__(self, tensor: object) -> bool:
+        return tensor in self._stored or tensor in self._makers
+
+    def stored(self) -> dict[str, onnx.TensorProto]:
+        """Initializers and values of Constant nodes."""
+        return self._stored
+
+    def array(self, tensor: str) -> NDArray[Any]:
+        """Values of a constant; KeyError for a tensor that is none."""
+        if (stored := self._stored.get(tensor)) is not None:
+            return weights.array(stored)
+        if tensor not in self._folded:
+            self._fold(self._makers[tensor])
+        return self._folded[tensor]
+
+    def _fold(self, node: onnx.NodeProto) -> None:
+        from onnx.reference import ReferenceEvaluator
+
+        inputs = {name: self.array(name) for name in node.input if name}
+        values = ReferenceEvaluator(node).run(None, inputs)
+        self._folded |= {
+            name: np.asarray(value) for name, value in zip(node.output, values, strict=False)
+        }
+
+
+def _is_foldable(node: onnx.NodeProto) -> bool:
+    graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    return (
+        node.domain in ("", "ai.onnx")
+        and any(node.input)
+        and node.op_type not in _NEVER
+        and defs.has(node.op_type)
+        and not any(a.type in graphs for a in node.attribute)
+    )
+
+
+def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    return {
+        node.output[0]: tensor
+        for node in graph.node
+        if node.op_type == "Constant" and not node.domain
+        for attribute in node.attribute
+        if (tensor := _constant_value(attribute)) is not None
+    }
+
+
+def _constant_value(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
+    """The tensor that a Constant node's attribute stands for; None for strings."""
+    if attribute.name == "value":
+        return attribute.t
+    if attribute.name == "sparse_value":
+        return _dense(attribute.sparse_tensor)
+    dtypes = {"value_float": np.float32, "value_int": np.int64}
+    dtype = dtypes.get(attribute.name.removesuffix("s"))
+    value = helper.get_attribute_value(attribute)
+    return None if dtype is None else numpy_helper.from_array(np.asarray(value, dtype))
+
+
+def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
+    """A sparse tensor as a dense one; indices are flat, or one row a value."""
+    values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
+    dense = np.zeros(tuple(sparse.dims), values.dtype)
+    if indices.ndim > 1:
+        indices = np.ravel_multi_index(tuple(indices.T), dense.shape)
+    dense.flat[indices] = values
+    return numpy_helper.from_array(dense, sparse.values.name)

@@ -1,0 +1,69 @@
+"""Pairs that a model has already: facts of the graph, on which no rule decides anew."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from onnxq.formats import FORMATS, DType, called
+from onnxq.model.graph import Edge, Graph, Node
+from onnxq.model.io import PAIR_OPS
+from onnxq.model.ops import MOVES
+
+
+def is_decided(graph: Graph, edge: Edge) -> bool:
+    """True for inputs of Q/DQ nodes, and for those that read what a pair has rounded already."""
+    return graph.by_name[edge.node].op in PAIR_OPS or is_quantized(graph, graph.tensor(edge))
+
+
+def is_quantized(graph: Graph, tensor: str) -> bool:
+    """True when a tensor comes out of a DequantizeLinear, through ops that move values at most."""
+    return _dequantize_before(graph, tensor) is not None
+
+
+def dtype_at(graph: Graph, tensor: str) -> DType | None:
+    """The type of the pair that a tensor comes out of; None without one, or for another type."""
+    found = _dequantize_before(graph, tensor)
+    return None if found is None else called(graph.type(found.inputs[0]).dtype)
+
+
+def pair_on(graph: Graph, tensor: str, dtype: DType) -> str | None:
+    """The result of the first pair that a float tensor has, of a kind that others can share.
+
+    That is one with one scale and a zero point of 0 of this type, as TensorRT has activations.
+    """
+    for edge in graph.consumers(tensor):
+        quantize = graph.by_name[edge.node]
+        if quantize.op == "QuantizeLinear" and edge.slot == 0 and _is_plain(graph, quantize, dtype):
+            for reader in graph.consumers(quantize.outputs[0]):
+                found = graph.by_name[reader.node]
+                same = found.inputs[1:] == quantize.inputs[1:] or _is_plain(graph, found, dtype)
+                if found.op == "DequantizeLinear" and same:
+                    return found.outputs[0]
+    return None
+
+
+def scale_at(graph: Graph, tensor: str, dtype: DType) -> NDArray[np.float32] | None:
+    """The scale (a scalar) of the pair of a type that a tensor has or comes from, or None."""
+    found = _dequantize_before(graph, tensor)
+    if found is None and (shared := pair_on(graph, tensor, dtype)) is not None:
+        found = graph.producer(shared)
+    if found is None or not _is_plain(graph, found, dtype):
+        return None
+    return np.asarray(graph.array(found.inputs[1]), np.float32).reshape(())
+
+
+def _dequantize_before(graph: Graph, tensor: str) -> Node | None:
+    node = graph.producer(tensor)
+    while node is not None and node.type in MOVES and node.inputs:
+        node = graph.producer(node.inputs[0])
+    return node if node is not None and node.op == "DequantizeLinear" else None
+
+
+def _is_plain(graph: Graph, node: Node, dtype: DType) -> bool:
+    """True for one constant scale and a constant zero point of 0 of this type."""
+    constant = len(node.inputs) > 2 and all(graph.is_constant(t) for t in node.inputs[1:])
+    if not constant:
+        return False
+    scale, zero = (graph.array(t) for t in node.inputs[1:3])
+    return scale.size == 1 and zero.dtype == FORMATS[dtype].dtype and not zero.any()

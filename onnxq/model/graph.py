@@ -1,0 +1,250 @@
+"""A read-only view of a model: nodes, who makes and who reads each tensor, shapes, constants."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import helper
+
+from onnxq.model.constants import Constants
+
+Shape = tuple[int | str | None, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """One operator call. `name` is unique in its graph; absent optional inputs are ''.
+
+    `type` is the operator with its domain: 'Conv', 'com.example::MultiAdd'.
+    """
+
+    name: str
+    type: str
+    op: str
+    domain: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+    attributes: Mapping[str, Any] = field(compare=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class Edge:
+    """One use of a tensor: input `slot` (zero-based) of the node called `node`."""
+
+    node: str
+    slot: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorType:
+    """Element type as onnx.TensorProto numbers it, and shape; both may be unknown."""
+
+    dtype: int = 0
+    shape: Shape | None = None
+
+    @property
+    def may_be_float(self) -> bool:
+        """True for float32, the type that onnxq quantizes, and where the type is not known."""
+        return self.dtype in (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
+
+
+_UNKNOWN: Final = TensorType()
+
+
+class Graph:
+    """The top-level graph of a model, read once. Two graphs are equal when their digests are.
+
+    Node names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
+    before shape inference, for models with dynamic dimensions; `declared` are the input types that
+    the file itself gives, and `hidden_ops` the ops inside subgraphs and local functions.
+    """
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        *,
+        digest: str = "",
+        shapes: Mapping[str, Sequence[int]] | None = None,
+    ) -> None:
+        self.digest = digest
+        graph = model.graph
+        self._constants = Constants(graph)
+        self.nodes = tuple(_node(n) for n in graph.node)
+        self.by_name = MappingProxyType({n.name: n for n in self.nodes})
+        self.inputs = tuple(i.name for i in graph.input if i.name not in self._constants)
+        self.declared = MappingProxyType(
+            {i.name: _tensor_type(i.type.tensor_type) for i in graph.input}
+        )
+        self.outputs = tuple(o.name for o in graph.output)
+        self.hidden_ops = tuple(_hidden_ops(model))
+        self._types = infer_types(model, shapes or {}) | {
+            name: TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
+            for name, constant in self._constants.stored().items()
+        }
+
+    def __hash__(self) -> int:
+        return hash(self.digest)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Graph) and self.digest == other.digest
+
+    @cached_property
+    def _producers(self) -> Mapping[str, Node]:
+        return {out: n for n in self.nodes for out in n.outputs if out}
+
+    @cached_property
+    def _consumers(self) -> Mapping[str, tuple[Edge, ...]]:
+        uses: dict[str, list[Edge]] = {}
+        for node in self.nodes:
+            for slot, tensor in enumerate(node.inputs):
+                if tensor:
+                    uses.setdefault(tensor, []).append(Edge(node=node.name, slot=slot))
+        return {tensor: tuple(edges) for tensor, edges in uses.items()}
+
+    @cached_property
+    def successors(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that read a node's outputs, by the node's name."""
+        read = {
+            n.name: [e.node for out in n.outputs for e in self.consumers(out)] for n in self.nodes
+        }
+        return {name: tuple(self.by_name[n] for n in dict.fromkeys(r)) for name, r in read.items()}
+
+    @cached_property
+    def predecessors(self) -> Mapping[str, tuple[Node, ...]]:
+        """The nodes that make a node's inputs, by the node's name."""
+        made = {n.name: [self.producer(tensor) for tensor in n.inputs] for n in self.nodes}
+        return {
+            name: tuple({p.name: p for p in producers if p is not None}.values())
+            for name, producers in made.items()
+        }
+
+    @cached_property
+    def _by_type(self) -> Mapping[str, tuple[tuple[int, Node], ...]]:
+        found: dict[str, list[tuple[int, Node]]] = {}
+        for index, node in enumerate(self.nodes):
+            found.setdefault(node.type, []).append((index, node))
+        return {op: tuple(nodes) for op, nodes in found.items()}
+
+    def nodes_of(self, types: frozenset[str] | None) -> tuple[Node, ...]:
+        """Nodes of some types in graph order; of any type for None."""
+        if types is None:
+            return self.nodes
+        found = [pair for op in types for pair in self._by_type.get(op, ())]
+        return tuple(node for _, node in sorted(found, key=lambda pair: pair[0]))
+
+    def producer(self, tensor: str) -> Node | None:
+        """The node that makes the tensor; None for graph inputs and initializers."""
+        return self._producers.get(tensor)
+
+    def consumers(self, tensor: str) -> tuple[Edge, ...]:
+        """Every use of the tensor by a top-level node, in node order."""
+        return self._consumers.get(tensor, ())
+
+    def tensor(self, edge: Edge) -> str:
+        """The tensor that an edge reads."""
+        return self.by_name[edge.node].inputs[edge.slot]
+
+    def is_constant(self, tensor: str) -> bool:
+        """True for what is stored in the model, or computed from that alone."""
+        return tensor in self._constants
+
+    def array(self, tensor: str) -> NDArray[Any]:
+        """Values of a constant."""
+        return self._constants.array(tensor)
+
+    def type(self, tensor: str) -> TensorType:
+        """Element type and shape of any tensor, as far as shape inference knows them."""
+        found: TensorType = self._types.get(tensor, _UNKNOWN)
+        return found
+
+
+def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
+    """Types of the nodes that rules do not see: in subgraphs and in local functions."""
+    for node in model.graph.node:
+        yield from _subgraph_ops(node)
+    for function in model.functions:
+        for node in function.node:
+            yield node.op_type
+            yield from _subgraph_ops(node)
+
+
+def _subgraph_ops(node: onnx.NodeProto) -> Iterator[str]:
+    for attribute in node.attribute:
+        graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
+        for inner in (n for graph in graphs for n in graph.node):
+            yield inner.op_type
+            yield from _subgraph_ops(inner)
+
+
+def infer_types(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> dict[str, TensorType]:
+    """Element types and shapes of inputs, outputs and inner values, by onnx's shape inference."""
+    source = with_input_shapes(model, shapes)
+    try:
+        inferred = onnx.shape_inference.infer_shapes(source, data_prop=True)
+    except Exception:  # wrong annotations and custom ops: what the file says itself still holds
+        inferred = source
+    values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
+    return {v.name: _tensor_type(v.type.tensor_type) for v in values}
+
+
+def with_input_shapes(
+    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
+) -> onnx.ModelProto:
+    """Copy the model with the given input shapes and without its old annotations of inner values.
+
+    Without `shapes` the model itself is returned.
+    """
+    if not shapes:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    del copy.graph.value_info[:]
+    for value in copy.graph.input:
+        if value.name in shapes:
+            value.type.tensor_type.shape.Clear()
+            for size in shapes[value.name]:
+                value.type.tensor_type.shape.dim.add(dim_value=size)
+    for value in copy.graph.output:
+        value.type.tensor_type.ClearField("shape")
+    return copy
+
+
+def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
+    if not proto.HasField("shape"):
+        return TensorType(dtype=proto.elem_type)
+    dims = (
+        d.dim_value if d.HasField("dim_value") else (d.dim_param or None) for d in proto.shape.dim
+    )
+    return TensorType(dtype=proto.elem_type, shape=tuple(dims))
+
+
+def _node(proto: onnx.NodeProto) -> Node:
+    domain = "" if proto.domain == "ai.onnx" else proto.domain
+    return Node(
+        name=proto.name,
+        type=f"{domain}::{proto.op_type}" if domain else proto.op_type,
+        op=proto.op_type,
+        domain=domain,
+        inputs=tuple(proto.input),
+        outputs=tuple(proto.output),
+        attributes=MappingProxyType({a.name: attribute_value(a) for a in proto.attribute}),
+    )
+
+
+def attribute_value(proto: onnx.AttributeProto) -> Any:
+    """An attribute's value, floats as the shortest decimals: the stored 0.1 reads 0.1 again."""
+    value = helper.get_attribute_value(proto)
+    if proto.type == onnx.AttributeProto.FLOAT:
+        return float(str(np.float32(value)))
+    if proto.type == onnx.AttributeProto.FLOATS:
+        return [float(str(np.float32(v))) for v in value]
+    return value

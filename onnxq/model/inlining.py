@@ -1,0 +1,175 @@
+"""Local functions put in the place of their calls, so that every stage sees what they compute."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+import onnx
+from onnx import defs, helper, inliner
+
+from onnxq.diagnostics import error, first_line
+from onnxq.model import weights
+
+# What is worth looking into a function for: products, and the pairs around them.
+WORTH: Final = frozenset(
+    {"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "DequantizeLinear", "QuantizeLinear"}
+)
+_PER_CHANNEL: Final = 13  # the first opset with per-channel Q/DQ
+
+
+def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx.ModelProto:
+    """Put the bodies of local functions in the place of their calls, in place (OQ561).
+
+    onnx.inliner does it, on a copy without weights. Inner nodes keep their names, doc strings and
+    metadata; a number makes names of nodes and of tensors unique, the same on every run. Functions
+    stay that hold no product and no pair, for they are ops to a recipe or a plugin; that have the
+    name of a standard operator, which onnxruntime computes instead; and that need operators in
+    another version than the model's. Functions that nothing calls go.
+    """
+    if not model.functions:
+        return model
+    work = weights.light(model)
+    versions = _import_domains(work)
+    worth = _worth_it(work)
+    old = versions.get("", 0) < _PER_CHANNEL  # the opset will be raised, but not in functions
+    kept = [
+        f for f in work.functions if (_id(f) not in worth and not old) or _is_standard(f, versions)
+    ]
+    for function in kept:
+        work.functions.remove(function)
+    for function in work.functions:
+        _align(function, versions)
+        _separate_outputs(function)
+    _state_defaults(work)
+    try:
+        inlined = inliner.inline_local_functions(work)
+    except Exception as reason:  # ValidationError on recursion, and bare RuntimeErrors
+        raise error(
+            "OQ561",
+            f"the local functions of '{path}' cannot be inlined: {first_line(reason)}",
+            fix="export the model again without local functions",
+        ) from None
+    for target, source in (
+        (model.functions, (*inlined.functions, *kept)),
+        (model.graph.node, inlined.graph.node),
+        (model.opset_import, inlined.opset_import),
+    ):
+        del target[:]
+        target.extend(source)
+    return model
+
+
+def _domain(name: str) -> str:
+    return "" if name == "ai.onnx" else name
+
+
+def _import_domains(model: onnx.ModelProto) -> dict[str, int]:
+    """Let the model import what its functions do, which the inliner forgets; versions by domain."""
+    versions = {_domain(o.domain): o.version for o in model.opset_import}
+    for opset in (o for f in model.functions for o in f.opset_import):
+        if _domain(opset.domain) not in versions:
+            versions[_domain(opset.domain)] = opset.version
+            model.opset_import.add(domain=opset.domain, version=opset.version)
+    return versions
+
+
+def _worth_it(model: onnx.ModelProto) -> set[tuple[str, str, str]]:
+    """Functions that hold a product or a pair, or call one that does."""
+    worth: set[tuple[str, str, str]] = set()
+    while (
+        found := {
+            _id(f)
+            for f in model.functions
+            if any(_key(n) in worth or n.op_type in WORTH for n in _every(f.node))
+        }
+        - worth
+    ):
+        worth |= found
+    return worth
+
+
+def _is_standard(function: onnx.FunctionProto, versions: dict[str, int]) -> bool:
+    """True for a function with the name of an operator that ONNX defines."""
+    domain = _domain(function.domain)
+    return domain in versions and defs.has(function.name, versions[domain], domain)
+
+
+def _align(function: onnx.FunctionProto, versions: dict[str, int]) -> None:
+    """Import the model's version of an operator set where the function's operators are the same.
+
+    The inliner leaves out a function with any other version.
+    """
+    for opset in function.opset_import:
+        domain = _domain(opset.domain)
+        used = {n.op_type for n in _every(function.node) if _domain(n.domain) == domain}
+        if all(_since(op, opset.version, domain) == _since(op, versions[domain], domain) > 0
+               for op in used):  # fmt: skip
+            opset.version = versions[domain]
+
+
+def _since(op: str, version: int, domain: str) -> int:
+    """The version that defined an operator as it is in `version`; 0 for one that is not known."""
+    if not defs.has(op, version, domain):
+        return 0
+    return int(defs.get_schema(op, version, domain).since_version)
+
+
+def _separate_outputs(function: onnx.FunctionProto) -> None:
+    """Give outputs that are inputs, or another output, a name of their own, for the inliner."""
+    taken = {*function.input, *(name for n in _every(function.node) for name in n.output)}
+    seen = set(function.input)
+    for index, name in enumerate(function.output):
+        if name in seen:
+            free = next(f for i in range(len(taken) + 1) if (f := f"{name}_{i}") not in taken)
+            function.node.append(helper.make_node("Identity", [name], [free]))
+            function.output[index] = free
+            taken.add(free)
+        seen.add(name)
+
+
+def _state_defaults(model: onnx.ModelProto) -> None:
+    """Write a function's attributes that have a default into its calls; the inliner drops them."""
+    functions = {_id(f): f for f in model.functions}
+    while any(_take_defaults(f, functions) for f in model.functions):
+        pass
+    bodies = (model.graph.node, *(f.node for f in model.functions))
+    for call in (node for body in bodies for node in _every(body)):
+        if (function := functions.get(_key(call))) is not None:
+            given = {a.name for a in call.attribute}
+            call.attribute.extend(a for a in function.attribute_proto if a.name not in given)
+
+
+def _take_defaults(
+    function: onnx.FunctionProto, functions: dict[tuple[str, str, str], onnx.FunctionProto]
+) -> bool:
+    """Give attributes that a function only hands on the default of where they go; True for any."""
+    handed = [(n, a) for n in _every(function.node) for a in n.attribute if a.ref_attr_name]
+    uses = Counter(a.ref_attr_name for _, a in handed)
+    before = len(function.attribute)
+    for call, attribute in handed:
+        name, inner = attribute.ref_attr_name, functions.get(_key(call))
+        defaults = {a.name: a for a in inner.attribute_proto} if inner else {}
+        if attribute.name in defaults and name in function.attribute and uses[name] == 1:
+            function.attribute.remove(name)
+            function.attribute_proto.add().CopyFrom(defaults[attribute.name])
+            function.attribute_proto[-1].name = name
+    return len(function.attribute) < before
+
+
+def _id(function: onnx.FunctionProto) -> tuple[str, str, str]:
+    return function.domain, function.name, function.overload
+
+
+def _key(call: onnx.NodeProto) -> tuple[str, str, str]:
+    return call.domain, call.op_type, call.overload
+
+
+def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes, and those in their subgraphs."""
+    for node in nodes:
+        yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _every(inner.node)

@@ -1,0 +1,251 @@
+"""The float model under a Q/DQ model: pairs removed, stored int8 weights dequantized."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnxq.diagnostics import Diagnostic, warning
+from onnxq.model.constants import Constants
+from onnxq.model.inlining import inline_functions
+from onnxq.model.io import is_pair_op, names
+from onnxq.model.metadata import record
+from onnxq.model.ops import MOVES
+from onnxq.model.unread import drop_unread
+
+# Ops with no result below zero, and those that take none below zero from results above it.
+_NONNEGATIVE: Final = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp"})
+_KEEP_SIGN: Final = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
+_SUFFIX: Final = "_quantized"  # of stored weights, by onnxq and by onnxruntime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stripped:
+    """A model without its pairs, how many there were, and what could not be taken back."""
+
+    model: onnx.ModelProto
+    activations: int
+    weights: int
+    diagnostics: tuple[Diagnostic, ...]
+
+
+def strip(model: onnx.ModelProto) -> Stripped:
+    """Return the float model under a Q/DQ model; the model given is not changed.
+
+    The pairs of activations go, and those of weights kept in float. A stored weight, or an int32
+    bias, becomes a float initializer with what its DequantizeLinear computes, bit for bit: what was
+    rounded away is lost. Ops between a Q and its DQ that only move values move floats then. Where a
+    QuantizeLinear also cuts off everything below zero and so stands for a Relu, as onnxruntime
+    writes it, a Relu takes its place (OQ533). Local functions are inlined when one has pairs. Pairs
+    in subgraphs, and halves alone, such as a DequantizeLinear of an integer input, stay (OQ532).
+    Everything else is untouched.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    if any(_pair_nodes(n for f in copy.functions for n in f.node)):
+        inline_functions(copy)
+    edit = _Strip(copy.graph)
+    edit.run()
+    record(copy, {})
+    return Stripped(
+        model=copy,
+        activations=edit.activations,
+        weights=edit.weights,
+        diagnostics=tuple(_told(copy, edit.cut)),
+    )
+
+
+def _told(model: onnx.ModelProto, cut: list[str]) -> Iterator[Diagnostic]:
+    if cut:
+        yield warning(
+            "OQ533",
+            f"{len(cut)} QuantizeLinear cut off what is below zero, such as '{cut[0]}'; a Relu "
+            "stands in place of each",
+            fix="compare with the float model, if you have it",
+        )
+    if left := list(pairs_left(model)):
+        yield warning(
+            "OQ532",
+            f"{len(left)} Q/DQ nodes stay, such as {left[0].op_type} '{left[0].name}': in a "
+            "subgraph or function, or without the other half of a pair",
+            fix="give the float model that it was made from",
+        )
+
+
+def pairs_left(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
+    """Every Q/DQ node of a model, of its subgraphs and of its functions."""
+    yield from _pair_nodes(model.graph.node)
+    for function in model.functions:
+        yield from _pair_nodes(function.node)
+
+
+def _pair_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in nodes:
+        if is_pair_op(node):
+            yield node
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield from _pair_nodes(inner.node)
+
+
+class _Strip:
+    """The edit of one graph, in place."""
+
+    def __init__(self, graph: onnx.GraphProto) -> None:
+        self._graph = graph
+        self._constants = Constants(graph)
+        self._makers = {out: node for node in graph.node for out in node.output if out}
+        self._readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
+        for node in graph.node:
+            for slot, tensor in enumerate(node.input):
+                self._readers.setdefault(tensor, []).append((node, slot))
+        self._fixed = {o.name for o in graph.output} | _read_inside(graph)
+        self._taken = names(graph)
+        self._instead: dict[str, str] = {}  # tensor -> what its readers read instead
+        self._floats: set[str] = set()  # integer tensors that become float
+        self._emptied: set[str] = set()  # what the removed nodes read
+        self.activations = self.weights = 0
+        self.cut: list[str] = []
+
+    def run(self) -> None:
+        nodes = [kept for node in self._graph.node if (kept := self._edited(node)) is not None]
+        del self._graph.node[:]
+        self._graph.node.extend(nodes)
+        _rename_inputs(self._graph, self._instead)
+        gone = self._floats | set(self._instead)
+        values = [v for v in self._graph.value_info if v.name not in gone]
+        del self._graph.value_info[:]
+        self._graph.value_info.extend(values)
+        drop_unread(self._graph, self._emptied)
+
+    def _edited(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        """The node as it stays, or None."""
+        if is_pair_op(node) and node.op_type == "QuantizeLinear":
+            return self._without_quantize(node)
+        if is_pair_op(node) and node.op_type == "DequantizeLinear":
+            return self._without_dequantize(node)
+        if node.input and node.input[0] in self._floats:
+            self._floats.update(node.output)
+        return node
+
+    def _without_quantize(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        if not self._only_dequantized(node.output[0]):
+            return node
+        self._floats.add(node.output[0])
+        self._emptied.update(node.input[1:])
+        if self._cuts(node):
+            self.cut.append(node.name)
+            return onnx.helper.make_node("Relu", node.input[:1], node.output, name=node.name)
+        self._instead[node.output[0]] = node.input[0]
+        return None
+
+    def _without_dequantize(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
+        source, result = node.input[0], node.output[0]
+        if source in self._floats:
+            self.activations += 1
+            self._emptied.update(node.input[1:])
+        elif all(not name or name in self._constants for name in node.input):
+            self.weights += 1
+            source = self._store(node)
+            self._emptied.update(node.input)
+        else:
+            return node
+        if result in self._fixed:  # its name is the graph's interface
+            return onnx.helper.make_node("Identity", [source], [result], name=node.name)
+        self._instead[result] = source
+        return None
+
+    def _store(self, node: onnx.NodeProto) -> str:
+        """Add the float initializer of a stored constant; its name before onnxq, where free."""
+        name = str(node.input[0]).removesuffix(_SUFFIX)
+        while name in self._taken:
+            name += "_dequantized"
+        self._taken.add(name)
+        values = dequantized(node, self._constants)
+        self._graph.initializer.append(numpy_helper.from_array(values, name))
+        return name
+
+    def _only_dequantized(self, tensor: str) -> bool:
+        """True for integers that reach nothing but DequantizeLinear, through moves at most."""
+        return tensor not in self._fixed and all(
+            slot == 0
+            and (
+                (is_pair_op(node) and node.op_type == "DequantizeLinear")
+                or (_moves(node) and all(map(self._only_dequantized, filter(None, node.output))))
+            )
+            for node, slot in self._readers.get(tensor, ())
+        )
+
+    def _cuts(self, node: onnx.NodeProto) -> bool:
+        """True when the lowest integer stands for zero, and negative values may arrive."""
+        point = node.input[2] if len(node.input) > 2 else ""
+        if point and (point not in self._constants or not _lowest(self._constants.array(point))):
+            return False
+        return self._may_be_negative(node.input[0])  # without a zero point it is uint8
+
+    def _may_be_negative(self, tensor: str) -> bool:
+        maker = self._makers.get(tensor)
+        if maker is None or maker.op_type in _NONNEGATIVE or tensor in self._constants:
+            return False
+        if maker.op_type == "Concat":
+            return any(map(self._may_be_negative, maker.input))
+        if _moves(maker) or maker.op_type in _KEEP_SIGN or is_pair_op(maker):
+            return self._may_be_negative(maker.input[0])
+        return True
+
+
+def dequantized(node: onnx.NodeProto, constants: Constants) -> NDArray[Any]:
+    """What a DequantizeLinear computes of constants."""
+    from onnx.reference import ReferenceEvaluator
+
+    plain = onnx.NodeProto()
+    plain.CopyFrom(node)
+    plain.domain = ""
+    inputs = {name: constants.array(name) for name in node.input if name}
+    (values,) = ReferenceEvaluator(plain).run(None, inputs)
+    return np.asarray(values)
+
+
+def _lowest(zero_point: NDArray[Any]) -> bool:
+    """True when all of it is the least integer of its type."""
+    return zero_point.dtype.kind in "iu" and bool(
+        (zero_point == np.iinfo(zero_point.dtype).min).all()
+    )
+
+
+def _moves(node: onnx.NodeProto) -> bool:
+    return node.op_type in MOVES and node.domain in ("", "ai.onnx")
+
+
+def _graphs_inside(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
+    """The subgraphs of a graph's nodes, at any depth."""
+    for node in graph.node:
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                yield inner
+                yield from _graphs_inside(inner)
+
+
+def _read_inside(graph: onnx.GraphProto) -> set[str]:
+    """Names that subgraphs read or give out."""
+    return {
+        name
+        for inner in _graphs_inside(graph)
+        for names_ in (*(n.input for n in inner.node), [o.name for o in inner.output])
+        for name in names_
+    }
+
+
+def _rename_inputs(graph: onnx.GraphProto, instead: Mapping[str, str]) -> None:
+    """Let every node read what stands in for a tensor, directly or through others."""
+    for node in graph.node:
+        for slot, name in enumerate(list(node.input)):
+            while name in instead:
+                name = instead[name]
+            node.input[slot] = name

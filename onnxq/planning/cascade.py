@@ -1,0 +1,299 @@
+"""Graph x recipe -> Plan: rules are applied in order, and the last that matches a site wins."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from onnxq.descriptor import QuantDescriptor
+from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, counted, warning
+from onnxq.model import existing
+from onnxq.model.graph import Edge, Graph, Node
+from onnxq.model.ops import TRAITS
+from onnxq.planning.pairs import fold
+from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
+from onnxq.planning.recipe import Recipe
+from onnxq.planning.rule_compiler import Rule
+from onnxq.planning.selectors import Binding, TooManyWaysError
+from onnxq.planning.sites import Sites
+
+Verdict = QuantDescriptor | None  # None is float
+
+
+def plan(graph: Graph, recipe: Recipe) -> Plan:
+    """Apply every rule of the recipe in order; the last that matches a site wins.
+
+    Raises OnnxqError when the decisions contradict each other or TensorRT's rules (OQ2xx errors).
+    """
+    made = draft(graph, recipe)
+    if errors := [d for d in made.diagnostics if d.severity is Severity.ERROR]:
+        raise OnnxqError(*errors)
+    return made
+
+
+def draft(graph: Graph, recipe: Recipe) -> Plan:
+    """Like `plan`, with errors among its diagnostics: to explain, not to insert from."""
+    cascade = _Cascade(graph)
+    for rule in recipe.rules:
+        cascade.apply(rule)
+    decisions, groups, kept = cascade.decisions(), cascade.groups(), cascade.kept_ops()
+    pairs, problems = fold(graph, decisions, groups)
+    own = frozenset(rule.span for rule in recipe.rules if rule.own)
+    diagnostics = [
+        *cascade.diagnostics,
+        *cascade.reversals(own),
+        *_overridden(recipe, (*decisions, *kept), groups),
+        *problems,
+    ]
+    if not pairs and not problems:
+        diagnostics.append(
+            warning(
+                "OQ205",
+                f"recipe '{recipe.name}' quantizes nothing in this model",
+                fix="check its 'match' keys against the model's ops and names",
+            )
+        )
+    if hidden := [op for op in graph.hidden_ops if op in TRAITS and TRAITS[op].weighted]:
+        diagnostics.append(
+            warning(
+                "OQ216",
+                f"{counted(len(hidden), 'weighted op')} left in float inside If, Loop, Scan or a "
+                f"local function, such as {hidden[0]}",
+                fix="export the model without control flow",
+            )
+        )
+    return Plan(
+        model_digest=graph.digest,
+        recipe=recipe.name,
+        recipe_digest=recipe.digest,
+        decisions=decisions,
+        pairs=pairs,
+        groups=groups,
+        kept=kept,
+        unmatched=tuple(cascade.unmatched),
+        diagnostics=tuple(diagnostics),
+    )
+
+
+@dataclass(slots=True)
+class _Cascade:
+    """The state while rules are applied one after the other."""
+
+    graph: Graph
+    decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
+    ties: dict[str, tuple[tuple[str, ...], Because]] = field(default_factory=dict)
+    kept: dict[str, list[tuple[bool, Because]]] = field(default_factory=dict)
+    diagnostics: list[Diagnostic] = field(default_factory=list)
+    unmatched: list[str] = field(default_factory=list)
+    sites: Sites = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.sites = Sites(self.graph)
+
+    def apply(self, rule: Rule) -> None:
+        try:
+            found = rule.selector.select(self.graph)
+        except TooManyWaysError as around:
+            self.diagnostics.append(_endless(rule, str(around)))
+            return
+        absent: dict[str, list[Node]] = {}
+        for node, ways in found:
+            if len(ways) > 1:
+                self.diagnostics.append(_ambiguous(rule, node, ways))
+            else:
+                for port in self._act(rule, node, ways[0]):
+                    absent.setdefault(port, []).append(node)
+        self.diagnostics += [_absent(rule, port, nodes) for port, nodes in absent.items()]
+        if not found and rule.places_pairs:
+            self.unmatched.append(rule.id)
+        applied = any(len(ways) == 1 for _, ways in found)
+        if (rule.required and not applied) or (rule.own and not found):
+            self.diagnostics.append(_unmatched(rule, bool(found)))
+
+    def _act(self, rule: Rule, node: Node, binding: Binding) -> list[str]:
+        """Decide and tie what the rule says of one match; return the ports that it lacks."""
+        because = Because(
+            rule=rule.id,
+            why=rule.why,
+            span=rule.span,
+            node=node.name,
+            bindings=tuple((name, bound.tensors) for name, bound in sorted(binding.items())),
+        )
+        verdicts: list[tuple[str, Verdict]] = [*rule.quantize, *((p, None) for p in rule.skip)]
+        decided: dict[Edge, str] = {}
+        absent = []
+        for port, verdict in verdicts:
+            if (edges := self.sites.edges(node, binding, port)) is None:
+                absent.append(port)
+            for edge in edges or ():
+                if decided.setdefault(edge, port) != port:
+                    self.diagnostics.append(_decided_twice(rule, edge, decided[edge], port))
+                self._decide(edge, verdict, because)
+        tied: list[str] = []
+        for port in rule.share_scale or ():
+            if (tensors := self.sites.tensors(node, binding, port)) is None:
+                absent.append(port)
+            tied += tensors or ()
+        if rule.share_scale is not None:
+            self.ties[node.name] = (tuple(tied), because)
+        if rule.keep_fp32 is not None:
+            self.kept.setdefault(node.name, []).append((rule.keep_fp32, because))
+        return absent
+
+    def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
+        if existing.is_decided(self.graph, edge):
+            return
+        said = self.decided.setdefault(edge, [])
+        if said and said[-1][1].span == because.span:  # the same rule, at another match
+            said.pop()
+        said.append((verdict, because))
+
+    def decisions(self) -> tuple[Decision, ...]:
+        return tuple(
+            Decision(
+                tensor=self.graph.tensor(edge),
+                edge=edge,
+                kind="weight" if self.graph.is_constant(self.graph.tensor(edge)) else "activation",
+                descriptor=said[-1][0],
+                because=said[-1][1],
+                overrides=tuple(because for _, because in said[:-1]),
+            )
+            for node in self.graph.nodes
+            for slot in range(len(node.inputs))
+            if (said := self.decided.get(edge := Edge(node=node.name, slot=slot)))
+        )
+
+    def kept_ops(self) -> tuple[Kept, ...]:
+        return tuple(
+            Kept(
+                node=node.name,
+                keep=said[-1][0],
+                because=said[-1][1],
+                overrides=tuple(because for _, because in said[:-1]),
+            )
+            for node in self.graph.nodes
+            if (said := self.kept.get(node.name))
+        )
+
+    def reversals(self, own: frozenset[Span]) -> Iterator[Diagnostic]:
+        """OQ211 for inputs that one of the user's rules quantizes and an earlier one skipped."""
+        found: dict[tuple[Span, Span], list[tuple[Edge, Because, Because]]] = {}
+        for edge, said in self.decided.items():
+            verdict, winner = said[-1]
+            skips = [because for earlier, because in said[:-1] if earlier is None]
+            if verdict is not None and skips and winner.span in own:
+                place = (winner.span, skips[-1].span)
+                found.setdefault(place, []).append((edge, winner, skips[-1]))
+        return (_after_skip(*edges[0], len(edges)) for edges in found.values())
+
+    def groups(self) -> tuple[Group, ...]:
+        """Ties that touch become one group."""
+        parent: dict[str, str] = {}
+        for tensors, _ in self.ties.values():
+            for tensor in tensors:
+                parent.setdefault(tensor, tensor)
+                parent[_root(parent, tensor)] = _root(parent, tensors[0])
+        members: dict[str, list[str]] = {}
+        for tensor in parent:
+            members.setdefault(_root(parent, tensor), []).append(tensor)
+        reasons: dict[str, list[Because]] = {}
+        for tensors, because in self.ties.values():
+            if tensors:
+                reasons.setdefault(_root(parent, tensors[0]), []).append(because)
+        return tuple(
+            Group(tensors=tuple(tensors), because=tuple(reasons[root]))
+            for root, tensors in members.items()
+            if len(tensors) > 1
+        )
+
+
+def _root(parent: dict[str, str], tensor: str) -> str:
+    while parent[tensor] != tensor:
+        parent[tensor] = parent[parent[tensor]]
+        tensor = parent[tensor]
+    return tensor
+
+
+def _unmatched(rule: Rule, ambiguous: bool) -> Diagnostic:
+    done = "is ambiguous wherever it matches" if ambiguous else "matched nothing in this model"
+    return Diagnostic(
+        code="OQ201",
+        message=f"rule '{rule.id}' {done}",
+        fix=f"'onnxq explain MODEL {shlex.quote(rule.id)} --rules "
+        f"{rule.span.file if rule.own else 'FILE'}' shows how near it came",
+        severity=Severity.ERROR if rule.required else Severity.WARNING,
+        span=rule.span,
+    )
+
+
+def _endless(rule: Rule, node: str) -> Diagnostic:
+    return Diagnostic(
+        code="OQ105",
+        message=f"rule '{rule.id}' could match in very many ways around '{node}'",
+        fix="put fewer Adds and Muls inside each other in its pattern",
+        span=rule.span,
+    )
+
+
+def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
+    one, other = ways[:2]
+    name = next(n for n in sorted({*one, *other}) if one.get(n) != other.get(n))
+    first, second = ("', '".join(w[name].tensors) if name in w else "nothing" for w in (one, other))
+    return warning(
+        "OQ202",
+        f"rule '{rule.id}' binds {len(ways)} ways at {node.op} '{node.name}': "
+        f"'{name}' can be '{first}' or '{second}'; not applied there",
+        fix="say more in its pattern so that one way is left",
+        span=rule.span,
+    )
+
+
+def _absent(rule: Rule, port: str, nodes: list[Node]) -> Diagnostic:
+    others = "" if len(nodes) == 1 else f" and {len(nodes) - 1} more"
+    have = "does" if len(nodes) == 1 else "do"
+    return warning(
+        "OQ207",
+        f"rule '{rule.id}' names {port}, which {nodes[0].op} '{nodes[0].name}'{others} "
+        f"{have} not have",
+        fix="name a port that every matched node has, or narrow 'match'",
+        span=rule.span,
+    )
+
+
+def _decided_twice(rule: Rule, edge: Edge, first: str, second: str) -> Diagnostic:
+    return Diagnostic(
+        code="OQ209",
+        message=f"rule '{rule.id}' decides input[{edge.slot}] of '{edge.node}' twice, "
+        f"as {first} and as {second}",
+        fix="name each input once",
+        span=rule.span,
+    )
+
+
+def _after_skip(edge: Edge, winner: Because, skip: Because, count: int) -> Diagnostic:
+    others = "" if count == 1 else f" and {count - 1} more"
+    return warning(
+        "OQ211",
+        f"rule '{winner.rule}' quantizes input[{edge.slot}] of '{edge.node}'{others}, "
+        f"which rule '{skip.rule}' ({skip.span.file}:{skip.span.line}) skips",
+        fix="put the skip after it, or narrow one of the two",
+        span=winner.span,
+    )
+
+
+def _overridden(
+    recipe: Recipe, decisions: tuple[Decision | Kept, ...], groups: tuple[Group, ...]
+) -> Iterator[Diagnostic]:
+    """OQ210 for the user's rules of which later rules left nothing."""
+    losers = {lost.span: d.because for d in decisions for lost in d.overrides}
+    winners = {d.because.span for d in decisions} | {b.span for g in groups for b in g.because}
+    for rule in recipe.rules:
+        if rule.own and rule.span in losers and rule.span not in winners:
+            later = losers[rule.span]
+            yield warning(
+                "OQ210",
+                f"everything that rule '{rule.id}' decides is overridden, as by '{later.rule}'",
+                fix="move it after that rule, or delete it",
+                span=rule.span,
+            )

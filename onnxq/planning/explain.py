@@ -1,0 +1,94 @@
+"""Why a node, a tensor or a rule is as it is: winners, losers, groups and near misses."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from onnxq.diagnostics import did_you_mean, error
+from onnxq.model import ops
+from onnxq.model.graph import Edge, Graph, Node
+from onnxq.planning.plan import Decision, Group, Kept, Pair, Plan
+from onnxq.planning.recipe import Recipe
+from onnxq.planning.rule_compiler import Rule
+from onnxq.planning.selectors import Binding, Miss
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SiteExplanation:
+    """One input of a node: what was decided and why; `decision` is None when no rule spoke.
+
+    `group` is the share group of its tensor, whether it has a pair or not.
+    """
+
+    edge: Edge
+    tensor: str
+    decision: Decision | None
+    pair: Pair | None
+    group: Group | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RuleExplanation:
+    """What a rule matched; when it matched nothing, the node that came nearest and why it failed.
+
+    `ambiguous` are the matches at which it was not applied.
+    """
+
+    rule: Rule
+    matched: tuple[tuple[Node, Binding], ...]
+    ambiguous: tuple[Node, ...]
+    nearest: tuple[Node, Miss] | None
+
+
+Explanation = SiteExplanation | RuleExplanation | Kept
+
+
+def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Explanation, ...]:
+    """Explain a node, a tensor or a rule by its name (OQ214 when it is none of them)."""
+    rules = tuple(_rule(graph, r) for r in recipe.rules if r.id == target)
+    if rules:
+        return rules
+    if (node := graph.by_name.get(target)) is not None:
+        edges = [Edge(node=target, slot=slot) for slot in ops.data_slots(graph, node)]
+    else:
+        edges = list(graph.consumers(target))
+    decided = {d.edge: d for d in plan.decisions}
+    edges += [e for e in decided if e.node == target and e not in edges]
+    if not edges and node is None and graph.producer(target) is None:
+        known = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
+        fix = did_you_mean(target, known, otherwise="give a node, a tensor, a rule id or a code")
+        raise error("OQ214", f"'{target}' is no node, tensor or rule of these", fix=fix)
+    kept = (k for k in plan.kept if k.node == target)
+    return (*(_site(graph, plan, decided, edge) for edge in edges), *kept)
+
+
+def _site(graph: Graph, plan: Plan, decided: dict[Edge, Decision], edge: Edge) -> SiteExplanation:
+    pair = next((p for p in plan.pairs if edge in p.edges), None)
+    group = next((g for g in plan.groups if graph.tensor(edge) in g.tensors), None)
+    return SiteExplanation(
+        edge=edge,
+        tensor=graph.tensor(edge),
+        decision=decided.get(edge),
+        pair=pair,
+        group=group,
+    )
+
+
+def _rule(graph: Graph, rule: Rule) -> RuleExplanation:
+    found = rule.selector.select(graph)
+    return RuleExplanation(
+        rule=rule,
+        matched=tuple((node, ways[0]) for node, ways in found if len(ways) == 1),
+        ambiguous=tuple(node for node, ways in found if len(ways) > 1),
+        nearest=None if found else _nearest(graph, rule),
+    )
+
+
+def _nearest(graph: Graph, rule: Rule) -> tuple[Node, Miss] | None:
+    """The node whose miss is the furthest; None when no node has an op that could match."""
+    best: tuple[Node, Miss] | None = None
+    for node in graph.nodes_of(rule.selector.op_types()):
+        missed = rule.selector.miss(graph, node)
+        if missed is not None and (best is None or missed.depth > best[1].depth):
+            best = (node, missed)
+    return best

@@ -1,0 +1,186 @@
+"""Decisions -> pairs: uses of a tensor that agree share one, and what cannot be is refused."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping
+
+from onnx import TensorProto
+
+from onnxq.descriptor import WEIGHT_METHODS, QuantDescriptor
+from onnxq.diagnostics import Diagnostic, warning
+from onnxq.formats import DType
+from onnxq.model import ops
+from onnxq.model.existing import dtype_at, pair_on
+from onnxq.model.graph import Edge, Graph, Node
+from onnxq.planning.plan import Because, Decision, Group, Pair
+
+
+def fold(
+    graph: Graph, decisions: tuple[Decision, ...], groups: tuple[Group, ...]
+) -> tuple[tuple[Pair, ...], list[Diagnostic]]:
+    """Return the pairs of all decisions, and OQ203 to OQ213 for those that cannot be made.
+
+    Of these an unknown channel axis is a warning; all others are errors.
+    """
+    group_of = {tensor: i for i, group in enumerate(groups) for tensor in group.tensors}
+    alike: dict[tuple[object, ...], list[Decision]] = {}
+    problems: list[Diagnostic] = []
+    for decision in decisions:
+        if decision.descriptor is None:
+            continue
+        if (problem := _impossible(graph, decision)) is not None:
+            problems.append(problem)
+        else:
+            key = (decision.tensor, decision.descriptor, _axis(graph, decision))
+            alike.setdefault(key, []).append(decision)
+    pairs = tuple(_pair(graph, members, group_of) for members in alike.values())
+    return pairs, [*problems, *_unequal(pairs, groups, decisions), *_mixed(graph, decisions, pairs)]
+
+
+def _pair(graph: Graph, members: list[Decision], group_of: dict[str, int]) -> Pair:
+    first = members[0]
+    assert first.descriptor is not None
+    dtype = first.descriptor.dtype
+    return Pair(
+        tensor=first.tensor,
+        kind=first.kind,
+        descriptor=first.descriptor,
+        axis=_axis(graph, first),
+        edges=tuple(d.edge for d in members),
+        group=group_of.get(first.tensor),
+        existing=pair_on(graph, first.tensor, dtype) if first.kind == "activation" else None,
+    )
+
+
+def _axis(graph: Graph, decision: Decision) -> int | None:
+    descriptor = decision.descriptor
+    if descriptor is None or descriptor.granularity == "per_tensor":
+        return None
+    rank = len(graph.type(decision.tensor).shape or ())
+    node, slot = graph.by_name[decision.edge.node], decision.edge.slot
+    own = ops.channel_axis if descriptor.granularity == "per_channel" else ops.block_axis
+    axis = own(graph, node, slot) if descriptor.axis is None else descriptor.axis
+    return axis + rank if axis is not None and axis < 0 else axis
+
+
+def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
+    descriptor, edge, because = decision.descriptor, decision.edge, decision.because
+    if descriptor is None:
+        return None
+    subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
+    code = message = fix = ""
+    if (dtype := graph.type(decision.tensor).dtype) not in (0, TensorProto.FLOAT):
+        code, message = "OQ213", f"{subject} is {TensorProto.DataType.Name(dtype).lower()}"
+        fix = "name only ports that hold float32 data"
+    elif decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
+        code, message = "OQ208", f"{subject} cannot be read with method '{descriptor.method}'"
+        fix = "use 'method: max' or 'method: mse' for weights"
+    elif descriptor.granularity != "per_tensor" and decision.kind == "activation":
+        what = descriptor.granularity.replace("_", " ")
+        code, message = "OQ204", f"{subject} cannot be quantized {what}"
+        fix = "use a per_tensor descriptor for activations"
+    elif descriptor.granularity != "per_tensor":
+        return _without_axis(graph, decision, descriptor, subject)
+    return Diagnostic(code=code, message=message, fix=fix, span=because.span) if code else None
+
+
+def _without_axis(
+    graph: Graph, decision: Decision, descriptor: QuantDescriptor, subject: str
+) -> Diagnostic | None:
+    """What is wrong with the axis of a weight; a warning where it is of one odd node among many."""
+    shape, axis = graph.type(decision.tensor).shape or (), _axis(graph, decision)
+    span, size = decision.because.span, descriptor.block_size
+    if axis is None:
+        what = "channel axis" if size is None else "axis for blocks"
+        return warning(
+            "OQ206",
+            f"{subject} has no {what} known to onnxq and stays in float",
+            fix="give 'axis' in a descriptor for it, or use per_tensor"
+            if size is None
+            else "name only weights on the right of MatMul and Gemm",
+            span=span,
+        )
+    if not 0 <= axis < len(shape):
+        told = f"{subject} has rank {len(shape)} and no axis {axis}"
+        fix = "correct 'axis' in the descriptor, or use per_tensor"
+        return Diagnostic(code="OQ206", message=told, fix=fix, span=span)
+    length = shape[axis]
+    if size is not None and isinstance(length, int) and length % size:
+        return warning(
+            "OQ551",
+            f"{subject} has {length} values along axis {axis}, which are no whole blocks of "
+            f"{size}, and stays in float",
+            fix="use a smaller 'block_size' for it, or skip it",
+            span=span,
+        )
+    return None
+
+
+def _mixed(
+    graph: Graph, decisions: tuple[Decision, ...], pairs: tuple[Pair, ...]
+) -> Iterator[Diagnostic]:
+    """OQ550 for matrix products whose two sides cannot meet, once for each two rules."""
+    of_edge = {edge: pair.descriptor.dtype for pair in pairs for edge in pair.edges}
+    why = {d.edge: d.because for d in decisions}
+    told: dict[tuple[str, ...], list[tuple[Node, tuple[DType, ...]]]] = {}
+    for node in graph.nodes:
+        sides = _sides(graph, node, of_edge) if ops.traits(node).weighted else {}
+        if len(kinds := tuple(dict.fromkeys(sides.values()))) > 1:
+            rules = tuple(dict.fromkeys(why[e].rule for e in sides if e in why))
+            told.setdefault(rules, []).append((node, kinds))
+    for rules, found in told.items():
+        node, kinds = found[0]
+        others = "" if len(found) == 1 else f" and {len(found) - 1} more"
+        at = max((why[e] for e in _edges(graph, node) if e in why), key=lambda b: b.span.line)
+        yield Diagnostic(
+            code="OQ550",
+            message=f"{node.op} '{node.name}'{others} would multiply {' by '.join(kinds)}, by "
+            f"{' and '.join(repr(r) for r in rules)}, which TensorRT "
+            + ("does in float, or does not build" if "int4" in kinds else "does not build"),
+            fix="give both sides of an op the same dtype; int4 weights need a float activation",
+            span=at.span,
+        )
+
+
+def _edges(graph: Graph, node: Node) -> tuple[Edge, ...]:
+    return tuple(Edge(node=node.name, slot=s) for s in ops.data_slots(graph, node))
+
+
+def _sides(graph: Graph, node: Node, of_edge: Mapping[Edge, DType]) -> dict[Edge, DType]:
+    """The types of the quantized operands of a product, those of pairs that it has already too."""
+    found = {e: of_edge.get(e) or dtype_at(graph, graph.tensor(e)) for e in _edges(graph, node)}
+    return {edge: dtype for edge, dtype in found.items() if dtype is not None}
+
+
+def _unequal(
+    pairs: tuple[Pair, ...], groups: tuple[Group, ...], decisions: tuple[Decision, ...]
+) -> Iterator[Diagnostic]:
+    why = {d.edge: d.because for d in decisions}
+    for index, group in enumerate(groups):
+        members = [p for p in pairs if p.group == index]
+        tie = group.because[0]
+        untie = f"or untie them with a later rule that has 'share_scale: []' at '{tie.node}'"
+        if len(members) > 1 and (weight := next((p for p in members if p.kind == "weight"), None)):
+            yield Diagnostic(
+                code="OQ203",
+                message=f"rule '{tie.rule}' ties the weight '{weight.tensor}', "
+                "whose range is its own",
+                fix="share scales of activations only",
+                span=tie.span,
+            )
+        elif len(kinds := Counter(p.descriptor for p in members)) > 1:
+            odd = min(members, key=lambda p: kinds[p.descriptor])
+            other = next(p for p in members if p.descriptor != odd.descriptor)
+            told = " and ".join(_told(p, why[p.edges[0]]) for p in (odd, other))
+            yield Diagnostic(
+                code="OQ203",
+                message=f"rule '{tie.rule}' ({tie.span.file}:{tie.span.line}) ties pairs that "
+                f"differ: {told}",
+                fix=f"give them one descriptor, {untie}",
+                span=why[odd.edges[0]].span,
+            )
+
+
+def _told(pair: Pair, because: Because) -> str:
+    return f"'{pair.tensor}' is {pair.descriptor} by rule '{because.rule}'"

@@ -1,0 +1,96 @@
+"""Plan: which tensors get a pair, by which rule, and which share a scale."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from onnxq.descriptor import QuantDescriptor
+from onnxq.diagnostics import Diagnostic, Span
+from onnxq.model.graph import Edge
+
+Kind = Literal["activation", "weight"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Because:
+    """The rule that made a decision, the node at which it matched, and what its names bound."""
+
+    rule: str
+    why: str
+    span: Span
+    node: str
+    bindings: tuple[tuple[str, tuple[str, ...]], ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Decision:
+    """What the rules say of one use of a tensor; `descriptor` None means float.
+
+    `overrides` are the rules that decided before and lost, oldest first.
+    """
+
+    tensor: str
+    edge: Edge
+    kind: Kind
+    descriptor: QuantDescriptor | None
+    because: Because
+    overrides: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Kept:
+    """What the rules say of the type of one op where the float rest is in half precision.
+
+    `keep` is True for FP32; False was said too, and no look at the data changes it. `overrides` as
+    in Decision.
+    """
+
+    node: str
+    keep: bool
+    because: Because
+    overrides: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Pair:
+    """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
+
+    `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
+    `existing` is the result of a pair that the model has on this tensor already: with its scale,
+    whatever the descriptor says, and shared with it where it stands early enough.
+    """
+
+    tensor: str
+    kind: Kind
+    descriptor: QuantDescriptor
+    axis: int | None
+    edges: tuple[Edge, ...]
+    group: int | None
+    existing: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Tensors that share one scale where they have a pair, and the rules that tied them."""
+
+    tensors: tuple[str, ...]
+    because: tuple[Because, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """Every decision of a recipe for a model, in graph order.
+
+    `unmatched` are the ids of the rules on pairs that matched no node.
+    """
+
+    model_digest: str
+    recipe: str
+    recipe_digest: str
+    decisions: tuple[Decision, ...]
+    pairs: tuple[Pair, ...]
+    groups: tuple[Group, ...]
+    kept: tuple[Kept, ...]
+    unmatched: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]

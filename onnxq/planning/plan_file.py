@@ -1,0 +1,260 @@
+"""Plans as text: one line a decision, for reviews, for version control, and to insert from.
+
+A line has the node, its input, the tensor, the descriptor or 'float', the share group, the rule and
+where that stands, two spaces apart; what has spaces itself is quoted as in JSON. The last lines are
+about whole ops, 'fp32' or 'half': what they compute in where the float rest is in half precision.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from onnxq.descriptor import QuantDescriptor
+from onnxq.diagnostics import OnnxqError, Severity, Span, error
+from onnxq.model.existing import is_decided
+from onnxq.model.graph import Edge, Graph
+from onnxq.model.ops import data_slots, traits
+from onnxq.planning.pairs import fold
+from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
+
+_HEAD: Final = "# onnxq plan 1"
+_FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
+_PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
+_WHERE: Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
+FLOAT: Final = "float"
+KEPT: Final = {True: "fp32", False: "half"}  # instead of a descriptor, of a whole op
+WHOLE_OP: Final = "-"  # instead of an input
+NO_GROUP: Final = "-"
+NO_RULE: Final = "-"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One decision as a plan shows it."""
+
+    node: str
+    input: str
+    tensor: str
+    descriptor: str
+    group: str
+    rule: str
+    where: str
+
+    def fields(self) -> tuple[str, ...]:
+        """All of it, in the order of the text."""
+        return (*self.decided(), self.rule, self.where)
+
+    def decided(self) -> tuple[str, ...]:
+        """What is decided, without the rule that did."""
+        return (self.node, self.input, self.tensor, self.descriptor, self.group)
+
+
+def lines(plan: Plan) -> tuple[Line, ...]:
+    """Every decision, in graph order, then the ops of which `keep_fp32` says something."""
+    pair_of = {edge: pair for pair in plan.pairs for edge in pair.edges}
+    labels = _group_labels(plan)
+    found = []
+    for d in plan.decisions:
+        pair = pair_of.get(d.edge)
+        found.append(
+            Line(
+                node=d.edge.node,
+                input=f"input[{d.edge.slot}]",
+                tensor=d.tensor,
+                descriptor=FLOAT if pair is None else pair.descriptor.text(pair.axis),
+                group=NO_GROUP if pair is None else labels.get(pair.group, NO_GROUP),
+                rule=d.because.rule,
+                where=_where(d.because),
+            )
+        )
+    return (*found, *(_kept_line(kept) for kept in plan.kept))
+
+
+def _kept_line(kept: Kept) -> Line:
+    return Line(
+        node=kept.node,
+        input=WHOLE_OP,
+        tensor=WHOLE_OP,
+        descriptor=KEPT[kept.keep],
+        group=NO_GROUP,
+        rule=kept.because.rule,
+        where=_where(kept.because),
+    )
+
+
+def _where(because: Because) -> str:
+    return f"{because.span.file}:{because.span.line}"
+
+
+def undecided(graph: Graph, plan: Plan) -> tuple[Line, ...]:
+    """Inputs of weighted ops that no rule decided: float for want of a rule."""
+    decided = {d.edge for d in plan.decisions}
+    return tuple(
+        Line(
+            node=node.name,
+            input=f"input[{slot}]",
+            tensor=node.inputs[slot],
+            descriptor=FLOAT,
+            group=NO_GROUP,
+            rule=NO_RULE,
+            where=NO_RULE,
+        )
+        for node in graph.nodes
+        if traits(node).weighted
+        for slot in data_slots(graph, node)
+        if (edge := Edge(node=node.name, slot=slot)) not in decided and not is_decided(graph, edge)
+    )
+
+
+def _group_labels(plan: Plan) -> dict[int | None, str]:
+    """Names of the groups that have more than one pair, in order of their first pair."""
+    members: dict[int, int] = {}
+    for pair in plan.pairs:
+        if pair.group is not None:
+            members[pair.group] = members.get(pair.group, 0) + 1
+    shared = [group for group, count in members.items() if count > 1]
+    return {group: f"g{index}" for index, group in enumerate(shared, start=1)}
+
+
+def to_text(plan: Plan) -> str:
+    """The whole plan as text; the same for the same model and recipe."""
+    head = (_HEAD, f"# model {plan.model_digest}", f"# recipe {plan.recipe} {plan.recipe_digest}")
+    return "\n".join((*head, *(_joined(line.fields()) for line in lines(plan)))) + "\n"
+
+
+def _joined(fields: Iterable[str]) -> str:
+    plain = (f if _FIELD.fullmatch(f) and not f.startswith('"') else json.dumps(f) for f in fields)
+    return "  ".join(plain)
+
+
+def difference(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
+    """Decisions that differ, '-' for the old and '+' for the new; rules alone do not count."""
+    before, after = ([_joined(line.decided()) for line in side] for side in (old, new))
+    shown = difflib.unified_diff(before, after, lineterm="", n=0)
+    return [line for line in shown if line[:1] in "+-" and line[:3] not in ("---", "+++")]
+
+
+def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
+    """Return the model digest, the recipe with its digest, and the lines of a file (OQ212)."""
+    try:
+        text = path.read_text(encoding="utf-8-sig").splitlines()
+    except OSError as reason:
+        said = (reason.strerror or str(reason)).lower()
+        raise error(
+            "OQ212", f"cannot read the plan '{path}': {said}", fix="check the path"
+        ) from None
+    except UnicodeDecodeError:
+        raise _unreadable(path, "it is not text") from None
+    if text[:1] != [_HEAD] or len(text) < 3:
+        raise _unreadable(path, f"its first line is not '{_HEAD}'")
+    digest, recipe = text[1].removeprefix("# model "), text[2].removeprefix("# recipe ")
+    found = []
+    for number, line in enumerate(text[3:], start=4):
+        try:
+            fields = _split(line)
+        except json.JSONDecodeError:
+            raise _unreadable(path, f"line {number} has a text whose quotes do not fit") from None
+        if len(fields) != len(Line.__slots__):
+            raise _unreadable(path, f"line {number} does not have {len(Line.__slots__)} fields")
+        found.append(Line(**dict(zip(Line.__slots__, fields, strict=True))))
+    return digest, recipe, tuple(found)
+
+
+def _split(line: str) -> list[str]:
+    return [json.loads(f) if f.startswith('"') else f for f in _FIELD.findall(line)]
+
+
+def _unreadable(path: Path, reason: str) -> OnnxqError:
+    fix = "save it again with 'onnxq plan MODEL --rules FILE -o PLAN'"
+    return error("OQ212", f"'{path}' is not a plan: {reason}", fix=fix)
+
+
+def load(path: Path, graph: Graph) -> Plan:
+    """Read a saved plan for this model (OQ212)."""
+    digest, recipe, found = read_lines(path)
+    if digest != graph.digest:
+        raise error(
+            "OQ212",
+            f"the plan '{path}' was made for another model",
+            fix="make it again for this one with 'onnxq plan'",
+        )
+    name, _, recipe_digest = recipe.rpartition(" ")
+    whole = [line for line in found if line.input == WHOLE_OP]
+    found = tuple(line for line in found if line.input != WHOLE_OP)
+    decisions = tuple(_decision(path, graph, line) for line in found)
+    if len({d.edge for d in decisions}) < len(decisions):
+        raise _unreadable(path, "it decides an input twice")
+    groups = tuple(_groups(found, decisions))
+    pairs, problems = fold(graph, decisions, groups)
+    if errors := [p for p in problems if p.severity is Severity.ERROR]:
+        raise OnnxqError(*errors)
+    return Plan(
+        model_digest=digest,
+        recipe=name,
+        recipe_digest=recipe_digest,
+        decisions=decisions,
+        pairs=pairs,
+        groups=groups,
+        kept=tuple(_kept(path, graph, line) for line in whole),
+        unmatched=(),
+        diagnostics=tuple(problems),
+    )
+
+
+def _kept(path: Path, graph: Graph, line: Line) -> Kept:
+    if line.node not in graph.by_name:
+        raise _unreadable(path, f"the model has no node '{line.node}'")
+    if line.descriptor not in KEPT.values():
+        raise _unreadable(path, f"an op is 'fp32' or 'half', not '{line.descriptor}'")
+    return Kept(
+        node=line.node,
+        keep=line.descriptor == KEPT[True],
+        because=_because(path, line),
+        overrides=(),
+    )
+
+
+def _because(path: Path, line: Line) -> Because:
+    where = _WHERE.fullmatch(line.where)
+    if where is None:
+        raise _unreadable(path, f"'{line.where}' cannot be read")
+    span = Span(file=where[1], line=int(where[2]), column=1)
+    return Because(rule=line.rule, why="", span=span, node=line.node)
+
+
+def _decision(path: Path, graph: Graph, line: Line) -> Decision:
+    place = _PLACE.fullmatch(line.input)
+    if place is None:
+        raise _unreadable(path, f"'{line.input}' cannot be read")
+    slot, node = int(place[1]), graph.by_name.get(line.node)
+    if node is None or slot >= len(node.inputs) or node.inputs[slot] != line.tensor:
+        raise _unreadable(
+            path, f"the model has no '{line.tensor}' at {line.input} of '{line.node}'"
+        )
+    try:
+        descriptor = None if line.descriptor == FLOAT else QuantDescriptor.parse(line.descriptor)
+    except ValueError as reason:
+        raise _unreadable(path, str(reason)) from None
+    return Decision(
+        tensor=line.tensor,
+        edge=Edge(node=line.node, slot=slot),
+        kind="weight" if graph.is_constant(line.tensor) else "activation",
+        descriptor=descriptor,
+        because=_because(path, line),
+        overrides=(),
+    )
+
+
+def _groups(found: Iterable[Line], decisions: Iterable[Decision]) -> Iterator[Group]:
+    members: dict[str, dict[str, Because]] = {}
+    for line, decision in zip(found, decisions, strict=True):
+        if line.group != NO_GROUP:
+            members.setdefault(line.group, {})[line.tensor] = decision.because
+    for tensors in members.values():
+        yield Group(tensors=tuple(tensors), because=tuple(tensors.values())[:1])

@@ -1,0 +1,125 @@
+"""The rule file as types."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, create_model
+
+from onnxq.descriptor import Calibrator, Granularity, Method, QuantDescriptor
+from onnxq.formats import DType
+from onnxq.planning.selectors import PREDICATES
+from onnxq.validation import validate
+from onnxq.yaml_source import Path_, Source
+
+PORT: Final = re.compile(r"inputs|outputs|weights|all|(in|out)put\[[0-9]{1,9}\]")
+Ports = str | list[str]
+_STRICT: Final = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+if TYPE_CHECKING:
+    MatchSpec = BaseModel
+else:
+    MatchSpec = create_model(
+        "MatchSpec",
+        __config__=_STRICT,
+        __doc__="Where a rule applies: every key must hold.",
+        **{
+            key: (p.value, Field(default=None, description=" ".join(p.doc.split())))
+            for key, p in PREDICATES.items()
+        },
+    )
+    MatchSpec.model_rebuild(_types_namespace={"MatchSpec": MatchSpec})
+
+
+class DescriptorSpec(BaseModel):
+    """How tensors are quantized; what is not given comes from `extends`, else the defaults."""
+
+    model_config = _STRICT
+    extends: str | None = None
+    dtype: DType | None = None
+    granularity: Granularity | None = None
+    axis: int | None = None
+    block_size: int | None = None
+    narrow_range: bool | None = None
+    calibrator: Calibrator | None = None
+    method: Method | None = None
+    percentile: float | None = None
+
+    def resolve(self, known: Mapping[str, QuantDescriptor]) -> QuantDescriptor:
+        """Return the descriptor; KeyError without the one extended, ValueError if it is absurd."""
+        given = self.model_dump(exclude_unset=True, exclude={"extends"})
+        base = {} if self.extends is None else asdict(known[self.extends])
+        if "calibrator" in given or "granularity" in given:
+            # What the extended descriptor chose to fit its own no longer fits.
+            fitted = ("method", "axis", "block_size")
+            base = {k: v for k, v in base.items() if k not in fitted or k in given}
+        return QuantDescriptor(**{**base, **given})
+
+
+class RuleSpec(BaseModel):
+    """One rule: where (`match`), what (the actions: `quantize` to `keep_fp32`) and `why`."""
+
+    model_config = _STRICT
+    id: str
+    why: str
+    match: MatchSpec
+    quantize: Annotated[
+        dict[str, str | DescriptorSpec] | None,
+        Field(description="A descriptor, by name or written out, for each port."),
+    ] = None
+    skip: Annotated[Ports | None, Field(description="Ports that stay in float.")] = None
+    share_scale: Annotated[
+        Ports | None, Field(description="Ports whose pairs, where there are any, share one scale.")
+    ] = None
+    keep_fp32: Annotated[
+        bool | None,
+        Field(
+            description="Whether the op computes in FP32 where the float rest is FP16 or BF16; "
+            "false takes an earlier rule back."
+        ),
+    ] = None
+    required: Annotated[
+        bool, Field(description="It is an error when the rule matches nothing.")
+    ] = False
+
+
+class RecipeSpec(BaseModel):
+    """A whole rule file."""
+
+    model_config = ConfigDict(title="onnxq recipe", **_STRICT)
+    schema_: Annotated[Literal[1], Field(alias="schema", description="Always 1.")]
+    extends: Annotated[
+        Ports, Field(description="Shipped recipes, or files beside this one, that come first.")
+    ] = []
+    descriptors: dict[str, DescriptorSpec] = {}
+    rules: list[RuleSpec] = []
+
+
+_DESCRIPTOR_KEYS: Final = tuple(DescriptorSpec.model_fields)
+_KEYS: Final[dict[str, tuple[str, ...]]] = {
+    **{key: tuple(PREDICATES) for key in ("match", *PREDICATES)},
+    "rules": tuple(RuleSpec.model_fields),
+    "quantize": _DESCRIPTOR_KEYS,
+    "descriptors": _DESCRIPTOR_KEYS,
+}
+
+
+def _known(path: Path_) -> tuple[str, ...]:
+    for part in reversed(path):
+        if part in _KEYS:
+            return _KEYS[str(part)]
+    return tuple(f.alias or name for name, f in RecipeSpec.model_fields.items())
+
+
+def validated(source: Source) -> RecipeSpec:
+    """Check a parsed file; OnnxqError with every OQ103 and OQ104 in it, in file order."""
+    return validate(RecipeSpec, source, _known)
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON schema of a rule file, for editors."""
+    return RecipeSpec.model_json_schema(by_alias=True)

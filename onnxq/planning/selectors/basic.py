@@ -1,0 +1,218 @@
+"""Predicates on the node alone: `op`, `domain`, `name`, `attr` and `shape`."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+from onnx import defs
+
+from onnxq.diagnostics import did_you_mean
+from onnxq.model.graph import Graph, Node, Shape
+from onnxq.model.ops import TRAITS, attribute, weight_slots
+from onnxq.planning.selectors.base import InvalidMatchError, Miss, NodeTest, each, predicate
+from onnxq.planning.selectors.condition import ANY, Condition, condition, is_comparison
+
+Names = str | list[str]
+Scalar = int | float | str
+
+
+def known_op(op: str) -> str:
+    """Return the op type, or raise InvalidMatchError when ONNX's own domain has no such op."""
+    op = op.removeprefix("ai.onnx::")
+    if "::" not in op and op not in TRAITS and not defs.has(op):
+        fix = nearest_op(op, otherwise="an op of another domain is written domain::Op")
+        raise InvalidMatchError(f"ONNX has no operator '{op}'", fix=fix)
+    return op
+
+
+def nearest_op(op: str, *, otherwise: str) -> str:
+    """Ask whether an operator of ONNX was meant that is written alike."""
+    ops = {s.name for s in defs.get_all_schemas() if not s.domain}
+    return did_you_mean(op, ops, otherwise=otherwise)
+
+
+@predicate("op", Names)
+class OpIs(NodeTest):
+    """The operator is one of these; outside ONNX's own domain it is written `domain::Op`."""
+
+    def __init__(self, value: Names) -> None:
+        self._ops = frozenset(each(value, known_op))
+
+    def op_types(self) -> frozenset[str] | None:
+        """The ops themselves."""
+        return self._ops
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether the op is listed."""
+        return node.type in self._ops
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The op that it is."""
+        return Miss(depth=0, text=f"it is {node.type}, not {' or '.join(sorted(self._ops))}")
+
+
+@predicate("domain", Names)
+class DomainIs(NodeTest):
+    """The operator's domain is one of these; ONNX's own is `ai.onnx`."""
+
+    def __init__(self, value: Names) -> None:
+        self._domains = frozenset(each(value, lambda d: "" if d == "ai.onnx" else d))
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether the domain is listed."""
+        return node.domain in self._domains
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The domain that it has."""
+        return Miss(depth=0, text=f"its domain is '{node.domain or 'ai.onnx'}'")
+
+
+@predicate("name", Names)
+class NameIs(NodeTest):
+    """The name fits one of these globs (`*` stops at `/`, `**` does not) or `re:` regexes."""
+
+    def __init__(self, value: Names) -> None:
+        self._given = each(value, str)
+        self._regexes = each(value, name_regex)
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether a glob or regex fits the whole name."""
+        return any(r.fullmatch(node.name) for r in self._regexes)
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The globs that do not fit."""
+        given = "' or '".join(self._given)
+        return Miss(depth=0, text=f"its name does not fit '{given}'")
+
+
+_GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+
+
+def name_regex(text: str) -> re.Pattern[str]:
+    """Compile a glob over names, or a regular expression after 're:' (InvalidMatchError)."""
+    if text.startswith("re:"):
+        try:
+            return re.compile(text[3:])
+        except (re.error, OverflowError, RecursionError) as reason:
+            raise InvalidMatchError(
+                f"not a regular expression: {getattr(reason, 'msg', 'it is too large')}",
+                fix="correct it, or leave 're:' out for a glob",
+                offset=3 + (getattr(reason, "pos", 0) or 0),
+            ) from None
+    pieces = re.split(r"(\*\*|\*|\?)", text)
+    return re.compile("".join(_GLOB.get(p, re.escape(p)) for p in pieces), re.DOTALL)
+
+
+@predicate("attr", dict[str, Scalar | list[Scalar]])
+class AttributesAre(NodeTest):
+    """Each attribute has the value, or fits the comparison, such as `{group: "> 1"}`.
+
+    An attribute that the node does not have takes the default that ONNX gives it.
+    """
+
+    def __init__(self, value: dict[str, Any]) -> None:
+        self._wanted = {name: (shown, _condition(name, shown)) for name, shown in value.items()}
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether every attribute fits."""
+        return self._unfit(node) is None
+
+    def _unfit(self, node: Node) -> str | None:
+        for name, (_, fits) in self._wanted.items():
+            value = attribute(node, name)
+            if value is None or not fits(value):
+                return name
+        return None
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The first attribute that does not fit."""
+        name = self._unfit(node) or ""
+        value = attribute(node, name)
+        have = "it has no attribute" if value is None else f"its attribute is {value}:"
+        return Miss(depth=0, text=f"{have} {name}, wanted {self._wanted[name][0]}")
+
+
+def _condition(name: str, wanted: Any) -> Condition:
+    try:
+        return condition(wanted)
+    except InvalidMatchError as reason:
+        raise reason.inside(name) from None
+
+
+REST: Final = "..."
+_PORT: Final = re.compile(r"(weights|input\[([0-9]{1,9})\]|output\[([0-9]{1,9})\])")
+
+
+@predicate("shape", dict[str, list[int | str]])
+class ShapesAre(NodeTest):
+    """The shape of `weights`, `input[0]` or `output[0]`: one entry a dimension.
+
+    An entry is a size, a comparison such as `"< 16"`, `_` for any, or `...` for any number of
+    further ones at the end. A dimension whose size is not known fits only `_`.
+    """
+
+    def __init__(self, value: dict[str, list[int | str]]) -> None:
+        self._wanted = {port: _dimensions(port, dims) for port, dims in value.items()}
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether every port's shape fits."""
+        return self._unfit(graph, node) is None
+
+    def _unfit(self, graph: Graph, node: Node) -> str | None:
+        for port, (conditions, open_ended) in self._wanted.items():
+            shape = _shape(graph, node, port)
+            if shape is None or not _fits(shape, conditions, open_ended):
+                return port
+        return None
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """The first port whose shape does not fit."""
+        port = self._unfit(graph, node) or ""
+        shape = _shape(graph, node, port)
+        told = (
+            "not known" if shape is None else "x".join("?" if d is None else str(d) for d in shape)
+        )
+        return Miss(depth=0, text=f"the shape of {port} is {told}")
+
+
+def _dimensions(port: str, dims: list[int | str]) -> tuple[list[Condition | None], bool]:
+    if not _PORT.fullmatch(port):
+        fix = "use weights, input[0] or output[0]"
+        raise InvalidMatchError(f"'{port}' has no one shape", fix=fix, path=(port,))
+    open_ended = dims[-1:] == [REST]
+    fixed = dims[:-1] if open_ended else dims
+    try:
+        return list(each(fixed, _dimension) if fixed else ()), open_ended
+    except InvalidMatchError as reason:
+        raise reason.inside(port) from None
+
+
+def _dimension(wanted: int | str) -> Condition | None:
+    if wanted == REST:
+        raise InvalidMatchError("'...' stands before another dimension", fix="put it last")
+    if isinstance(wanted, str) and wanted != ANY and not is_comparison(wanted):
+        fix = "give a size, a comparison such as '< 16', _ or ..."
+        raise InvalidMatchError(f"'{wanted}' is not a dimension", fix=fix)
+    return None if wanted == ANY else condition(wanted)
+
+
+def _shape(graph: Graph, node: Node, port: str) -> Shape | None:
+    found = _PORT.fullmatch(port)
+    if found is None:
+        return None
+    if port == "weights":
+        slots = weight_slots(graph, node)
+        return graph.type(node.inputs[slots[0]]).shape if slots else None
+    tensors = node.inputs if found[2] else node.outputs
+    index = int(found[2] or found[3])
+    return graph.type(tensors[index]).shape if index < len(tensors) else None
+
+
+def _fits(shape: Shape, conditions: list[Condition | None], open_ended: bool) -> bool:
+    if len(shape) < len(conditions) or (len(shape) > len(conditions) and not open_ended):
+        return False
+    return all(
+        fits is None or (isinstance(have, int) and fits(have))
+        for have, fits in zip(shape, conditions, strict=False)
+    )
