@@ -131,7 +131,7 @@ def run(
     found = (*(feed.warnings if feed else ()), *report.diagnostics, *refused)
     if html is not None:
         found += web_page.write(html, report, calibrations, sources, least, found)
-    render.diagnostics(err, found, most_of_a_code=None if everything else 5)
+    render.diagnostics(err, found, everything=everything)
     render.verify_report(out, report, everything=everything)
     if html is not None:
         out.print(f"page: {html}")

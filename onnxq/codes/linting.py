@@ -150,7 +150,8 @@ LINTING: Final[dict[str, Code]] = {
     ),
     "OQ634": Code(
         meaning="The operands of a weighted op are quantized to different types, such as int8 "
-        "and FP8. TensorRT rejects it.",
+        "and FP8. TensorRT rejects most of these. In matrix products it takes INT4 weights beside "
+        "int8 activations, and converts them to int8 at every inference.",
         example="int8 activations and FP8 weights",
         fix="Quantize all operands of an op to one type.",
     ),
@@ -188,5 +189,13 @@ LINTING: Final[dict[str, Code]] = {
         "what builds of TensorRT-RTX for its usual targets have shown; others can differ.",
         example="onnxq verify model.onnx model.qdq.onnx --target sm75    # it has no int8 Conv",
         fix="Rely on the engine that was built.",
+    ),
+    "OQ641": Code(
+        meaning="A weight is quantized in blocks, and TensorRT-RTX does not take it so: it rejects "
+        "blocks on other axes than the last two, crashes on INT4 blocks on the left of a product, "
+        "and beside a quantized activation it multiplies all blocks with the scales of the first, "
+        "so that the values are wrong without a word.",
+        example="an int8 activation and a weight with <block_size = 32> in front of a MatMul",
+        fix="Give the weight one scale a channel, or leave the activation in float.",
     ),
 }

@@ -24,6 +24,8 @@ _TAKEN_FOR: Final[dict[int, int]] = {
     TensorProto.FLOAT8E4M3FN: TensorProto.FLOAT8E4M3FN,
     TensorProto.FLOAT4E2M1: TensorProto.FLOAT4E2M1,
 }
+_CONVERTED: Final = {TensorProto.INT8, TensorProto.INT4}
+_COMPUTED: Final = (Effect.COST, Effect.DIFFERENT)  # in the quantized type all the same
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +74,55 @@ def operand_types(model: QdqModel, node: Node) -> dict[str, int]:
     return {tensor: _TAKEN_FOR.get(dtype, 0) for tensor, dtype in types.items()}
 
 
+def mixed_types(model: QdqModel, node: Node) -> Effect | None:
+    """What comes of operands quantized to different types; None for one type, or a float operand.
+
+    Seen in TensorRT-RTX 1.7: a matrix product converts INT4 to int8 where one side is a constant;
+    a ConvTranspose computes in float anyway.
+    """
+    types = operand_types(model, node)
+    kinds = set(types.values())
+    if len(kinds) < 2 or 0 in kinds:
+        return None
+    if node.type == "ConvTranspose":
+        rejected = kinds == {TensorProto.FLOAT8E4M3FN, TensorProto.INT4}
+        return Effect.REJECTED if rejected else Effect.FLOAT
+    converts = traits(node).reduced and any(map(model.is_constant, types))
+    return Effect.COST if converts and kinds == _CONVERTED else Effect.REJECTED
+
+
+def block_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
+    """What comes of a weight in blocks; None where it is well, or has no blocks.
+
+    Seen in TensorRT-RTX 1.7: beside a quantized activation it sums over all blocks, and then
+    multiplies with the scales of the first.
+    """
+    pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
+    if pair_node is None or right is None or not is_blocked(pair_node):
+        return None
+    weight = f"weight '{model.quantized_tensor(pair_node)}'"
+    rank, axis = model.rank(pair_node.inputs[0]), axis_of(pair_node)
+    if rank is not None and axis % rank < rank - 2:
+        return _block_fault(pair_node, Effect.REJECTED, f"{weight} has blocks on axis {axis}")
+    types = operand_types(model, node)
+    products = traits(node).reduced
+    if all(types.values()):
+        if not products:
+            return _block_fault(pair_node, Effect.FLOAT, f"{weight} has a scale for each block")
+        shape = model.scale_shape(pair_node) or ()
+        if any(size != 1 for index, size in enumerate(shape) if index != right):
+            effect = Effect.REJECTED if node.attributes.get("transB") else Effect.DIFFERENT
+            return _block_fault(pair_node, effect, f"{weight} has blocks, its activation a pair")
+    elif products and slot not in products and types[node.inputs[slot]] == TensorProto.INT4:
+        text = f"{weight} has INT4 blocks on the left of the product"
+        return _block_fault(pair_node, Effect.CRASHES, text)
+    return None
+
+
+def _block_fault(pair_node: Node, effect: Effect, text: str) -> Fault:
+    return Fault(code="OQ641", text=text, pair_node=pair_node.name, effect=effect)
+
+
 def is_weight_only(model: QdqModel, node: Node) -> bool:
     """True for float activations on weights in INT4 or in blocks: made to save memory."""
     behind = [model.dequantizers(tensor) for _, tensor in operands(model, node)]
@@ -95,13 +146,14 @@ def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
         return _bare_fault(model, tensor, bare[0])
     if unequal_scales(model, found):
         return f"activation '{tensor}' joins tensors of unequal scales and has no pair of its own"
-    if any(model.quantized_type(n) == TensorProto.INT4 for n in found):
+    int4 = any(model.quantized_type(n) == TensorProto.INT4 for n in found)
+    if int4 and mixed_types(model, node) is not Effect.COST:
         return f"'{tensor}' is quantized to int4, which is dequantized before the product"
     if model.is_constant(tensor):
-        faults = [weight_fault(model, node, slot)]
+        faults = [weight_fault(model, node, slot), block_fault(model, node, slot)]
     else:
         faults = [activation_fault(model, pair_node) for pair_node in found]
-    return next((f.text for f in faults if f and f.effect is not Effect.COST), "")
+    return next((f.text for f in faults if f and f.effect not in _COMPUTED), "")
 
 
 def _bare_fault(model: QdqModel, tensor: str, bare: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
@@ -18,7 +17,7 @@ from onnxq.diagnostics import Diagnostic, Severity, Span
 T = TypeVar("T")
 
 COLOR: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
-
+_ALIKE: Final = {Severity.ERROR: 5, Severity.WARNING: 5, Severity.INFO: 1}
 
 _LONG: Final = 10  # lines of a list that nobody asked to see whole
 
@@ -36,31 +35,34 @@ def figure(value: float | None, form: str = ".4g") -> str:
     return "-" if value is None else format(value, form)
 
 
-def diagnostics(
-    console: Console, found: Iterable[Diagnostic], *, most_of_a_code: int | None = None
-) -> None:
+def diagnostics(console: Console, found: Iterable[Diagnostic], *, everything: bool = True) -> None:
     """Print diagnostics as a compiler does: place, code, message, fix, the line and a caret.
 
-    Of each code not more than `most_of_a_code`, and how many more there are; None prints all.
+    Unless `everything` is asked for, the first of those with one code and one fix stand for all.
     """
-    seen: Counter[tuple[Severity, str]] = Counter()
-    for d in found:
-        seen[d.severity, d.code] += 1
-        if most_of_a_code is not None and seen[d.severity, d.code] > most_of_a_code:
-            continue
-        color = COLOR[d.severity]
-        where = f"{one_line(str(d.span))}: " if d.span else ""
-        told = Text(where).append(f"{d.severity}[{d.code}]", color)
-        told.append(f": {one_line(d.message)}; {one_line(d.fix)}")
-        console.print(told, soft_wrap=True)
-        if d.span and d.span.source.strip():
-            source, before = _window(d.span)
-            console.print(Text(f"  {source}"), soft_wrap=True)
-            console.print(Text(f"  {' ' * cell_len(before)}^", color), soft_wrap=True)
-    for (severity, code), count in seen.items():
-        if most_of_a_code is not None and count > most_of_a_code:
-            more = f": {count - most_of_a_code:,} more of these; --all shows them"
-            console.print(Text(f"{severity}[{code}]", COLOR[severity]).append(more))
+    kinds: dict[object, list[Diagnostic]] = {}
+    for index, d in enumerate(found):
+        kinds.setdefault(index if everything else (d.severity, d.code, d.fix), []).append(d)
+    for alike in kinds.values():
+        first = alike[0]
+        shown, _ = cut(alike, everything=everything, most=_ALIKE[first.severity])
+        for d in shown:
+            _diagnostic(console, d)
+        if more := len(alike) - len(shown):
+            head = Text(f"{first.severity}[{first.code}]", COLOR[first.severity])
+            console.print(head.append(f": and {more:,} more like it; --all shows them"))
+
+
+def _diagnostic(console: Console, d: Diagnostic) -> None:
+    color = COLOR[d.severity]
+    where = f"{one_line(str(d.span))}: " if d.span else ""
+    told = Text(where).append(f"{d.severity}[{d.code}]", color)
+    told.append(f": {one_line(d.message)}; {one_line(d.fix)}")
+    console.print(told, soft_wrap=True)
+    if d.span and d.span.source.strip():
+        source, before = _window(d.span)
+        console.print(Text(f"  {source}"), soft_wrap=True)
+        console.print(Text(f"  {' ' * cell_len(before)}^", color), soft_wrap=True)
 
 
 def one_line(text: str) -> str:

@@ -115,7 +115,9 @@ def test_every_rule_has_good_and_bad_examples():
 
 
 def test_every_rule_has_an_entry_in_the_catalogue():
-    assert {code for code in CODES if "OQ610" <= code <= "OQ638"} == set(RULES)
+    of_commands = {"OQ639", "OQ640"}
+    of_lint = {code for code in CODES if "OQ610" <= code <= "OQ649"}
+    assert of_lint - of_commands == set(RULES)
 
 
 def test_many_experiments_are_predicted():

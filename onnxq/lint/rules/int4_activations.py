@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from onnx import TensorProto
 
 from onnxq.lint.finding import Effect, Finding, finding
-from onnxq.lint.operands import operand_types
+from onnxq.lint.operands import mixed_types, operand_types
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
+from onnxq.model.graph import Node
 
 
 @rule("OQ637")
@@ -18,9 +19,16 @@ def check(model: QdqModel) -> Iterator[Finding]:
             if dtype == TensorProto.INT4 and not model.is_constant(tensor):
                 yield finding(
                     "OQ637",
-                    Effect.REJECTED if "Conv" in node.op else Effect.FLOAT,
+                    _effect(model, node),
                     f"{node.op} '{node.name}': activation '{tensor}' is quantized to int4, which "
                     f"TensorRT has for weights only",
                     fix="quantize the activation to int8",
                     node=node.name,
                 )
+
+
+def _effect(model: QdqModel, node: Node) -> Effect:
+    mixed = mixed_types(model, node)
+    if mixed is not None:
+        return mixed
+    return Effect.REJECTED if "Conv" in node.op else Effect.FLOAT

@@ -1,32 +1,34 @@
 """OQ634: the operands of a weighted op are quantized to one type."""
 
 from collections.abc import Iterator
+from typing import Final
 
 from onnx import TensorProto
 
 from onnxq.lint.finding import Effect, Finding, finding
-from onnxq.lint.operands import operand_types
+from onnxq.lint.operands import mixed_types, operand_types
 from onnxq.lint.qdq import QdqModel
 from onnxq.lint.registry import rule
+
+_OUTCOMES: Final = {
+    Effect.REJECTED: "which TensorRT rejects",
+    Effect.FLOAT: "which TensorRT-RTX computes in float",
+    Effect.COST: "so TensorRT-RTX converts the int4 to int8 at every inference",
+}
 
 
 @rule("OQ634")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find int8 activations on FP8 weights and the like."""
     for node in model.weighted_nodes:
-        types = operand_types(model, node)
-        # INT4 is for weights, whatever the activation is.
-        told = {
-            t: d
-            for t, d in types.items()
-            if d and not (d == TensorProto.INT4 and model.is_constant(t))
-        }
-        if len(set(told.values())) > 1 and all(types.values()):
-            names = " and ".join(str(TensorProto.DataType.Name(d)).lower() for d in types.values())
+        effect = mixed_types(model, node)
+        if effect is not None:
+            types = operand_types(model, node).values()
+            names = " and ".join(str(TensorProto.DataType.Name(d)).lower() for d in types)
             yield finding(
                 "OQ634",
-                Effect.REJECTED,
-                f"{node.op} '{node.name}' multiplies {names}, which TensorRT rejects",
+                effect,
+                f"{node.op} '{node.name}' multiplies {names}, {_OUTCOMES[effect]}",
                 fix="quantize all its operands to one type",
                 node=node.name,
             )

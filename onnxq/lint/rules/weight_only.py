@@ -17,6 +17,6 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 "OQ636",
                 Effect.NOTE,
                 f"{node.op} '{node.name}' has compressed weights and computes in float",
-                fix="quantize the activation too if speed is what you want",
+                fix="for speed quantize the activation too, and the weight to int8, per channel",
                 node=node.name,
             )
