@@ -430,8 +430,12 @@ def data_request(
     batch: int | None,
     ragged: bool,
     recorded: str = "",
+    calibrated: Mapping[str, tuple[int, ...]] | None = None,
 ) -> DataRequest:
-    """What the options on data ask for; `recorded` is the preprocessing of the calibration."""
+    """What the options on data ask for.
+
+    `recorded` and `calibrated` are the preprocessing and the input shapes of the calibration.
+    """
     from onnxq import feeds
     from onnxq.feeds import preprocess
 
@@ -439,6 +443,7 @@ def data_request(
     return feeds.DataRequest(
         source=source,
         shapes=shapes,
+        otherwise_shapes=calibrated or {},
         preprocess=named,
         otherwise=preprocess.from_json(recorded) if recorded and named is None else None,
         samples=samples,
@@ -449,13 +454,17 @@ def data_request(
 
 
 def tell_data(console: Console, feed: Feed, name: str | None, *, recorded: bool = False) -> None:
-    """Print how pictures become inputs, and whether somebody chose that."""
+    """Print how pictures become inputs, and whether somebody chose that, and their size."""
     from onnxq.feeds.preprocess import DEFAULT
+    from onnxq.feeds.samples import shape_text
 
     if feed.preprocess is not None:
         default = f"{DEFAULT}, the default; --preprocess changes it"
         chosen = name or ("as calibrated" if recorded else default)
         console.print(f"preprocess: {feed.preprocess} ({chosen})")
+    for name, (batch, *sizes) in feed.filled.items():
+        shape = shape_text((batch or feed.batch.size, *sizes))
+        console.print(f"shape: {name}:{shape} (as calibrated)")
 
 
 def print_json(value: Mapping[str, Any]) -> None:

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxq.cli import options, web_page
+from onnxq.cli import options, recorded, web_page
 from onnxq.cli.progress import progress
 from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
     from onnx import ModelProto
-
-    from onnxq.calibration.statistics import Statistics
 
 
 HELP = "Check a Q/DQ model: its contract, its numbers, and what TensorRT makes of it."
@@ -97,6 +95,8 @@ def run(
     if labels is not None and data is None:
         raise error("OQ651", "--labels has nothing to say without --data", fix="give both")
     known_labels = None if labels is None else read_labels(labels)
+    calibrations = recorded.calibrations(qdq, calibration)
+    calibrated = recorded.shapes_of(calibrations)
     feed = None
     if data is not None:
         request = options.data_request(
@@ -107,12 +107,11 @@ def run(
             seed=seed,
             batch=batch,
             ragged=ragged,
-            recorded="" if preprocess_name else _recorded_preprocess(qdq),
+            recorded="" if preprocess_name else recorded.preprocess_of(qdq),
+            calibrated=calibrated,
         )
         feed = request.open(view)
-        recorded = request.otherwise is not None
-        options.tell_data(out, feed, preprocess_name, recorded=recorded)
-    calibrations = [] if feed is None and html is None else _calibrations(qdq, calibration)
+        options.tell_data(out, feed, preprocess_name, recorded=request.otherwise is not None)
     unused = None if feed is None else Unused(feed, calibrations)
     total = None if unused is None else unused.length
     with progress(err, "comparing", total, quiet=quiet or as_json) as step:
@@ -123,6 +122,7 @@ def run(
             tensors=tensors,
             labels=known_labels,
             backend=backend,
+            shapes=calibrated if feed is None else None,
             compiling=compiling,
             fp32_engine=fp32_engine,
             progress=lambda done: step(),
@@ -161,33 +161,3 @@ def _first_model(path: Path, others: list[Path]) -> ModelProto:
             fix="give the float model first and the Q/DQ model second",
         )
     return proto
-
-
-def _recorded(qdq: list[Path], key: str) -> dict[Path, str]:
-    """What onnxq recorded in each Q/DQ model; '' in those of other tools."""
-    from onnxq.model import io as models
-    from onnxq.model.metadata import metadata_of
-
-    return {path: metadata_of(models.load(path)).get(key, "") for path in qdq}
-
-
-def _recorded_preprocess(qdq: list[Path]) -> str:
-    """How pictures were preprocessed for the calibrations (OQ650 when they differ)."""
-    known = {path: said for path, said in _recorded(qdq, "preprocess").items() if said}
-    if len(set(known.values())) > 1:
-        first = next(iter(known))
-        second = next(path for path, said in known.items() if said != known[first])
-        raise error(
-            "OQ650",
-            f"'{first}' and '{second}' were calibrated with different preprocessing",
-            fix="say with --preprocess how pictures become inputs",
-        )
-    return next(iter(known.values()), "")
-
-
-def _calibrations(qdq: list[Path], given: Path | None) -> list[Statistics | None]:
-    """What each model was calibrated with, as far as that is known."""
-    from onnxq.verify import find_calibration
-
-    digests = _recorded(qdq, "statistics")
-    return [find_calibration(digest, path, given) for path, digest in digests.items()]

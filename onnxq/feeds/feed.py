@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -17,6 +17,7 @@ from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.selection import Batching
 from onnxq.feeds.source import EndOfDataError, LeftOutError, Reader, Source
+from onnxq.model.graph import Shape
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +27,8 @@ class Feed:
     `picked` are the numbers of the samples used, None for all there are. `preprocess` is None
     unless the data are pictures. `warnings` are what the last pass had to tell: `notes` on the
     data as such, files left out, batches that were not full, infinite values. `unreal` says what
-    the data is when it is not real, for the statistics made from it.
+    the data is when it is not real, for the statistics made from it. `filled` are the inputs whose
+    sizes nobody gave.
     """
 
     source: Source
@@ -37,6 +39,7 @@ class Feed:
     preprocess: Preprocess | None = None
     notes: tuple[Diagnostic, ...] = ()
     unreal: str = ""
+    filled: Mapping[str, Shape] = field(default_factory=dict)
     start: int = 0
     step: int = 1
     warnings: list[Diagnostic] = field(default_factory=list)

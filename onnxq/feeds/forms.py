@@ -14,7 +14,7 @@ from PIL import Image
 from onnxq.diagnostics import Diagnostic, error, warning
 from onnxq.feeds import arrays, loaders, pictures, preprocess, random_data, saved_inputs
 from onnxq.feeds.preprocess import Preprocess
-from onnxq.feeds.samples import InputSpec, shape_text
+from onnxq.feeds.samples import InputSpec, shape_example, shape_text
 from onnxq.feeds.selection import Batching, batching
 from onnxq.feeds.source import Source
 
@@ -202,7 +202,7 @@ def _pictures(place: Place, wish: Wish) -> Opened:
         raise error(
             "OQ405",
             f"the size of input '{single.name}' is not fixed ({shape_text(single.shape)})",
-            fix=f"give one, such as --shape {single.name}:1x3x640x640",
+            fix=f"give one, such as {shape_example(single.name, wish.inputs[0].shape)}",
         )
     how = wish.how or wish.otherwise or preprocess.load(preprocess.DEFAULT)
     how.require_fit(tuple(int(d) for d in single.shape if d is not None), single.dtype)

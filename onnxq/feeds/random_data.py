@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxq.diagnostics import error
 from onnxq.feeds.ahead import decoders
-from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_text
+from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_example, shape_text
 from onnxq.feeds.source import Reader
 
 SAMPLES: Final = 16  # unless --samples says else
@@ -55,7 +55,7 @@ def open_random(inputs: tuple[InputSpec, ...], seed: int | None, samples: int | 
             raise error(
                 "OQ405",
                 f"the size of input '{spec.name}' is not fixed ({shape_text(spec.shape)})",
-                fix=f"give one, such as --shape {spec.name}:{'x'.join(['1'] * len(shape))}",
+                fix=f"give one, such as {shape_example(spec.name, spec.shape)}",
             )
         sized.append(InputSpec(name=spec.name, dtype=spec.dtype, shape=shape))
     return RandomData(inputs=tuple(sized), seed=seed or 0, length=samples or SAMPLES)

@@ -12,11 +12,12 @@ from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
 from onnxq.feeds.forms import FORMS, Opened, Wish, absolute, locate, path_of
 from onnxq.feeds.preprocess import Preprocess
-from onnxq.feeds.samples import input_specs
+from onnxq.feeds.samples import InputSpec, input_specs
 from onnxq.feeds.selection import pick
-from onnxq.model.graph import Graph
+from onnxq.model.graph import Graph, Shape
 
 _MOST: Final = 2**31 - 1
+_SIZELESS: Final = ("pictures", "random")  # kinds of data that take any size
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,12 +25,15 @@ class DataRequest:
     """Data as it was asked for: it can be pickled, and opened again in another process.
 
     `source` is what `--data` says. `preprocess` is for pictures alone; `otherwise` is used when
-    there is none. `samples` are drawn with `seed`, or spread evenly; `batch` puts so many into
-    one run of the model; `ragged` permits shapes that differ between samples.
+    there is none, and `otherwise_shapes` for the sizes that data without a size of its own needs
+    and `shapes` does not give; the batch is no part of them. `samples` are drawn with `seed`, or
+    spread evenly; `batch` puts so many into one run of the model; `ragged` permits shapes that
+    differ between samples.
     """
 
     source: str
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    otherwise_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     preprocess: Preprocess | None = None
     otherwise: Preprocess | None = None
     samples: int | None = None
@@ -51,6 +55,8 @@ class DataRequest:
         self._check()
         inputs = input_specs(graph, self.shapes)
         place = locate(self.source)
+        filled = self._filled(inputs) if place.kind in _SIZELESS else {}
+        inputs = tuple(replace(spec, shape=filled.get(spec.name, spec.shape)) for spec in inputs)
         if self.preprocess is not None and place.kind != "pictures":
             raise error(
                 "OQ406",
@@ -77,8 +83,19 @@ class DataRequest:
             ragged=self.ragged,
             preprocess=opened.preprocess,
             unreal=opened.unreal,
+            filled=filled,
             notes=(*opened.notes, *self._missing(opened, picked)),
         )
+
+    def _filled(self, inputs: Sequence[InputSpec]) -> dict[str, Shape]:
+        """By input: its shape with unknown sizes, but for the batch, from `otherwise_shapes`."""
+        found = {}
+        for spec in (s for s in inputs if None in s.shape[1:]):
+            usual = self.otherwise_shapes.get(spec.name, ())
+            if len(usual) == len(spec.shape):
+                sizes = zip(spec.shape[1:], usual[1:], strict=True)
+                found[spec.name] = (spec.shape[0], *(u if d is None else d for d, u in sizes))
+        return found
 
     def _check(self) -> None:
         for name, value in (("--samples", self.samples), ("--batch", self.batch)):

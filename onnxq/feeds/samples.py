@@ -86,6 +86,15 @@ def shape_text(shape: Sequence[int | str | None]) -> str:
     return "x".join("?" if d is None else str(d) for d in shape)
 
 
+def shape_example(name: str, shape: Sequence[int | str | None]) -> str:
+    """A --shape option that fits: known sizes as they are, 1 for the batch, 640 for pictures."""
+    size, channels = (640, 3) if len(shape) == 4 else (128, 128)
+    unknown = (1, channels if shape[2:] == (None, None) else size)
+    usual = (*unknown, *(size for _ in shape[2:]))
+    sizes = (d if isinstance(d, int) and d > 0 else u for d, u in zip(shape, usual, strict=False))
+    return f"--shape {name}:{shape_text(tuple(sizes))}"
+
+
 def sample_digest(tensors: Tensors) -> str:
     """Return the sha256 (hex) of one sample: its tensors' names, types, shapes and values."""
     total = hashlib.sha256()

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import onnx
 
 from onnxq.diagnostics import Diagnostic, error
+from onnxq.feeds.samples import shape_example
 from onnxq.model.graph import Graph, Shape
 
 
@@ -40,7 +41,7 @@ def of_dynamic_inputs(graph: Graph, given: Mapping[str, Profile]) -> dict[str, P
                 raise error(
                     "OQ405",
                     f"input '{name}' has no fixed shape ({_text(shape)})",
-                    fix=f"give it, as in --shape {name}:1x3x640x640",
+                    fix=f"give it, as in {shape_example(name, shape or (None,) * 4)}",
                 )
             _require_fit(name, shape, given[name])
             found[name] = given[name]

@@ -244,6 +244,40 @@ def test_preprocessing_of_the_calibration_is_used(here):
     assert only_model(recorded)["numeric"] != only_model(other)["numeric"]
 
 
+DYNAMIC = MODEL.replace("float[1,3,16,16] x", "float[N,3,H,W] x").replace(
+    "float[1,4,16,16] y", "float[N,4,H,W] y"
+)
+
+
+@pytest.fixture
+def dynamic(here):
+    """The prepared folder with a model of any size, calibrated at 16 by 24 in batches of 3."""
+    onnx.save(from_text(DYNAMIC), here / "model.onnx")
+    shape = ("--shape", "x:3x3x16x24", "--batch", "3")
+    succeeded(here.run("calibrate", "model.onnx", *DATA, *shape))
+    succeeded(here.run("insert"))
+    return here
+
+
+def test_pictures_have_the_size_of_the_calibration(dynamic):
+    outcome = succeeded(dynamic.run(*QUICK, *DATA))
+    assert "shape: x:1x3x16x24 (as calibrated)" in outcome.stdout
+    succeeded(dynamic.run(*QUICK, *DATA, "--batch", "2"))
+    outcome = succeeded(dynamic.run(*QUICK, *DATA, "--shape", "x:1x3x32x32"))
+    assert "shape:" not in outcome.stdout
+
+
+def test_engine_without_data_has_the_shape_of_the_calibration(dynamic):
+    assert "MACs in int8: 100.0%" in succeeded(dynamic.run(*VERIFY)).stdout
+    (dynamic / "model.calib.npz").unlink()
+    assert "--shape x:1x3x640x640" in dynamic.run(*VERIFY).stderr
+
+
+def test_arrays_have_a_size_of_their_own(dynamic):
+    np.save(dynamic / "x.npy", np.ones((2, 3, 8, 8), np.float32))
+    assert "shape:" not in succeeded(dynamic.run(*QUICK, "--data", "x.npy")).stdout
+
+
 def test_compiler_that_is_not_installed(finished):
     asked = without_compiler(finished.folder, *VERIFY, "--backend", "tensorrt-rtx")
     assert asked.returncode == 3

@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import onnx
 import pytest
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
@@ -103,6 +103,16 @@ def test_decisions_name_their_rules(page, made):
         rows = [e for e in page.all("tr", **{"data-model": name}) if "data-rule" in e.attributes]
         assert [r.attributes["data-rule"] for r in rows] == [d.because.rule for d in plan.decisions]
         assert {d.because.why for d in plan.decisions} <= {e.words for e in page.all("dd")}
+
+
+def test_decisions_on_whole_ops_are_on_the_page(here):
+    made = onnx.load(here / "model.onnx")
+    made.graph.node.append(helper.make_node("Softmax", ["y"], ["chances"], "soft"))
+    made.graph.output[0].name = "chances"
+    onnx.save(made, here / "model.onnx")
+    succeeded(here.run("calibrate", "model.onnx", *DATA))
+    succeeded(here.run("insert", "model.onnx", "-o", "a.qdq.onnx"))
+    assert "soft - - fp32 - fp32-exponentials" in written(here, *DATA).words("decision-table")
 
 
 def test_the_page_has_no_path_of_the_machine(full, made):

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from onnxq.planning import plan_file
-from onnxq.planning.plan import Decision
+from onnxq.planning.plan import Because, Plan
 from onnxq.render.html.subjects import Subject
 from onnxq.verify.numeric import TensorComparison
 from onnxq.verify.tensorrt import CompiledOp
@@ -35,7 +35,7 @@ class LayerRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecisionRow:
-    """One line of a plan, with the rules that it overrides."""
+    """One line of a plan, of an input or a whole op, with the rules that it overrides."""
 
     subject: Subject
     line: plan_file.Line
@@ -103,18 +103,19 @@ def _rules(subject: Subject) -> Mapping[str, tuple[str, ...]]:
 
 
 def decision_rows(subjects: Sequence[Subject]) -> tuple[DecisionRow, ...]:
-    """Every decision of every known plan."""
+    """Every decision of every known plan, on inputs and on whole ops."""
     return tuple(
-        DecisionRow(
-            subject=subject,
-            line=line,
-            why=decision.because.why,
-            overrides=_overridden(decision),
-        )
+        DecisionRow(subject=subject, line=line, why=because.why, overrides=_names(overrides))
         for subject in subjects
         if (plan := subject.origin.plan) is not None
-        for line, decision in zip(plan_file.lines(plan), plan.decisions, strict=True)
+        for line, (because, overrides) in zip(plan_file.lines(plan), _reasons(plan), strict=True)
     )
+
+
+def _reasons(plan: Plan) -> Iterator[tuple[Because, tuple[Because, ...]]]:
+    """Which rule decided each line of a plan, and which lost."""
+    yield from ((decision.because, decision.overrides) for decision in plan.decisions)
+    yield from ((kept.because, kept.overrides) for kept in plan.kept)
 
 
 def rule_rows(decisions: Sequence[DecisionRow]) -> tuple[RuleRow, ...]:
@@ -126,5 +127,5 @@ def rule_rows(decisions: Sequence[DecisionRow]) -> tuple[RuleRow, ...]:
     )
 
 
-def _overridden(decision: Decision) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(because.rule for because in decision.overrides))
+def _names(overrides: Sequence[Because]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(because.rule for because in overrides))
