@@ -244,12 +244,13 @@ def weight_amax(
     method: Literal["max", "mse"] = "max",
     *,
     levels: int = _LEVELS,
+    lowest: int | None = None,
 ) -> npt.NDArray[np.float32]:
     """Return amax of each channel of a weight: float32, 1-D of length w.shape[axis].
 
     `mse` takes the fraction 1, 0.99 .. 0.2 of the channel's max |w| with the least squared error
-    when rounded to `levels` positive steps. Raises ValueError for another method, a bad axis, and
-    NaN or infinite values.
+    when rounded to steps from `lowest`, by default -`levels`, to `levels`. Raises ValueError for
+    another method, a bad axis, and NaN or infinite values.
     """
     if not -w.ndim <= axis < w.ndim:
         raise ValueError(f"axis {axis} is out of range for shape {w.shape}")
@@ -265,9 +266,8 @@ def weight_amax(
     length = w.size // max(1, len(channels))
     rows = max(1, _WEIGHT_BLOCK // max(1, length))
     blocks = (channels[i : i + rows] for i in range(0, len(channels), rows))
-    found = [
-        _least_error(np.abs(b.reshape(len(b), length).astype(np.float32)), levels) for b in blocks
-    ]
+    steps = (-levels if lowest is None else lowest, levels)
+    found = [_least_error(b.reshape(len(b), length).astype(np.float32), *steps) for b in blocks]
     return np.concatenate(found) if found else np.zeros(0, np.float32)
 
 
@@ -276,12 +276,14 @@ def all_finite(w: npt.NDArray[Any]) -> bool:
     return bool(np.isfinite([w.min(initial=0), w.max(initial=0)]).all())
 
 
-def _least_error(channels: npt.NDArray[np.float32], levels: int) -> npt.NDArray[np.float32]:
-    """Return the amax with the least squared error for each row of magnitudes."""
-    largest = channels.max(axis=1, initial=0.0)
-    steps = channels * (levels / np.where(largest > 0, largest, 1))[:, None]  # 0 .. levels
+def _least_error(
+    channels: npt.NDArray[np.float32], lowest: int, levels: int
+) -> npt.NDArray[np.float32]:
+    """Return the amax with the least squared error for each row."""
+    largest = np.abs(channels).max(axis=1, initial=0.0)
+    steps = channels * (levels / np.where(largest > 0, largest, 1))[:, None]  # -levels .. levels
     errors = [
-        np.square(np.minimum(np.rint(steps / f), levels) * f - steps).sum(axis=1)
+        np.square(np.clip(np.rint(steps / f), lowest, levels) * f - steps).sum(axis=1)
         for f in _WEIGHT_FRACTIONS.astype(np.float32)
     ]
     best = np.argmin(errors, axis=0)  # ties: the larger range

@@ -68,15 +68,17 @@ def run(
     options.require_float(float_type, io_types)
     rules = rules or "trt-int8"
     plan_for = _planner(rules, plan_path)
-    found, statistics = find_calibration(model, calibration, existing)
-    source, proto, digest = model_of(model, found, statistics, existing)
+    source, proto, digest, given = _read(model, calibration, existing)
     path = output or Path(f"{source.stem}.qdq.onnx")
     data = models.external_files(source)
-    read = (source, *data, found, plan_path, Path(rules))
+    read = (source, *data, given.path, plan_path, Path(rules))
     options.output_path(path, *read)
     options.output_path(models.data_path(path), *read)
+    statistics = given.statistics
     view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
     plan = plan_for(view)
+    if given.missing is not None and plan.needs_data:
+        raise given.missing
     if strict:
         options.refuse_warnings(plan.diagnostics)
     raised = options.compare_raised(
@@ -94,13 +96,13 @@ def run(
         external=bool(data),
     )
     diagnostics = (
-        *_unreal(found, statistics),
+        *_unreal(given, float_type),
         *plan.diagnostics,
         *written.diagnostics,
         *(raised.diagnostics if raised else ()),
     )
     render.diagnostics(err, diagnostics)
-    tell(out, path, view, plan, found, written, raised)
+    tell(out, path, view, plan, given.path, written, raised)
     if statistics.calibrator == "cache":
         out.print(
             "activation ranges are those of an imported TensorRT cache: "
@@ -112,20 +114,37 @@ def run(
             {
                 "output": str(path),
                 "model": str(source),
-                "calibration": str(found),
-                "calibrator": statistics.calibrator,
+                "calibration": None if given.path is None else str(given.path),
+                "calibrator": None if given.path is None else statistics.calibrator,
                 **to_dict(view, plan, written, raised),
                 "diagnostics": told,
             }
         )
 
 
-def _unreal(calibration: Path, statistics: Statistics) -> list[Diagnostic]:
-    """Say so when the scales come from no real data."""
-    if not statistics.data:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Calibrated:
+    """The statistics of a calibration file; where none fits they are empty, `missing` says why."""
+
+    path: Path | None
+    statistics: Statistics
+    missing: OnnxqError | None = None
+
+
+def _unreal(given: Calibrated, float_type: FloatName) -> list[Diagnostic]:
+    """Say so when the scales come from no real data, or half precision is chosen without any."""
+    if data := given.statistics.data:
+        told = f"'{given.path}' holds no real data ({data}): the scales mean nothing"
+        return [warning("OQ428", told, fix="calibrate with real data for a model that is used")]
+    return without_ranges(float_type) if given.path is None else []
+
+
+def without_ranges(float_type: FloatName) -> list[Diagnostic]:
+    """OQ513 for half precision without a calibration."""
+    if float_type == "fp32":
         return []
-    told = f"'{calibration}' holds no real data ({statistics.data}): the scales mean nothing"
-    return [warning("OQ428", told, fix="calibrate with real data for a model that is used")]
+    told = f"without a calibration nobody knows which activations {float_type} cannot hold"
+    return [warning("OQ513", told, fix="calibrate, or compare the outputs with 'onnxq verify'")]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,7 +197,7 @@ def tell(
     path: Path,
     view: Graph,
     plan: Plan,
-    calibration: Path,
+    calibration: Path | None,
     written: Written,
     raised: Raised | None,
 ) -> None:
@@ -190,7 +209,8 @@ def tell(
         render.float_rest(out, written.rest)
     for done in filter(None, (raised, written.raised)):
         out.print(str(done))
-    out.print(f"{path}: recipe {plan.recipe}, calibration {calibration}")
+    made_with = f"calibration {calibration}" if calibration else "which needs no calibration"
+    out.print(f"{path}: recipe {plan.recipe}, {made_with}")
 
 
 def to_dict(view: Graph, plan: Plan, written: Written, raised: Raised | None) -> dict[str, Any]:
@@ -217,6 +237,30 @@ def _planner(rules: str, plan_path: Path | None) -> Callable[[Graph], Plan]:
         return lambda view: plan_file.load(plan_path, view)
     compiled = recipe.load(rules)
     return lambda view: cascade.plan(view, compiled)
+
+
+def _read(
+    model: Path | None, calibration: Path | None, existing: options.ExistingPairs
+) -> tuple[Path, ModelProto, str, Calibrated]:
+    """The model's path, the model, its digest, and the calibration that was named or fits it."""
+    try:
+        found, statistics = find_calibration(model, calibration, existing)
+        source, proto, digest = model_of(model, found, statistics, existing)
+    except OnnxqError as reason:
+        fits = reason.diagnostics[0].code not in ("OQ410", "OQ411")
+        if model is None or calibration is not None or fits:
+            raise
+        proto, digest = options.read_model(model, existing)
+        return model, proto, digest, uncalibrated(model, digest, reason)
+    return source, proto, digest, Calibrated(path=found, statistics=statistics)
+
+
+def uncalibrated(model: Path, digest: str, missing: OnnxqError | None = None) -> Calibrated:
+    """No statistics of a model."""
+    from onnxq.calibration.statistics import Statistics
+
+    empty = Statistics(model_name=model.name, model_digest=digest, calibrator="histogram")
+    return Calibrated(path=None, statistics=empty, missing=missing)
 
 
 def find_calibration(

@@ -12,11 +12,12 @@ import typer
 
 from onnxq.cli import calibrate, insert, options
 from onnxq.cli.progress import progress
-from onnxq.diagnostics import Severity
+from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
     from onnx import ModelProto
 
+    from onnxq.feeds import DataRequest
     from onnxq.model.graph import Graph
     from onnxq.planning.plan import Plan
 
@@ -26,7 +27,16 @@ EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml`"
 
 def run(
     model: Annotated[Path, typer.Argument(help="The FP32 ONNX model.", show_default=False)],
-    data: options.Data,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            "--data",
+            metavar="PATH",
+            help="As for calibrate; a recipe for weights alone needs none.",
+            show_default=False,
+            rich_help_panel="Data",
+        ),
+    ] = None,
     rules: options.Rules = "trt-int8",
     preprocess_name: options.PreprocessName = None,
     shape: options.Shape = None,
@@ -76,8 +86,10 @@ def run(
     calibration = path.with_name(f"{model.stem}.calib.npz")
     verifying.tensorrt.require_backend(backend)
     proto, digest = options.read_model(model, existing)
-    requests = [
-        options.data_request(
+    request, other = (
+        None
+        if source is None
+        else options.data_request(
             source,
             preprocess_name,
             shapes,
@@ -87,9 +99,9 @@ def run(
             ragged=ragged,
         )
         for source in (data, verify_data or data)
-    ]
+    )
     external = models.external_files(model)
-    read = (model, *external, *(r.path for r in requests), Path(rules))
+    read = (model, *external, *(r.path for r in (request, other) if r), Path(rules))
     options.output_path(path, *read)
     options.output_path(models.data_path(path), *read)
     options.output_path(calibration, *read)
@@ -100,24 +112,31 @@ def run(
     plan = cascade.plan(view, compiled_rules)
     if strict:
         options.refuse_warnings(plan.diagnostics)
-    tensors = _observed(view, plan)
-    calibrate.require_some(tensors, model)
-    feed, others = (request.open(view) for request in requests)
-    options.tell_data(out, feed, preprocess_name)
-    with progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
-        statistics = calibrating.calibrate(
-            proto,
-            view,
-            feed,
-            tensors=tensors,
-            model_name=calibrate.relative(model, path.parent),
-            plan=plan,
-            progress=step,
-        )
-    statistics.save(calibration)
-    calibrate.tell(out, calibration, statistics)
+    _require_data(plan, request)
+    feed, others = (None if r is None else r.open(view) for r in (request, other))
+    if (shown := feed or others) is not None:
+        options.tell_data(out, shown, preprocess_name)
+    if feed is None:
+        given = insert.uncalibrated(model, digest)
+    else:
+        tensors = _observed(view, plan)
+        calibrate.require_some(tensors, model)
+        with progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
+            made = calibrating.calibrate(
+                proto,
+                view,
+                feed,
+                tensors=tensors,
+                model_name=calibrate.relative(model, path.parent),
+                plan=plan,
+                progress=step,
+            )
+        made.save(calibration)
+        calibrate.tell(out, calibration, made)
+        given = insert.Calibrated(path=calibration, statistics=made)
+    statistics = given.statistics
     higher = inserting.with_types(proto, plan)
-    raised = options.compare_raised(model, existing, higher, statistics.input_shapes)
+    raised = options.compare_raised(model, existing, higher, {**shapes, **statistics.input_shapes})
     written = insert.write(
         path,
         proto,
@@ -129,11 +148,12 @@ def run(
         io_types=io_types,
         external=bool(external),
     )
-    insert.tell(out, path, view, plan, calibration, written, raised)
-    unused = Unused(others, [statistics])
+    insert.tell(out, path, view, plan, given.path, written, raised)
+    unused = None if others is None else Unused(others, [statistics])
+    total = None if unused is None else unused.length
     with (
         _compared_with(model, proto, existing) as before,
-        progress(err, "comparing", unused.length, quiet=quiet or as_json) as step,
+        progress(err, "comparing", total, quiet=quiet or as_json) as step,
     ):
         report = verifying.verify(
             before,
@@ -147,20 +167,20 @@ def run(
     render.verify_report(out, report)
     found = (
         *plan.diagnostics,
-        *feed.warnings,
+        *(feed.warnings if feed else insert.without_ranges(float_type)),
         *written.diagnostics,
         *(raised.diagnostics if raised else ()),
-        *(others.warnings if verify_data else ()),
+        *(others.warnings if verify_data and others else ()),
         *report.diagnostics,
         *thresholds.refusals(report, least),
     )
-    render.diagnostics(err, found)
+    render.diagnostics(err, found, everything=False)
     if as_json:
         options.print_json(
             {
                 "output": str(path),
                 "model": str(model),
-                "calibrate": calibrate.to_dict(calibration, statistics),
+                "calibrate": calibrate.to_dict(calibration, statistics) if feed else None,
                 "insert": insert.to_dict(view, plan, written, raised),
                 "verify": report.to_dict(),
                 "diagnostics": [render.diagnostic_dict(d) for d in found],
@@ -168,6 +188,16 @@ def run(
         )
     if any(d.severity is Severity.ERROR for d in found):
         raise typer.Exit(1)
+
+
+def _require_data(plan: Plan, request: DataRequest | None) -> None:
+    """Raise OQ225 when activations have pairs and there is nothing to calibrate on."""
+    if request is None and plan.needs_data:
+        raise error(
+            "OQ225",
+            f"recipe '{plan.recipe}' quantizes activations, and there is no --data",
+            fix="give the samples to calibrate on",
+        )
 
 
 def _observed(view: Graph, plan: Plan) -> tuple[str, ...]:

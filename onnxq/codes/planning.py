@@ -106,4 +106,10 @@ PLANNING: Final[dict[str, Code]] = {
         example="onnxq insert --plan model.plan --rules yolo",
         fix="Give one of them.",
     ),
+    "OQ225": Code(
+        meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "
+        "for weights alone, such as `trt-int4-weights`, needs none.",
+        example="onnxq quantize model.onnx --rules yolo",
+        fix="Give the samples to calibrate on with `--data`.",
+    ),
 }

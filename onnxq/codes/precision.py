@@ -27,4 +27,11 @@ PRECISION: Final[dict[str, Code]] = {
         fix="Compare the same model with `--float fp32`, which has the same scales but for their "
         "rounding, or measure the engine on a GPU.",
     ),
+    "OQ513": Code(
+        meaning="Half precision was chosen without a calibration, as a recipe for weights alone "
+        "permits. Then only the rules and the constants of the model say what stays in FP32: an "
+        "activation above 65504, the end of FP16, is not found.",
+        example="onnxq insert model.onnx --rules trt-int4-weights --float fp16",
+        fix="Run `onnxq calibrate` first, or compare outputs with `onnxq verify` on real samples.",
+    ),
 }

@@ -11,18 +11,19 @@ from onnxq.planning.plan import Plan
 
 
 def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
-    """Return what to record of a plan and of the statistics that its scales come from.
+    """Return what to record of a plan and of the statistics that its scales come from, if any.
 
     `plan` is a digest of what is decided, without the places of the rules that did; the same inputs
     give the same text wherever they lie.
     """
-    return {
+    made = {
         "version": version("onnxq"),
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
         "plan": plan_digest(plan),
-        "statistics": statistics.digest,
-        "preprocess": statistics.preprocess,
     }
+    if not statistics.tensors:  # of weights alone
+        return made
+    return {**made, "statistics": statistics.digest, "preprocess": statistics.preprocess}
 
 
 def plan_digest(plan: Plan) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import reduce
+from functools import partial, reduce
 from operator import add
 from typing import Literal
 
@@ -147,15 +147,15 @@ def _activation_amax(
 
 def _weight_amax(graph: Graph, pair: Pair) -> Amax:
     method: Literal["max", "mse"] = "mse" if pair.descriptor.method == "mse" else "max"
-    levels = int(FORMATS[pair.descriptor.dtype].largest)
-    weight = graph.array(pair.tensor)
+    to, weight = FORMATS[pair.descriptor.dtype], graph.array(pair.tensor)
+    lowest = -to.largest if pair.descriptor.narrow_range else to.lowest
+    amax = partial(methods.weight_amax, method=method, levels=int(to.largest), lowest=int(lowest))
     if pair.axis is None:
-        return methods.weight_amax(weight.reshape(1, -1), 0, method, levels=levels).reshape(())
+        return amax(weight.reshape(1, -1), 0).reshape(())
     if (size := pair.descriptor.block_size) is None:
-        return methods.weight_amax(weight, pair.axis, method, levels=levels)
+        return amax(weight, pair.axis)
     blocks = np.moveaxis(in_blocks(weight, pair.axis, size), pair.axis + 1, -1)
-    found = methods.weight_amax(blocks.reshape(-1, size), 0, method, levels=levels)
-    return found.reshape(blocks.shape[:-1])
+    return amax(blocks.reshape(-1, size), 0).reshape(blocks.shape[:-1])
 
 
 def odd(tensor: str, amax: Amax, seen: ValueRange | None) -> list[Diagnostic]:

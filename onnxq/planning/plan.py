@@ -94,3 +94,8 @@ class Plan:
     kept: tuple[Kept, ...]
     unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
+
+    @property
+    def needs_data(self) -> bool:
+        """True when some activation has a pair, whose scale comes from a calibration."""
+        return any(pair.kind == "activation" for pair in self.pairs)

@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.command import succeeded
+from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 
 from .conftest import MODEL
@@ -104,3 +104,26 @@ def test_another_npz_as_calibration(here, arrays):
 
 def test_folder_as_calibration(here):
     here.refuses("OQ412", *INSERT, "--calibration", "imgs")
+
+
+WEIGHTS = """\
+schema: 1
+rules:
+  - {id: weights, why: t, match: {op: Conv}, quantize: {weights: {method: max}}}
+"""
+
+
+def test_weights_alone_need_no_calibration_that_fits(here):
+    (here / "weights.yaml").write_text(WEIGHTS)
+    options = ("insert", "other.onnx", "--rules", "weights.yaml")
+    onnx.save(from_text(MODEL, seed=5), here / "other.onnx")
+    assert result(succeeded(here.run(*options, "--json")))["calibration"] is None
+    here.refuses("OQ411", *options, "--calibration", "model.calib.npz")
+    shutil.copyfile(here / "model.calib.npz", here / "second.calib.npz")
+    assert result(succeeded(here.run(*options, "--json")))["calibration"] is None
+    same = ("insert", "model.onnx", "--rules", "weights.yaml", "--json")
+    (here / "second.calib.npz").unlink()
+    assert result(succeeded(here.run(*same)))["calibration"] == "model.calib.npz"
+    (here / "model.calib.npz").unlink()
+    here.refuses("OQ410", "insert", "--rules", "weights.yaml")
+    here.refuses("OQ225", "quantize", "model.onnx", "--rules", "rules.yaml")

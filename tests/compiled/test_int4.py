@@ -10,6 +10,7 @@ PRODUCTS = {
     "MatMul": net("y = MatMul(x, w)", x="4,256", w="256,48"),
     "3-D": net("y = MatMul(x, w)", x="2,4,384", w="384,384"),
     "batched weights": net("y = MatMul(x, w)", x="3,4,256", w="3,256,48"),
+    "two blocks": net("y = MatMul(x, w)", x="4,64", w="64,48"),
     "Gemm": net("y = Gemm(x, w)", x="4,256", w="256,48"),
     "Gemm transB": net("y = Gemm<transB = 1>(x, w)", x="4,256", w="48,256"),
 }
@@ -27,18 +28,18 @@ def test_int4_weights(name):
     assert "Int4" not in types_read(compiled(PRODUCTS[name], without(NAME, "int4-weights")))
 
 
-@pytest.mark.parametrize("size", [32, 64])
-def test_smaller_blocks(size):
-    recipe = without(NAME).replace("block_size: 128", f"block_size: {size}")
+@pytest.mark.parametrize("size", [64, 128])
+def test_larger_blocks(size):
+    recipe = without(NAME).replace("block_size: 32", f"block_size: {size}")
     made = compiled(PRODUCTS["MatMul"], recipe)
     assert made.of("y") == "int4"
     assert {p.descriptor.block_size for p in made.plan.pairs} == {size}
 
 
 ONE_BLOCK = {
-    "MatMul": net("y = MatMul(x, w)", x="4,128", w="128,48"),
-    "Gemm": net("y = Gemm(x, w)", x="4,128", w="128,48"),
-    "Gemm transB": net("y = Gemm<transB = 1>(x, w)", x="4,128", w="48,128"),
+    "MatMul": net("y = MatMul(x, w)", x="4,32", w="32,48"),
+    "Gemm": net("y = Gemm(x, w)", x="4,32", w="32,48"),
+    "Gemm transB": net("y = Gemm<transB = 1>(x, w)", x="4,32", w="48,32"),
 }
 
 

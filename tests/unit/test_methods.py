@@ -229,6 +229,15 @@ def test_weight_amax_mse_has_the_least_error(axis):
     assert squared_error(w, result.max()) > 0
 
 
+def test_weight_amax_mse_counts_on_the_lowest_step():
+    row = np.float32([[-8, 1, 2, 3, 4, 5, 6, 7]])
+    fraction = np.float32(0.88)  # of the grid the one next to 7 / 8, at which all are steps
+    (found,) = weight_amax(row, 0, "mse", levels=7, lowest=-8)
+    assert found == pytest.approx(8 * fraction, rel=1e-6)
+    assert weight_amax(row, 0, "mse", levels=7)[0] > found
+    assert weight_amax(-row, 0, "mse", levels=7, lowest=-8)[0] > found
+
+
 @pytest.mark.parametrize("method", ["max", "mse"])
 def test_weight_amax_of_zero_and_single_valued_channels(method):
     w = np.array([[0, 0, 0], [0.5, -0.5, 0.5], [-2, 0, 0]], np.float32)
