@@ -44,6 +44,33 @@ def whole_file(path: str | Path) -> Iterator[Path]:
         os.close(handle)
 
 
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Hold the lock on a path; yields False, and holds nothing, when another process has it.
+
+    The lock is the operating system's, on a file `.NAME.lock` beside the path: it ends with the
+    process, however that ends, and a file that a killed run leaves behind locks nobody out. OQ501
+    when no such file can be made.
+    """
+    from filelock import FileLock, Timeout
+
+    path = path.resolve()  # a link to a file has the file's lock
+    lock = FileLock(path.with_name(f".{path.name}.lock"), timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        yield False
+        return
+    except OSError as reason:
+        raise _unwritable(path, reason) from None
+    try:
+        yield True
+    finally:
+        with contextlib.suppress(OSError):  # Windows removes no file that is open
+            os.unlink(lock.lock_file)
+        lock.release()
+
+
 def _new_part(path: Path) -> tuple[int, Path]:
     """A new file, locked as long as this process lives and its handle is open."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".part")

@@ -77,9 +77,9 @@ def calibrate(
     Those that turn out not to be float32 are left out, or refused before anything runs when `plan`
     quantizes them (OQ213). Memory does not grow with the number of samples. With a `checkpoint`
     what was gathered is kept twice a minute and when the run breaks off, and a run begins where
-    the last one stood; the result is the same to the bit. Raises OQ305 when onnxruntime cannot
-    load or run the model, OQ432 when the feed gives other data in a later pass, and what feeds
-    and checkpoints raise.
+    the last one stood; the result is the same to the bit, and the feed tells the same. Raises
+    OQ305 when onnxruntime cannot load or run the model, OQ432 when the feed gives other data in a
+    later pass, and what feeds and checkpoints raise.
     """
     settings = settings or Settings()
     observation = observe(graph, (t for t in tensors if graph.type(t).may_be_float))
@@ -171,9 +171,9 @@ class _Walk:
     ) -> Snapshot:
         """Go on from a snapshot to the end of the feed; keep what there is now and then."""
         with Counting(self.tensors, self.settings.calibrator, self.settings.threads) as counting:
-            tally = _Tally(begun, counting)
+            tally = _Tally(begun, counting, feed)
             try:
-                for sample in feed if begun.last < 0 else feed.after(begun.last):
+                for sample in feed.after(begun.done):
                     values = run(self.session, self.outputs, sample)
                     with held():
                         tally.take(sample, values)
@@ -182,7 +182,7 @@ class _Walk:
                     if keep.due():
                         keep.keep(tally.snapshot())
             except BaseException:
-                if tally.whole:
+                if tally.whole and tally.is_news:
                     keep.keep(tally.snapshot())
                 raise
             return tally.snapshot()
@@ -208,19 +208,24 @@ class _Keeping:
 class _Tally:
     """What a walk has gathered since a snapshot; `whole` except while a sample is being counted."""
 
-    def __init__(self, begun: Snapshot, counting: Counting) -> None:
-        self._begun, self._counting = begun, counting
-        self._last = begun.last
+    def __init__(self, begun: Snapshot, counting: Counting, feed: Feed) -> None:
+        self._begun, self._counting, self._feed = begun, counting, feed
+        self._last, self._found = begun.last, begun.found
         self._samples = 0
         self._digests: list[str] = []
         self._parts: list[str] = []
         self._shapes: Mapping[str, tuple[int, ...]] = {}
         self.whole = True
 
+    @property
+    def is_news(self) -> bool:
+        """Whether the snapshot is worth keeping: samples, or passes that are complete."""
+        return self._samples > 0 or (self._begun.last < 0 and len(self._begun.parts) > 1)
+
     def take(self, sample: Sample, values: Mapping[str, NDArray[Any]]) -> None:
         self.whole = False
         self._counting.observe(values)
-        self._last = sample.number
+        self._last, self._found = sample.number, self._feed.found
         self._samples += sample.count
         self._digests.append(sample.digest)
         self._parts += sample.digests
@@ -241,7 +246,7 @@ class _Tally:
                 for name, seen in self._counting.freeze().items()
             },
         )
-        return Snapshot(parts=(*before, part + since), last=self._last)
+        return Snapshot(parts=(*before, part + since), last=self._last, found=self._found)
 
 
 def _side_by_side(parts: Sequence[Statistics]) -> Statistics:

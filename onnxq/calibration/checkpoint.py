@@ -5,16 +5,21 @@ from __future__ import annotations
 import json
 import tempfile
 import zipfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+from pydantic import TypeAdapter
+
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.feeds.checks import Findings
+from onnxq.feeds.feed import Done
 from onnxq.files import whole_file
 
-_VERSION: Final = 1
+_VERSION: Final = 2
+_FOUND: Final = TypeAdapter(Findings)
 _RUN: Final = "run.json"
 _LARGEST: Final = 1 << 24  # bytes of run.json; names of tensors are most of it
 
@@ -23,23 +28,32 @@ _LARGEST: Final = 1 << 24  # bytes of run.json; names of tensors are most of it
 class Snapshot:
     """How far a calibration is: statistics of each pass, of which the last may be incomplete.
 
-    `last` is the number of the last sample that the last of them holds; -1 for none.
+    `last` is the number of the last sample that the last of them holds, -1 for none, and `found`
+    what the data had told until then.
     """
 
     parts: tuple[Statistics, ...] = ()
     last: int = -1
+    found: Findings = field(default_factory=Findings)
+
+    @property
+    def done(self) -> Done | None:
+        """Where the last pass stands; None at its beginning."""
+        if self.last < 0:
+            return None
+        return Done(last=self.last, found=self.found, digests=self.parts[-1].sample_digests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
     """A file for snapshots of one run, written `every` so many seconds.
 
-    `run` identifies the model, the data and the options; `resume` permits to take up the snapshot
-    that the file holds.
+    `run` has the model, the data and the options as text, by what they are called; `resume` permits
+    to take up the snapshot that the file holds.
     """
 
     path: Path
-    run: str
+    run: Mapping[str, str]
     resume: bool = False
     every: float = 30.0
 
@@ -65,11 +79,14 @@ class Checkpoint:
                 f"the checkpoint '{self.path}' cannot be read: {first_line(reason)}",
                 fix="remove it and begin anew",
             ) from None
-        if about["run"] != self.run or about["passes"] != [list(names) for names in passes]:
+        same = about["passes"] == [list(names) for names in passes]
+        differs = _difference(about["run"], self.run) or (
+            "" if same else "it looks at other tensors"
+        )
+        if differs:
             raise error(
                 "OQ431",
-                f"the checkpoint '{self.path}' is of another run: the model, the data or an "
-                "option differs",
+                f"the checkpoint '{self.path}' is of another run: {differs}",
                 fix="repeat the command as it was, or remove the checkpoint",
             )
         return snapshot
@@ -78,9 +95,10 @@ class Checkpoint:
         """Write a snapshot in place of the one before (OQ501)."""
         about = {
             "version": _VERSION,
-            "run": self.run,
+            "run": dict(self.run),
             "passes": [list(names) for names in passes],
             "last": snapshot.last,
+            "found": _FOUND.dump_python(snapshot.found, mode="json"),
             "parts": len(snapshot.parts),
         }
         with (
@@ -103,6 +121,15 @@ def _part(number: int) -> str:
     return f"{number}.npz"
 
 
+def _difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
+    """What differs first: '--samples was 10 and is 12'; '' when nothing does."""
+    for name in dict.fromkeys((*before, *now)):
+        was, is_ = before.get(name, ""), now.get(name, "")
+        if was != is_:
+            return f"{name} was {was or 'not given'} and is {is_ or 'not given'}"
+    return ""
+
+
 def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
         if archive.getinfo(_RUN).file_size > _LARGEST:
@@ -115,4 +142,5 @@ def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
             parts = tuple(Statistics.load(file) for file in files)
         except OnnxqError as reason:
             raise ValueError(reason.diagnostics[0].message) from None
-    return about, Snapshot(parts=parts, last=int(about["last"]))
+    found = _FOUND.validate_python(about["found"])
+    return about, Snapshot(parts=parts, last=int(about["last"]), found=found)

@@ -14,7 +14,7 @@ import os
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
 from typing import Any, Final
@@ -24,6 +24,7 @@ from onnxq.calibration.statistics import Statistics
 from onnxq.cores import cores
 from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error, first_line
 from onnxq.feeds import DataRequest
+from onnxq.feeds.checks import Findings
 from onnxq.model import io as models
 from onnxq.model.graph import Graph
 from onnxq.model.inlining import inline_functions
@@ -52,11 +53,11 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """What came of a part: its statistics, or the errors; and what the data had to tell."""
+    """What came of a part: its statistics, or the errors; and what was found out about the data."""
 
     statistics: Statistics | None
     errors: tuple[Diagnostic, ...] = ()
-    warnings: tuple[Diagnostic, ...] = ()
+    found: Findings = field(default_factory=Findings)
 
 
 def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
@@ -76,7 +77,7 @@ def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
         )
     except OnnxqError as reason:
         return Part(statistics=None, errors=reason.diagnostics)
-    return Part(statistics=statistics, warnings=tuple(feed.warnings))
+    return Part(statistics=statistics, found=feed.found)
 
 
 def require() -> None:
@@ -94,12 +95,12 @@ def calibrate_with(
     address: str | None = None,
     samples: int | None = None,
     progress: Progress = lambda done, passes: None,
-) -> tuple[Statistics, tuple[Diagnostic, ...]]:
+) -> tuple[Statistics, Findings]:
     """Run a job on so many workers, here or on the Ray cluster at `address`.
 
-    Returns the statistics, and what the data had to tell. `samples` is how many there are, if
-    that is known. Raises what a part raises, OQ435 without Ray, OQ436 when the cluster cannot be
-    reached or a part fails again and again.
+    Returns the statistics, and what was found out about the data. `samples` is how many there
+    are, if that is known. Raises what a part raises, OQ435 without Ray, OQ436 when the cluster
+    cannot be reached or a part fails again and again.
     """
     count = min(_PARTS * workers, samples or _PARTS * workers)
     parts: list[Part] = []
@@ -117,8 +118,7 @@ def calibrate_with(
     whole = reduce(add, (part.statistics for part in parts if part.statistics))
     if not whole.samples:
         raise error("OQ401", "the data holds no sample", fix="check what --data names")
-    told = dict.fromkeys(told for part in parts for told in part.warnings)  # many tell the same
-    return whole, tuple(told)
+    return whole, reduce(add, (part.found for part in parts))
 
 
 def _result(ray: Any, reference: Any) -> Part:

@@ -47,7 +47,7 @@ def merge(
     _require_other_data(parts)
     total = reduce(add, parts.values())
     total.save(output)
-    found = [*_unequal(parts, total), *_shared(parts)]
+    found = [*_unequal(parts, total), *_shared(parts), *_infinite(total)]
     render.diagnostics(err, found)
     tell(out, output, total)
     if as_json:
@@ -193,6 +193,23 @@ def _shared(parts: Mapping[Path, Statistics]) -> list[Diagnostic]:
         for one in part.sample_digests:
             owner.setdefault(one, file)
     return found
+
+
+def _infinite(total: Statistics) -> list[Diagnostic]:
+    """Tell of infinite values in the data, of all parts together."""
+    counts = {
+        name: total.tensors[name].range.inf
+        for name in total.input_shapes.keys() & total.tensors.keys()
+    }
+    return [
+        warning(
+            "OQ425",
+            f"the input '{name}' has {counted(count, 'infinite value')}",
+            fix="correct the data, unless they are meant, as in a mask",
+        )
+        for name, count in sorted(counts.items())
+        if count
+    ]
 
 
 def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str, TensorStatistics]:

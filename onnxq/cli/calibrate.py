@@ -84,7 +84,14 @@ def run(
     feed = request.open(view).part(*part)
     options.tell_data(out, feed, preprocess_name)
     name = relative(model, path.parent)
-    run_of = (digest, existing, part, settings)
+    run_of = {
+        "the model": digest[:16],
+        "--existing": existing,
+        "--shard": shard or "",
+        "--calibrator": calibrator,
+        "--provider": provider or "",
+        "--max-memory": max_memory or "",
+    }
     with (
         progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step,
         long_runs.checkpoint(checkpoint, resume, read, path, run_of, request, err) as kept,
@@ -101,7 +108,7 @@ def run(
                 checkpoint=kept,
                 progress=step,
             )
-            told = tuple(feed.warnings)
+            told = feed.warnings
         else:
             job = workers.Job(
                 model=str(model.absolute()),
@@ -112,9 +119,10 @@ def run(
                 tensors=tensors,
                 settings=settings,
             )
-            statistics, told = workers.calibrate_with(
+            statistics, seen = workers.calibrate_with(
                 worker_count, job, address=cluster, samples=feed.length, progress=step
             )
+            told = feed.told(seen)
         statistics.save(path)
     found = (*(plan.diagnostics if plan else ()), *told)
     render.diagnostics(err, found)

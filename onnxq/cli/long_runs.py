@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from onnxq.cli import options
-from onnxq.diagnostics import error
+from onnxq.diagnostics import counted, error
+from onnxq.files import locked
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -83,7 +83,7 @@ def checkpoint(
     resume: bool,
     read: Sequence[Path | None],
     output: Path,
-    run: tuple[Any, ...],
+    run: Mapping[str, str],
     request: DataRequest,
     err: Console,
 ) -> Iterator[Checkpoint | None]:
@@ -100,24 +100,32 @@ def checkpoint(
             f"'{path}' is both the checkpoint, which goes in the end, and the output",
             fix="give another --checkpoint",
         )
-    kept = Checkpoint(path=path, run=_digest(request, run), resume=resume)
-    before = _written(path)
-    if resume and not before:
-        err.print(f"there is no checkpoint '{path}' yet: the run begins anew")
-    try:
-        yield kept
-    except BaseException:
-        if _written(path) != before:
-            err.print(f"broken off; what was gathered is in '{path}', --resume goes on from there")
-        raise
-    kept.remove()
+    kept = Checkpoint(path=path, run={**run, **_asked(request)}, resume=resume)
+    with locked(path) as ours:
+        if not ours:
+            raise error(
+                "OQ437",
+                f"another run is using the checkpoint '{path}'",
+                fix="wait for its end, or give another --checkpoint",
+            )
+        before = _written(path)
+        if resume and not before:
+            err.print(f"there is no checkpoint '{path}' yet: the run begins anew")
+        try:
+            yield kept
+        except BaseException:
+            if _written(path) != before:
+                told = f"what was gathered is in '{path}', --resume goes on from there"
+                err.print(f"broken off; {told}")
+            raise
+        kept.remove()
 
 
 def _written(path: Path) -> int:
     return path.stat().st_mtime_ns if path.exists() else 0
 
 
-def _digest(request: DataRequest, run: tuple[Any, ...]) -> str:
+def _asked(request: DataRequest) -> dict[str, str]:
     """What tells one run from another: what was asked, and the names and sizes of the data's files.
 
     How the path to them is written does not matter. Of a Python file it is the content.
@@ -125,10 +133,23 @@ def _digest(request: DataRequest, run: tuple[Any, ...]) -> str:
     from onnxq.feeds.forms import locate
 
     place = locate(request.source)
-    asked = replace(request, source=f"{place.kind}:{place.path.resolve().name}:{place.function}")
-    total = hashlib.sha256(repr((asked, run)).encode())
+    names, size = hashlib.sha256(), 0
     for file in place.files:
-        total.update(f"{file.relative_to(place.path)} {file.stat().st_size};".encode())
+        names.update(f"{file.relative_to(place.path)} {file.stat().st_size};".encode())
+        size += file.stat().st_size
         if place.kind == "python":
-            total.update(file.read_bytes())
-    return total.hexdigest()
+            names.update(file.read_bytes())
+    files = f"{counted(len(place.files), 'file')} of {size:,} bytes ({names.hexdigest()[:8]})"
+    named = ":".join(filter(None, (place.path.resolve().name, place.function)))
+    options = ("samples", "seed", "batch", "ragged")
+    return {
+        "--data": f"{place.kind} '{named}'",
+        "what --data has": files,
+        "--shape": " ".join(f"{k}:{'x'.join(map(str, v))}" for k, v in request.shapes.items()),
+        "--preprocess": request.preprocess.model_dump_json() if request.preprocess else "",
+        **{f"--{name}": _shown(getattr(request, name)) for name in options},
+    }
+
+
+def _shown(value: Any) -> str:
+    return "" if value is None or value is False else str(value)

@@ -13,8 +13,9 @@ RUNNING: Final[dict[str, Code]] = {
         "`onnxruntime-gpu` and CUDA, or leave out `--provider`.",
     ),
     "OQ431": Code(
-        meaning="The checkpoint is of another run: the model, the data or an option differs, so "
-        "what it holds does not belong to this one.",
+        meaning="The checkpoint is of another run: the model, an option or the data differs, so "
+        "what it holds does not belong to this one. The content of samples that it has is "
+        "compared too.",
         example="onnxq calibrate other.onnx --data imgs/ --checkpoint run.ckpt --resume",
         fix="Repeat the command as it was, or remove the checkpoint.",
     ),
@@ -44,5 +45,11 @@ RUNNING: Final[dict[str, Code]] = {
         "again on its workers.",
         example="onnxq calibrate model.onnx --data imgs/ --workers 4 --cluster nowhere:6379",
         fix="Check the address with `ray status`; use fewer workers when memory is short.",
+    ),
+    "OQ437": Code(
+        meaning="Another run, which has not ended yet, writes this checkpoint. A run that was "
+        "killed keeps nobody out.",
+        example="onnxq calibrate model.onnx --data imgs/ --checkpoint c  # in two terminals",
+        fix="Wait for the other run, or give each its own `--checkpoint`.",
     ),
 }

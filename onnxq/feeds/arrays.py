@@ -3,25 +3,29 @@
 from __future__ import annotations
 
 import itertools
+import math
 import zipfile
-from bisect import bisect_right
-from collections.abc import Mapping
+from bisect import bisect_left, bisect_right
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
 
 import numpy as np
+from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError, error, first_line
-from onnxq.feeds.fitting import Cut, cut, require_names, require_type, sample
-from onnxq.feeds.samples import InputSpec, Sample, Tensors
-from onnxq.feeds.source import EndOfDataError, Reader
+from onnxq.feeds.checks import Alike
+from onnxq.feeds.fitting import Cut, Rows, cut, require_names, require_type, sample
+from onnxq.feeds.samples import InputSpec, Sample
+from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 
 SUFFIXES: Final = frozenset({".npy", ".npz"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Arrays:
+class Arrays(ReadWhole):
     """Samples in NumPy files; `cuts` says how each file is cut."""
 
     files: tuple[Path, ...]
@@ -32,11 +36,24 @@ class Arrays:
     @property
     def length(self) -> int:
         """Number of samples in all files."""
-        return sum(cut.count for cut in self.cuts)
+        return self.firsts[-1]
+
+    @property
+    def firsts(self) -> list[int]:
+        """Number of each file's first sample, and of all samples."""
+        return [0, *itertools.accumulate(cut.count for cut in self.cuts)]
 
     def reader(self) -> Reader:
-        """One file after the other is held in memory; an .npy file is only mapped into it."""
+        """One file after the other is open, and no more of it in memory than a sample."""
         return _Pass(self).read
+
+    def require_alike(self, numbers: Sequence[int]) -> None:
+        """The headers tell (OQ424)."""
+        alike, firsts = Alike(self.inputs), self.firsts
+        for file, how, begin in zip(self.files, self.cuts, firsts[:-1], strict=True):
+            at = bisect_left(numbers, begin)
+            if at < len(numbers) and numbers[at] < begin + how.count:
+                alike.require(_name(file, how, numbers[at] - begin), how.shapes)
 
 
 def open_arrays(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Arrays:
@@ -49,21 +66,29 @@ def open_arrays(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Array
 
 class _Pass:
     def __init__(self, arrays: Arrays) -> None:
-        self.of = arrays
-        self.firsts = [0, *itertools.accumulate(cut.count for cut in arrays.cuts)]
-        self.held: tuple[int, Tensors] = (-1, {})
+        self.of, self.firsts = arrays, arrays.firsts
+        self.file, self.open = -1, ExitStack()
+        self.rows: Mapping[str, Rows] = {}
 
     def read(self, number: int) -> Sample:
         which = bisect_right(self.firsts, number) - 1
         if which >= len(self.of.files):
+            self.open.close()
             raise EndOfDataError
         file, how = self.of.files[which], self.of.cuts[which]
-        if self.held[0] != which:
-            self.held = (-1, {})  # let go of the last file before the next is read
-            self.held = (which, _loaded(file, self.of.inputs))
         index = number - self.firsts[which]
-        name = str(file) if how.count == 1 else f"{file}[{index}]"
-        return sample(name, how.sample(self.held[1], index), self.of.inputs)
+        try:
+            if self.file != which:
+                self.open.close()
+                self.file, self.rows = which, _opened(file, self.of.inputs, self.open)
+            found = how.sample(self.rows, index)
+        except Exception as reason:  # a damaged zip or array fails in a dozen ways
+            raise _unreadable(file, reason) from None
+        return sample(_name(file, how, index), found, self.of.inputs)
+
+
+def _name(file: Path, how: Cut, index: int) -> str:
+    return str(file) if how.count == 1 else f"{file}[{index}]"
 
 
 def _cut(file: Path, inputs: tuple[InputSpec, ...]) -> Cut:
@@ -73,11 +98,17 @@ def _cut(file: Path, inputs: tuple[InputSpec, ...]) -> Cut:
         headers = {inputs[0].name if len(inputs) == 1 else file.name: headers[""]}
     require_names(where, headers, inputs)
     for spec in inputs:
-        require_type(where, headers[spec.name][1], spec)
-    return cut(where, {name: shape for name, (shape, _) in headers.items()}, inputs, rows=True)
+        require_type(where, headers[spec.name].dtype, spec)
+    return cut(where, {name: header.shape for name, header in headers.items()}, inputs, rows=True)
 
 
-_Header = tuple[tuple[int, ...], np.dtype[Any]]
+@dataclass(frozen=True, slots=True)
+class _Header:
+    """What an array says of itself; with `columns` first its rows are not together in the file."""
+
+    shape: tuple[int, ...]
+    columns: bool
+    dtype: np.dtype[Any]
 
 
 def _headers(file: Path) -> Mapping[str, _Header]:
@@ -102,20 +133,57 @@ def _header(stream: IO[bytes]) -> _Header:
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
-    shape, _, dtype = read[version](stream)
+    shape, columns, dtype = read[version](stream)
     if dtype.hasobject:
-        raise ValueError("it holds Python objects")
-    return shape, dtype
+        raise ValueError("it holds Python objects, which onnxq never loads")
+    return _Header(shape, columns and len(shape) > 1, dtype)
 
 
-def _loaded(file: Path, inputs: tuple[InputSpec, ...]) -> Tensors:
-    try:
-        if file.suffix.lower() == ".npy":
-            return {inputs[0].name: np.load(file, mmap_mode="r", allow_pickle=False)}
-        with np.load(file, allow_pickle=False) as content:
-            return {spec.name: content[spec.name] for spec in inputs}
-    except Exception as reason:  # a damaged zip or array fails in a dozen ways
-        raise _unreadable(file, reason) from None
+def _opened(file: Path, inputs: tuple[InputSpec, ...], stack: ExitStack) -> Mapping[str, Rows]:
+    if file.suffix.lower() == ".npy":
+        return {inputs[0].name: np.load(file, mmap_mode="r", allow_pickle=False)}
+    archive = stack.enter_context(zipfile.ZipFile(file))
+    return {spec.name: _member(archive, spec.name, stack) for spec in inputs}
+
+
+def _member(archive: zipfile.ZipFile, name: str, stack: ExitStack) -> Rows:
+    known = archive.NameToInfo
+    stream = stack.enter_context(archive.open(known.get(f"{name}.npy") or known[name]))
+    header = _header(stream)
+    if header.columns:
+        with archive.open(stream.name) as again:
+            return np.lib.format.read_array(again, allow_pickle=False)
+    return _Streamed(stream, header)
+
+
+class _Streamed:
+    """An array in an archive, of which rows are read as they are asked for, ascending.
+
+    What is between them is unpacked and dropped. zipfile compares the checksum at the end.
+    """
+
+    def __init__(self, stream: IO[bytes], header: _Header) -> None:
+        self._stream, self._header, self._at = stream, header, 0
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Rows of the first axis; all of them for a scalar."""
+        shape, dtype = self._header.shape, self._header.dtype
+        begin, end, _ = rows.indices(shape[0] if shape else 1)
+        size = dtype.itemsize * math.prod(shape[1:])
+        while self._at < begin:
+            self._read(size)
+            self._at += 1
+        content = self._read((end - begin) * size)
+        self._at = end
+        if end == (shape[0] if shape else 1):
+            self._stream.read(1)  # the end, where zipfile finds out about damage
+        return np.frombuffer(content, dtype).reshape((end - begin, *shape[1:]) if shape else ())
+
+    def _read(self, size: int) -> bytes:
+        content = self._stream.read(size)
+        if len(content) < size:
+            raise ValueError("it ends in the middle of an array")
+        return content
 
 
 def _unreadable(file: Path, reason: Exception) -> OnnxqError:

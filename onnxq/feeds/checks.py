@@ -1,109 +1,132 @@
-"""What is found out about the data while it is read, in the order of the samples."""
+"""What is found out about the data while it is read; what parts of it find adds up."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final
 
 import numpy as np
-from numpy.typing import NDArray
 
-from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, warning
 from onnxq.feeds.samples import InputSpec, Sample, shape_text
 from onnxq.feeds.selection import Batching
 
 _NAMED: Final = 4  # more damaged files than that are told in one line
 
 
-@dataclass(slots=True)
-class Found:
-    """What one batch turned out to be: its samples, why others are missing, whether data ended."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Infinite:
+    """Infinite values of an input: how many, and the first sample that has one, by `number`."""
 
-    samples: list[Sample] = field(default_factory=list)
-    left_out: list[str] = field(default_factory=list)
-    ended: bool = False
+    count: int
+    number: int
+    where: str
+
+    def __add__(self, other: Infinite) -> Infinite:
+        first = min(self, other, key=lambda one: one.number)
+        return replace(first, count=self.count + other.count)
 
 
-@dataclass(slots=True, kw_only=True)
-class Checks:
-    """One pass. `ragged` permits shapes that differ; pictures are not `looked_at`."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Findings:
+    """What reading found out; findings on different samples add, in any order.
 
-    inputs: tuple[InputSpec, ...]
-    batch: Batching
-    ragged: bool
-    looked_at: bool
+    `read` samples were read, and made `given` batches. `left_out` has why others could not be, and
+    `unused` are those that no batch has, both by the sample's number in the source. `ended` when
+    the data did so before what was asked for.
+    """
+
     read: int = 0
     given: int = 0
-    not_full: int = 0
-    left_out: list[str] = field(default_factory=list)
-    infinite: dict[str, str] = field(default_factory=dict)
-    first: Sample | None = None
+    left_out: Mapping[int, str] = field(default_factory=dict)
+    unused: tuple[int, ...] = ()
+    infinite: Mapping[str, Infinite] = field(default_factory=dict)
+    ended: bool = False
 
-    def complete(self, found: Found) -> bool:
-        """True when the model can be run on the batch. Errors: OQ424 ragged, OQ425 NaN."""
-        self.left_out += found.left_out
-        self.read += len(found.samples)
-        if not found.samples or (self.batch.whole and len(found.samples) < self.batch.size):
-            self.not_full += len(found.samples)
-            return False
-        if self.looked_at:
-            for sample in found.samples:
-                self._look_at(sample)
-        self.given += 1
-        return True
+    def __add__(self, other: Findings) -> Findings:
+        names = dict.fromkeys((*self.infinite, *other.infinite))
+        both = {n: [f.infinite[n] for f in (self, other) if n in f.infinite] for n in names}
+        return Findings(
+            read=self.read + other.read,
+            given=self.given + other.given,
+            left_out={**self.left_out, **other.left_out} if other.left_out else self.left_out,
+            unused=(*self.unused, *other.unused) if other.unused else self.unused,
+            infinite={n: found[0] if len(found) == 1 else found[0] + found[1]
+                      for n, found in both.items()},
+            ended=self.ended or other.ended,
+        )  # fmt: skip
 
-    def _look_at(self, sample: Sample) -> None:
-        self.first = self.first or sample
-        for spec in self.inputs:
-            array, first = sample.tensors[spec.name], self.first.tensors[spec.name]
-            begin = int(bool(spec.shape) and spec.shape[0] is None)  # batches may differ
-            if not self.ragged and array.shape[begin:] != first.shape[begin:]:
+    def told(self, batch: Batching, asked: int | None) -> list[Diagnostic]:
+        """Warnings on a whole pass for which so many samples were asked."""
+        return [
+            *(too_few(self.read, asked) if self.ended else ()),
+            *not_full(len(self.unused), batch),
+            *_left_out(self._reasons()),
+            *(
+                warning(
+                    "OQ425",
+                    f"the input '{name}' has {counted(found.count, 'infinite value')}, first in "
+                    f"'{found.where}'",
+                    fix="correct the data, unless they are meant, as in a mask",
+                )
+                for name, found in sorted(self.infinite.items())
+            ),
+        ]
+
+    def nothing(self, batch: Batching) -> OnnxqError:
+        """Say why a pass over all the data gave no sample."""
+        if self.unused:
+            return none_full(len(self.unused), batch)
+        if self.left_out:
+            return error(
+                "OQ401",
+                f"none of the {len(self.left_out)} files could be read, the first: "
+                f"{self._reasons()[0]}",
+                fix="give pictures that Pillow opens",
+            )
+        return error("OQ401", "the data holds no sample", fix="check what --data names")
+
+    def _reasons(self) -> list[str]:
+        return [reason for _, reason in sorted(self.left_out.items())]
+
+
+class Alike:
+    """Shapes must be those of the first sample, but for the size of a batch that is dynamic."""
+
+    def __init__(self, inputs: Iterable[InputSpec]) -> None:
+        self._begin = {i.name: int(bool(i.shape) and i.shape[0] is None) for i in inputs}
+        self._first: tuple[str, Mapping[str, tuple[int, ...]]] | None = None
+
+    def require(self, where: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
+        """Look at the shapes of one sample's inputs (OQ424)."""
+        self._first = self._first or (where, shapes)
+        known, first = self._first
+        for name, begin in self._begin.items():
+            if shapes[name][begin:] != first[name][begin:]:
                 raise error(
                     "OQ424",
-                    f"the input '{spec.name}' is {shape_text(first.shape)} in '{self.first.name}' "
-                    f"and {shape_text(array.shape)} in '{sample.name}'",
+                    f"the input '{name}' is {shape_text(first[name])} in '{known}' and "
+                    f"{shape_text(shapes[name])} in '{where}'",
                     fix="pad the samples to one shape, or allow it with --ragged",
                 )
-            self._require_no_nan(sample, spec.name, array)
 
-    def _require_no_nan(self, sample: Sample, name: str, array: NDArray[Any]) -> None:
+
+def infinite(sample: Sample, number: int) -> dict[str, Infinite]:
+    """Return the infinite values of each input that has some; NaN raises OQ425."""
+    found = {}
+    for name, array in sample.tensors.items():
         if array.dtype.kind != "f" or np.isfinite(array).all():
-            return
+            continue
         if count := int(np.isnan(array).sum()):
             raise error(
                 "OQ425",
                 f"the input '{name}' has {count} NaN in '{sample.name}'",
                 fix="correct the data or remove the sample",
             )
-        self.infinite.setdefault(name, sample.name)
-
-    def told(self) -> list[Diagnostic]:
-        """Warnings of the whole pass."""
-        return [
-            *not_full(self.not_full, self.batch),
-            *_left_out(self.left_out),
-            *(
-                warning(
-                    "OQ425",
-                    f"the input '{name}' has infinite values, first in '{where}'",
-                    fix="correct the data, unless they are meant, as in a mask",
-                )
-                for name, where in self.infinite.items()
-            ),
-        ]
-
-    def nothing(self) -> OnnxqError:
-        """Say why a pass over all the data gave no sample."""
-        if self.not_full:
-            return none_full(self.not_full, self.batch)
-        if self.left_out:
-            return error(
-                "OQ401",
-                f"none of the {len(self.left_out)} files could be read, the first: "
-                f"{self.left_out[0]}",
-                fix="give pictures that Pillow opens",
-            )
-        return error("OQ401", "the data holds no sample", fix="check what --data names")
+        count = int(np.isinf(array).sum())
+        found[name] = Infinite(count=count, number=number, where=sample.name)
+    return found
 
 
 def not_full(count: int, batch: Batching) -> list[Diagnostic]:

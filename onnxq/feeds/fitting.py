@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,20 +14,33 @@ from onnxq.feeds.samples import InputSpec, Sample, Tensors, sample_digest, shape
 from onnxq.model.graph import Shape
 
 
+class Rows(Protocol):
+    """An array, or what gives its rows."""
+
+    def __getitem__(self, rows: slice, /) -> NDArray[Any]:
+        """Rows of the first axis."""
+
+
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """How arrays become `count` samples: rows of the first axis for each, None for all of them."""
+    """How arrays become `count` samples: rows of the first axis for each, None for all of them.
+
+    `shapes` are those of one sample.
+    """
 
     count: int
     rows: Mapping[str, int | None]
+    shapes: Mapping[str, tuple[int, ...]]
 
-    def sample(self, arrays: Tensors, index: int) -> Tensors:
+    def sample(self, arrays: Mapping[str, Rows], index: int) -> Tensors:
         """Slice the arrays of one sample."""
         return {name: _sliced(arrays[name], rows, index) for name, rows in self.rows.items()}
 
 
-def _sliced(array: NDArray[Any], rows: int | None, index: int) -> NDArray[Any]:
-    return array if rows is None else array[index * rows : (index + 1) * rows]
+def _sliced(array: Rows, rows: int | None, index: int) -> NDArray[Any]:
+    if rows is not None:
+        return array[index * rows : (index + 1) * rows]
+    return array if isinstance(array, np.ndarray) else array[:]
 
 
 def require_names(where: str, have: Iterable[str], inputs: Sequence[InputSpec]) -> None:
@@ -64,9 +77,10 @@ def cut(
     found = {spec.name: _rows(where, shapes[spec.name], spec, rows) for spec in inputs}
     counts = {n: 1 if r is None else shapes[n][0] // r for n, r in found.items()}
     if len(set(counts.values())) == 1:
-        return Cut(next(iter(counts.values())), found)
+        each = {n: shapes[n] if r is None else (r, *shapes[n][1:]) for n, r in found.items()}
+        return Cut(next(iter(counts.values())), found, each)
     if all(_fits(shapes[spec.name], spec.shape) for spec in inputs):
-        return Cut(1, dict.fromkeys(found))
+        return Cut(1, dict.fromkeys(found), shapes)
     raise error(
         "OQ404",
         f"'{where}' has different numbers of samples: "

@@ -44,6 +44,7 @@ class Wish:
     otherwise: Preprocess | None
     samples: int | None
     seed: int | None
+    ragged: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,7 +172,9 @@ def _python(place: Place, wish: Wish) -> Opened:
             fix="leave it out, and shuffle in the file with a seed of its own",
         )
     inputs, batch = batching(wish.inputs, wish.batch)
-    source = loaders.Loader(file=place.path, function=place.function, inputs=inputs)
+    source = loaders.Loader(
+        file=place.path, function=place.function, inputs=inputs, ragged=wish.ragged
+    )
     return Opened(source=source, batch=batch)
 
 

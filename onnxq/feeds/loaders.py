@@ -16,9 +16,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxq.diagnostics import OnnxqError, Span, did_you_mean, error, first_line
+from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
 from onnxq.feeds.samples import InputSpec, Sample
-from onnxq.feeds.source import EndOfDataError, Reader
+from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 from onnxq.feeds.values import named
 
 FUNCTION: Final = "load_data"  # as in Polygraphy's data loader scripts
@@ -26,12 +27,13 @@ _IN_WORKER: Final = re.compile(r'File "(.+)", line (\d+)')  # torch tells a work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Loader:
-    """A file, and what in it gives the samples."""
+class Loader(ReadWhole):
+    """A file, and what in it gives the samples, whose shapes may differ when `ragged`."""
 
     file: Path
     function: str
     inputs: tuple[InputSpec, ...]
+    ragged: bool = False
     length: None = None
     threads: int = 1
 
@@ -41,15 +43,19 @@ class Loader:
 
 
 class _Pass:
-    """Samples in their order; those between the numbers asked for are passed over."""
+    """Samples in their order; those between the numbers asked for are looked at (OQ424)."""
 
     def __init__(self, loader: Loader) -> None:
         self.samples = _samples(loader)
+        self.alike = None if loader.ragged else Alike(loader.inputs)
         self.next = 0
 
     def read(self, number: int) -> Sample:
         for sample in self.samples:
             self.next += 1
+            if self.alike is not None:
+                shapes = {name: array.shape for name, array in sample.tensors.items()}
+                self.alike.require(sample.name, shapes)
             if self.next > number:
                 return sample
         raise EndOfDataError

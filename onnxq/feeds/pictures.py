@@ -13,7 +13,7 @@ from onnxq.diagnostics import first_line
 from onnxq.feeds.ahead import decoders
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, Sample
-from onnxq.feeds.source import LeftOutError, Reader
+from onnxq.feeds.source import LeftOutError, Reader, ReadWhole
 
 
 def suffixes() -> frozenset[str]:
@@ -23,7 +23,7 @@ def suffixes() -> frozenset[str]:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Pictures:
+class Pictures(ReadWhole):
     """Picture files; each becomes one tensor of `spec`, whose sizes are all known."""
 
     files: tuple[Path, ...]
@@ -56,9 +56,20 @@ class Pictures:
             raise LeftOutError(str(file), "it is no picture that Pillow can read") from None
         except Exception as reason:  # Pillow raises a dozen types on damaged bytes
             raise LeftOutError(str(file), first_line(reason)) from None
+        tensors = {self.spec.name: tensor}
+        return Sample(name=str(file), tensors=tensors, digest=self._digest(content))
+
+    def identity(self, number: int, read: Reader) -> tuple[str, str]:
+        """The content of the file tells; it is not decoded."""
+        file = self.files[number]
+        try:
+            return str(file), self._digest(file.read_bytes())
+        except OSError as reason:
+            raise LeftOutError(str(file), first_line(reason)) from None
+
+    def _digest(self, content: bytes) -> str:
         digest = hashlib.sha256(content)
         digest.update(
             repr((self.preprocess.model_dump(), self.spec.shape, str(self.spec.dtype))).encode()
         )
-        tensors = {self.spec.name: tensor}
-        return Sample(name=str(file), tensors=tensors, digest=digest.hexdigest())
+        return digest.hexdigest()

@@ -11,13 +11,13 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import error
 from onnxq.feeds.ahead import decoders
 from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_example, shape_text
-from onnxq.feeds.source import Reader
+from onnxq.feeds.source import Reader, ReadWhole
 
 SAMPLES: Final = 16  # unless --samples says else
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class RandomData:
+class RandomData(ReadWhole):
     """Floats from 0 to 1, whole numbers and booleans 0 or 1: indices into any table."""
 
     inputs: tuple[InputSpec, ...]

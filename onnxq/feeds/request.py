@@ -72,15 +72,18 @@ class DataRequest:
             otherwise=self.otherwise,
             samples=self.samples,
             seed=self.seed,
+            ragged=self.ragged,
         )
         opened = FORMS[place.kind](place, wish)
         picked = pick(opened.source.length, self.samples, self.seed)
+        if not self.ragged and opened.source.length is not None and picked is not None:
+            opened.source.require_alike(picked)
         return Feed(
             source=opened.source,
             inputs=inputs,
             picked=picked,
             batch=opened.batch,
-            ragged=self.ragged,
+            alike=opened.source.length is None and not self.ragged,
             preprocess=opened.preprocess,
             unreal=opened.unreal,
             filled=filled,

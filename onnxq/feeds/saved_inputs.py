@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from onnxq.diagnostics import error, first_line
+from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
 from onnxq.feeds.samples import InputSpec, Sample
-from onnxq.feeds.source import EndOfDataError, Reader
+from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 from onnxq.feeds.values import named
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SavedInputs:
+class SavedInputs(ReadWhole):
     """Samples that are all in memory, as in their file."""
 
     samples: tuple[Sample, ...]
+    inputs: tuple[InputSpec, ...]
     threads: int = 1
 
     @property
@@ -28,6 +31,13 @@ class SavedInputs:
     def reader(self) -> Reader:
         """They are there."""
         return self._read
+
+    def require_alike(self, numbers: Sequence[int]) -> None:
+        """They are there (OQ424)."""
+        alike = Alike(self.inputs)
+        for number in numbers:
+            one = self.samples[number]
+            alike.require(one.name, {name: array.shape for name, array in one.tensors.items()})
 
     def _read(self, number: int) -> Sample:
         if number >= len(self.samples):
@@ -43,7 +53,7 @@ def open_saved(file: Path, inputs: tuple[InputSpec, ...]) -> SavedInputs:
         found += samples(where, named(where, feed_dict, inputs), inputs)
     if not found:
         raise error("OQ401", f"'{file}' holds no sample", fix="save some in it")
-    return SavedInputs(samples=tuple(found))
+    return SavedInputs(samples=tuple(found), inputs=inputs)
 
 
 def _loaded(file: Path) -> list[dict[str, Any]]:

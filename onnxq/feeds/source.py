@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from onnxq.feeds.samples import Sample
@@ -31,6 +31,26 @@ class Source(Protocol):
         It raises EndOfDataError beyond the last, and LeftOutError for one that cannot be used.
         """
 
+    def identity(self, number: int, read: Reader) -> tuple[str, str]:
+        """Return the name and the digest of a sample, which is read only if it must be."""
+
+    def require_alike(self, numbers: Sequence[int]) -> None:
+        """Raise OQ424 where it is known before reading that these samples differ in shape."""
+
+
+class ReadWhole:
+    """A source whose samples are known once they are read."""
+
+    __slots__ = ()
+
+    def identity(self, number: int, read: Reader) -> tuple[str, str]:
+        """Read it."""
+        sample = read(number)
+        return sample.name, sample.digest
+
+    def require_alike(self, numbers: Sequence[int]) -> None:
+        """Nothing is known."""
+
 
 class EndOfDataError(Exception):
     """There is no sample of that number."""
@@ -41,3 +61,4 @@ class LeftOutError(Exception):
 
     def __init__(self, file: str, why: str) -> None:
         super().__init__(f"'{file}' was left out: {why}")
+        self.file = file

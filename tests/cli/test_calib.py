@@ -102,6 +102,18 @@ def test_tensors_of_some_files_alone_are_told(parts):
     assert told.startswith("warning[OQ442]: 1 tensors were not observed in all of the files: 'b'")
 
 
+def test_infinite_values_of_all_parts_are_one_line(here):
+    (here / "arrays").mkdir()
+    for index in range(3):
+        array = np.full((1, 3, 16, 16), np.inf, np.float32)
+        array[0, 0, 0, 0] = index
+        np.save(here / "arrays" / f"{index}.npy", array)
+    for part in "12":
+        calibrate(here, "arrays", f"{part}.npz", "--shard", f"{part}/2")
+    (told,) = succeeded(here.run(*MERGE, "1.npz", "2.npz", "-o", "all.npz")).stderr.splitlines()
+    assert told.startswith("warning[OQ425]: the input 'x' has 2,301 infinite values; ")
+
+
 @pytest.mark.parametrize(
     ("files", "code"),
     [

@@ -26,7 +26,9 @@ def load_data():
     for seed in range(6):
         for action in HERE.glob(f"{seed}.*"):
             globals()[action.suffix[1:]](action)
-        yield numpy.random.default_rng(seed).standard_normal((1, 3, 224, 224), numpy.float32)
+        values = numpy.random.default_rng(seed).standard_normal((1, 3, 224, 224), numpy.float32)
+        values[0, 0, 0, : seed % 3] = -numpy.inf
+        yield values
 
 def fails(action):
     if len((HERE / "runs").read_text()) >= int(action.read_text() or 0):
@@ -74,8 +76,11 @@ def test_more_shards_than_samples(folder):
 
 
 def test_workers_make_the_whole(folder):
-    succeeded(onnxq(*COMMAND, "--workers", "2", "-o", "shared.npz", cwd=folder))
+    alone = succeeded(onnxq(*COMMAND, "-o", "again.npz", cwd=folder))
+    shared = succeeded(onnxq(*COMMAND, "--workers", "2", "-o", "shared.npz", cwd=folder))
     assert (folder / "shared.npz").read_bytes() == whole(folder)
+    assert shared.stderr.replace(f"{folder}/", "") == alone.stderr
+    assert "broken.png' was left out" in shared.stderr
 
 
 @pytest.fixture
@@ -95,8 +100,10 @@ def loader(folder, tmp_path):
 def test_what_a_lost_worker_had_is_run_again(loader):
     """The first worker that comes to sample 4 is killed there."""
     (loader / "4.dies").touch()
-    succeeded(onnxq(*LOADED, "--workers", "2", "-o", "again.npz", cwd=loader))
+    shared = succeeded(onnxq(*LOADED, "--workers", "2", "-o", "again.npz", cwd=loader))
     assert not (loader / "4.dies").exists()
+    (told,) = shared.stderr.splitlines()  # of all parts together
+    assert f"the input 'input' has 6 infinite values, first in '{loader}/loader.py[1]'" in told
     assert (loader / "again.npz").read_bytes() == whole(loader)
 
 

@@ -67,7 +67,7 @@ def test_the_number_of_threads_does_not_show(run, threads):
 
 
 def test_a_checkpoint_that_is_due_has_every_sample_so_far(run, tmp_path):
-    checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True, every=0.0)
+    checkpoint = Checkpoint(path=tmp_path / "c", run={"it": "r"}, resume=True, every=0.0)
     told = []
 
     def progress(done, passes):
@@ -80,7 +80,7 @@ def test_a_checkpoint_that_is_due_has_every_sample_so_far(run, tmp_path):
 
 
 def test_what_was_kept_and_what_came_after_make_the_whole(run, tmp_path):
-    checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True)
+    checkpoint = Checkpoint(path=tmp_path / "c", run={"it": "r"}, resume=True)
     stop_at = iter([False, False, True])
 
     def progress(done, passes):
@@ -94,7 +94,7 @@ def test_what_was_kept_and_what_came_after_make_the_whole(run, tmp_path):
 
 
 def test_what_is_resumed_is_told_first(run, tmp_path):
-    checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True)
+    checkpoint = Checkpoint(path=tmp_path / "c", run={"it": "r"}, resume=True)
     settings = Settings(max_memory=1)
     told = []
 
@@ -112,7 +112,7 @@ def test_what_is_resumed_is_told_first(run, tmp_path):
 
 
 def test_a_checkpoint_of_other_passes_is_refused(run, tmp_path):
-    checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True, every=0.0)
+    checkpoint = Checkpoint(path=tmp_path / "c", run={"it": "r"}, resume=True, every=0.0)
     run(checkpoint=checkpoint)
     with pytest.raises(OnnxqError, match="OQ431"):
         run(checkpoint=checkpoint, settings=Settings(max_memory=2048))
@@ -120,7 +120,7 @@ def test_a_checkpoint_of_other_passes_is_refused(run, tmp_path):
 
 @pytest.mark.parametrize("cut", [0, 1, 30, 400])
 def test_a_damaged_checkpoint_is_refused(run, tmp_path, cut):
-    checkpoint = Checkpoint(path=tmp_path / "c", run="r", resume=True, every=0.0)
+    checkpoint = Checkpoint(path=tmp_path / "c", run={"it": "r"}, resume=True, every=0.0)
     run(checkpoint=checkpoint)
     content = (tmp_path / "c").read_bytes()
     (tmp_path / "c").write_bytes(content[: len(content) - cut] if cut else content[100:])

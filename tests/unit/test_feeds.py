@@ -1,13 +1,17 @@
 import gc
 import pickle
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 from PIL import Image
+from polygraphy.json import save_json
 
+from onnxq.calibration.statistics import short_digests
 from onnxq.diagnostics import OnnxqError
 from onnxq.feeds import DataRequest
+from onnxq.feeds.feed import Done
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.model.graph import Graph
 from tests.onnx_text import graph, model
@@ -173,13 +177,58 @@ def test_parts_are_every_nth_and_compose(tmp_path, steps):
     assert greys(feed) == [[n] for n in expected]
 
 
-def test_what_is_left_after_a_sample(tmp_path):
-    feed = open_feed(pictures(tmp_path / "p", 12, broken=[4]), IMAGE).part(1, 3)
-    assert [s.number for s in feed] == [1, 7, 10]
-    assert [s.number for s in feed.after(1)] == [7, 10]
-    assert [s.number for s in feed.after(1).after(7)] == [10]
-    assert feed.after(10).length == 0
-    assert list(feed.after(10)) == []
+def stops(feed):
+    """How far a pass is after each of its samples, and before the first."""
+    yield None
+    digests = []
+    for sample in feed:
+        digests += short_digests(sample.digests)
+        yield Done(last=sample.number, found=feed.found, digests=tuple(digests))
+
+
+@pytest.mark.parametrize("part", [(0, 1), (1, 3), (7, 8)])
+@pytest.mark.parametrize("batch", [1, 2])
+def test_a_pass_goes_on_from_any_sample_and_tells_as_much(tmp_path, part, batch):
+    size = "N" if batch == 1 else batch
+    view = graph(f'g (float["{size}",3,8,8] x) => (float y) {{ y = Relu (x) }}'.replace('"2"', "2"))
+    feed = open_feed(pictures(tmp_path / "p", 13, broken=[0, 4, 8]), view).part(*part)
+    numbers = [s.number for s in feed]
+    whole = [str(d) for d in feed.warnings]
+    for done in list(stops(feed)):
+        last = -1 if done is None else done.last
+        assert [s.number for s in feed.after(done)] == [n for n in numbers if n > last]
+        assert [str(d) for d in feed.warnings] == whole
+
+
+@pytest.mark.parametrize("form", ["picture", "array", "archive", "loader"])
+def test_data_that_changed_since_is_named(tmp_path, form):
+    files = {"picture": "1.png", "array": "1.npy", "archive": "1.npz", "loader": "loader.py"}
+    file = tmp_path / files[form]
+
+    def write(number, value):
+        path = file.with_stem(str(number)) if form != "loader" else file
+        if form == "picture":
+            Image.new("RGB", (8, 8), (value,) * 3).save(path)
+        elif form == "loader":
+            text = "import numpy as np\nload_data = [np.full((1, 3, 8, 8), i) for i in (0, {}, 2)]"
+            path.write_text(text.format(value))
+        else:
+            array = np.full((1, 3, 8, 8), value, np.float32)
+            np.savez(path, x=array) if form == "archive" else np.save(path, array)
+
+    for number in range(3):
+        write(number, 1)
+    feed = open_feed(file if form == "loader" else tmp_path, IMAGE)
+    _, first, second, third = stops(feed)
+    write(1, 5)
+    assert len(list(feed.after(first))) == 2
+    for done in (second, third):
+        with pytest.raises(OnnxqError, match="is not what it was") as caught:
+            list(feed.after(done))
+        named = f"{file}[1]" if form == "loader" else str(file)
+        assert f"'{named}'" in str(caught.value)
+    write(1, 1)
+    assert len(list(feed.after(second))) == 1
 
 
 def test_a_part_does_not_open_the_other_pictures(tmp_path):
@@ -231,12 +280,6 @@ def test_many_broken_pictures_are_one_line(tmp_path):
     assert "01.png" in told.message
 
 
-def test_what_is_left_tells_what_the_feed_is_asked_for(tmp_path):
-    feed = open_feed(pictures(tmp_path / "p", 6, broken=[4]), IMAGE)
-    assert [s.number for s in feed.after(2)] == [3, 5]
-    assert [d.code for d in feed.warnings] == ["OQ402"]
-
-
 def test_links_to_folders_are_followed(tmp_path):
     pictures(tmp_path / "elsewhere", 2)
     folder = pictures(tmp_path / "p", 1)
@@ -251,3 +294,85 @@ def test_more_samples_than_can_be_counted(tmp_path):
 
 def test_no_name_is_not_the_working_folder():
     assert "--data is empty" in refused("OQ401", "", IMAGE)
+
+
+RAGGED = graph('g (float[1,"T"] x) => (float y) { y = Relu (x) }')
+LOADER = """
+import numpy as np
+def load_data():
+    for index, length in enumerate({}):
+        yield {{"x": np.full((1, length), index, np.float32)}}
+"""
+
+
+def lengths(folder, form, given):
+    """Data whose samples have these lengths."""
+    if form == "loader":
+        (folder / "loader.py").write_text(LOADER.format(given))
+        return folder / "loader.py"
+    samples = [{"x": np.full((1, n), i, np.float32)} for i, n in enumerate(given)]
+    if form == "json":
+        save_json(samples, str(folder / "in.json"))
+        return folder / "in.json"
+    for index, sample in enumerate(samples):
+        np.savez(folder / f"{index}.npz", **sample)
+    return folder
+
+
+@pytest.mark.parametrize("form", ["archives", "loader", "json"])
+@pytest.mark.parametrize("asked", [{}, {"samples": 4}])
+def test_every_part_says_that_shapes_differ(tmp_path, form, asked):
+    source = lengths(tmp_path, form, [3, 3, 3, 4, 4])  # of 4: by twos each part is alike
+    told = refused("OQ424", source, RAGGED, **asked)
+    for count in (2, 3, 7):
+        for start in range(count):
+            with pytest.raises(OnnxqError) as caught:
+                list(open_feed(source, RAGGED, **asked).part(start, count))
+            assert str(caught.value) == told
+    assert len(list(open_feed(source, RAGGED, ragged=True))) == 5
+
+
+@pytest.mark.parametrize("form", ["archives", "loader", "json"])
+def test_samples_that_nobody_asked_for_may_have_any_shape(tmp_path, form):
+    source = lengths(tmp_path, form, [3, 3, 4])
+    chosen = 2 if form == "loader" else 1  # a loader's first, else evenly spread
+    assert len(list(open_feed(source, RAGGED, samples=chosen))) == chosen
+
+
+@pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])
+@pytest.mark.parametrize("part", [(0, 1), (1, 3)])
+def test_an_archive_is_read_row_by_row(tmp_path, pack, part):
+    """Its member that is stored by columns is read whole; results are the same."""
+    rng = np.random.default_rng(0)
+    a, b = rng.random((9, 3), np.float32), np.asfortranarray(rng.integers(0, 9, (9, 2)))
+    pack(tmp_path / "d.npz", a=a, b=b)
+    found = list(open_feed(tmp_path / "d.npz", TWO).part(*part))
+    numbers = range(part[0], 9, part[1])
+    assert len(found) == len(numbers)
+    for number, sample in zip(numbers, found, strict=True):
+        np.testing.assert_array_equal(sample.tensors["a"], a[number : number + 1])
+        np.testing.assert_array_equal(sample.tensors["b"], b[number : number + 1])
+
+
+def test_the_values_of_an_archive_are_checked(tmp_path):
+    np.savez(tmp_path / "d.npz", x=np.arange(60, dtype=np.float32).reshape(20, 3))
+    content = bytearray((tmp_path / "d.npz").read_bytes())
+    at = content.index(np.float32(31).tobytes())
+    content[at : at + 4] = np.float32(99).tobytes()
+    (tmp_path / "d.npz").write_bytes(content)
+    assert "CRC" in refused("OQ401", tmp_path / "d.npz", FIXED)
+
+
+@pytest.mark.parametrize("pack", [np.savez, np.savez_compressed])
+def test_memory_does_not_grow_with_an_archive(tmp_path, pack):
+    pack(tmp_path / "d.npz", x=np.zeros((2000, 3, 64, 64), np.float32))  # 98 MB
+    view = graph("g (float[1,3,64,64] x) => (float y) { y = Relu (x) }")
+    feed = open_feed(tmp_path / "d.npz", view)
+    tracemalloc.start()
+    try:
+        count = sum(1 for _ in feed)
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert count == 2000
+    assert peak < 4 << 20
