@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Final
 
 from onnxq.diagnostics import did_you_mean, error
 from onnxq.model import ops
@@ -11,6 +13,8 @@ from onnxq.planning.plan import Decision, Group, Kept, Pair, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding, Miss
+
+_FEW: Final = 3  # names that are told of many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,10 +60,22 @@ def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Expl
     edges += [e for e in decided if e.node == target and e not in edges]
     if not edges and node is None and graph.producer(target) is None:
         known = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
-        fix = did_you_mean(target, known, otherwise="give a node, a tensor, a rule id or a code")
-        raise error("OQ214", f"'{target}' is no node, tensor or rule of these", fix=fix)
+        raise error(
+            "OQ214",
+            f"'{target}' is no node, tensor or rule of these",
+            fix=_names_like(target, known),
+        )
     kept = (k for k in plan.kept if k.node == target)
     return (*(_site(graph, plan, decided, edge) for edge in edges), *kept)
+
+
+def _names_like(target: str, known: Iterable[str]) -> str:
+    """Names that hold what was given, the shortest first, else the nearest."""
+    holding = sorted((n for n in known if target and target in n), key=lambda n: (len(n), n))
+    if not holding:
+        return did_you_mean(target, known, otherwise="give a node, a tensor, a rule id or a code")
+    more = f" and {len(holding) - _FEW} more" if len(holding) > _FEW else ""
+    return f"names with that in them: {', '.join(holding[:_FEW])}{more}"
 
 
 def _site(graph: Graph, plan: Plan, decided: dict[Edge, Decision], edge: Edge) -> SiteExplanation:

@@ -15,9 +15,8 @@ from onnxq.calibration.histogram import BitHistogram, ValueRange
 from onnxq.calibration.methods import FloatArray
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import counted
-from onnxq.render.text import one_line, table
+from onnxq.render.text import one_line, show, table
 
-_ENDLESS: Final = 10_000
 _HEIGHT: Final = 9
 _MARGIN: Final = 7  # columns left of the picture
 _EMPTY_LABEL: Final = " " * (_MARGIN - 1)
@@ -65,9 +64,7 @@ def calibration_tensors(
         observed = statistics.tensors[name]
         label = Text(one_line(name)).append(_odd(observed.range), "red")
         made.add_row(label, *_row(observed, read[name], figures))
-    if not console.is_terminal:  # a log, or grep: one line for each tensor
-        console.width = _ENDLESS
-    console.print(made)
+    show(console, made)
 
 
 def short_count(count: float) -> str:

@@ -16,7 +16,7 @@ from onnxq.model.graph import Edge, Graph
 from onnxq.model.ops import data_slots, traits
 from onnxq.planning.plan import Plan
 from onnxq.planning.plan_file import FLOAT, Line
-from onnxq.render.text import one_line, table
+from onnxq.render.text import one_line, show, table
 
 
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
@@ -65,10 +65,10 @@ def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
     }
 
 
-def _weights(plan: Plan) -> str:
+def _weights(plan: Plan) -> list[str]:
     """How many weights have a pair, by type."""
     types = Counter(p.descriptor.dtype for p in plan.pairs if p.kind == "weight")
-    return ", ".join(f"{count} {dtype} weights" for dtype, count in types.items()) or "no weights"
+    return [counted(count, f"{dtype} weight") for dtype, count in types.items()]
 
 
 def plan_by_rule(plan: Plan) -> dict[str, Counter[str]]:
@@ -92,18 +92,21 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
     for rule, done in plan_by_rule(plan).items():
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
         shown.add_row(rule, *(str(c) if c else "-" for c in cells))
-    console.print(shown)
+    shown.columns[0].no_wrap = True
+    show(console, shown)
     if plan.unmatched:
         console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
     n = plan_counts(plan, graph)
-    has = f"{n['existing']} have pairs already, " if n["existing"] else ""
-    console.print(
-        f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized: "
-        f"{n['activation_pairs']} activation pairs, {_weights(plan)}, "
-        f"{n['skipped']} inputs skipped, {has}"
-        f"{n['shared_scales']} scales shared by {n['pairs_sharing']} pairs",
-        soft_wrap=True,
+    parts = (
+        counted(n["activation_pairs"], "activation pair"),
+        *_weights(plan),
+        f"{counted(n['skipped'], 'input')} skipped",
+        f"{n['existing']} have pairs already",
+        f"{counted(n['shared_scales'], 'scale')} shared by {n['pairs_sharing']} pairs",
     )
+    told = ", ".join(part for part in parts if not part.startswith("0 "))
+    ops = f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized"
+    console.print(f"{ops}: {told}" if told else ops, soft_wrap=True)
 
 
 def float_rest(console: Console, rest: FloatRest) -> None:

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import PurePath
-from typing import Final
 
 from rich.console import Console
+from rich.table import Table
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
 from onnxq.render.side_by_side import side_by_side, types_of
 from onnxq.render.tensors import tensor_lines
-from onnxq.render.text import cut, figure, one_line, table
+from onnxq.render.text import cut, figure, natural_width, one_line, share, show, table
 from onnxq.verify import (
+    BAD_DB,
     Accuracy,
+    Comparison,
     CompiledReport,
     Conversions,
     DataUse,
@@ -23,8 +26,6 @@ from onnxq.verify import (
     VerifyReport,
     targets,
 )
-
-_WIDE: Final = 72  # columns that a table with every figure takes
 
 
 def verify_report(console: Console, report: VerifyReport, *, everything: bool = False) -> None:
@@ -61,6 +62,8 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
         _numeric(console, model.numeric, data)
         if model.numeric.tensors:
             tensor_lines(console, model.numeric, everything=everything)
+        elif model.numeric.accuracy is None:
+            _advise(console, model.numeric)
     elif model.why_not_numeric is None:
         console.print("numeric: not run, there is no --data")
     if model.compiled is not None:
@@ -87,21 +90,10 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
     if data is not None:
         console.print(f"  {data_use(data)}")
     floats = [o for o in numeric.outputs if o.is_float]
-    wide = console.width >= _WIDE
-    errors = ("max error", "mean error") if wide else ()
-    shown = table("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
-    for o in sorted(floats, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db):
-        errors_of = (figure(o.max_abs_error), figure(o.mean_abs_error)) if wide else ()
-        shown.add_row(
-            Text(one_line(o.name)),
-            figure(o.sqnr_db, ".2f"),
-            figure(o.cosine, ".6f"),
-            *errors_of,
-            figure(o.worst_sqnr_db, ".2f"),
-            Text(one_line(PurePath(o.worst_sample or "-").name)),
-        )
     if floats:
-        console.print(shown)
+        shown = _outputs(floats, wide=True)
+        fits = not console.is_terminal or natural_width(console, shown) <= console.width
+        show(console, shown if fits else _outputs(floats, wide=False))
     for o in numeric.outputs:
         if not o.is_float and o.equal is not None:
             console.print(f"  {one_line(o.name)}: {o.dtype}, {o.equal:.1%} of the values are equal")
@@ -111,6 +103,33 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
         _accuracy(console, numeric.accuracy)
 
 
+def _advise(console: Console, numeric: NumericReport) -> None:
+    """Say what to do next where the noise of an output is more than a tenth of it."""
+    bad = sum(o.sqnr_db is not None and o.sqnr_db < BAD_DB for o in numeric.outputs)
+    if bad:
+        told = f"  {counted(bad, 'output')} below {BAD_DB:g} dB"
+        more = f"{told}: 'onnxq verify --tensors' shows which layers lose it"
+        console.print(Text(more, "yellow"))
+
+
+def _outputs(found: Sequence[Comparison], *, wide: bool) -> Table:
+    """A row for each output, the worst first, with every figure or those that matter most."""
+    errors = ("max error", "mean error") if wide else ()
+    made = table("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
+    for column in made.columns[1:-1]:
+        column.no_wrap = True
+    for o in sorted(found, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db):
+        made.add_row(
+            Text(one_line(o.name)),
+            figure(o.sqnr_db, ".2f"),
+            figure(o.cosine, ".6f"),
+            *((figure(o.max_abs_error), figure(o.mean_abs_error)) if wide else ()),
+            figure(o.worst_sqnr_db, ".2f"),
+            Text(one_line(PurePath(o.worst_sample or "-").name)),
+        )
+    return made
+
+
 def _accuracy(console: Console, found: Accuracy) -> None:
     unlabelled = f", {found.unlabelled:,} without a label" if found.unlabelled else ""
     console.print(f"accuracy: {counted(found.labelled, 'labelled sample')}{unlabelled}")
@@ -118,7 +137,7 @@ def _accuracy(console: Console, found: Accuracy) -> None:
     shown.add_row("top-1", f"{found.float_top1:.1%}", f"{found.top1:.1%}")
     if found.top5 is not None:
         shown.add_row("top-5", figure(found.float_top5, ".1%"), figure(found.top5, ".1%"))
-    console.print(shown)
+    show(console, shown)
     console.print(
         f"same first class: {found.agreement:.1%}; {found.changed:,} changed, "
         f"{found.lost:,} no longer right, {found.gained:,} right now"
@@ -136,7 +155,7 @@ def _runs(console: Console, report: VerifyReport) -> None:
         decibels = [o.sqnr_db for o in run.outputs if o.sqnr_db is not None]
         lowest = figure(min(decibels), ".2f") if decibels else "-"
         shown.add_row(run.name, figure(run.latency_ms), lowest)
-    console.print(shown)
+    show(console, shown)
 
 
 def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:
@@ -148,7 +167,7 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     shown = table("op", *types, "of")
     for kind, count in compiled.counts.items():
         shown.add_row(kind, *(str(getattr(count, t)) for t in types), str(count.total))
-    console.print(shown)
+    show(console, shown)
     others = [op for op in compiled.ops if op.precision not in types]
     others.sort(key=lambda op: -(op.macs or 0))
     kept, more = cut(others, everything=everything)
@@ -169,8 +188,8 @@ def _shares(compiled: CompiledReport) -> str:
         return "in int8: not known"
     first, *more = types_of([compiled])
     others = sorted((k for k in shares if k not in (first, *more)), key=lambda k: -shares[k])
-    rest = "".join(f", {k} {shares[k]:.1%}" for k in (*more, *others) if shares.get(k))
-    return f"in {first}: {shares.get(first, 0):.1%}{rest}"
+    rest = "".join(f", {k} {share(shares[k])}" for k in (*more, *others) if shares.get(k))
+    return f"in {first}: {share(shares.get(first, 0))}{rest}"
 
 
 def sizes(compiled: CompiledReport) -> str:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity
-from onnxq.render.text import figure, one_line, table
+from onnxq.render.text import figure, one_line, share, show, table
 from onnxq.verify import Accuracy, Comparison, CompiledReport, ModelReport, VerifyReport
 
 Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
@@ -28,7 +28,7 @@ def side_by_side(console: Console, report: VerifyReport) -> None:
             for value, text in cells
         ]
         shown.add_row(Text(title), *texts)
-    console.print(shown)
+    show(console, shown)
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
@@ -108,8 +108,8 @@ def _macs(model: ModelReport, dtype: str) -> Cell:
     if model.compiled is None:
         return (None, _why_not(model))
     shares = model.compiled.macs
-    share = None if shares is None else shares.get(dtype, 0.0)
-    return (share, figure(share, ".1%"))
+    found = None if shares is None else shares.get(dtype, 0.0)
+    return (found, "-" if found is None else share(found))
 
 
 def _engine(model: ModelReport) -> Cell:

@@ -73,6 +73,7 @@ def one_line(text: str) -> str:
 
 _ENDLESS: Final = re.compile(r"\S{300,}")
 _WIDTH: Final = 160
+_ENDLESS_LINE: Final = 100_000
 
 
 def _window(span: Span) -> tuple[str, str]:
@@ -100,6 +101,28 @@ def diagnostic_dict(d: Diagnostic) -> dict[str, object]:
         "fix": d.fix,
         "span": span,
     }
+
+
+def share(value: float) -> str:
+    """A share as a percentage, 0.0% and 100.0% only where it is nothing or all."""
+    text = f"{value:.1%}"
+    if text == "100.0%" and value < 1:
+        return ">99.9%"
+    return "<0.1%" if text == "0.0%" and value > 0 else text
+
+
+def natural_width(console: Console, made: Table) -> int:
+    """How many columns of the screen a table takes that nothing is folded in."""
+    return console.measure(made, options=console.options.update(max_width=_ENDLESS_LINE)).maximum
+
+
+def show(console: Console, made: Table) -> None:
+    """Print a table; in a log or a pipe a row is one line, however long, for grep."""
+    width = console.width
+    if not console.is_terminal:
+        console.width = max(width, natural_width(console, made))
+    console.print(made)
+    console.width = width
 
 
 def table(*columns: str) -> Table:
