@@ -28,7 +28,7 @@ from onnxq.feeds.checks import Findings
 from onnxq.model import io as models
 from onnxq.model.graph import Graph
 from onnxq.model.inlining import inline_functions
-from onnxq.model.strip import strip
+from onnxq.model.source import Existing, prepared
 
 _PARTS: Final = 4  # a worker: so little is lost with one, and none waits long for another
 _PATIENCE: Final = 10.0  # seconds to reach a cluster
@@ -39,11 +39,11 @@ _TRIES: Final = 3  # again, for a part whose worker died
 class Job:
     """A calibration as plain data, from which any process can run a part.
 
-    `strip` takes the pairs out of the model first; `digest` is that of the model as it is run.
+    `existing` says what becomes of pairs; `digest` is that of the model as it is run.
     """
 
     model: str
-    strip: bool = False
+    existing: Existing = "refuse"
     digest: str
     model_name: str
     data: DataRequest
@@ -64,7 +64,7 @@ def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
     """Calibrate on every count-th sample, from sample `index` on."""
     try:
         loaded = inline_functions(models.load(job.model), job.model)
-        model = models.prepare(strip(loaded).model if job.strip else loaded, job.model)
+        model, _ = prepared(loaded, job.model, job.existing)
         graph = Graph(model, digest=job.digest, shapes=job.data.shapes)
         feed = job.data.open(graph).part(index, count)
         statistics = calibrate(

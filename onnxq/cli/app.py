@@ -26,6 +26,7 @@ from onnxq.cli import (
     strip,
     verify,
 )
+from onnxq.cli.grouped import grouped
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -37,14 +38,9 @@ app: Final = typer.Typer(
     help="Turn an FP32 ONNX model into a Q/DQ model that TensorRT compiles to INT8.",
     epilog="Exit codes: 0 done, 1 a check said no, 2 the input is wrong, 3 a backend is missing.",
 )
-app.command("quantize", help=quantize.HELP, epilog=quantize.EXAMPLE)(quantize.run)
-app.command("calibrate", help=calibrate.HELP, epilog=calibrate.EXAMPLE)(calibrate.run)
-app.command("insert", help=insert.HELP, epilog=insert.EXAMPLE)(insert.run)
-app.command("plan", help=plan.HELP, epilog=plan.EXAMPLE)(plan.run)
-app.command("explain", help=explain.HELP, epilog=explain.EXAMPLE)(explain.run)
-app.command("lint", help=lint.HELP, epilog=lint.EXAMPLE)(lint.run)
-app.command("verify", help=verify.HELP, epilog=verify.EXAMPLE)(verify.run)
-app.command("strip", help=strip.HELP, epilog=strip.EXAMPLE)(strip.run)
+for verb in (quantize, calibrate, insert, plan, explain, lint, verify, strip):
+    name = verb.__name__.rpartition(".")[2]
+    app.command(name, help=verb.HELP, epilog=verb.EXAMPLE)(grouped(verb.run))
 app.add_typer(rules.app, name="rules")
 app.add_typer(calib.app, name="calib")
 app.add_typer(cache.app, name="cache")

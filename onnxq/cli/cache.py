@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxq.cli import options
+from onnxq.cli import finding, options, paths, shapes
+from onnxq.cli.grouped import grouped
+from onnxq.cli.screen import QuietScreen
 from onnxq.diagnostics import Diagnostic, error, warning
 
 if TYPE_CHECKING:
@@ -23,120 +25,98 @@ app = typer.Typer(no_args_is_help=True, help=HELP)
 @app.command(
     "import", epilog="Example: `onnxq cache import calib.cache --model model.onnx`, then `insert`"
 )
+@grouped
 def import_(
     file: Annotated[Path, typer.Argument(metavar="CACHE", help="A calibration cache of TensorRT.")],
-    model: Annotated[
-        Path, typer.Option("--model", help="The FP32 model it is for.", show_default=False)
-    ],
-    shape: options.Shape = None,
+    *,
+    model: Annotated[Path, options.option("--model FILE", "The FP32 model it is for.")],
     output: options.Output = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    screen: QuietScreen,
+    shape: options.Shape = None,
 ) -> None:
     """Turn a TensorRT calibration cache into a calibration for `insert`, without any data.
 
     Its ranges are final: methods of recipes do not change them.
     """
-    from onnxq import render
     from onnxq.calibration import cache as calibration_cache
-    from onnxq.cli.calibrate import relative
-    from onnxq.model import graph, ops
-    from onnxq.model import io as models
+    from onnxq.model import ops, source
+    from onnxq.model.graph import Graph
 
-    out, err = options.consoles(as_json=as_json, quiet=quiet)
     path = output or Path(f"{model.stem}.calib.npz")
-    shapes = options.shapes(shape)
+    sizes = shapes.fixed(shape)
     cache = calibration_cache.read(file)
-    proto, digest = options.read_model(model)
-    options.output_path(path, model, *models.external_files(model), file)
-    view = graph.Graph(proto, digest=digest, shapes=shapes)
+    read = source.read(model)
+    paths.output(path, (*read.files, file))
+    view = Graph(read.model, digest=read.digest, shapes=sizes)
     statistics = cache.statistics(
-        view, model_name=relative(model, path.parent), input_shapes=shapes
+        view, model_name=paths.relative(model, path.parent), input_shapes=sizes
     )
     strangers = cache.strangers(view)
     lacking = [name for name in ops.observable(view) if name not in statistics.tensors]
     statistics.save(path)
     found = _unmatched(strangers, lacking)
-    render.diagnostics(err, found)
-    out.print(f"{path}: {len(statistics.tensors)} ranges from {file} ({cache.header})")
-    if as_json:
-        options.print_json(
-            {
-                "output": str(path),
-                "header": cache.header,
-                "tensors": len(statistics.tensors),
-                "not_in_the_model": list(strangers),
-                "not_in_the_cache": lacking,
-                "digest": statistics.digest,
-                "diagnostics": [render.diagnostic_dict(d) for d in found],
-            }
-        )
+    screen.tell(found)
+    screen.out.print(f"{path}: {len(statistics.tensors)} ranges from {file} ({cache.header})")
+    screen.result(
+        {
+            "output": str(path),
+            "header": cache.header,
+            "tensors": len(statistics.tensors),
+            "not_in_the_model": list(strangers),
+            "not_in_the_cache": lacking,
+            "digest": statistics.digest,
+        },
+        found,
+    )
 
 
 @app.command(epilog="Example: `onnxq cache export model.calib.npz --rules yolo --tensorrt 8.6.1`")
+@grouped
 def export(
     calibration: Annotated[Path, typer.Argument(metavar="CALIBRATION", help="A calibration.")],
-    model: Annotated[
-        Path | None,
-        typer.Option(
-            "--model", help="The FP32 model; by default the calibration's.", show_default=False
-        ),
-    ] = None,
+    *,
     rules: options.MaybeRules = None,
-    method: Annotated[
-        str | None,
-        typer.Option(
-            "--method",
-            metavar="max|mse|entropy|percentile(P)",
-            help="Write every observed tensor by this method, without a recipe.",
-            show_default=False,
-        ),
-    ] = None,
     version: Annotated[
-        str,
-        typer.Option("--tensorrt", metavar="VERSION", help="The TensorRT that will read it."),
+        str, options.option("--tensorrt VERSION", "The TensorRT that will read it.")
     ] = "10.3.0",
     output: options.Output = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    method: Annotated[
+        str | None,
+        options.option(
+            "--method max|mse|entropy|percentile(P)",
+            "Write every observed tensor by this method, without a recipe.",
+        ),
+    ] = None,
+    model: Annotated[
+        Path | None,
+        options.option("--model FILE", "The FP32 model; by default the calibration's."),
+    ] = None,
+    screen: QuietScreen,
 ) -> None:
     """Write a cache that TensorRT up to 10 builds implicit INT8 from, without calibrating.
 
     It holds the scales that `insert` would write: of the tensors that the recipe quantizes, so
     that TensorRT has no range for the others.
     """
-    from onnxq import render
     from onnxq.calibration import cache as calibration_cache
-    from onnxq.calibration.statistics import Statistics
-    from onnxq.cli.insert import model_of
-    from onnxq.model import graph
-    from onnxq.model import io as models
+    from onnxq.model.graph import Graph
 
-    out, err = options.consoles(as_json=as_json, quiet=quiet)
     if rules is not None and method is not None:
         raise error("OQ217", "--method and --rules exclude each other", fix="give one of them")
     header = _header(version)
-    statistics = Statistics.load(calibration)
-    source, proto, digest = model_of(model, calibration, statistics)
-    path = output or Path(f"{source.stem}.calib.cache")
-    options.output_path(path, source, *models.external_files(source), calibration)
-    view = graph.Graph(proto, digest=digest, shapes=statistics.input_shapes)
+    _, statistics = finding.calibration(calibration)
+    source = finding.model_of(calibration, statistics, model)
+    path = output or Path(f"{source.path.stem}.calib.cache")
+    paths.output(path, (*source.files, calibration))
+    view = Graph(source.model, digest=source.digest, shapes=statistics.input_shapes)
     if method is None:
-        scales, found = _by_recipe(view, statistics, rules or "trt-int8")
+        scales, found = _by_recipe(view, statistics, rules or options.RECIPE)
     else:
         scales, found = _by_method(view, statistics, method)
     calibration_cache.write(path, scales, header)
-    render.diagnostics(err, found)
-    out.print(f"{path}: {len(scales)} scales, {header}")
-    if as_json:
-        options.print_json(
-            {
-                "output": str(path),
-                "header": header,
-                "scales": dict(scales),
-                "diagnostics": [render.diagnostic_dict(d) for d in found],
-            }
-        )
+    screen.tell(found)
+    screen.out.print(f"{path}: {len(scales)} scales, {header}")
+    screen.result({"output": str(path), "header": header, "scales": dict(scales)}, found)
 
 
 def _unmatched(strangers: Sequence[str], lacking: Sequence[str]) -> list[Diagnostic]:

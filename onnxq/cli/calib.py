@@ -9,7 +9,9 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from onnxq.cli import options
+from onnxq.cli import finding, options, paths
+from onnxq.cli.grouped import grouped
+from onnxq.cli.screen import QuietScreen, Screen
 from onnxq.diagnostics import Diagnostic, OnnxqError, counted, did_you_mean, error, warning
 
 if TYPE_CHECKING:
@@ -21,13 +23,12 @@ app = typer.Typer(no_args_is_help=True, help=HELP)
 
 
 @app.command(epilog="Example: `onnxq calib merge part-*.npz -o model.calib.npz`")
+@grouped
 def merge(
     files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Calibrations to add.")],
-    output: Annotated[
-        Path, typer.Option("-o", "--output", help="Where to write.", show_default=False)
-    ],
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    *,
+    output: Annotated[Path, options.option("-o --output FILE", "Where to write.")],
+    screen: QuietScreen,
 ) -> None:
     """Add calibrations of one model: the file of a single run over all their data, bit for bit."""
     from functools import reduce
@@ -35,10 +36,8 @@ def merge(
 
     from onnxq import render
     from onnxq.calibration.statistics import Statistics
-    from onnxq.cli.calibrate import tell, to_dict
 
-    out, err = options.consoles(as_json=as_json, quiet=quiet)
-    options.output_path(output, *files)
+    paths.output(output, files)
     parts = {file: _moved(Statistics.load(file), file, output.parent) for file in files}
     if len(parts) < len(files):
         twice = next(file for file in files if files.count(file) > 1)
@@ -48,40 +47,38 @@ def merge(
     total = reduce(add, parts.values())
     total.save(output)
     found = [*_unequal(parts, total), *_shared(parts), *_infinite(total)]
-    render.diagnostics(err, found)
-    tell(out, output, total)
-    if as_json:
-        told = [render.diagnostic_dict(d) for d in found]
-        options.print_json({**to_dict(output, total), "parts": len(parts), "diagnostics": told})
+    screen.tell(found)
+    render.gathered(screen.out, output, total)
+    screen.result({**render.gathered_dict(output, total), "parts": len(parts)}, found)
 
 
 @app.command(epilog="Example: `onnxq calib show model.calib.npz --tensor '/model.0/**'`")
+@grouped
 def show(
     file: Annotated[
         Path | None,
         typer.Argument(
             metavar="FILE",
             help="The calibration; by default the one in the working folder.",
-            show_default=False,
         ),
     ] = None,
+    *,
     tensor: Annotated[
         list[str] | None,
-        typer.Option("--tensor", metavar="NAME|GLOB", help="Print the histogram of these tensors."),
+        options.option("--tensor NAME|GLOB", "Print the histogram of these tensors."),
     ] = None,
     percentile: Annotated[
-        float, typer.Option("--percentile", help="Which percentile to read.")
+        float, options.option("--percentile P", "Which percentile to read.")
     ] = 99.99,
     sort: Annotated[
-        Literal["outliers", "name"], typer.Option("--sort", help="Worst outliers first, or names.")
+        Literal["outliers", "name"],
+        options.option("--sort outliers|name", "Worst outliers first, or by name."),
     ] = "outliers",
     limit: Annotated[
         int | None,
-        typer.Option(
-            "--limit", min=1, help="Show so many at most; by default all.", show_default=False
-        ),
+        typer.Option("--limit", metavar="N", min=1, help="Show so many at most; by default all."),
     ] = None,
-    as_json: options.Json = False,
+    screen: Screen,
 ) -> None:
     """Show what was observed of each tensor, and the amax that each method reads from it.
 
@@ -90,42 +87,40 @@ def show(
     """
     from onnxq import render
     from onnxq.calibration import summary
-    from onnxq.cli.insert import find_calibration
 
-    out, _ = options.consoles(as_json=as_json, quiet=False)
     if not 0 < percentile <= 100:
         raise error("OQ443", f"there is no percentile {percentile:g}", fix="99.99 is usual")
-    found, statistics = find_calibration(None, file)
+    found, statistics = finding.calibration(file)
     chosen = _chosen(statistics, tensor)
     read = {name: summary.amaxes(t, percentile) for name, t in chosen.items()}
     names = sorted(chosen) if sort == "name" else summary.order(chosen, read)
     shown = names[:limit]
-    if as_json:
+    if screen.as_json:
         tensors = [_to_dict(n, chosen[n], read[n], whole=bool(tensor)) for n in shown]
-        options.print_json({**_head(found, statistics), "tensors": tensors})
+        screen.result({**_head(found, statistics), "tensors": tensors})
         return
-    render.calibration(out, str(found), statistics)
+    render.calibration(screen.out, str(found), statistics)
     if tensor:
         for name in shown:
-            out.print()
+            screen.out.print()
             render.calibration_tensor(
-                out, name, chosen[name], read[name], f"percentile {percentile:g}"
+                screen.out, name, chosen[name], read[name], f"percentile {percentile:g}"
             )
     else:
-        render.calibration_tensors(out, shown, statistics, read, f"{percentile:g}%")
+        render.calibration_tensors(screen.out, shown, statistics, read, f"{percentile:g}%")
     if len(shown) < len(names):
-        out.print(f"{len(names) - len(shown)} more; without --limit all are shown")
+        screen.out.print(f"{len(names) - len(shown)} more; without --limit all are shown")
 
 
 def _moved(statistics: Statistics, file: Path, folder: Path) -> Statistics:
     """The statistics with the path of the model from another folder."""
     from dataclasses import replace
 
-    from onnxq.cli.calibrate import relative
-
     if not statistics.model_name:
         return statistics
-    return replace(statistics, model_name=relative(file.parent / statistics.model_name, folder))
+    return replace(
+        statistics, model_name=paths.relative(file.parent / statistics.model_name, folder)
+    )
 
 
 def _require_addable(parts: Mapping[Path, Statistics]) -> None:

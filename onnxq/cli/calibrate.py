@@ -2,178 +2,65 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-import typer
+from onnxq.cli import data as datasets
+from onnxq.cli import gathering, long_runs, options, paths, shapes
+from onnxq.cli.screen import QuietScreen
 
-from onnxq.cli import long_runs, options
-from onnxq.cli.progress import progress
-from onnxq.diagnostics import counted, error
-
-if TYPE_CHECKING:
-    from rich.console import Console
-
-    from onnxq.calibration.statistics import Statistics
-
-HELP = "Run the model over the data and write the statistics of every activation."
+HELP = "Run the model over samples and write what values its activations take."
 EXAMPLE = "Example: `onnxq calibrate model.onnx --data imgs/ --preprocess yolo`"
 
 
 def run(
-    model: Annotated[Path, typer.Argument(help="The FP32 ONNX model.", show_default=False)],
+    model: options.FloatModel,
+    *,
     data: options.Data,
-    preprocess_name: options.PreprocessName = None,
-    shape: options.Shape = None,
-    samples: options.Samples = None,
-    seed: options.Seed = None,
-    batch: options.Batch = None,
-    ragged: options.Ragged = False,
-    rules: Annotated[
-        str | None,
-        typer.Option("--rules", metavar="NAME|FILE", help="Observe only what it quantizes."),
-    ] = None,
-    calibrator: Annotated[
-        Literal["histogram", "max"],
-        typer.Option("--calibrator", help="'histogram' serves every method, 'max' only max."),
-    ] = "histogram",
-    existing: options.Existing = "refuse",
-    checkpoint: options.Checkpoint = None,
-    resume: options.Resume = False,
-    shard: options.Shard = None,
-    worker_count: options.Workers = None,
-    cluster: options.Cluster = None,
-    provider: options.Provider = None,
-    max_memory: options.MaxMemory = None,
+    preprocess: options.Preprocess = None,
     output: options.Output = None,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    screen: QuietScreen,
+    shape: options.Shape = None,
+    selection: options.Selection,
+    rules: options.ObservedRules = None,
+    calibrator: options.Calibrator = "histogram",
+    existing: options.Existing = "refuse",
+    shard: options.Shard = None,
+    long_run: options.LongRun,
 ) -> None:
-    """Gather statistics; the file is written to the working folder unless -o says else."""
-    from onnxq import render, sessions
-    from onnxq.calibration import calibrate as calibrating
-    from onnxq.calibration import workers
-    from onnxq.model import graph
-    from onnxq.model import io as models
+    """Write the statistics."""
+    from onnxq import render
+    from onnxq.model import source
+    from onnxq.model.graph import Graph
     from onnxq.planning import cascade, recipe
 
-    out, err = options.consoles(as_json=as_json, quiet=quiet)
     part = long_runs.shard(shard)
-    long_runs.require_alone(worker_count, cluster, checkpoint, resume, part)
-    settings = calibrating.Settings(
-        calibrator=calibrator,
-        providers=(sessions.CPU,)
-        if provider is None
-        else (sessions.provider(provider), sessions.CPU),
-        max_memory=long_runs.in_bytes(max_memory),
-    )
-    shapes = options.shapes(shape)
+    long_runs.require_alone(long_run, part)
+    settings = gathering.settings(calibrator, long_run)
+    sizes = shapes.fixed(shape)
     path = output or Path(f"{model.stem}{long_runs.suffix(part)}.calib.npz")
-    proto, digest = options.read_model(model, existing)
-    request = options.data_request(
-        data, preprocess_name, shapes, samples=samples, seed=seed, batch=batch, ragged=ragged
-    )
-    read = (model, *models.external_files(model), request.path, _file(rules))
-    options.output_path(path, *read)
-    view = graph.Graph(proto, digest=digest, shapes=shapes)
+    read = source.read(model, existing)
+    request = datasets.request(data, preprocess, sizes, selection)
+    files = (*read.files, request.path, None if rules is None else Path(rules))
+    paths.output(path, files)
+    view = Graph(read.model, digest=read.digest, shapes=sizes)
     plan = cascade.plan(view, recipe.load(rules)) if rules else None
-    tensors = calibrating.observed_tensors(view, plan)
-    require_some(tensors, model)
+    tensors = gathering.observed(read, view, plan)
     feed = request.open(view).part(*part)
-    options.tell_data(out, feed, preprocess_name)
-    name = relative(model, path.parent)
-    run_of = {
-        "the model": digest[:16],
-        "--existing": existing,
-        "--shard": shard or "",
-        "--calibrator": calibrator,
-        "--provider": provider or "",
-        "--max-memory": max_memory or "",
-    }
-    with (
-        progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step,
-        long_runs.checkpoint(checkpoint, resume, read, path, run_of, request, err) as kept,
-    ):
-        if worker_count is None:
-            statistics = calibrating.calibrate(
-                proto,
-                view,
-                feed,
-                tensors=tensors,
-                model_name=name,
-                settings=settings,
-                plan=plan,
-                checkpoint=kept,
-                progress=step,
-            )
-            told = feed.warnings
-        else:
-            job = workers.Job(
-                model=str(model.absolute()),
-                strip=existing == "strip",
-                digest=digest,
-                model_name=name,
-                data=request.absolute(),
-                tensors=tensors,
-                settings=settings,
-            )
-            statistics, seen = workers.calibrate_with(
-                worker_count, job, address=cluster, samples=feed.length, progress=step
-            )
-            told = feed.told(seen)
-        statistics.save(path)
-    found = (*(plan.diagnostics if plan else ()), *told)
-    render.diagnostics(err, found)
-    tell(out, path, statistics)
-    if as_json:
-        shown = [render.diagnostic_dict(d) for d in found]
-        options.print_json({**to_dict(path, statistics), "diagnostics": shown})
-
-
-def require_some(tensors: Collection[str], model: Path) -> None:
-    """Raise OQ306 when there is nothing to observe."""
-    if not tensors:
-        raise error(
-            "OQ306",
-            f"'{model}' has no float32 activation that could be quantized",
-            fix="give the FP32 export of a model with Conv, Gemm or MatMul",
-        )
-
-
-def tell(out: Console, path: Path, statistics: Statistics) -> None:
-    """Print what was gathered, in a line."""
-    out.print(
-        f"{path}: {counted(len(statistics.tensors), 'tensor')}, "
-        f"{counted(statistics.samples, 'sample')}, {_values_text(_values(statistics))}"
-    )
-
-
-def to_dict(path: Path, statistics: Statistics) -> dict[str, Any]:
-    """What was gathered, for JSON."""
-    return {
-        "output": str(path),
-        "samples": statistics.samples,
-        "tensors": len(statistics.tensors),
-        "values": _values(statistics),
-        "digest": statistics.digest,
-    }
-
-
-def _values_text(count: int) -> str:
-    return f"{count / 1e6:,.0f} million values" if count >= 1e6 else f"{count:,} values"
-
-
-def _values(statistics: Statistics) -> int:
-    return sum(t.range.count for t in statistics.tensors.values())
-
-
-def relative(model: Path, folder: Path) -> str:
-    """The model's path from a folder; a model that is a link keeps the name of the link."""
-    named = model.parent.resolve() / model.name
-    return Path(os.path.relpath(named, folder.resolve())).as_posix()
-
-
-def _file(rules: str | None) -> Path | None:
-    return None if rules is None else Path(rules)
+    datasets.tell(screen, feed, preprocess)
+    statistics, told = gathering.Gathering(
+        source=read,
+        view=view,
+        tensors=tensors,
+        plan=plan,
+        request=request,
+        feed=feed,
+        settings=settings,
+        long_run=long_run,
+        shard=shard,
+        path=path,
+        read=files,
+    ).run(screen)
+    found = (*read.diagnostics, *(plan.diagnostics if plan else ()), *told)
+    screen.tell(found)
+    render.gathered(screen.out, path, statistics)
+    screen.result(render.gathered_dict(path, statistics), found)

@@ -7,9 +7,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
-from onnxq.cli import options
+from onnxq.cli import options, paths
 from onnxq.diagnostics import counted, error
 from onnxq.files import locked
 
@@ -20,12 +20,13 @@ if TYPE_CHECKING:
     from onnxq.feeds import DataRequest
 
 Part = tuple[int, int]  # first sample, and the step to the next
+WHOLE: Final[Part] = (0, 1)
 
 
 def shard(text: str | None) -> Part:
     """Read --shard: '2/8' are samples 1, 9, 17 ... (OQ434)."""
     if text is None:
-        return 0, 1
+        return WHOLE
     found = re.fullmatch(r"(\d{1,9})/(\d{1,9})", text)
     index, count = map(int, found.groups()) if found else (0, 0)
     if not 1 <= index <= count:
@@ -39,7 +40,7 @@ def shard(text: str | None) -> Part:
 
 def suffix(part: Part) -> str:
     """What a shard's file is called, after the model."""
-    return "" if part == (0, 1) else f".{part[0] + 1}of{part[1]}"
+    return "" if part == WHOLE else f".{part[0] + 1}of{part[1]}"
 
 
 def in_bytes(text: str | None) -> int | None:
@@ -57,19 +58,17 @@ def in_bytes(text: str | None) -> int | None:
     return int(size)
 
 
-def require_alone(
-    workers: int | None, cluster: str | None, checkpoint: Path | None, resume: bool, part: Part
-) -> None:
+def require_alone(run: options.LongRun, part: Part = WHOLE) -> None:
     """Refuse options that exclude each other (OQ434)."""
-    if resume and checkpoint is None:
+    if run.resume and run.checkpoint is None:
         raise error("OQ434", "--resume needs --checkpoint", fix="name the file to go on from")
-    if workers is None:
-        if cluster is not None:
+    if run.worker_count is None:
+        if run.cluster is not None:
             raise error("OQ434", "--cluster needs --workers", fix="say how many workers to use")
         return
-    if workers < 1:
-        raise error("OQ434", f"--workers {workers} is none", fix="give 1 or more")
-    others = {"--checkpoint": checkpoint is not None, "--shard": part != (0, 1)}
+    if run.worker_count < 1:
+        raise error("OQ434", f"--workers {run.worker_count} is none", fix="give 1 or more")
+    others = {"--checkpoint": run.checkpoint is not None, "--shard": part != WHOLE}
     for option, given in others.items():
         if given:
             raise error(
@@ -79,8 +78,7 @@ def require_alone(
 
 @contextmanager
 def checkpoint(
-    path: Path | None,
-    resume: bool,
+    asked: options.LongRun,
     read: Sequence[Path | None],
     output: Path,
     run: Mapping[str, str],
@@ -90,10 +88,11 @@ def checkpoint(
     """Yield the checkpoint of a run, if there is one; it goes when the block succeeds."""
     from onnxq.calibration.checkpoint import Checkpoint
 
+    path, resume = asked.checkpoint, asked.resume
     if path is None:
         yield None
         return
-    options.output_path(path, *read, option="--checkpoint")
+    paths.output(path, read, option="--checkpoint")
     if path.resolve() == output.resolve():
         raise error(
             "OQ502",

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from onnxq.cli import options
+from onnxq.cli import options, paths, placing, planning
+from onnxq.cli.screen import QuietScreen
 from onnxq.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
@@ -21,30 +22,29 @@ EXAMPLE = "Example: `onnxq plan model.onnx --rules yolo.yaml -o model.plan`"
 
 
 def run(
-    model: Annotated[Path, typer.Argument(help="The FP32 model.", show_default=False)],
-    rules: options.Rules = "trt-int8",
-    shape: options.Shape = None,
+    model: options.FloatModel,
+    *,
+    rules: options.Rules = options.RECIPE,
+    output: Annotated[Path | None, options.option("-o --output FILE", "Save the plan too.")] = None,
+    check: Annotated[
+        Path | None,
+        options.option("--check FILE", "Compare with a saved plan; exit 1 when it differs."),
+    ] = None,
+    diff: Annotated[
+        str | None, options.option("--diff NAME|FILE", "Show what another recipe changes.")
+    ] = None,
     only: Annotated[
         str | None,
-        typer.Option("--only", metavar="GLOB", help="Only nodes or tensors of this name."),
+        options.option("--only GLOB", "Show only nodes or tensors whose whole name fits."),
     ] = None,
     floats: Annotated[
         bool,
-        typer.Option("--floats", help="Only inputs left in float, by a rule or for want of one."),
+        options.option("--floats", "Show only inputs left in float, by a rule or for want of one."),
     ] = False,
-    diff: Annotated[
-        str | None,
-        typer.Option("--diff", metavar="NAME|FILE", help="Show what another recipe changes."),
-    ] = None,
-    check: Annotated[
-        Path | None,
-        typer.Option("--check", help="Compare with a saved plan; exit 1 when it differs."),
-    ] = None,
-    existing: options.Existing = "refuse",
-    output: options.Output = None,
     strict: options.Strict = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    existing: options.Existing = "refuse",
+    shape: options.Shape = None,
+    screen: QuietScreen,
 ) -> None:
     """Print the plan; with -o also save it, to commit or to insert from."""
     from dataclasses import asdict
@@ -52,14 +52,14 @@ def run(
     from onnxq import files, render
     from onnxq.planning import cascade, plan_file, recipe
 
-    out, err = options.consoles(as_json=as_json, quiet=quiet)
     if check is not None and diff is not None:
         raise error("OQ217", "--check and --diff exclude each other", fix="give one of them")
-    view = options.graph_of(model, shape, existing)
+    source, view = planning.read(model, shape, existing)
     planned = cascade.plan(view, recipe.load(rules))
     if strict:
-        options.refuse_warnings(planned.diagnostics)
-    render.diagnostics(err, planned.diagnostics)
+        placing.refuse_warnings(planned)
+    found = (*source.diagnostics, *planned.diagnostics)
+    screen.tell(found)
     if only is not None:
         _require_some(view, only)
     made = plan_file.lines(planned)
@@ -70,26 +70,20 @@ def run(
         *([x for x in side if _wanted(x, only, floats)] for side in compared)
     )
     if output is not None:
-        from onnxq.model.io import external_files
-
-        options.output_path(output, model, *external_files(model), Path(rules))
+        paths.output(output, (*source.files, Path(rules)))
         with files.whole_file(output) as part:
             part.write_text(plan_file.to_text(planned), encoding="utf-8")
-    if as_json:
-        found = [render.diagnostic_dict(d) for d in planned.diagnostics]
-        options.print_json(
-            {"lines": [asdict(line) for line in shown], "changes": changes, "diagnostics": found}
-        )
-    elif check is not None or diff is not None:
-        render.changes(out, changes)
+    screen.result({"lines": [asdict(line) for line in shown], "changes": changes}, found)
+    if check is not None or diff is not None:
+        render.changes(screen.out, changes)
     else:
-        render.plan_lines(out, shown)
+        render.plan_lines(screen.out, shown)
         if only is None:
-            render.plan_summary(out, planned, view)
+            render.plan_summary(screen.out, planned, view)
     if check is not None and changes:
         told = f"the plan differs from '{check}' in {len(changes)} lines"
         fix = f"save it again with -o {check} if that is meant"
-        render.diagnostics(err, [Diagnostic(code="OQ215", message=told, fix=fix)])
+        screen.tell([Diagnostic(code="OQ215", message=told, fix=fix)])
         raise typer.Exit(1)
 
 

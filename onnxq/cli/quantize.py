@@ -6,186 +6,130 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
 
-from onnxq.cli import calibrate, insert, options
-from onnxq.cli.progress import progress
+from onnxq.cli import checking, finding, gathering, long_runs, options, page, paths, placing, shapes
+from onnxq.cli import data as datasets
+from onnxq.cli.screen import QuietScreen
 from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
-    from onnx import ModelProto
-
     from onnxq.feeds import DataRequest
-    from onnxq.model.graph import Graph
+    from onnxq.model.source import Source
     from onnxq.planning.plan import Plan
 
-HELP = "Calibrate, insert and verify in one go."
-EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml`"
+HELP = "Calibrate, insert and verify in one go, with the options of all three."
+EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml --min-sqnr 20`"
 
 
 def run(
-    model: Annotated[Path, typer.Argument(help="The FP32 ONNX model.", show_default=False)],
-    data: Annotated[
-        str | None,
-        typer.Option(
-            "--data",
-            metavar="PATH",
-            help="As for calibrate; a recipe for weights alone needs none.",
-            show_default=False,
-            rich_help_panel="Data",
-        ),
-    ] = None,
-    rules: options.Rules = "trt-int8",
-    preprocess_name: options.PreprocessName = None,
-    shape: options.Shape = None,
-    samples: options.Samples = None,
-    seed: options.Seed = None,
-    batch: options.Batch = None,
-    ragged: options.Ragged = False,
-    verify_data: Annotated[
-        str | None,
-        typer.Option(
-            "--verify-data",
-            metavar="PATH",
-            help="Other samples to compare on; those of --data flatter.",
-            show_default=False,
-            rich_help_panel="Data",
-        ),
-    ] = None,
-    backend: options.Backend = "auto",
-    min_sqnr: options.MinSqnr = None,
-    min_cosine: options.MinCosine = None,
-    min_int8: options.MinInt8 = None,
-    timeout: options.Timeout = 600.0,
-    existing: options.Existing = "refuse",
+    model: options.FloatModel,
+    *,
+    data: options.DataForScales = None,
+    preprocess: options.Preprocess = None,
+    rules: options.MaybeRules = None,
     output: options.Output = None,
-    weights: options.Weights = "int8",
-    float_type: options.Float = "fp32",
-    io_types: options.IoTypes = "keep",
+    screen: QuietScreen,
+    verify_data: options.VerifyData = None,
+    shape: options.Profiles = None,
+    selection: options.Selection,
+    plan_path: options.Plan = None,
+    placement: options.Placement,
+    existing: options.Existing = "refuse",
     strict: options.Strict = False,
-    as_json: options.Json = False,
-    quiet: options.Quiet = False,
+    checks: options.Checks,
+    calibrator: options.Calibrator = "histogram",
+    long_run: options.LongRun,
 ) -> None:
     """Write the Q/DQ model, and the calibration beside it, which serves other recipes too."""
     from onnxq import render
-    from onnxq import verify as verifying
-    from onnxq.calibration import calibrate as calibrating
-    from onnxq.insertion import insert as inserting
-    from onnxq.model import graph
-    from onnxq.model import io as models
-    from onnxq.planning import cascade, recipe
-    from onnxq.verify import Unused, thresholds
+    from onnxq.model import source
+    from onnxq.model.graph import Graph
+    from onnxq.model.io import data_path
+    from onnxq.verify import Unused
+    from onnxq.verify.origins import Sources
 
-    out, err = options.consoles(as_json=as_json, quiet=quiet)
-    options.require_float(float_type, io_types)
-    shapes = options.shapes(shape)
-    compiled_rules = recipe.load(rules)
+    placing.require_float(placement)
+    long_runs.require_alone(long_run)
+    settings = gathering.settings(calibrator, long_run)
+    profiles = shapes.profiles(shape)
+    sizes = shapes.usual(profiles)
+    make_plan = placing.planner(rules, plan_path)
+    read = source.read(model, existing)
+    view = Graph(read.model, digest=read.digest, shapes=sizes)
+    prepared = checking.prepare(checks, profiles, view.outputs)
+    request, other = (
+        None if path is None else datasets.request(path, preprocess, sizes, selection)
+        for path in (data, verify_data or data)
+    )
+    data_files = (r.path for r in (request, other) if r)
+    rule_files = (plan_path, Path(rules or options.RECIPE))
+    files = (*read.files, *data_files, *rule_files, checks.labels)
     path = output or Path(f"{model.stem}.qdq.onnx")
     calibration = path.with_name(f"{model.stem}.calib.npz")
-    verifying.tensorrt.require_backend(backend)
-    proto, digest = options.read_model(model, existing)
-    request, other = (
-        None
-        if source is None
-        else options.data_request(
-            source,
-            preprocess_name,
-            shapes,
-            samples=samples,
-            seed=seed,
-            batch=batch,
-            ragged=ragged,
-        )
-        for source in (data, verify_data or data)
-    )
-    external = models.external_files(model)
-    read = (model, *external, *(r.path for r in (request, other) if r), Path(rules))
-    options.output_path(path, *read)
-    options.output_path(models.data_path(path), *read)
-    options.output_path(calibration, *read)
-    view = graph.Graph(proto, digest=digest, shapes=shapes)
-    least = thresholds.parse(
-        view.outputs, sqnr=min_sqnr or (), cosine=min_cosine or (), int8=min_int8
-    )
-    plan = cascade.plan(view, compiled_rules)
+    paths.model_output(path, files)
+    paths.output(calibration, files)
+    page.require(checks.html, files)
+    paths.require_different({
+        "the output": path, "its data": data_path(path), "the calibration": calibration,
+        "--html": checks.html, "--checkpoint": long_run.checkpoint,
+    })  # fmt: skip
+    plan = make_plan(view)
     if strict:
-        options.refuse_warnings(plan.diagnostics)
+        placing.refuse_warnings(plan)
     _require_data(plan, request)
     feed, others = (None if r is None else r.open(view) for r in (request, other))
     if (shown := feed or others) is not None:
-        options.tell_data(out, shown, preprocess_name)
-    if feed is None:
-        given = insert.uncalibrated(model, digest)
+        datasets.tell(screen, shown, preprocess)
+    if feed is None or request is None:
+        given = finding.uncalibrated(read, sizes)
+        told = tuple(placing.without_ranges(placement))
     else:
-        tensors = _observed(view, plan)
-        calibrate.require_some(tensors, model)
-        with progress(err, "calibrating", feed.length, quiet=quiet or as_json) as step:
-            made = calibrating.calibrate(
-                proto,
-                view,
-                feed,
-                tensors=tensors,
-                model_name=calibrate.relative(model, path.parent),
-                plan=plan,
-                progress=step,
-            )
-        made.save(calibration)
-        calibrate.tell(out, calibration, made)
-        given = insert.Calibrated(path=calibration, statistics=made)
+        statistics, told = gathering.Gathering(
+            source=read,
+            view=view,
+            tensors=gathering.observed(read, view, None, plan),
+            plan=plan,
+            request=request,
+            feed=feed,
+            settings=settings,
+            long_run=long_run,
+            path=calibration,
+            read=files,
+        ).run(screen)
+        render.gathered(screen.out, calibration, statistics)
+        given = finding.Calibrated(path=calibration, statistics=statistics)
     statistics = given.statistics
-    higher = inserting.with_types(proto, plan)
-    raised = options.compare_raised(model, existing, higher, {**shapes, **statistics.input_shapes})
-    written = insert.write(
-        path,
-        proto,
-        view,
-        plan,
-        statistics,
-        weights=weights,
-        float_type=float_type,
-        io_types=io_types,
-        external=bool(external),
-    )
-    insert.tell(out, path, view, plan, given.path, written, raised)
-    unused = None if others is None else Unused(others, [statistics])
-    total = None if unused is None else unused.length
-    with (
-        _compared_with(model, proto, existing) as before,
-        progress(err, "comparing", total, quiet=quiet or as_json) as step,
-    ):
-        report = verifying.verify(
-            before,
-            [path],
-            unused,
-            backend=backend,
-            shapes=shapes,
-            compiling=verifying.CompileOptions(timeout=timeout),
-            progress=lambda done: step(),
+    placed = placing.place(path, read, view, plan, statistics, placement)
+    placed.tell(screen.out, given.path)
+    with _compared_with(read) as before:
+        subject = page.Subject(
+            model=before,
+            name=model,
+            qdq=[path],
+            calibrations=[statistics],
+            sources=Sources(plan=plan),
         )
-    render.verify_report(out, report)
-    found = (
-        *plan.diagnostics,
-        *(feed.warnings if feed else insert.without_ranges(float_type)),
-        *written.diagnostics,
-        *(raised.diagnostics if raised else ()),
-        *(others.warnings if verify_data and others else ()),
-        *report.diagnostics,
-        *thresholds.refusals(report, least),
-    )
-    render.diagnostics(err, found, everything=False)
-    if as_json:
-        options.print_json(
-            {
-                "output": str(path),
-                "model": str(model),
-                "calibrate": calibrate.to_dict(calibration, statistics) if feed else None,
-                "insert": insert.to_dict(view, plan, written, raised),
-                "verify": report.to_dict(),
-                "diagnostics": [render.diagnostic_dict(d) for d in found],
-            }
+        report, found = prepared.run(
+            screen,
+            subject,
+            None if others is None else Unused(others, [statistics]),
+            others if verify_data else None,
+            (*read.diagnostics, *placed.diagnostics, *told),
         )
+    prepared.tell(screen, report, found)
+    screen.result(
+        {
+            "output": str(path),
+            "model": str(model),
+            "calibrate": render.gathered_dict(calibration, statistics) if feed else None,
+            "insert": placed.to_dict(),
+            "verify": report.to_dict(),
+        },
+        found,
+    )
     if any(d.severity is Severity.ERROR for d in found):
         raise typer.Exit(1)
 
@@ -200,23 +144,14 @@ def _require_data(plan: Plan, request: DataRequest | None) -> None:
         )
 
 
-def _observed(view: Graph, plan: Plan) -> tuple[str, ...]:
-    """What any recipe would quantize, and what this one does."""
-    from onnxq.calibration.calibrate import observed_tensors
-
-    return tuple(dict.fromkeys([*observed_tensors(view), *observed_tensors(view, plan)]))
-
-
 @contextmanager
-def _compared_with(
-    model: Path, proto: ModelProto, existing: options.ExistingPairs
-) -> Iterator[Path]:
+def _compared_with(source: Source) -> Iterator[Path]:
     """The file to compare with: the model's own, or one without the pairs that were stripped."""
     from onnxq.model import io as models
 
-    if existing != "strip":
-        yield model
+    if source.existing != "strip":
+        yield source.path
         return
     with TemporaryDirectory() as folder:
-        models.save(proto, path := Path(folder) / model.name)
+        models.save(source.model, path := Path(folder) / source.path.name)
         yield path

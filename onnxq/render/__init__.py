@@ -3,6 +3,8 @@
 from onnxq.render.calibrations import calibration as calibration
 from onnxq.render.calibrations import calibration_tensor as calibration_tensor
 from onnxq.render.calibrations import calibration_tensors as calibration_tensors
+from onnxq.render.calibrations import gathered as gathered
+from onnxq.render.calibrations import gathered_dict as gathered_dict
 from onnxq.render.explanations import explanation_dict as explanation_dict
 from onnxq.render.explanations import explanations as explanations
 from onnxq.render.findings import findings as findings

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Final
+from pathlib import Path
+from typing import Any, Final
 
 import numpy as np
 from rich.console import Console
@@ -31,8 +32,8 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
     how = "imported from a TensorRT cache" if imported else f"calibrator {statistics.calibrator}"
     counts = counted(len(statistics.tensors), "tensor")
     if not imported:
-        seen = sum(t.range.count for t in statistics.tensors.values())
-        counts += f", {counted(statistics.samples, 'sample')}, {short_count(seen)} values"
+        seen = short_count(_values(statistics))
+        counts += f", {counted(statistics.samples, 'sample')}, {seen} values"
     data = f", {statistics.data} data" if statistics.data else ""
     console.print(f"{name}: {how}, {counts}{data}")
     shapes = (
@@ -40,6 +41,33 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
         for name, shape in statistics.input_shapes.items()
     )
     console.print(f"model {one_line(statistics.model_name)}{''.join(shapes)}")
+
+
+def gathered(console: Console, path: Path, statistics: Statistics) -> None:
+    """Print what was gathered, in a line."""
+    console.print(
+        f"{path}: {counted(len(statistics.tensors), 'tensor')}, "
+        f"{counted(statistics.samples, 'sample')}, {_values_text(_values(statistics))}"
+    )
+
+
+def gathered_dict(path: Path, statistics: Statistics) -> dict[str, Any]:
+    """What was gathered, for JSON."""
+    return {
+        "output": str(path),
+        "samples": statistics.samples,
+        "tensors": len(statistics.tensors),
+        "values": _values(statistics),
+        "digest": statistics.digest,
+    }
+
+
+def _values_text(count: int) -> str:
+    return f"{count / 1e6:,.0f} million values" if count >= 1e6 else f"{count:,} values"
+
+
+def _values(statistics: Statistics) -> int:
+    return sum(t.range.count for t in statistics.tensors.values())
 
 
 def calibration_tensors(

@@ -82,10 +82,16 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sources:
-    """What may have made the models: recipes and saved plans."""
+    """What may have made the models: recipes and saved plans that somebody named, and a plan."""
 
     recipes: tuple[Recipe, ...] = ()
     plans: tuple[Path, ...] = ()
+    plan: Plan | None = None
+
+    @property
+    def named(self) -> bool:
+        """Whether somebody named any."""
+        return bool(self.recipes or self.plans)
 
 
 def origin(
@@ -139,6 +145,8 @@ def _plan(
     recorded, name = made_by.get("plan"), made_by.get("recipe", "").partition(" ")[0]
     if not recorded:
         return "the model does not record a plan, as models of other tools do not"
+    if sources.plan is not None and plan_digest(sources.plan) == recorded:
+        return sources.plan
     try:
         graph = Graph(models.prepare(float_model), digest=digest, shapes=shapes)
     except OnnxqError as failed:

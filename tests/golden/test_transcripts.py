@@ -54,7 +54,7 @@ def place(name, content):
         path.write_text(content)
 
 
-def printed(command, monkeypatch, capsys):
+def printed(command, monkeypatch, capfd):
     """Run a command in this process; what it prints and its exit code."""
     words, code = shlex.split(command), 0
     with monkeypatch.context() as during:
@@ -66,12 +66,12 @@ def printed(command, monkeypatch, capsys):
             main()
         except SystemExit as stopped:
             code = stopped.code or 0
-    out, err = capsys.readouterr()
+    out, err = capfd.readouterr()
     text = "".join(f"{line.rstrip()}\n" for line in (out + err).splitlines())
     return text + (f"exit {code}\n" if code else "")
 
 
-def rewritten(text, monkeypatch, capsys):
+def rewritten(text, monkeypatch, capfd):
     """The session with the output that the commands have now."""
     made = ""
     for kind, head, body in parts(text):
@@ -79,16 +79,16 @@ def rewritten(text, monkeypatch, capsys):
             place(head, body)
             made += f"== {head}\n{body}"
         else:
-            made += f"$ {head}\n{printed(head, monkeypatch, capsys)}"
+            made += f"$ {head}\n{printed(head, monkeypatch, capfd)}"
     return made
 
 
 @pytest.mark.parametrize("session", SESSIONS, ids=lambda p: str(p.relative_to(HERE)))
-def test_session(session, tmp_path, monkeypatch, capsys):
+def test_session(session, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("COLUMNS", "200")
     text = session.read_text()
-    found = rewritten(text, monkeypatch, capsys)
+    found = rewritten(text, monkeypatch, capfd)
     if os.environ.get("ONNXQ_GOLDEN") == "write":
         session.write_text(found)
     else:
