@@ -20,4 +20,3 @@ from onnxq.render.plans import plan_summary as plan_summary
 from onnxq.render.reports import verify_report as verify_report
 from onnxq.render.text import diagnostic_dict as diagnostic_dict
 from onnxq.render.text import diagnostics as diagnostics
-from onnxq.render.text import table as table

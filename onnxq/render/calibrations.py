@@ -16,7 +16,8 @@ from onnxq.calibration.histogram import BitHistogram, ValueRange
 from onnxq.calibration.methods import FloatArray
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import counted
-from onnxq.render.text import one_line, show, table
+from onnxq.render.tables import Cell, table
+from onnxq.render.text import one_line
 
 _HEIGHT: Final = 9
 _MARGIN: Final = 7  # columns left of the picture
@@ -85,14 +86,13 @@ def calibration_tensors(
     figures = ["values", "min", "max", *methods, "zeros"]
     if methods == ["cache"]:
         figures = ["cache"]
-    made = table("tensor", *(percentile if f == "percentile" else f for f in figures))
-    for column in made.columns[1:]:
-        column.no_wrap = True
+    rows: list[tuple[Cell, ...]] = []
     for name in shown:
         observed = statistics.tensors[name]
         label = Text(one_line(name)).append(_odd(observed.range), "red")
-        made.add_row(label, *_row(observed, read[name], figures))
-    show(console, made)
+        rows.append((label, *_row(observed, read[name], figures)))
+    columns = ("tensor", *(percentile if f == "percentile" else f for f in figures))
+    table(console, columns, rows, drop=("zeros", "values", "entropy", "mse", "min"))
 
 
 def short_count(count: float) -> str:
@@ -143,7 +143,7 @@ def calibration_tensor(
         console.print(f"amax {_figure(read['cache'])}, imported and final\n")
         return
     nothing = summary.zeros(tensor)
-    told = [f"{seen.count:,} values in {tensor.samples} samples"]
+    told = [f"{seen.count:,} values in {counted(tensor.samples, 'sample')}"]
     if nothing is not None:
         told.append(f"{nothing:.1%} zeros")
     if seen.finite:
@@ -160,7 +160,7 @@ def calibration_tensor(
 
 def _picture(console: Console, histogram: BitHistogram, read: Mapping[str, float]) -> None:
     signs = _ASCII if console.options.ascii_only else _UNICODE
-    width = max(30, min(console.width, 100) - _MARGIN - 2)
+    width = max(12, min(console.width, 100) - _MARGIN - 2)
     low, high = summary.limits(histogram)
     edges = np.geomspace(low, high, width + 1)
     counts = summary.log_columns(histogram, edges)
@@ -232,10 +232,11 @@ def _mark(console: Console, methods: Sequence[str], column: int, width: int, sig
 def _choices(
     console: Console, histogram: BitHistogram, read: Mapping[str, float], label: str
 ) -> None:
-    made = table("method", "amax", "scale", "clipped", "SQNR dB")
+    rows = []
     for method, amax in sorted(read.items(), key=lambda item: item[1]):
         found = summary.choice(histogram, amax)
         sqnr = "-" if found.sqnr_db is None else f"{found.sqnr_db:.1f}"
         name = Text(label if method == "percentile" else method, _COLORS[method])
-        made.add_row(name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(found.clipped), sqnr)
-    console.print(made)
+        rows.append((name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(found.clipped), sqnr))
+    columns = ("method", "amax", "scale", "clipped", "SQNR dB")
+    table(console, columns, rows, drop=("scale", "clipped"))

@@ -16,7 +16,8 @@ from onnxq.model.graph import Edge, Graph
 from onnxq.model.ops import data_slots, traits
 from onnxq.planning.plan import Plan
 from onnxq.planning.plan_file import FLOAT, Line
-from onnxq.render.text import one_line, show, table
+from onnxq.render.tables import table
+from onnxq.render.text import one_line
 
 
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
@@ -88,12 +89,12 @@ def plan_by_rule(plan: Plan) -> dict[str, Counter[str]]:
 
 def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
     """Print what the rules decided, rule by rule, and the pairs that makes."""
-    shown = table("rule", "inputs quantized", "skipped", "overridden", "scales shared")
+    rows = []
     for rule, done in plan_by_rule(plan).items():
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
-        shown.add_row(rule, *(str(c) if c else "-" for c in cells))
-    shown.columns[0].no_wrap = True
-    show(console, shown)
+        rows.append((rule, *(str(c) if c else "-" for c in cells)))
+    columns = ("rule", "inputs quantized", "skipped", "overridden", "scales shared")
+    table(console, columns, rows, drop=("scales shared", "overridden"))
     if plan.unmatched:
         console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
     n = plan_counts(plan, graph)

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from pathlib import PurePath
 
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
 from onnxq.render.side_by_side import side_by_side, types_of
+from onnxq.render.tables import table
 from onnxq.render.tensors import tensor_lines
-from onnxq.render.text import cut, figure, natural_width, one_line, share, show, table
+from onnxq.render.text import cut, figure, one_line, share
 from onnxq.verify import (
     BAD_DB,
     Accuracy,
@@ -91,9 +91,7 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
         console.print(f"  {data_use(data)}")
     floats = [o for o in numeric.outputs if o.is_float]
     if floats:
-        shown = _outputs(floats, wide=True)
-        fits = not console.is_terminal or natural_width(console, shown) <= console.width
-        show(console, shown if fits else _outputs(floats, wide=False))
+        _outputs(console, floats)
     for o in numeric.outputs:
         if not o.is_float and o.equal is not None:
             console.print(f"  {one_line(o.name)}: {o.dtype}, {o.equal:.1%} of the values are equal")
@@ -112,32 +110,33 @@ def _advise(console: Console, numeric: NumericReport) -> None:
         console.print(Text(more, "yellow"))
 
 
-def _outputs(found: Sequence[Comparison], *, wide: bool) -> Table:
-    """A row for each output, the worst first, with every figure or those that matter most."""
-    errors = ("max error", "mean error") if wide else ()
-    made = table("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
-    for column in made.columns[1:-1]:
-        column.no_wrap = True
-    for o in sorted(found, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db):
-        made.add_row(
+def _outputs(console: Console, found: Sequence[Comparison]) -> None:
+    """A row for each output, the worst first."""
+    rows = [
+        (
             Text(one_line(o.name)),
             figure(o.sqnr_db, ".2f"),
             figure(o.cosine, ".6f"),
-            *((figure(o.max_abs_error), figure(o.mean_abs_error)) if wide else ()),
+            figure(o.max_abs_error),
+            figure(o.mean_abs_error),
             figure(o.worst_sqnr_db, ".2f"),
             Text(one_line(PurePath(o.worst_sample or "-").name)),
         )
-    return made
+        for o in sorted(found, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db)
+    ]
+    errors = ("max error", "mean error")
+    columns = ("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
+    drop = (*errors, "in sample", "cosine")
+    table(console, columns, rows, drop=drop, texts=("in sample",), names=0.4)
 
 
 def _accuracy(console: Console, found: Accuracy) -> None:
     unlabelled = f", {found.unlabelled:,} without a label" if found.unlabelled else ""
     console.print(f"accuracy: {counted(found.labelled, 'labelled sample')}{unlabelled}")
-    shown = table("", "FP32", "Q/DQ")
-    shown.add_row("top-1", f"{found.float_top1:.1%}", f"{found.top1:.1%}")
+    rows = [("top-1", f"{found.float_top1:.1%}", f"{found.top1:.1%}")]
     if found.top5 is not None:
-        shown.add_row("top-5", figure(found.float_top5, ".1%"), figure(found.top5, ".1%"))
-    show(console, shown)
+        rows.append(("top-5", figure(found.float_top5, ".1%"), figure(found.top5, ".1%")))
+    table(console, ("", "FP32", "Q/DQ"), rows)
     console.print(
         f"same first class: {found.agreement:.1%}; {found.changed:,} changed, "
         f"{found.lost:,} no longer right, {found.gained:,} right now"
@@ -150,12 +149,12 @@ def _runs(console: Console, report: VerifyReport) -> None:
             console.print(f"engines: not run: {report.why_not_run}")
         return
     console.print("engines: run on the GPU, outputs against FP32 in onnxruntime")
-    shown = table("engine of", "ms", "lowest SQNR dB")
+    rows = []
     for run in report.runs:
         decibels = [o.sqnr_db for o in run.outputs if o.sqnr_db is not None]
         lowest = figure(min(decibels), ".2f") if decibels else "-"
-        shown.add_row(run.name, figure(run.latency_ms), lowest)
-    show(console, shown)
+        rows.append((run.name, figure(run.latency_ms), lowest))
+    table(console, ("engine of", "ms", "lowest SQNR dB"), rows)
 
 
 def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:
@@ -164,10 +163,11 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     compiler = f"{compiled.backend} {compiled.version}{built_for}"
     console.print(f"compiled: {compiler}, data types of the built engine")
     types = types_of([compiled])
-    shown = table("op", *types, "of")
-    for kind, count in compiled.counts.items():
-        shown.add_row(kind, *(str(getattr(count, t)) for t in types), str(count.total))
-    show(console, shown)
+    rows = [
+        (kind, *(str(getattr(count, t)) for t in types), str(count.total))
+        for kind, count in compiled.counts.items()
+    ]
+    table(console, ("op", *types, "of"), rows)
     others = [op for op in compiled.ops if op.precision not in types]
     others.sort(key=lambda op: -(op.macs or 0))
     kept, more = cut(others, everything=everything)

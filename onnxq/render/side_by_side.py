@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity
-from onnxq.render.text import figure, one_line, share, show, table
+from onnxq.render.tables import table
+from onnxq.render.text import figure, one_line, share
 from onnxq.verify import Accuracy, Comparison, CompiledReport, ModelReport, VerifyReport
 
 Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
@@ -19,7 +20,7 @@ Cell = tuple[float | None, str]  # what is compared, larger is better, and what 
 def side_by_side(console: Console, report: VerifyReport) -> None:
     """Print a column a model and a row a figure; the best of a row is bold."""
     console.print(f"{len(report.models)} Q/DQ models of {report.float_model}")
-    shown = table("", *map(one_line, file_names([m.model for m in report.models])))
+    rows = []
     for title, cells in figures(report.models):
         known = [value for value, _ in cells if value is not None]
         best = max(known) if len(set(known)) > 1 else None
@@ -27,8 +28,8 @@ def side_by_side(console: Console, report: VerifyReport) -> None:
             Text(text, "bold" if best is not None and value == best else "")
             for value, text in cells
         ]
-        shown.add_row(Text(title), *texts)
-    show(console, shown)
+        rows.append((Text(title), *texts))
+    table(console, ("", *map(one_line, file_names([m.model for m in report.models]))), rows)
 
 
 def file_names(paths: Sequence[str]) -> list[str]:

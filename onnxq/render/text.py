@@ -1,4 +1,4 @@
-"""Diagnostics and tables as text."""
+"""Diagnostics as text, and what all text has in common."""
 
 from __future__ import annotations
 
@@ -6,10 +6,8 @@ import re
 from collections.abc import Iterable, Sequence
 from typing import Final, TypeVar
 
-from rich.box import SIMPLE_HEAD
 from rich.cells import cell_len
 from rich.console import Console
-from rich.table import Table
 from rich.text import Text
 
 from onnxq.diagnostics import Diagnostic, Severity, Span
@@ -73,7 +71,6 @@ def one_line(text: str) -> str:
 
 _ENDLESS: Final = re.compile(r"\S{300,}")
 _WIDTH: Final = 160
-_ENDLESS_LINE: Final = 100_000
 
 
 def _window(span: Span) -> tuple[str, str]:
@@ -109,25 +106,3 @@ def share(value: float) -> str:
     if text == "100.0%" and value < 1:
         return ">99.9%"
     return "<0.1%" if text == "0.0%" and value > 0 else text
-
-
-def natural_width(console: Console, made: Table) -> int:
-    """How many columns of the screen a table takes that nothing is folded in."""
-    return console.measure(made, options=console.options.update(max_width=_ENDLESS_LINE)).maximum
-
-
-def show(console: Console, made: Table) -> None:
-    """Print a table; in a log or a pipe a row is one line, however long, for grep."""
-    width = console.width
-    if not console.is_terminal:
-        console.width = max(width, natural_width(console, made))
-    console.print(made)
-    console.width = width
-
-
-def table(*columns: str) -> Table:
-    """A plain table: the first column left, the others right."""
-    made = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for index, column in enumerate(columns):
-        made.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-    return made

@@ -168,6 +168,25 @@ def test_the_table_fits_a_terminal(tmp_path):
     assert all(LONG.format(i) in folded for i in range(6))
 
 
+@pytest.mark.parametrize("width", [24, 40, 60])
+@pytest.mark.parametrize("options", [(), ("--tensor", "zeros", "--tensor", "wide")])
+def test_a_narrow_terminal_breaks_no_figure(tmp_path, width, options):
+    wide = np.random.default_rng(1).normal(size=999) * 1234
+    save(tmp_path / "c.npz", 2, zeros=np.zeros(9), wide=wide)
+    command = ("calib", "show", "c.npz", *options)
+    lines = in_terminal(tmp_path, *command, COLUMNS=str(width))
+    told = " ".join(lines)
+    (left_out,) = [line for line in lines if "not shown for want of room" in line] or [""]
+    tables = [line for line in lines if line.startswith(" ")]
+    assert max(map(len, tables)) <= width
+    (seen,) = (t for t in result(onnxq(*command, "--json", cwd=tmp_path))["tensors"]
+               if t["name"] == "wide")  # fmt: skip
+    form = "#.3g" if not options else ".4g"
+    for method, amax in seen["amax"].items():
+        figure = f"{amax:{form}}".rstrip(".")
+        assert figure in told.split() or method in left_out
+
+
 def test_names_are_whole_where_no_terminal_is(tmp_path):
     save(tmp_path / "c.npz", 3)
     outcome = succeeded(onnxq("calib", "show", "c.npz", cwd=tmp_path))
@@ -203,7 +222,7 @@ def test_the_histogram_fits_a_terminal(tmp_path, encoding):
     assert {m for m in ("max", "percentile", "mse", "entropy") if m in " ".join(marked)} == {
         "max", "percentile", "mse", "entropy",
     }  # fmt: skip
-    assert "100,002 values in 1 samples, 0.0% zeros, min -60, max 40" in text
+    assert "100,002 values in 1 sample, 0.0% zeros, min -60, max 40" in text
     assert "outliers begin at 3." in text
     assert "up to 16" in text
     (row,) = (line.split() for line in lines if line.startswith((" max", "|max")))

@@ -10,7 +10,8 @@ from rich.console import Console
 from onnxq.feeds import DataRequest
 from onnxq.model.graph import Graph
 from onnxq.render import verify_report
-from onnxq.render.text import share, show, table
+from onnxq.render.tables import table
+from onnxq.render.text import share
 from onnxq.verify import verify
 from tests.onnx_text import model
 
@@ -42,11 +43,10 @@ def test_nothing_and_all_are_told_from_nearly(value, text):
 
 
 def test_a_row_is_one_line_in_a_log():
-    made = table("output", "SQNR dB", "in sample")
-    made.add_row(LONG, "12.34", "motorcycle_right.png")
     log, terminal = console(30, terminal=False), console(30, terminal=True)
-    show(log, made)
-    show(terminal, made)
+    for screen in (log, terminal):
+        row = (LONG, "12.34", "motorcycle_right.png")
+        table(screen, ("output", "SQNR dB", "in sample"), [row])
     assert lines(log)[-1].split() == [LONG, "12.34", "motorcycle_right.png"]
     assert len(lines(log)) == 3
     assert len(lines(terminal)) > 3

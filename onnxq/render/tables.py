@@ -1,0 +1,127 @@
+"""Tables for any width: names fold, figures never do, and columns that have no room are named."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rich.box import SIMPLE_HEAD
+from rich.cells import cell_len
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+Cell = str | Text
+
+_GAP: Final = 3  # between two columns
+_EDGES: Final = 2
+_ENDLESS: Final = 100_000
+_NAME: Final = 12  # columns that a name should have at least
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A header and what is below it; `folds` where that is no figure."""
+
+    header: str
+    cells: Sequence[Cell]
+    folds: bool
+
+    @property
+    def natural(self) -> int:
+        """What it takes in one line."""
+        return max(map(_length, (self.header, *self.cells)))
+
+    @property
+    def least(self) -> int:
+        """What figures take; a header may fold between its words."""
+        return max(map(_length, (*self.header.split(), *self.cells)), default=0)
+
+
+def table(
+    console: Console,
+    columns: Sequence[str],
+    rows: Sequence[Sequence[Cell]],
+    *,
+    drop: Sequence[str] = (),
+    texts: Sequence[str] = (),
+    names: float = 0.2,
+) -> None:
+    """Print a table: the first column left, the others right.
+
+    In a terminal the first column and `texts` fold where its width asks for it, down to `names` of
+    it each. When there still is no room, the columns in `drop` are left out one after the other,
+    and a line says which. What is left then comes in several tables below each other. In a log or
+    a pipe a row is one line, however long, for grep.
+    """
+    width = console.width if console.is_terminal else _ENDLESS
+    kept = [
+        _Column(header, [row[i] for row in rows], not i or header in texts)
+        for i, header in enumerate(columns)
+    ]
+    dropped: list[str] = []
+    for header in drop:
+        if header in columns and _least(kept, max(_NAME, int(width * names))) > width:
+            kept = [column for column in kept if column.header != header]
+            dropped.append(header)
+    for part in _parts(kept, width):
+        console.print(_made(part, width), no_wrap=True, crop=False)
+    if dropped:
+        told = f"not shown for want of room: {', '.join(dropped)}; --json has all"
+        console.print(told, soft_wrap=True)
+
+
+def _parts(columns: Sequence[_Column], width: int) -> Iterator[Sequence[_Column]]:
+    """Cut columns into runs that fit, each behind the first column."""
+    first, *others = columns
+    part = [first]
+    for column in others:
+        if len(part) > 1 and _least([*part, column], _NAME) > width:
+            yield part
+            part = [first]
+        part.append(column)
+    yield part
+
+
+def _least(columns: Sequence[_Column], name: int) -> int:
+    """The width that whole figures take, and names folded to that."""
+    sizes = (min(c.natural, name) if c.folds else c.least for c in columns)
+    return _whole(tuple(sizes))
+
+
+def _whole(sizes: Sequence[int]) -> int:
+    return sum(sizes) + _GAP * (len(sizes) - 1) + _EDGES
+
+
+def _made(columns: Sequence[_Column], width: int) -> Table:
+    sizes = _sizes(columns, width)
+    made = Table(box=SIMPLE_HEAD, pad_edge=False, width=_whole(sizes))  # else the console limits it
+    for column, size in zip(columns, sizes, strict=True):
+        made.add_column(
+            column.header,
+            justify="right" if made.columns else "left",
+            overflow="fold",
+            width=size,
+        )
+    for row in zip(*(column.cells for column in columns), strict=True):
+        made.add_row(*row)
+    return made
+
+
+def _sizes(columns: Sequence[_Column], width: int) -> list[int]:
+    """The width of each column: names share what figures leave, the shortest first."""
+    sizes = [column.natural for column in columns]
+    if _whole(sizes) <= width:
+        return sizes
+    sizes = [0 if column.folds else column.least for column in columns]
+    free = width - _whole(sizes)
+    texts = sorted((i for i, c in enumerate(columns) if c.folds), key=lambda i: columns[i].natural)
+    for left, index in zip(range(len(texts), 0, -1), texts, strict=True):
+        sizes[index] = max(1, min(columns[index].natural, free // left))
+        free -= sizes[index]
+    return sizes
+
+
+def _length(cell: Cell) -> int:
+    return cell.cell_len if isinstance(cell, Text) else cell_len(cell)
