@@ -13,9 +13,10 @@ VERIFYING: Final[dict[str, Code]] = {
     ),
     "OQ602": Code(
         meaning="The compiler rejected the model. It runs in a process of its own; the message "
-        "is its own.",
+        "is its own. The float model is then built too: the message says whether that is rejected "
+        "as well, so that the pairs are not to blame.",
         example="a model with an operator that TensorRT does not have",
-        fix="Read the compiler's message; see whether it takes the float model.",
+        fix="Read the compiler's message; export the model without what it names.",
     ),
     "OQ603": Code(
         meaning="The two models do not have the same inputs and outputs, so there is nothing to "
@@ -73,9 +74,11 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Build on a machine with more memory, or for smaller shapes.",
     ),
     "OQ663": Code(
-        meaning="The installed TensorRT-RTX is of another version than onnxq was tested with. What "
-        "its list of layers says is not documented and may have changed. Lines that onnxq cannot "
-        "read become 'unknown', but lines that read alike may mean something else.",
+        meaning="The installed TensorRT-RTX is of another version than onnxq was tested with, or "
+        "TensorRT itself is used, with which onnxq was never tested. What its list of layers says "
+        "is not documented and may have changed. Lines that onnxq cannot read become 'unknown', but "
+        "lines that read alike may mean something else. TensorRT-RTX 1.6 rejects INT8 "
+        "convolutions.",
         example="an upgrade of tensorrt-rtx",
         fix="Use a tested version, or an onnxq that was tested with yours.",
     ),
@@ -90,6 +93,11 @@ VERIFYING: Final[dict[str, Code]] = {
         "exporters write '?' for every dynamic size.",
         example="x: [batch, 3, ?, ?] with --shape x:1x3x48x192",
         fix="Give each dimension a name of its own when you export, or fix the sizes.",
+    ),
+    "OQ666": Code(
+        meaning="An engine was built and could not be run on the GPU; the message is TensorRT's.",
+        example="a driver that is older than TensorRT needs",
+        fix="See that the driver fits the version of TensorRT, and that the GPU has memory left.",
     ),
     "OQ670": Code(
         meaning="What draws the page of --html is not installed: Jinja and Vega, an extra because "

@@ -34,9 +34,9 @@ __all__ = [
 ]
 
 
-def lint(model: onnx.ModelProto) -> tuple[Finding, ...]:
+def lint(model: onnx.ModelProto | QdqModel) -> tuple[Finding, ...]:
     """Check a Q/DQ model against the contract of TensorRT, in the order of the codes.
 
     Works on any ONNX model, also on one without Q/DQ, and does not change it.
     """
-    return tuple(findings(QdqModel(model)))
+    return tuple(findings(model if isinstance(model, QdqModel) else QdqModel(model)))

@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
+from onnxq.render.runs import runs
 from onnxq.render.side_by_side import side_by_side, types_of
 from onnxq.render.tables import table
 from onnxq.render.tensors import tensor_lines
@@ -35,10 +36,10 @@ def verify_report(console: Console, report: VerifyReport, *, everything: bool = 
     """
     if len(report.models) == 1:
         _model(console, report.models[0], report.data, everything=everything)
-        _runs(console, report)
+        runs(console, report)
         return
     side_by_side(console, report)
-    _runs(console, report)
+    runs(console, report)
     if report.data is not None:
         console.print(data_use(report.data))
     for model in report.models:
@@ -143,20 +144,6 @@ def _accuracy(console: Console, found: Accuracy) -> None:
     )
 
 
-def _runs(console: Console, report: VerifyReport) -> None:
-    if not report.runs:
-        if any(model.compiled for model in report.models):
-            console.print(f"engines: not run: {report.why_not_run}")
-        return
-    console.print("engines: run on the GPU, outputs against FP32 in onnxruntime")
-    rows = []
-    for run in report.runs:
-        decibels = [o.sqnr_db for o in run.outputs if o.sqnr_db is not None]
-        lowest = figure(min(decibels), ".2f") if decibels else "-"
-        rows.append((run.name, figure(run.latency_ms), lowest))
-    table(console, ("engine of", "ms", "lowest SQNR dB"), rows)
-
-
 def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -> None:
     asked = ", ".join(map(targets.name, compiled.targets))
     built_for = f" for {asked}" if asked else ""
@@ -200,8 +187,10 @@ def sizes(compiled: CompiledReport) -> str:
     return f"{size}, {compiled.engine_bytes / compiled.fp32_engine_bytes:.0%} of the FP32 engine's"
 
 
-def conversions(found: Conversions) -> str:
-    """The numbers that are not zero."""
+def conversions(found: Conversions | None) -> str:
+    """The numbers that are not zero; '' where they are not known."""
+    if found is None:
+        return ""
     named = (
         (found.requantize, "requantize"),
         (found.quantize, "quantize"),

@@ -3,6 +3,7 @@
 from onnxq.lint import lint
 from onnxq.verify.conversions import Conversions
 from onnxq.verify.data import DataUse, Unused, find_calibration
+from onnxq.verify.engines import EngineRun
 from onnxq.verify.numeric import (
     BAD_DB,
     Accuracy,
@@ -32,6 +33,7 @@ __all__ = [
     "CompiledReport",
     "Conversions",
     "DataUse",
+    "EngineRun",
     "ModelReport",
     "NumericReport",
     "Profile",

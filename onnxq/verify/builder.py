@@ -1,7 +1,8 @@
 """Runs the engine builder in a process of its own, as it may crash, and tells how that ended.
 
-No way out leaves that process behind: at the end of the block it is killed with its group, and it
-ends by itself when this process is killed (see `_build`).
+What runs an engine on a GPU is started likewise. No way out leaves the process behind: at the end
+of the block it is killed with its group, and it ends by itself when this process is killed (see
+`_worker`).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from typing import IO, Any, Final
 
 from onnxq.diagnostics import OnnxqError, error
 
+_RTX: Final = "TensorRT-RTX"
 # On a machine without a GPU driver the builder complains of that beside the real errors.
 _NOISE: Final = re.compile(
     r"cuda ?error|cuda initialization|cudart|nvinfer.*driver|^\[[W!I]\]|^Traceback", re.IGNORECASE
@@ -35,31 +37,41 @@ def build(job: Mapping[str, Any], timeout: float, *, rtx: bool = True) -> dict[s
     Raises OQ602 when the compiler rejects the model, OQ660 when it crashes, OQ661 when it takes
     too long and OQ662 when it runs out of memory.
     """
+    return _done("onnxq.verify._build", job, timeout, _compiler(rtx))
+
+
+def run(job: Mapping[str, Any], timeout: float, *, rtx: bool = True) -> dict[str, Any]:
+    """Do a job of `_run` likewise, which needs a GPU; OQ666 when the engine does not run."""
+    return _done("onnxq.verify._run", job, timeout, _compiler(rtx))
+
+
+def _done(program: str, job: Mapping[str, Any], timeout: float, compiler: str) -> dict[str, Any]:
     with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
         job_path, result_path, log_path = (
             Path(folder) / n for n in ("job.json", "result.json", "log.txt")
         )
         job_path.write_text(json.dumps(job), encoding="utf-8")
-        command = (
-            sys.executable, "-P", "-m", "onnxq.verify._build", str(job_path), str(result_path),
-        )  # fmt: skip
+        command = (sys.executable, "-P", "-m", program, str(job_path), str(result_path))
         try:
             with log_path.open("wb") as log:
-                code = _run(command, _environment(rtx=rtx), log, timeout)
+                code = _run(command, _environment(rtx=compiler == _RTX), log, timeout)
         except subprocess.TimeoutExpired:
             raise error(
                 "OQ661",
-                f"{_compiler(rtx)} did not finish in {timeout:g} s",
+                f"{compiler} did not finish in {timeout:g} s",
                 fix="give it more with --timeout",
             ) from None
         if code or not result_path.exists():
-            raise _failed(code, _log(log_path), _compiler(rtx))
+            said = _lines(log_path)
+            if program == "onnxq.verify._run" and code >= 0:
+                raise _not_run(said, compiler)
+            raise _failed(code, [line for line in said if not _NOISE.search(line)], compiler)
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
         return result
 
 
 def _compiler(rtx: bool) -> str:
-    return "TensorRT-RTX" if rtx else "TensorRT"
+    return _RTX if rtx else "TensorRT"
 
 
 def _run(
@@ -95,9 +107,18 @@ def _environment(*, rtx: bool) -> dict[str, str]:
     return {**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if rtx else "0", "PYTHONPATH": path}
 
 
-def _log(path: Path) -> list[str]:
+def _lines(path: Path) -> list[str]:
     lines = (x.strip() for x in path.read_text(encoding="utf-8", errors="replace").splitlines())
-    return [line.removeprefix("[E] ") for line in lines if line and not _NOISE.search(line)]
+    return [line.removeprefix("[E] ") for line in lines if line]
+
+
+def _not_run(log: list[str], compiler: str) -> OnnxqError:
+    """What a GPU's driver says counts here, which is noise where an engine is only built."""
+    return error(
+        "OQ666",
+        f"{compiler} built the engine and could not run it on the GPU{_said(log)}",
+        fix="see that the driver fits this version, and that the GPU has memory left",
+    )
 
 
 def _failed(code: int, log: list[str], compiler: str) -> OnnxqError:
@@ -111,7 +132,7 @@ def _failed(code: int, log: list[str], compiler: str) -> OnnxqError:
         return error(
             "OQ660",
             f"{compiler} crashed ({_signal(-code)}){_said(log)}",
-            fix="see what lint says of the model; try the float model to tell whose fault it is",
+            fix="see what lint says of the model",
         )
     return error(
         "OQ602",

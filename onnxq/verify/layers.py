@@ -33,8 +33,9 @@ _INT4: Final = "Int4"
 _FLOATS: Final = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16"}
 _INDICES: Final = frozenset({"Int64", "Int32", "Bool"})
 
+PRODUCT: Final = "product"  # a kernel of which only that is known
 _PLAIN_KERNELS: Final = frozenset({"correlation", "gemm"})
-_KERNELS: Final = _PLAIN_KERNELS | {"runtime_fusion", "deconv"}
+_KERNELS: Final = _PLAIN_KERNELS | {"runtime_fusion", "deconv", PRODUCT}
 # One generated kernel for softmax(Q K) V. Seen only where all of it is quantized, the output too.
 _ATTENTION: Final = "_gemm_mha_v2"
 
@@ -77,6 +78,8 @@ class Layer:
         """
         if self.is_attention:
             return self._attention_precision()
+        if self.kind == PRODUCT:
+            return "unknown"
         read = {t.dtype for t in self._operands}
         if read and read <= _FLOATS.keys():
             return "float"
@@ -138,10 +141,14 @@ class Computed:
 
 @dataclass(frozen=True, kw_only=True)
 class LayerList:
-    """The layers of an engine; `unreadable` counts lines that could not be understood."""
+    """The layers of an engine; `unreadable` counts lines that could not be understood.
+
+    The list `is_whole` when a layer shows everything that it reads.
+    """
 
     layers: tuple[Layer, ...]
     unreadable: int
+    is_whole: bool = True
 
     @cached_property
     def _citing(self) -> Mapping[str, tuple[Layer, ...]]:
@@ -162,8 +169,9 @@ class LayerList:
         if kernels:
             return _computed(_worst(layer.precision for layer in kernels), kernels)
         # Small products become generated kernels; those without any int8 are surely float.
-        sure = citing and not any(layer.reads_quantized for layer in citing)
-        return _computed("float" if sure and not self.unreadable else "unknown", citing)
+        sure = citing and self.is_whole and not self.unreadable
+        sure = sure and not any(layer.reads_quantized for layer in citing)
+        return _computed("float" if sure else "unknown", citing)
 
 
 def _worst(found: Iterable[Precision]) -> Precision:

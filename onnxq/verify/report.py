@@ -11,8 +11,8 @@ from typing import Any, Final
 from onnxq.diagnostics import Diagnostic, Span
 from onnxq.lint import Finding
 from onnxq.verify.data import DataUse
+from onnxq.verify.engines import EngineRun
 from onnxq.verify.numeric import NumericReport, TensorComparison
-from onnxq.verify.running import EngineRun
 from onnxq.verify.tensorrt import CompiledReport
 
 VERSION: Final = 1
@@ -62,8 +62,8 @@ class VerifyReport:
 
     `version` counts the layouts of this report: a field that is new does not change it, one that
     goes or means something else does. `data` is None where the models were not compared.
-    `runs` are of the models' engines and the float model's, on a GPU; where there are none
-    `why_not_run` is "no GPU", "no data" or "no compiler".
+    `runs` are of the models' engines and the float model's in FP16 and FP32, on a GPU; where there
+    are none `why_not_run` is "no GPU", "no data" or "no compiler".
     """
 
     version: int = VERSION

@@ -7,17 +7,25 @@ import importlib.util
 import tempfile
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal, NamedTuple
 
-from onnxq.diagnostics import BackendMissingError, Diagnostic, Severity, counted, warning
+from onnxq.diagnostics import (
+    BackendMissingError,
+    Diagnostic,
+    OnnxqError,
+    Severity,
+    counted,
+    warning,
+)
 from onnxq.lint import Expected, QdqModel, predict_op
 from onnxq.model import io as models
 from onnxq.model.graph import Node
 from onnxq.verify import build_cache, builder
 from onnxq.verify.conversions import Conversions, conversions
 from onnxq.verify.gpu import gpu
+from onnxq.verify.inspector import parse_inspector
 from onnxq.verify.layers import TESTED_VERSIONS, Computed, LayerList, Precision, parse_layers
 from onnxq.verify.macs import is_product, macs
 from onnxq.verify.profiles import Profile, contradictions, of_dynamic_inputs, without_names
@@ -27,6 +35,7 @@ from onnxq.verify.targets import Target
 Compiler = Literal["tensorrt-rtx", "tensorrt"]
 
 TIMEOUT: Final = 600.0  # seconds
+TESTED: Final[dict[Compiler, tuple[str, ...]]] = {"tensorrt-rtx": TESTED_VERSIONS, "tensorrt": ()}
 INSTALL: Final = "pip install 'onnxq[rtx]'"
 _PACKAGES: Final = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx", "tensorrt_rtx")
 _OTHERWISE: Final[Mapping[Precision, str]] = {
@@ -41,8 +50,8 @@ class CompileOptions:
 
     `profiles` give the shapes of inputs with dynamic dimensions, `targets` are compute capabilities
     such as (8, 9), none for the compiler's defaults; `timeout` is in seconds. With `cache` a build
-    that was done before is not done again. The `compiler` "tensorrt" needs a GPU, and does not list
-    its layers in a form that onnxq knows: every op is 'unknown' then.
+    that was done before is not done again. The `compiler` "tensorrt" needs a GPU, and tells less of
+    its layers: more ops are 'unknown' then.
     """
 
     compiler: Compiler = "tensorrt-rtx"
@@ -89,7 +98,8 @@ class CompiledReport:
     """Every weighted op in node order, and the engine's size. Tells data types, not speed.
 
     `targets` are the compute capabilities that were asked for; none means the compiler's defaults.
-    `fp32_engine_bytes` is the size of the float model's engine, when that was built too.
+    `conversions` are None where the compiler does not list its kernels, `fp32_engine_bytes` is the
+    size of the float model's engine, when that was built too.
     """
 
     backend: str
@@ -97,7 +107,7 @@ class CompiledReport:
     targets: tuple[Target, ...]
     engine_bytes: int
     fp32_engine_bytes: int | None = None
-    conversions: Conversions
+    conversions: Conversions | None
     ops: tuple[CompiledOp, ...]
     notes: tuple[Diagnostic, ...] = ()
 
@@ -182,37 +192,48 @@ def _full_version() -> str:
     raise BackendMissingError(Diagnostic(code="OQ601", message=message, fix=fix))
 
 
-def job(path: str | Path, options: CompileOptions) -> dict[str, Any]:
-    """What `builder.build` takes, of a model as it is in its file (OQ405)."""
-    profiles = of_dynamic_inputs(QdqModel(models.load(path)).graph, options.profiles)
-    file = str(Path(path).absolute())
-    return {"model": file, "profiles": profiles, "targets": options.targets}
+def job(path: str | Path, options: CompileOptions, folder: Path) -> dict[str, Any]:
+    """What `builder.build` takes; a copy of the model goes to the folder where one is needed.
+
+    Raises OQ405 where an input's profile is missing or does not fit.
+    """
+    read = QdqModel(models.load(path))
+    return _job(read, Path(path), of_dynamic_inputs(read.graph, options.profiles), options, folder)
 
 
-def compile_report(qdq_path: str | Path, options: CompileOptions = DEFAULTS) -> CompiledReport:
+def compile_report(
+    qdq_path: str | Path, options: CompileOptions = DEFAULTS, *, read: QdqModel | None = None
+) -> CompiledReport:
     """Build an engine in a process of its own and tell how it computes each weighted op.
 
-    MACs are those of the usual shapes. Raises OQ601 without TensorRT-RTX, OQ405 where an input's
-    profile is missing or does not fit, and what `builder.build` raises.
+    `read` is the model of that file, where it was read before. MACs are those of the usual shapes.
+    Raises OQ601 without TensorRT-RTX, OQ405 where an input's profile is missing or does not fit,
+    and what `builder.build` raises.
     """
-    read = QdqModel(models.load(qdq_path))
+    read = QdqModel(models.load(qdq_path)) if read is None else read
     profiles = of_dynamic_inputs(read.graph, options.profiles)
     built = _built(read, Path(qdq_path), profiles, options)
-    layers = parse_layers(built["layers"])
+    layers = read_layers(built["layers"])
     ops = _compiled_ops(read, layers, profiles)
+    untested = _untested(options.compiler, built["version"])
     return CompiledReport(
         backend=options.compiler,
         version=built["version"],
         targets=options.targets,
         engine_bytes=built["engine_bytes"],
-        conversions=conversions(read, layers),
+        conversions=conversions(read, layers) if layers.is_whole else None,
         ops=ops,
         notes=(
             *contradictions(read.graph, profiles).values(),
-            *_untested(options, built),
+            *((untested,) if untested else ()),
             *_unexpected(ops),
         ),
     )
+
+
+def read_layers(text: str) -> LayerList:
+    """The layers of an engine: what the builder logged, or what the inspector says as JSON."""
+    return parse_inspector(text) if text.lstrip().startswith("{") else parse_layers(text)
 
 
 def engine_bytes(path: str | Path, options: CompileOptions = DEFAULTS) -> int:
@@ -226,19 +247,35 @@ def _built(
     read: QdqModel, path: Path, profiles: Mapping[str, Profile], options: CompileOptions
 ) -> dict[str, Any]:
     """What the builder told of a model, now or when it was built before."""
-    inputs = {"profiles": profiles, "targets": options.targets}
+    version = _version(options.compiler)
     name = build_cache.key(
-        model=models.digest(path), compiler=[options.compiler, _version(options.compiler)], **inputs
+        model=models.digest(path),
+        compiler=[options.compiler, version],
+        profiles=profiles,
+        targets=options.targets,
     )
     built = build_cache.load(name) if options.cache else None
     if built is None:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
-            file = _file(read, path, Path(folder), contradictions(read.graph, profiles))
-            job = {"model": str(file), **inputs}
-            built = builder.build(job, options.timeout, rtx=options.compiler == "tensorrt-rtx")
+            job = _job(read, path, profiles, options, Path(folder))
+            try:
+                built = builder.build(job, options.timeout, rtx=options.compiler == "tensorrt-rtx")
+            except OnnxqError as failed:
+                raise _of_version(failed, _untested(options.compiler, version)) from None
         if options.cache:
             build_cache.save(name, built)
     return built
+
+
+def _job(
+    read: QdqModel,
+    path: Path,
+    profiles: Mapping[str, Profile],
+    options: CompileOptions,
+    folder: Path,
+) -> dict[str, Any]:
+    file = _file(read, path, folder, contradictions(read.graph, profiles))
+    return {"model": str(file), "profiles": profiles, "targets": options.targets}
 
 
 def _file(read: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object]) -> Path:
@@ -251,15 +288,26 @@ def _file(read: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object
     return copy
 
 
-def _untested(options: CompileOptions, built: Mapping[str, Any]) -> tuple[Diagnostic, ...]:
-    version = built["version"]
-    if options.compiler != "tensorrt-rtx" or any(
-        version.startswith(f"{tested}.") for tested in TESTED_VERSIONS
-    ):
-        return ()
-    told = f"TensorRT-RTX {version} is none of the versions whose layer list onnxq was tested with"
-    fix = f"compare with {' or '.join(TESTED_VERSIONS)} before you rely on the compiled report"
-    return (warning("OQ663", f"{told} ({', '.join(TESTED_VERSIONS)})", fix=fix),)
+def _of_version(failed: OnnxqError, untested: Diagnostic | None) -> OnnxqError:
+    """What failed, with what is to be known of an untested version: older ones take less."""
+    first = failed.diagnostics[0]
+    if untested is None or first.code not in ("OQ602", "OQ660"):
+        return failed
+    return OnnxqError(replace(first, fix=f"{first.fix}; {untested.message}"))
+
+
+def _untested(compiler: Compiler, version: str) -> Diagnostic | None:
+    tested = TESTED[compiler]
+    if any(version.startswith(f"{known}.") for known in tested):
+        return None
+    name = "TensorRT-RTX" if compiler == "tensorrt-rtx" else "TensorRT"
+    if not tested:
+        told = f"what {name} says of its layers was never tried with onnxq, {version} included"
+        fix = "compare with --backend tensorrt-rtx before you rely on the compiled report"
+        return warning("OQ663", told, fix=fix)
+    told = f"{name} {version} is none of the versions that onnxq was tested with"
+    fix = f"compare with {' or '.join(tested)} before you rely on the compiled report"
+    return warning("OQ663", f"{told} ({', '.join(tested)})", fix=fix)
 
 
 def _unexpected(ops: Sequence[CompiledOp]) -> tuple[Diagnostic, ...]:
@@ -316,4 +364,6 @@ def _reason(precision: Precision, why: str, node: Node, found: Computed, layers:
         return "the compiler's list of layers could not be read"
     if not found.layers:
         return "no engine layer names it"
+    if not layers.is_whole:
+        return f"what the layer '{found.layers[0].name}' multiplies is not told"
     return f"it is part of the kernel '{found.layers[0].name}', which reads int8 too"

@@ -10,21 +10,22 @@ from typing import Any, Literal
 
 import onnx
 
-from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.insertion.float_types import computed_types
-from onnxq.lint import lint
+from onnxq.lint import QdqModel, lint
 from onnxq.model import io as models
 from onnxq.model.metadata import metadata_of
 from onnxq.verify import tensorrt
+from onnxq.verify.compiling import Compiling
 from onnxq.verify.data import DataUse, Unused
+from onnxq.verify.engines import SAMPLES, EngineRun, run_engines
 from onnxq.verify.gpu import gpu
 from onnxq.verify.labels import Labels
 from onnxq.verify.numeric import NumericReport, Progress, compare_all, require_same_ports
 from onnxq.verify.profiles import fixed
 from onnxq.verify.report import ModelReport, VerifyReport
-from onnxq.verify.running import SAMPLES, EngineRun, run_engines
-from onnxq.verify.tensorrt import DEFAULTS, CompiledReport, CompileOptions
+from onnxq.verify.tensorrt import DEFAULTS, CompileOptions
 
 Backend = Literal["auto", "tensorrt-rtx", "tensorrt", "onnxruntime"]
 ModelPath = str | Path
@@ -60,68 +61,70 @@ def verify(
     if backend == "tensorrt":
         compiling = replace(compiling, compiler="tensorrt")
     float_model = models.load(float_path)
-    qdq_models = [models.load(path) for path in qdq_paths]
-    for qdq_model in qdq_models:
-        require_same_ports(float_model, qdq_model)
-    linted = [(lint(m), metadata_of(m), computed_types(m)) for m in qdq_models]
+    read = [QdqModel(models.load(path)) for path in qdq_paths]
+    for model in read:
+        require_same_ports(float_model, model.proto)
     samples = None if feed is None else iter(feed)
     first = tuple(itertools.islice(samples or (), SAMPLES if gpu() else 1))
-    numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(qdq_models)
-    if samples is not None:
-        every = itertools.chain(first, samples)
-        numeric = _compare(
-            float_model, qdq_paths, every, tensors=tensors, labels=labels, progress=progress
-        )
     seen = {n: a.shape for n, a in first[0].tensors.items()} if first else {}
     profiles = {n: fixed(s) for n, s in (*seen.items(), *(shapes or {}).items())}
-    profiles |= dict(compiling.profiles)
-    options = replace(compiling, profiles=profiles)
-    reports = []
-    for path, (findings, made_by, float_ops), compared in zip(
-        qdq_paths, linted, numeric, strict=True
-    ):
-        compiled = None
-        if backend != "onnxruntime":
-            compiled = _compile(path, float_path if fp32_engine else None, options)
-        reports.append(
-            ModelReport(
-                model=str(path),
-                made_by=made_by,
-                float_ops=float_ops,
-                lint=findings,
-                numeric=None if isinstance(compared, Diagnostic) else compared,
-                why_not_numeric=compared if isinstance(compared, Diagnostic) else None,
-                compiled=None if isinstance(compiled, Diagnostic) else compiled,
-                why_not_compiled=compiled if isinstance(compiled, Diagnostic) else None,
-            )
+    options = replace(compiling, profiles={**profiles, **compiling.profiles})
+    numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(read)
+    if samples is not None:
+        every = itertools.chain(first, samples)
+        protos = [model.proto for model in read]
+        numeric = _compare(
+            float_model, protos, every, tensors=tensors, labels=labels, progress=progress
         )
-    runs: tuple[EngineRun, ...] = ()
-    why_not_run = "no compiler"
-    if any(report.compiled is not None for report in reports):
-        runs, why_not_run = _runs(float_model, (*qdq_paths, float_path), first, options)
+    compiler = Compiling(float_path, options, fp32_engine=fp32_engine)
+    reports = tuple(
+        _report(path, model, compared, compiler if backend != "onnxruntime" else None)
+        for path, model, compared in zip(qdq_paths, read, numeric, strict=True)
+    )
+    runs, why_not_run = _runs(float_path, qdq_paths, reports, first, options)
     return VerifyReport(
         float_model=str(float_path),
         data=_data(feed, numeric),
-        models=tuple(reports),
+        models=reports,
         runs=runs,
         why_not_run=why_not_run,
     )
 
 
+def _report(
+    path: ModelPath,
+    model: QdqModel,
+    compared: NumericReport | Diagnostic | None,
+    compiler: Compiling | None,
+) -> ModelReport:
+    compiled = None if compiler is None else compiler.report(path, model)
+    return ModelReport(
+        model=str(path),
+        made_by=metadata_of(model.proto),
+        float_ops=computed_types(model.proto),
+        lint=lint(model),
+        numeric=None if isinstance(compared, Diagnostic) else compared,
+        why_not_numeric=compared if isinstance(compared, Diagnostic) else None,
+        compiled=None if isinstance(compiled, Diagnostic) else compiled,
+        why_not_compiled=compiled if isinstance(compiled, Diagnostic) else None,
+    )
+
+
 def _runs(
-    float_model: onnx.ModelProto,
-    paths: Sequence[ModelPath],
+    float_path: ModelPath,
+    qdq_paths: Sequence[ModelPath],
+    reports: Sequence[ModelReport],
     samples: Sequence[Sample],
     options: CompileOptions,
 ) -> tuple[tuple[EngineRun, ...], str]:
-    """What the engines of some models did on a GPU, or why they did not run."""
+    """What the engines did on a GPU, or why they did not run."""
+    if not any(report.compiled is not None for report in reports):
+        return (), "no compiler"
     if not gpu():
         return (), "no GPU"
     if not samples:
         return (), "no data"
-    jobs = {str(path): tensorrt.job(path, options) for path in paths}
-    rtx = options.compiler == "tensorrt-rtx"
-    return run_engines(float_model, jobs, samples, timeout=options.timeout, rtx=rtx), ""
+    return run_engines(float_path, qdq_paths, samples, options), ""
 
 
 def _data(
@@ -135,40 +138,13 @@ def _data(
 
 def _compare(
     float_model: onnx.ModelProto,
-    qdq_paths: Sequence[ModelPath],
+    qdq_models: Sequence[onnx.ModelProto],
     samples: Iterable[Sample],
     **how: Any,
 ) -> tuple[NumericReport | Diagnostic, ...]:
     try:
-        return compare_all(float_model, qdq_paths, samples, **how)
+        return compare_all(float_model, qdq_models, samples, **how)
     except OnnxqError as failed:
         if failed.diagnostics[0].code != "OQ305":
             raise
-        return (failed.diagnostics[0],) * len(qdq_paths)
-
-
-def _compile(
-    qdq_path: ModelPath, float_path: ModelPath | None, options: CompileOptions
-) -> CompiledReport | Diagnostic:
-    if options.compiler == "tensorrt-rtx" and tensorrt.available() is None:
-        return warning(
-            "OQ601",
-            "TensorRT-RTX is not installed, so the model was not compiled",
-            fix=tensorrt.INSTALL,
-        )
-    try:
-        report = tensorrt.compile_report(qdq_path, options)
-    except OnnxqError as failed:
-        return failed.diagnostics[0]
-    return report if float_path is None else _beside_fp32(report, float_path, options)
-
-
-def _beside_fp32(
-    report: CompiledReport, float_path: ModelPath, options: CompileOptions
-) -> CompiledReport:
-    try:
-        return replace(report, fp32_engine_bytes=tensorrt.engine_bytes(float_path, options))
-    except OnnxqError as failed:
-        reason = failed.diagnostics[0]
-        told = replace(reason, message=f"the FP32 model: {reason.message}")
-        return replace(report, notes=(*report.notes, told))
+        return (failed.diagnostics[0],) * len(qdq_models)

@@ -137,7 +137,7 @@ def compiled(model, recipe, **options):
 
 def layers_of(model):
     """The layers that TensorRT-RTX builds of a Q/DQ model; an error where it rejects the model."""
-    text = _builder().submit(_build, model.SerializeToString()).result()
+    text = _builder().submit(_layers_of, model.SerializeToString()).result()
     layers = parse_layers(text)
     assert layers.layers, text[:200]
     assert not layers.unreadable
@@ -154,15 +154,16 @@ def _use_rtx():
     os.environ["POLYGRAPHY_USE_TENSORRT_RTX"] = "1"
 
 
-def _build(model):
+def _layers_of(model):
     import tensorrt_rtx
 
-    from onnxq.verify import _build as program
+    from onnxq.verify import _build, _worker
 
     messages = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)
         job = {"model": str(path), "profiles": {}, "targets": []}
-        program._build(job, tensorrt_rtx, messages)
+        _worker.listen(tensorrt_rtx, messages)
+        _build.build(job, tensorrt_rtx)
     return messages[-1]

@@ -17,6 +17,7 @@ from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_r
 from onnxq.render.html.subjects import Subject, asked, subjects, unknown
 from onnxq.render.html.tensors import cards
 from onnxq.render.reports import conversions, data_use, sizes
+from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import figure, one_line
 from onnxq.verify import BAD_DB, VerifyReport, targets
@@ -75,6 +76,7 @@ def page(
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         facts=tuple(_facts(about)),
         figures=tuple(_figures(about)),
+        runs=tuple(run_rows(report)),
         thresholds=tuple(asked(least)),
         data=data_use(report.data) if report.data is not None else "",
         unknown=[(subject, tuple(unknown(subject))) for subject in about],
