@@ -61,7 +61,7 @@ VERIFYING: Final[dict[str, Code]] = {
         meaning="The compiler crashed while it built the engine. It runs in a process of its own, "
         "so it takes nothing else with it.",
         example="a scale that is an input of the model, with which TensorRT-RTX 1.7 segfaults",
-        fix="See what lint says of the model; try whether the float model builds.",
+        fix="See what lint says of the model; the message says whether the float model builds.",
     ),
     "OQ661": Code(
         meaning="The compiler took longer than `--timeout` and was stopped.",
@@ -76,8 +76,8 @@ VERIFYING: Final[dict[str, Code]] = {
     "OQ663": Code(
         meaning="The installed TensorRT-RTX is of another version than onnxq was tested with, or "
         "TensorRT itself is used, with which onnxq was never tested. What its list of layers says "
-        "is not documented and may have changed. Lines that onnxq cannot read become 'unknown', but "
-        "lines that read alike may mean something else. TensorRT-RTX 1.6 rejects INT8 "
+        "is not documented and may have changed. Lines that onnxq cannot read become 'unknown', "
+        "but lines that read alike may mean something else. TensorRT-RTX 1.6 rejects INT8 "
         "convolutions.",
         example="an upgrade of tensorrt-rtx",
         fix="Use a tested version, or an onnxq that was tested with yours.",
