@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from rich.console import Console
 
 from onnxq.render.side_by_side import file_names
-from onnxq.render.text import figure, one_line, show, table
+from onnxq.render.tables import table
+from onnxq.render.text import figure, one_line
 from onnxq.verify import EngineRun, VerifyReport
 
 
@@ -47,16 +48,18 @@ def runs(console: Console, report: VerifyReport) -> None:
             console.print(f"engines: not run: {report.why_not_run}")
         return
     console.print("engines: run on the GPU, outputs against FP32 in onnxruntime")
-    shown = table("engine", "ms", "with copies", "against FP16", "MB", "SQNR dB")
-    for row in rows(report):
-        size = row.run.engine_bytes
-        shown.add_row(
-            one_line(row.name),
-            figure(row.run.latency_ms, ".3g"),
-            figure(row.run.latency_with_copies_ms, ".3g"),
-            "-" if row.speed is None else f"{row.speed:.2f}x",
-            figure(None if size is None else size / 1e6, ".1f"),
-            figure(row.decibels, ".2f"),
-        )
-    show(console, shown)
+    columns = ("engine", "ms", "with copies", "against FP16", "MB", "SQNR dB")
+    table(console, columns, list(map(_cells, rows(report))))
     console.print("ms: median of 100 inferences with inputs and outputs on the GPU")
+
+
+def _cells(row: Row) -> tuple[str, ...]:
+    size = row.run.engine_bytes
+    return (
+        one_line(row.name),
+        figure(row.run.latency_ms, ".3g"),
+        figure(row.run.latency_with_copies_ms, ".3g"),
+        "-" if row.speed is None else f"{row.speed:.2f}x",
+        figure(None if size is None else size / 1e6, ".1f"),
+        figure(row.decibels, ".2f"),
+    )
