@@ -15,6 +15,7 @@ from onnx.external_data_helper import uses_external_data
 from onnxq.diagnostics import error, first_line
 from onnxq.files import whole_file
 from onnxq.model import weights
+from onnxq.model.dimensions import forget_marks
 from onnxq.model.inlining import inline_functions
 from onnxq.model.model_file import read_light, write_external, write_inline
 
@@ -220,6 +221,8 @@ def opset(model: onnx.ModelProto) -> int:
 def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.ModelProto:
     """Return the model as every stage sees it: no local functions, nodes named, opset 13 or newer.
 
+    Dimensions called '?' are unnamed.
+
     The model given is changed, but for its opset: below 13, the first with per-channel Q/DQ, what
     is returned is a new one. Raising the opset can rename tensors, so plans and statistics must be
     made of what this returns. Raises OQ304 when the opset cannot be raised, OQ307 when a model with
@@ -232,7 +235,8 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
             fix="read it with onnxq.load_model, which leaves large weights in their files",
         )
-    return raised(name_nodes(inline_functions(model, path)), QDQ_OPSET, path)
+    inlined = forget_marks(inline_functions(model, path))
+    return raised(name_nodes(inlined), QDQ_OPSET, path)
 
 
 def raised(model: onnx.ModelProto, version: int, path: str | Path = "the model") -> onnx.ModelProto:

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
-import onnx
-
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.samples import shape_example
 from onnxq.model.graph import Graph, Shape
@@ -92,14 +90,3 @@ def contradictions(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, D
         for symbol, places in sizes.items()
         if len(set(places.values())) > 1
     }
-
-
-def without_names(model: onnx.ModelProto, symbols: Mapping[str, object]) -> onnx.ModelProto:
-    """Copy a model with dimensions of some names left unnamed."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for value in (*copy.graph.input, *copy.graph.output, *copy.graph.value_info):
-        for dim in value.type.tensor_type.shape.dim:
-            if dim.dim_param in symbols:
-                dim.Clear()
-    return copy

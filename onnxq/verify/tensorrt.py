@@ -21,6 +21,7 @@ from onnxq.diagnostics import (
 )
 from onnxq.lint import Expected, QdqModel, predict_op
 from onnxq.model import io as models
+from onnxq.model.dimensions import without_names
 from onnxq.model.graph import Node
 from onnxq.verify import build_cache, builder
 from onnxq.verify.conversions import Conversions, conversions
@@ -28,7 +29,7 @@ from onnxq.verify.gpu import gpu
 from onnxq.verify.inspector import parse_inspector
 from onnxq.verify.layers import TESTED_VERSIONS, Computed, LayerList, Precision, parse_layers
 from onnxq.verify.macs import is_product, macs
-from onnxq.verify.profiles import Profile, contradictions, of_dynamic_inputs, without_names
+from onnxq.verify.profiles import Profile, contradictions, of_dynamic_inputs
 from onnxq.verify.shapes import Shapes
 from onnxq.verify.targets import Target
 

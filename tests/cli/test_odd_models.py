@@ -8,6 +8,8 @@ from onnx import TensorProto, helper
 from tests.command import succeeded
 from tests.onnx_text import model
 
+from .conftest import MODEL
+
 PICTURE = "float[1,3,16,16] x"
 WEIGHTS = "<float[4,3,3,3] w, float[2,4,3,3] v>"
 FIRST = "a = Conv <pads = [1,1,1,1]> (x, w)"
@@ -334,3 +336,18 @@ def test_the_data_of_the_output_is_none_of_the_inputs(here):
     (here / "model.onnx").write_bytes(proto.SerializeToString())
     succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
     assert "out.onnx.data" in here.refuses("OQ502", "insert", "-o", "out.onnx")
+
+
+def test_dimensions_called_by_a_mark_are_no_names(here):
+    made = model(MODEL.replace("float[1,3,16,16] x", "float[N,3,H,W] x"))
+    for dim in (made.graph.input[0].type.tensor_type.shape.dim[i] for i in (2, 3)):
+        dim.dim_param = "?"
+    onnx.save(made, here / "model.onnx")
+    shape = ("--shape", "x:1x3x16x24")
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs", *shape))
+    succeeded(here.run("insert"))
+    dims = onnx.load(here / "model.qdq.onnx").graph.input[0].type.tensor_type.shape.dim
+    assert [d.dim_param or d.dim_value for d in dims] == ["N", 3, 0, 0]
+    told = succeeded(here.run("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs"))
+    assert "MACs in int8: 100.0%" in told.stdout
+    assert told.stderr == ""
