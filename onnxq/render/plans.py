@@ -94,7 +94,8 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
         rows.append((rule, *(str(c) if c else "-" for c in cells)))
     columns = ("rule", "inputs quantized", "skipped", "overridden", "scales shared")
-    table(console, columns, rows, drop=("scales shared", "overridden"))
+    if rows:
+        table(console, columns, rows, drop=("scales shared", "overridden"))
     if plan.unmatched:
         console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
     n = plan_counts(plan, graph)

@@ -79,6 +79,41 @@ def test_the_recipe_of_the_rules_reference_loads(tmp_path):
     assert recipe.load(tmp_path / "mine.yaml").rules[-1].id == "first-conv"
 
 
+def test_the_recipe_of_the_guide_loads(tmp_path):
+    from onnxq.planning import recipe
+
+    (text,) = blocks("docs/guide.md", "yaml")
+    (tmp_path / "mine.yaml").write_text(text)
+    assert recipe.load(tmp_path / "mine.yaml").rules[-1].id == "sensitive"
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/guide.md"])
+def test_commands_of_the_documents_have_these_options(document):
+    from typer.main import get_command
+
+    from onnxq.cli.app import app
+
+    known = get_command(app).commands
+    for block in blocks(document, "sh"):
+        for line in re.findall(r"^onnxq ([^#\n]+)", block, re.MULTILINE):
+            verb, *rest = line.split()
+            command = (
+                known[verb].commands[rest[0]] if hasattr(known[verb], "commands") else known[verb]
+            )
+            options = {name for parameter in command.params for name in parameter.opts}
+            assert {word for word in rest if word.startswith("-")} <= options, line
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_headings_that_are_linked_to_are_there(document):
+    for target, heading in re.findall(r"\]\(([^)#]*)#([^)]+)\)", document.read_text()):
+        if "://" not in target:
+            linked = document.parent / target if target else document
+            titles = re.findall(r"^#+ (.*)$", linked.read_text(), re.MULTILINE)
+            slugs = {re.sub(r"[^\w\- ]", "", t.lower()).replace(" ", "-") for t in titles}
+            assert heading in slugs, f"{target}#{heading}"
+
+
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_links_lead_somewhere(document):
     for target in re.findall(r"\]\(([^)#]+)\)", document.read_text()):
