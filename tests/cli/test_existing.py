@@ -62,7 +62,7 @@ def test_a_model_that_is_half_done_is_completed(finished):
     finished.refuses("OQ303", "insert")
     finished.refuses("OQ411", "insert", "--existing", "strip")
     outcome = succeeded(finished.run("insert", *keep))
-    assert "2 of 2 weighted ops quantized: 1 activation pairs, 1 int8 weights" in outcome.stdout
+    assert "2 of 2 weighted ops quantized: 1 activation pair, 1 int8 weight," in outcome.stdout
     assert "2 have pairs already" in outcome.stdout
     outcome = succeeded(
         finished.run("verify", "model.onnx", "half.qdq.onnx", "--data", "imgs", "--min-int8", "1")
