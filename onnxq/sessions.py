@@ -53,10 +53,7 @@ def open_session(
     """
     import onnxruntime as ort
 
-    options = ort.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and told once
-    options.intra_op_num_threads = threads or 0  # 0: one a core
-    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    options = _options(threads, spinning=spinning)
     if as_written or _has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
@@ -77,6 +74,42 @@ def open_session(
         )
     session.onnxq_weights = given  # onnxruntime may read them as long as it lives
     return session
+
+
+def _options(threads: int | None, *, spinning: bool) -> onnxruntime.SessionOptions:
+    import onnxruntime as ort
+
+    options = ort.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.intra_op_num_threads = threads or 0  # 0: one a core
+    options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
+    return options
+
+
+def write_optimized(model: onnx.ModelProto, path: Path) -> None:
+    """Write what onnxruntime makes of a model for this CPU, its weights into a file beside it.
+
+    The model holds its weights itself. Raises what onnxruntime raises.
+    """
+    import onnxruntime as ort
+
+    options = _options(1, spinning=False)
+    options.optimized_model_filepath = str(path)
+    key = "session.optimized_model_external_initializers_file_name"
+    options.add_session_config_entry(key, f"{path.name}.data")
+    options.add_session_config_entry("session.disable_prepacking", "1")  # it runs nothing
+    ort.InferenceSession(model.SerializeToString(), options, providers=[CPU])
+
+
+def open_written(
+    path: Path, *, threads: int | None, spinning: bool
+) -> onnxruntime.InferenceSession:
+    """Open what `write_optimized` wrote, as it is. Raises what onnxruntime raises."""
+    import onnxruntime as ort
+
+    options = _options(threads, spinning=spinning)
+    options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
+    return ort.InferenceSession(str(path), options, providers=[CPU])
 
 
 def _content(

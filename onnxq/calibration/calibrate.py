@@ -5,13 +5,14 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import onnx
 from numpy.typing import NDArray
 
 from onnxq.calibration.checkpoint import Checkpoint, Snapshot
 from onnxq.calibration.counting import Counting
+from onnxq.calibration.exposing import Exposing, expose
 from onnxq.calibration.observation import in_passes, observe
 from onnxq.calibration.statistics import (
     Statistics,
@@ -29,10 +30,7 @@ from onnxq.model import ops
 from onnxq.model.existing import is_quantized
 from onnxq.model.graph import Graph
 from onnxq.planning.plan import Plan
-from onnxq.sessions import CPU, float_ports, open_session, run, sizes, with_outputs
-
-if TYPE_CHECKING:
-    import onnxruntime
+from onnxq.sessions import CPU, sizes
 
 # Samples done since the last call, at first those of the run that is resumed; passes over the data.
 Progress = Callable[[int, int], Any]
@@ -120,18 +118,12 @@ def _walk(
 ) -> _Walk:
     """Open a session that gives out those of the tensors that are float32."""
     inner = [name for name in tensors if name not in graph.inputs]
-    session = open_session(
-        with_outputs(model, inner),
-        providers=settings.providers,
-        threads=settings.threads,
-        spinning=False,
-    )
-    floats = float_ports(session)
+    exposing = expose(model, inner, providers=settings.providers, threads=settings.threads)
+    floats = exposing.floats()
     if plan is not None:
         _require_floats(plan, set(tensors) - floats)
     return _Walk(
-        session=session,
-        outputs=[name for name in inner if name in floats],
+        exposing=exposing,
         tensors=[name for name in tensors if name in floats],
         settings=settings,
     )
@@ -156,8 +148,7 @@ def _require_floats(plan: Plan, others: Collection[str]) -> None:
 class _Walk:
     """One pass over the feed, for some of the tensors."""
 
-    session: onnxruntime.InferenceSession
-    outputs: list[str]
+    exposing: Exposing
     tensors: list[str]
     settings: Settings
 
@@ -174,7 +165,7 @@ class _Walk:
             tally = _Tally(begun, counting, feed)
             try:
                 for sample in feed.after(begun.done):
-                    values = run(self.session, self.outputs, sample)
+                    values = self.exposing.run(sample, self.tensors)
                     with held():
                         tally.take(sample, values)
                     del values  # or the next run would need as much memory again

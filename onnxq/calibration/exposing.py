@@ -1,0 +1,132 @@
+"""Sessions that give out inner tensors, in the order of values that onnxruntime has them in.
+
+On a CPU onnxruntime computes convolutions on blocks of channels, and reorders each tensor that
+leaves such a part of the graph. Statistics do not depend on the order of values, so here tensors
+leave as blocks. docs/adr/0016 has the figures.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import onnx
+from numpy.typing import NDArray
+
+from onnxq.feeds.samples import Sample
+from onnxq.model import weights
+from onnxq.sessions import (
+    CPU,
+    float_ports,
+    open_session,
+    open_written,
+    run,
+    with_outputs,
+    write_optimized,
+)
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_BLOCK: Final = 16  # channels of the largest blocks; smaller ones divide it
+_BLOCKED_OPS: Final = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAveragePool"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Exposing:
+    """A session, and by which of its outputs it gives out each inner tensor."""
+
+    session: onnxruntime.InferenceSession
+    outputs: Mapping[str, str]
+
+    def floats(self) -> frozenset[str]:
+        """The inner tensors, and inputs of the model, that are float32."""
+        ports = float_ports(self.session)
+        return ports | {tensor for tensor, port in self.outputs.items() if port in ports}
+
+    def run(self, sample: Sample, tensors: Sequence[str]) -> dict[str, NDArray[Any]]:
+        """Return the values of tensors and inputs, each in some order and shape (OQ305)."""
+        ports = [self.outputs[name] for name in tensors if name in self.outputs]
+        values = run(self.session, ports, sample)
+        return {name: values[self.outputs.get(name, name)] for name in tensors}
+
+
+def expose(
+    model: onnx.ModelProto, tensors: Sequence[str], *, providers: Sequence[str], threads: int | None
+) -> Exposing:
+    """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
+    given = with_outputs(model, tensors)
+    if tuple(providers) == (CPU,) and _may_have_blocks(model):
+        with suppress(Exception):  # no space on the disk, say: then as for any other provider
+            if found := _in_blocks(given, tensors, threads):
+                return found
+    session = open_session(given, providers=providers, threads=threads, spinning=False)
+    return Exposing(session=session, outputs={name: name for name in tensors})
+
+
+def _may_have_blocks(model: onnx.ModelProto) -> bool:
+    """Whether onnxruntime might, and a model on the disk once more costs little."""
+    held = all(weights.place(tensor) is None for tensor in weights.tensors(model))
+    return held and any(node.op_type in _BLOCKED_OPS for node in model.graph.node)
+
+
+def _in_blocks(
+    given: onnx.ModelProto, tensors: Sequence[str], threads: int | None
+) -> Exposing | None:
+    """Open the model as onnxruntime optimizes it, less the reordering; None if there is none."""
+    with tempfile.TemporaryDirectory(prefix="onnxq-", ignore_cleanup_errors=True) as folder:
+        path = Path(folder) / "optimized.onnx"
+        write_optimized(given, path)
+        model = onnx.load(path, load_external_data=False)
+        blocks = _blocks(model.graph, tensors)
+        if not blocks:
+            return None
+        _leave_as(blocks, model.graph)
+        onnx.save(model, path)
+        session = open_written(path, threads=threads, spinning=False)
+    return Exposing(session=session, outputs={name: blocks.get(name, name) for name in tensors})
+
+
+def _blocks(graph: onnx.GraphProto, tensors: Sequence[str]) -> dict[str, str]:
+    """Tensors that are reordered from blocks without padding, and those blocks."""
+    wanted = set(tensors)
+    return {
+        node.output[0]: node.input[0]
+        for node in graph.node
+        if (node.domain, node.op_type) == ("com.microsoft.nchwc", "ReorderOutput")
+        and node.output[0] in wanted
+        and all(a.i % _BLOCK == 0 for a in node.attribute if a.name == "channels")
+    }
+
+
+def _leave_as(blocks: Mapping[str, str], graph: onnx.GraphProto) -> None:
+    """Let the blocks be outputs in place of what is reordered from them."""
+    outputs = [output for output in graph.output if output.name not in blocks]
+    outputs += [
+        onnx.helper.make_tensor_value_info(block, onnx.TensorProto.FLOAT, None)
+        for block in dict.fromkeys(blocks.values())
+    ]
+    del graph.output[:]
+    graph.output.extend(outputs)
+    _drop(blocks, set(_read(graph)), graph)
+
+
+def _drop(tensors: Collection[str], needed: Collection[str], graph: onnx.GraphProto) -> None:
+    """Remove the nodes that make tensors nobody needs."""
+    kept = [n for n in graph.node if n.output[0] not in tensors or n.output[0] in needed]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def _read(graph: onnx.GraphProto) -> Iterator[str]:
+    """Names that nodes read, those in subgraphs too."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            for inner in (*attribute.graphs, attribute.g):
+                yield from _read(inner)
+                yield from (output.name for output in inner.output)

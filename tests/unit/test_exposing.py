@@ -1,0 +1,73 @@
+"""Tensors leave a session with the values that the model has, whatever their order."""
+
+import platform
+
+import numpy as np
+import pytest
+
+from onnxq.calibration.exposing import expose
+from onnxq.feeds.samples import Sample
+from onnxq.sessions import CPU, open_session, run, with_outputs
+from tests.onnx_text import model
+
+# a and c fill blocks of 16 channels, b needs padding; c is read in a branch, and an output.
+NET = """
+net (float[1,16,9,9] x, bool yes) => (float[1,32,9,9] c, float[1,32,9,9] z)
+<float[16,16,3,3] w, float[24,16,3,3] v, float[32,24,1,1] u> {
+    p = Conv <pads = [1,1,1,1]> (x, w)
+    a = Relu (p)
+    q = Conv <pads = [1,1,1,1]> (a, v)
+    b = Relu (q)
+    c = Conv (b, u)
+    z = If (yes) <
+        then_branch = yes () => (float[1,32,9,9] s) { s = Neg (c) },
+        else_branch = no () => (float[1,32,9,9] t) { t = Abs (c) }
+    >
+}
+"""
+INNER = ("a", "b", "c")
+BLOCKS = pytest.mark.skipif(
+    platform.machine().lower() not in {"x86_64", "amd64"}, reason="onnxruntime has blocks there"
+)
+
+
+@pytest.fixture(scope="module")
+def proto():
+    return model(NET)
+
+
+@pytest.fixture(scope="module")
+def sample():
+    x = np.random.default_rng(0).standard_normal((1, 16, 9, 9)).astype(np.float32)
+    x[0, 0, 0, 0] = np.nan
+    return Sample(name="x", tensors={"x": x, "yes": np.array(True)}, digest="0")
+
+
+@pytest.mark.parametrize("threads", [None, 1])
+def test_values_are_those_of_the_model(proto, sample, threads):
+    seen = expose(proto, INNER, providers=(CPU,), threads=threads).run(sample, ("x", *INNER))
+    known = run(open_session(with_outputs(proto, INNER)), INNER, sample)
+    assert tuple(seen) == ("x", *INNER)
+    for name, values in seen.items():
+        assert values.dtype == np.float32
+        ordered = (np.sort(x.ravel().view(np.uint32)) for x in (values, known[name]))
+        np.testing.assert_array_equal(*ordered)
+
+
+@BLOCKS
+def test_blocks_without_padding_are_not_reordered(proto):
+    outputs = expose(proto, INNER, providers=(CPU,), threads=None).outputs
+    assert {name for name in INNER if outputs[name] != name} == {"a", "c"}
+
+
+def test_ports_that_are_float32_have_the_names_of_their_tensors(proto):
+    floats = expose(proto, INNER, providers=(CPU,), threads=None).floats()
+    assert {"x", *INNER} <= floats
+    assert "yes" not in floats
+
+
+def test_where_nothing_can_be_written_tensors_are_reordered(proto, sample, monkeypatch, tmp_path):
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    exposing = expose(proto, INNER, providers=(CPU,), threads=None)
+    assert exposing.outputs == {name: name for name in INNER}
+    assert exposing.run(sample, INNER)["c"].shape == (1, 32, 9, 9)
