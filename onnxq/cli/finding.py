@@ -78,7 +78,13 @@ def calibration(
         )
     if len(files) > 1 and model is not None:
         digest = source.digest(model, existing)
-        files = [f for f in files if _digest_of(f) == digest] or files
+        count, files = len(files), [f for f in files if _digest_of(f) == digest]
+        if not files:
+            raise error(
+                "OQ410",
+                f"none of the {count} calibrations in this folder is of '{model}'",
+                fix=f"run 'onnxq calibrate {model} --data FOLDER' first, or give --calibration",
+            )
     if len(files) > 1:
         names = ", ".join(str(f) for f in files)
         raise error(

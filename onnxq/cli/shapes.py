@@ -21,7 +21,7 @@ def fixed(given: Iterable[str] | None) -> dict[str, tuple[int, ...]]:
         except ValueError:
             found[name] = ()
         if not name or not found[name] or not 0 < min(found[name]) <= max(found[name]) < 2**31:
-            raise _unreadable(text, "cannot be read", "write it like --shape images:1x3x640x640")
+            raise _unreadable(text, "cannot be read", "name the input, as in images:1x3x640x640")
     return found
 
 

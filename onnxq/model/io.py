@@ -17,7 +17,7 @@ from onnxq.files import whole_file
 from onnxq.model import weights
 from onnxq.model.dimensions import forget_marks
 from onnxq.model.inlining import inline_functions
-from onnxq.model.model_file import read_light, write_external, write_inline
+from onnxq.model.model_file import other_model, read_light, write_external, write_inline
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
@@ -67,7 +67,7 @@ def _read(path: Path) -> onnx.ModelProto:
 
 def _unreadable(path: Path, reason: OSError) -> Exception:
     said = (reason.strerror or "cannot be read").lower()
-    return error("OQ301", f"model '{path}': {said}", fix="give the path of a readable .onnx file")
+    return error("OQ301", f"model '{path}': {said}", fix=other_model(path))
 
 
 def _not_onnx(path: Path, reason: str) -> Exception:

@@ -7,6 +7,7 @@ few fields that hold nearly all bytes of a model are passed over here.
 
 from __future__ import annotations
 
+import difflib
 import mmap
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ from google.protobuf.message import DecodeError
 from onnxq.model.weights import SMALLEST, Place, chunks, hold, is_large, light, merge, place, refer
 from onnxq.model.weights import tensors as tensors_of
 
+_QDQ: Final = ".qdq.onnx"  # what insert writes ends so
 PAGE: Final = 4096  # bytes; the ONNX specification wants data to begin at multiples of it
 
 # Numbers of fields in onnx.proto: ModelProto.graph, GraphProto.initializer, TensorProto.raw_data.
@@ -137,3 +139,16 @@ def write_external(model: onnx.ModelProto, file: IO[bytes], data: IO[bytes], nam
         data.writelines(chunks(tensor))
         refer(written, Place(file=Path(name), offset=offset, length=data.tell() - offset))
     file.write(copy.SerializeToString())
+
+
+def other_model(path: Path) -> str:
+    """What to give instead: a model beside it with nearly that name, if it is only not there."""
+    otherwise = "give the path of a readable .onnx file"
+    if path.exists() or not path.parent.is_dir():
+        return otherwise
+    ending = _QDQ if path.name.endswith(_QDQ) else ".onnx"
+    if ending == _QDQ:
+        otherwise = "'onnxq insert' writes a Q/DQ model; give the path of one"
+    beside = {p.name.removesuffix(ending): p.name for p in path.parent.glob(f"*{ending}")}
+    near = difflib.get_close_matches(path.name.removesuffix(ending), beside, n=1, cutoff=0.65)
+    return f"did you mean '{beside[near[0]]}'?" if near else otherwise

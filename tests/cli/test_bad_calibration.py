@@ -40,6 +40,14 @@ def test_the_model_chooses_among_calibrations(here):
     assert "calibration other.calib.npz" in succeeded(here.run(*INSERT, "other.onnx")).stdout
 
 
+def test_none_of_the_calibrations_is_of_the_model(here):
+    shutil.copyfile(here / "model.calib.npz", here / "second.calib.npz")
+    onnx.save(from_text(MODEL, seed=1), here / "other.onnx")
+    told = here.refuses("OQ410", "insert", "other.onnx")
+    assert "none of the 2 calibrations in this folder is of 'other.onnx'" in told
+    assert "onnxq calibrate other.onnx" in told
+
+
 def test_calibration_of_another_model(here):
     onnx.save(from_text(MODEL, seed=1), here / "model.onnx")
     told = here.refuses("OQ411", *INSERT)

@@ -18,6 +18,22 @@ def test_missing_model(here):
     assert "no such file" in told
 
 
+@pytest.mark.parametrize(
+    ("typed", "fix"),
+    [
+        ("modle.onnx", "did you mean 'model.onnx'?"),
+        ("modle.qdq.onnx", "did you mean 'model.qdq.onnx'?"),
+        ("unlike-any-other.onnx", "give the path of a readable .onnx file"),
+    ],
+)
+def test_missing_model_with_nearly_the_name_of_another(finished, typed, fix):
+    assert fix in finished.refuses("OQ301", "lint", typed)
+
+
+def test_missing_qdq_model_is_not_the_float_model(here):
+    assert "'onnxq insert' writes" in here.refuses("OQ301", "lint", "model.qdq.onnx")
+
+
 def test_folder_as_model(here):
     assert "imgs" in here.refuses("OQ301", "calibrate", "imgs", *DATA)
 

@@ -42,6 +42,11 @@ def test_missing_output_folder(here, command):
     assert "does not exist" in told
 
 
+def test_missing_output_folder_is_told_of_the_model_itself(here):
+    told = here.refuses("OQ501", "insert", "-o", "missing/model.onnx")
+    assert "the folder of 'missing/model.onnx' does not exist" in told
+
+
 @BOTH
 def test_file_in_the_place_of_the_output_folder(here, command):
     here.refuses("OQ501", *command, "-o", "rules.yaml/out")
