@@ -29,7 +29,7 @@ def model(text, *, opset=17, seed=0):
     bare = [o for o in proto.graph.output if not o.type.tensor_type.shape.dim]
     for output in bare:
         output.type.tensor_type.ClearField("shape")
-    inferred = {o.name: o for o in shape_inference.infer_shapes(proto).graph.output}
+    inferred = {o.name: o for o in shape_inference.infer_shapes(proto).graph.output} if bare else {}
     for output in bare:
         output.CopyFrom(inferred[output.name])
     return proto

@@ -80,7 +80,11 @@ def prepare(
 
     tensorrt.require_backend(asked.backend)
     least = thresholds.parse(
-        outputs, sqnr=asked.min_sqnr or (), cosine=asked.min_cosine or (), int8=asked.min_int8
+        outputs,
+        sqnr=asked.min_sqnr or (),
+        cosine=asked.min_cosine or (),
+        int8=asked.min_int8,
+        quantized=asked.min_quantized,
     )
     compiling = CompileOptions(
         profiles=profiles,

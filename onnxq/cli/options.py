@@ -243,6 +243,10 @@ class Checks:
             "--min-int8 SHARE", "Likewise this share, 0 to 1, of multiplications in int8.", _CHECKS
         ),
     ] = None
+    min_quantized: Annotated[
+        float | None,
+        option("--min-quantized SHARE", "Likewise this share in int8, fp8 or int4.", _CHECKS),
+    ] = None
     labels: Annotated[
         Path | None,
         option(

@@ -232,18 +232,12 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Strip the model (`--existing strip`) to let the rules place all pairs.",
     ),
     "OQ535": Code(
-        meaning="The opset was raised to the first that has what pairs need, and since then the "
-        "model computes something else, on a random sample in onnxruntime with optimizations "
-        "off.",
-        example="a model of opset 9 with an operator that onnx converts wrongly",
-        fix="Export the model again with opset 13 or newer, 19 for FP8, 21 for INT4.",
-    ),
-    "OQ560": Code(
-        meaning="The local functions of the model were put in the place of their calls, and since "
-        "then it computes something else, on a random sample in onnxruntime with optimizations "
-        "off.",
-        example="a function with the name of an operator that onnxruntime computes by itself",
-        fix="Export the model again without local functions.",
+        meaning="The opset was raised to the first that has what pairs need, or local functions "
+        "were put in the place of their calls, and since then the model computes something else, "
+        "on a random sample in onnxruntime with optimizations off.",
+        example="a linear Resize of opset 10, which has other coordinates since opset 11",
+        fix="Export the model again with opset 13 or newer, 19 for FP8, 21 for INT4, and without "
+        "local functions.",
     ),
     "OQ561": Code(
         meaning="The local functions of the model cannot be put in the place of their calls, so "

@@ -55,7 +55,7 @@ VERIFYING: Final[dict[str, Code]] = {
         meaning="A threshold cannot be read or never be met, or names no output.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr outptu:25",
         fix="Write `--min-sqnr 25` for every output or `--min-sqnr NAME:25` for one; cosines are "
-        "from -1 to 1, and `--min-int8` from 0 to 1.",
+        "from -1 to 1, `--min-int8` and `--min-quantized` from 0 to 1.",
     ),
     "OQ660": Code(
         meaning="The compiler crashed while it built the engine. It runs in a process of its own, "

@@ -58,13 +58,13 @@ class Raised:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """OQ535 or OQ560 when outputs changed."""
+        """OQ535 when outputs changed."""
         if self.outputs != "changed":
             return ()
         if self.before == self.after:
             told = f"inlining {counted(self.functions, 'local function')} changed the outputs"
             fix = "export the model again without local functions"
-            return (warning("OQ560", told, fix=fix),)
+            return (warning("OQ535", told, fix=fix),)
         told = f"raising the opset from {self.before} to {self.after} changed the outputs"
         fix = f"export the model again with opset {self.after} or newer"
         return (warning("OQ535", told, fix=fix),)

@@ -19,7 +19,7 @@ VERSION: Final = 1
 
 # Properties that JSON has beside the fields.
 DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
-    CompiledReport: ("int8", "int8_macs", "macs", "counts"),
+    CompiledReport: ("int8", "int8_macs", "quantized_macs", "macs", "counts"),
     NumericReport: ("sqnr_db", "cosine", "first_bad"),
     TensorComparison: ("is_bad",),
 }

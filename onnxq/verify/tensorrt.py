@@ -149,6 +149,12 @@ class CompiledReport:
         shares = self.macs
         return None if shares is None else shares.get("int8", 0.0)
 
+    @property
+    def quantized_macs(self) -> float | None:
+        """Share of multiply-accumulates in int8 or fp8, or with int4 weights; None as `macs`."""
+        shares = self.macs
+        return None if shares is None else sum(shares.get(t, 0.0) for t in ("int8", "fp8", "int4"))
+
 
 def available() -> str | None:
     """Version of TensorRT-RTX where this Python has it, without importing it; else None."""

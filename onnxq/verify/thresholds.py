@@ -19,9 +19,10 @@ _LIMITS: Final[Mapping[Figure, tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """The least SQNR (dB) and cosine by output, and the least share of MACs in int8 (0 to 1).
+    """The least SQNR (dB) and cosine by output, and the least shares of MACs (0 to 1).
 
-    `every_sqnr` and `every_cosine` hold for every float output that is not named.
+    `int8` is the share in int8, `quantized` that in int8, fp8 or int4. `every_sqnr` and
+    `every_cosine` hold for every float output that is not named.
     """
 
     sqnr: Mapping[str, float] = field(default_factory=dict)
@@ -29,6 +30,7 @@ class Thresholds:
     every_sqnr: float | None = None
     every_cosine: float | None = None
     int8: float | None = None
+    quantized: float | None = None
 
 
 def parse(
@@ -37,14 +39,16 @@ def parse(
     sqnr: Iterable[str] = (),
     cosine: Iterable[str] = (),
     int8: float | None = None,
+    quantized: float | None = None,
 ) -> Thresholds:
     """Read thresholds as the command line has them: '25' for every output, 'boxes:25' for one.
 
     The last that names an output holds. OQ654 for what cannot be read or never be met, and for a
     name that is not among `outputs`.
     """
-    if int8 is not None and not 0 <= int8 <= 1:
-        raise error("OQ654", f"--min-int8 {int8:g} is no share", fix="give one from 0 to 1")
+    for name, share in (("int8", int8), ("quantized", quantized)):
+        if share is not None and not 0 <= share <= 1:
+            raise error("OQ654", f"--min-{name} {share:g} is no share", fix="give one from 0 to 1")
     read_sqnr, read_cosine = _read("sqnr", sqnr, outputs), _read("cosine", cosine, outputs)
     return Thresholds(
         every_sqnr=read_sqnr.pop("", None),
@@ -52,6 +56,7 @@ def parse(
         sqnr=read_sqnr,
         cosine=read_cosine,
         int8=int8,
+        quantized=quantized,
     )
 
 
@@ -115,7 +120,7 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
             output, "cosine", "", least.cosine.get(output.name, every),
             output.cosine, output.worst_cosine, output.worst_cosine_sample,
         )  # fmt: skip
-    yield from _below_int8(model, least.int8)
+    yield from _below_shares(model, least)
 
 
 def _below(
@@ -152,18 +157,24 @@ def _shown(value: float, least: float) -> str:
     return next((t for t in texts if float(t) < least or value >= least), repr(value))
 
 
-def _below_int8(model: ModelReport, least: float | None) -> Iterator[tuple[str, str]]:
-    share = model.compiled.int8_macs if model.compiled is not None else None
+def _below_shares(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
+    found = model.compiled
+    yield from _below_share("int8", None if found is None else found.int8_macs, least.int8)
+    share = None if found is None else found.quantized_macs
+    yield from _below_share("int8, fp8 or int4", share, least.quantized)
+
+
+def _below_share(types: str, share: float | None, least: float | None) -> Iterator[tuple[str, str]]:
     if least is None or (share is not None and share >= least):
         return
     asked = f"and at least {least:g} is asked for"
     if share is None:
         yield (
-            f"the share of MACs in int8 is not known, {asked}",
+            f"the share of MACs in {types} is not known, {asked}",
             "install onnxq[rtx], and give --shape for dynamic sizes",
         )
     else:
         yield (
-            f"the share of MACs in int8 is {_shown(share, least)}, {asked}",
+            f"the share of MACs in {types} is {_shown(share, least)}, {asked}",
             "the report says why each op stayed in float",
         )

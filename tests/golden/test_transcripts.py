@@ -4,7 +4,8 @@ A line `== NAME` begins a file of the session's folder (models are ONNX text, ar
 calibration only the version of its format),
 `$ onnxq ...` is a command, and what follows is what it prints, errors after the result, and its
 exit code unless that is 0. `$ without MODULE onnxq ...` runs it as where MODULE is not installed,
-`$ tested VERSION onnxq ...` as if onnxq had been tested with that TensorRT-RTX only.
+`$ tested VERSION onnxq ...` as if onnxq had been tested with that TensorRT-RTX only, and
+`$ limited N onnxq ...` in a process of its own with N kilobytes of memory.
 After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden writes the output anew; read
 the difference before you commit it.
 """
@@ -12,6 +13,7 @@ the difference before you commit it.
 import json
 import os
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -22,6 +24,7 @@ import pytest
 from onnxq.cli import main
 from onnxq.codes import CODES
 from onnxq.verify import tensorrt
+from tests.command import ONNXQ
 from tests.onnx_text import model
 from tests.sealed import archive
 
@@ -59,6 +62,8 @@ def place(name, content):
 def printed(command, monkeypatch, capfd):
     """Run a command in this process; what it prints and its exit code."""
     words, code = shlex.split(command), 0
+    if words[0] == "limited":
+        return limited(*words[1:])
     with monkeypatch.context() as during:
         if words[0] == "without":
             during.setitem(sys.modules, words[1], None)
@@ -74,6 +79,14 @@ def printed(command, monkeypatch, capfd):
     out, err = capfd.readouterr()
     text = "".join(f"{line.rstrip()}\n" for line in (out + err).splitlines())
     return text + (f"exit {code}\n" if code else "")
+
+
+def limited(kilobytes, _, *arguments):
+    """The same of a process that has no more memory, nor have those that it starts."""
+    command = ["bash", "-c", 'ulimit -v "$0"; exec "$@"', kilobytes, ONNXQ, *arguments]
+    outcome = subprocess.run(command, capture_output=True, text=True)
+    text = "".join(f"{line.rstrip()}\n" for line in (outcome.stdout + outcome.stderr).splitlines())
+    return text + (f"exit {outcome.returncode}\n" if outcome.returncode else "")
 
 
 def rewritten(text, monkeypatch, capfd):
@@ -105,10 +118,6 @@ def test_every_code_is_in_a_session():
     elsewhere = {
         "OQ307",  # only the library is given models in memory
         "OQ503",  # no known way
-        "OQ535",  # no model is known that onnx converts wrongly
-        "OQ560",  # none is known that onnx inlines wrongly
-        "OQ561",  # ONNX text cannot have such a function; tests/cli has
-        "OQ662",  # needs little memory
         "OQ666",  # needs a GPU; tests/verify provokes it without one
     }
     assert {code for code in CODES if f"[{code}]" not in text} == elsewhere

@@ -93,6 +93,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "notes": [],
         "int8": 1,
         "int8_macs": 1.0,
+        "quantized_macs": 1.0,
         "macs": {"int8": 1.0},
         "counts": {"Conv": {"int8": 1, "fp8": 0, "int4": 0, "total": 1}},
     }

@@ -69,6 +69,8 @@ def asked(least: Thresholds) -> Iterator[str]:
             yield f"{what} of {name} at least {value:g}{unit}"
     if least.int8 is not None:
         yield f"MACs in int8 at least {least.int8:.0%}"
+    if least.quantized is not None:
+        yield f"MACs in int8, fp8 or int4 at least {least.quantized:.0%}"
 
 
 def unknown(subject: Subject) -> Iterator[str]:
