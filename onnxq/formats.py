@@ -50,6 +50,9 @@ FORMATS: Final[Mapping[DType, Format]] = {
 }
 
 
+HALF_SCALES: Final = 19  # the first opset whose Q/DQ take scales, and so data, in 16 bits
+
+
 def called(proto: int) -> DType | None:
     """The name of a type that ONNX numbers; None for one that is not in the table."""
     return next((name for name, row in FORMATS.items() if row.proto == proto), None)

@@ -178,9 +178,10 @@ def provider(name: str) -> str:
 
 
 def float_ports(session: onnxruntime.InferenceSession) -> frozenset[str]:
-    """Names of the inputs and outputs of type float32."""
+    """Names of the inputs and outputs of type float32 and float16."""
     ports = (*session.get_inputs(), *session.get_outputs())
-    return frozenset(port.name for port in ports if port.type == "tensor(float)")
+    floats = ("tensor(float)", "tensor(float16)")
+    return frozenset(port.name for port in ports if port.type in floats)
 
 
 def run(

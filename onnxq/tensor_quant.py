@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any, Final, TypeVar
 
+import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
@@ -35,6 +36,17 @@ def scale_of(amax: npt.ArrayLike, dtype: DType = "int8") -> Float32Array:
         raise ValueError(f"amax must be finite and not negative, not {limit}")
     scale = limit / np.float32(FORMATS[dtype].largest)
     return np.where(_is_zero(limit), np.float32(1), scale)
+
+
+def representable(scale: npt.NDArray[Any], dtype: np.dtype[Any]) -> Float32Array:
+    """The nearest values that a 16-bit float has; of those below its normal range the next up."""
+    limits: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
+    least = np.float32(limits.smallest_subnormal)
+    bounded = np.minimum(scale, np.float32(limits.max))
+    nearest = bounded.astype(dtype).astype(np.float32)
+    small = bounded < np.float32(limits.smallest_normal)
+    steps = np.ceil(np.where(small, bounded, 0) / least)
+    return np.asarray(np.where(small, steps * least, nearest), np.float32)
 
 
 def quantize(

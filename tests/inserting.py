@@ -5,11 +5,32 @@ import onnxruntime
 
 from onnxq.calibration.histogram import HistogramAccumulator
 from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.feeds.checks import Findings
+from onnxq.feeds.samples import Sample
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes
 from tests.planning import planned, rule
+
+
+class InMemory:
+    """A feed of samples that are there already."""
+
+    preprocess = None
+    unreal = ""
+
+    def __init__(self, *samples):
+        self._samples = samples
+        self.found = Findings()
+
+    def __iter__(self):
+        return self.after(None)
+
+    def after(self, done):
+        for index, tensors in enumerate(self._samples):
+            yield Sample(name=str(index), tensors=tensors, digest=f"{index:064x}", number=index)
+
 
 MATRIX_OPS = "[Conv, ConvTranspose, Gemm, MatMul]"
 ALL = rule(f"{{op: {MATRIX_OPS}}}", id="all", quantize="{inputs: act, weights: weight}")

@@ -72,7 +72,7 @@ def calibrate(
 ) -> Statistics:
     """Run the model over the feed and return the statistics of `tensors`.
 
-    Those that turn out not to be float32 are left out, or refused before anything runs when `plan`
+    Those that turn out not to be float are left out, or refused before anything runs when `plan`
     quantizes them (OQ213). Memory does not grow with the number of samples. With a `checkpoint`
     what was gathered is kept twice a minute and when the run breaks off, and a run begins where
     the last one stood; the result is the same to the bit, and the feed tells the same. Raises
@@ -116,7 +116,7 @@ def _walk(
     settings: Settings,
     plan: Plan | None,
 ) -> _Walk:
-    """Open a session that gives out those of the tensors that are float32."""
+    """Open a session that gives out those of the tensors that are float."""
     inner = [name for name in tensors if name not in graph.inputs]
     exposing = expose(model, inner, providers=settings.providers, threads=settings.threads)
     floats = exposing.floats()
@@ -133,8 +133,8 @@ def _require_floats(plan: Plan, others: Collection[str]) -> None:
     found = [
         Diagnostic(
             code="OQ213",
-            message=f"rule '{d.because.rule}': '{d.tensor}' of '{d.edge.node}' is not float32",
-            fix="name only ports that hold float32 data",
+            message=f"rule '{d.because.rule}': '{d.tensor}' of '{d.edge.node}' is not float",
+            fix="name only ports that hold float32 or float16 data",
             span=d.because.span,
         )
         for d in plan.decisions

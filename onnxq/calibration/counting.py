@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import numpy.typing as npt
 
 from onnxq.calibration.histogram import (
@@ -43,7 +44,7 @@ class Counting:
         self._pool.shutdown()
 
     def observe(self, values: Mapping[str, npt.NDArray[Any]]) -> None:
-        """Take in one array (float32, any shape) of every tensor."""
+        """Take in one array (float32 or float16, any shape) of every tensor."""
         *others, mine = _shares(values, self._accumulators, self._threads)
         waiting = [self._pool.submit(self._count, share, values) for share in others]
         self._count(mine, values)
@@ -52,7 +53,7 @@ class Counting:
 
     def _count(self, names: Iterable[str], values: Mapping[str, npt.NDArray[Any]]) -> None:
         for name in names:
-            self._accumulators[name].observe(values[name])
+            self._accumulators[name].observe(values[name].astype(np.float32, copy=False))
 
     def freeze(self) -> dict[str, BitHistogram | ValueRange]:
         """Return what was observed so far, by tensor."""

@@ -44,8 +44,8 @@ def observed(source: Source, view: Graph, *plans: Plan | None) -> tuple[str, ...
     if not found:
         raise error(
             "OQ306",
-            f"'{source.path}' has no float32 activation that could be quantized",
-            fix="give the FP32 export of a model with Conv, Gemm or MatMul",
+            f"'{source.path}' has no float32 or float16 activation that could be quantized",
+            fix="give the FP32 or FP16 export of a model with Conv, Gemm or MatMul",
         )
     return tuple(found)
 

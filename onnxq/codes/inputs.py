@@ -36,10 +36,10 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Check the model with `python -m onnx.checker`; give dynamic sizes with `--shape`.",
     ),
     "OQ306": Code(
-        meaning="The model has no float32 activation that onnxq could quantize, so there is "
-        "nothing to calibrate. A float16 export is the usual reason.",
-        example="onnxq calibrate model_fp16.onnx --data imgs/",
-        fix="Give the FP32 export of the model.",
+        meaning="The model has no float32 or float16 activation that onnxq could quantize, so "
+        "there is nothing to calibrate. An export in bfloat16 is the usual reason.",
+        example="onnxq calibrate model_bf16.onnx --data imgs/",
+        fix="Give the FP32 or FP16 export of the model.",
     ),
     "OQ307": Code(
         meaning="A model given to a function of the library holds over 2 GB in memory, more than "

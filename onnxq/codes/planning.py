@@ -78,9 +78,9 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Save it again with `onnxq plan MODEL --rules FILE -o PLAN`.",
     ),
     "OQ213": Code(
-        meaning="A rule quantizes a tensor that is not float32, such as a shape or an index.",
+        meaning="A rule quantizes a tensor that is not float, such as a shape or an index.",
         example='{match: {op: Reshape}, quantize: {"input[1]": act}}',
-        fix="Name only ports that hold float32 data; `inputs` and `weights` do so by themselves.",
+        fix="Name only ports that hold float data; `inputs` and `weights` do so by themselves.",
     ),
     "OQ214": Code(
         meaning="`onnxq explain` was asked for something that is no node, tensor, rule or code.",

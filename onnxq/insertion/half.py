@@ -19,9 +19,10 @@ from onnx import helper, numpy_helper
 from onnxq.diagnostics import error
 from onnxq.insertion.half_types import DEQUANTIZE, FP32, HalfTypes, captured, subgraphs
 from onnxq.insertion.insert import fault
-from onnxq.insertion.precision import Half, representable
+from onnxq.insertion.precision import Half
 from onnxq.model import weights
 from onnxq.model.io import PAIR_OPS, free_name, name_nodes, names, raised
+from onnxq.tensor_quant import representable
 
 IoTypes = Literal["keep", "half"]
 
@@ -204,7 +205,7 @@ def _stored(
     """An initializer in one of two types. Scales have equal values in both: Q and DQ must agree."""
     values = weights.array(tensor)
     if is_scale:  # neither zero nor smaller than it was
-        values = representable(values, half)
+        values = representable(values, half.dtype)
     if dtype != FP32:
         with np.errstate(over="ignore"):  # a rule that wants half precision gets infinities
             values = values.astype(half.dtype)

@@ -15,8 +15,8 @@ from onnx_graphsurgeon.ir.tensor import LazyValues
 from onnx_graphsurgeon.logger import G_LOGGER
 
 from onnxq.diagnostics import error, first_line
-from onnxq.formats import FORMATS, Format
-from onnxq.insertion.scales import Scales
+from onnxq.formats import FORMATS, HALF_SCALES, Format
+from onnxq.insertion.scales import Scale, Scales
 from onnxq.model.constants import Constants
 from onnxq.model.io import QDQ_OPSET, names, prepare, raised
 from onnxq.model.metadata import record
@@ -66,8 +66,9 @@ def insert(
 
 def with_types(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
     """Return a prepared model at an opset whose Q/DQ have the types of the plan (OQ304)."""
-    opsets = (FORMATS[p.descriptor.dtype].opset for p in plan.pairs)
-    return raised(model, max(opsets, default=QDQ_OPSET))
+    opsets = [FORMATS[p.descriptor.dtype].opset for p in plan.pairs]
+    half = [HALF_SCALES for p in plan.pairs if p.is_half]
+    return raised(model, max((*opsets, *half), default=QDQ_OPSET))
 
 
 @contextmanager
@@ -130,7 +131,7 @@ class _Surgeon:
         self._made = {out: n.name for n in model.graph.node for out in n.output}
         self.stored: dict[str, NDArray[Any]] = {}  # quantized weights, which gs need not copy
 
-    def insert(self, pair: Pair, scale: NDArray[np.float32]) -> None:
+    def insert(self, pair: Pair, scale: Scale) -> None:
         if pair.existing and self._stands_before(pair.existing, pair):
             self._wire(pair, self._tensors[pair.existing])
             return

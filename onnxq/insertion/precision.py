@@ -17,6 +17,7 @@ from onnxq.insertion.scales import Scales
 from onnxq.model.graph import Graph
 from onnxq.model.io import PAIR_OPS
 from onnxq.planning.plan import Pair, Plan
+from onnxq.tensor_quant import representable
 
 FloatName = Literal["fp32", "fp16", "bf16"]
 OUT_OF_RANGE: Final = "out of range:"  # begins a reason that is a tensor
@@ -116,7 +117,7 @@ def _misfit(amax: float, half: Half) -> bool:
 def _activations(graph: Graph, statistics: Statistics, half: Half) -> Iterator[_Misfit]:
     for tensor, seen in statistics.tensors.items():
         amax = max(abs(seen.range.minimum), abs(seen.range.maximum)) if seen.range.finite else 0.0
-        if _misfit(amax, half):
+        if _misfit(amax, half) and graph.type(tensor).dtype != TensorProto.FLOAT16:
             maker = graph.producer(tensor)
             nodes = (*((maker.name,) if maker else ()), *(e.node for e in graph.consumers(tensor)))
             yield _Misfit(tensor=tensor, amax=amax, nodes=tuple(dict.fromkeys(nodes)))
@@ -169,12 +170,12 @@ def held(scales: Scales, graph: Graph, choice: Choice, half: Half) -> Scales:
     Those below its normal range are raised to what it has, which clips nothing, so that weights are
     quantized with what will be multiplied. The others stay as they are, and the int8 weights with
     them: rounding moves a scale by less than a weight's own rounding moves the weight. So does a
-    scale that only FP32 ops use.
+    scale that only FP32 ops use, and one that is float16 already.
     """
     by_pair = {
         pair: scale
-        if _in_fp32(graph, pair, choice)
-        else np.where(scale < half.normal, representable(scale, half), scale)
+        if pair.is_half or _in_fp32(graph, pair, choice)
+        else np.where(scale < half.normal, representable(scale, half.dtype), scale)
         for pair, scale in scales.by_pair.items()
     }
     return replace(scales, by_pair=by_pair)
@@ -184,12 +185,3 @@ def _in_fp32(graph: Graph, pair: Pair, choice: Choice) -> bool:
     maker = graph.producer(pair.tensor)
     makers = () if pair.kind == "weight" or maker is None else (maker.name,)
     return all(name in choice.kept for name in (*makers, *(e.node for e in pair.edges)))
-
-
-def representable(scale: NDArray[np.float32], half: Half) -> NDArray[np.float32]:
-    """The nearest values that the type has; of those below its normal range the next above."""
-    bounded = np.minimum(scale, np.float32(half.largest))
-    nearest = bounded.astype(half.dtype).astype(np.float32)
-    small = bounded < half.normal
-    steps = np.ceil(np.where(small, bounded, 0) / np.float32(half.least))
-    return np.asarray(np.where(small, steps * np.float32(half.least), nearest), np.float32)

@@ -19,22 +19,24 @@ from onnxq.formats import FORMATS
 from onnxq.model.existing import scale_at
 from onnxq.model.graph import Graph
 from onnxq.planning.plan import Pair, Plan
-from onnxq.tensor_quant import SMALLEST_AMAX, in_blocks, scale_of
+from onnxq.tensor_quant import SMALLEST_AMAX, in_blocks, representable, scale_of
 
 Amax = NDArray[np.float32]  # scalar, one a channel, or one a block
+Scale = NDArray[np.float32 | np.float16]  # likewise
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Scales:
     """The scale of every pair of a plan, and what was odd.
 
-    Scales are float32: a scalar, one a channel, or one a block in the rank of the weight.
+    Scales are float32, of float16 tensors float16: a scalar, one a channel, or one a block in the
+    rank of the weight.
     """
 
-    by_pair: Mapping[Pair, Amax]
+    by_pair: Mapping[Pair, Scale]
     diagnostics: tuple[Diagnostic, ...]
 
-    def __getitem__(self, pair: Pair) -> Amax:
+    def __getitem__(self, pair: Pair) -> Scale:
         return self.by_pair[pair]
 
 
@@ -43,9 +45,8 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
 
     Raises OnnxqError with every OQ413, OQ416 and OQ417; all-zero tensors get scale 1 and a warning.
     """
-    found = _unusable(graph, plan, statistics)
-    if found:
-        raise OnnxqError(*found)
+    if unusable := _unusable(graph, plan, statistics):
+        raise OnnxqError(*unusable)
     shared = _merged_groups(plan, statistics)
     given, unequal = _existing_scales(graph, plan)
     amaxes = {
@@ -63,10 +64,16 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
             pair.tensor, amax, None if pair.kind == "weight" else ranges[pair.tensor]
         )
     )
+    found = given | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
     return Scales(
-        by_pair=given | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()},
+        by_pair={pair: _in_type_of(pair, scale) for pair, scale in found.items()},
         diagnostics=(*unequal, *told),
     )
+
+
+def _in_type_of(pair: Pair, scale: Amax) -> Scale:
+    half = np.dtype(np.float16)
+    return representable(scale, half).astype(half) if pair.is_half else scale
 
 
 def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[Diagnostic]]:

@@ -16,6 +16,7 @@ from onnx import helper
 from onnxq.model.constants import Constants
 
 Shape = tuple[int | str | None, ...]
+QUANTIZABLE: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,8 @@ class TensorType:
 
     @property
     def may_be_float(self) -> bool:
-        """True for float32, the type that onnxq quantizes, and where the type is not known."""
-        return self.dtype in (onnx.TensorProto.FLOAT, onnx.TensorProto.UNDEFINED)
+        """True for float32 and float16, the types that are quantized, and where none is known."""
+        return self.dtype in (*QUANTIZABLE, onnx.TensorProto.UNDEFINED)
 
 
 _UNKNOWN: Final = TensorType()

@@ -49,6 +49,7 @@ def _pair(graph: Graph, members: list[Decision], group_of: dict[str, int]) -> Pa
         axis=_axis(graph, first),
         edges=tuple(d.edge for d in members),
         group=group_of.get(first.tensor),
+        is_half=graph.type(first.tensor).dtype == TensorProto.FLOAT16,
         existing=pair_on(graph, first.tensor, dtype) if first.kind == "activation" else None,
     )
 
@@ -70,9 +71,9 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
         return None
     subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
     code = message = fix = ""
-    if (dtype := graph.type(decision.tensor).dtype) not in (0, TensorProto.FLOAT):
-        code, message = "OQ213", f"{subject} is {TensorProto.DataType.Name(dtype).lower()}"
-        fix = "name only ports that hold float32 data"
+    if not (kind := graph.type(decision.tensor)).may_be_float:
+        code, message = "OQ213", f"{subject} is {TensorProto.DataType.Name(kind.dtype).lower()}"
+        fix = "name only ports that hold float32 or float16 data"
     elif decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
         code, message = "OQ208", f"{subject} cannot be read with method '{descriptor.method}'"
         fix = "use 'method: max' or 'method: mse' for weights"

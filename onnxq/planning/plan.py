@@ -58,7 +58,8 @@ class Pair:
 
     `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
     `existing` is the result of a pair that the model has on this tensor already: with its scale,
-    whatever the descriptor says, and shared with it where it stands early enough.
+    whatever the descriptor says, and shared with it where it stands early enough. The tensor of a
+    pair that `is_half` is float16, and so is the scale.
     """
 
     tensor: str
@@ -68,6 +69,7 @@ class Pair:
     edges: tuple[Edge, ...]
     group: int | None
     existing: str | None = None
+    is_half: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,6 @@ from onnx import helper
 
 from onnxq import shipped
 from onnxq.calibration.calibrate import calibrate, observed_tensors
-from onnxq.feeds.samples import Sample
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
@@ -25,6 +24,7 @@ from onnxq.planning.cascade import plan
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import load
 from onnxq.verify.layers import LayerList, parse_layers
+from tests.inserting import InMemory
 
 
 @dataclass(frozen=True)
@@ -79,21 +79,10 @@ class Compiled:
         return {p.tensor for p in self.plan.pairs for edge in p.edges if edge.node == name}
 
 
-class RandomFeed:
+def _random_feed(graph):
     """Eight samples from N(0, 1), the same every time."""
-
-    preprocess = None
-    unreal = ""
-
-    def __init__(self, graph):
-        rng = np.random.default_rng(0)
-        self._samples = [
-            {name: _random(rng, graph.type(name)) for name in graph.inputs} for _ in range(8)
-        ]
-
-    def __iter__(self):
-        for index, tensors in enumerate(self._samples):
-            yield Sample(name=str(index), tensors=tensors, digest=f"{index:064x}")
+    rng = np.random.default_rng(0)
+    return InMemory(*({n: _random(rng, graph.type(n)) for n in graph.inputs} for _ in range(8)))
 
 
 def _random(rng, kind):
@@ -108,7 +97,8 @@ def quantized(model, recipe, **options):
     model = prepare(model)
     graph = Graph(model, digest="d")
     made = plan(graph, _recipe(recipe))
-    statistics = calibrate(model, graph, RandomFeed(graph), tensors=observed_tensors(graph, made))
+    feed, tensors = _random_feed(graph), observed_tensors(graph, made)
+    statistics = calibrate(model, graph, feed, tensors=tensors)
     return graph, made, insert(model, made, compute_scales(graph, made, statistics), **options)
 
 

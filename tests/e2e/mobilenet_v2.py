@@ -59,13 +59,13 @@ class MobileNetV2(nn.Module):
         return self.classifier(self.features(x).mean([2, 3]))
 
 
-def export(weights: Path, path: Path) -> None:
+def export(weights: Path, path: Path, dtype: torch.dtype = torch.float32) -> None:
     """Write the trained model as ONNX, opset 17, input 'input' of 1x3x224x224."""
     model = MobileNetV2().eval()
     model.load_state_dict(torch.load(weights, map_location="cpu", weights_only=True))
     torch.onnx.export(
-        model,
-        (torch.zeros(1, 3, 224, 224),),
+        model.to(dtype),
+        (torch.zeros(1, 3, 224, 224, dtype=dtype),),
         str(path),
         input_names=["input"],
         output_names=["logits"],

@@ -190,16 +190,31 @@ def _decorated(draw, model):
     return model
 
 
+def _two_products(d):
+    """The second has a weight that INT4 blocks divide."""
+    x = d.tensor()
+    *before, last = d.shapes[x]
+    d.add("MatMul", [x, d.weight(last, 64)], (*before, 64))
+    turned = d.draw(st.booleans())
+    if turned and len(before) == 1:
+        d.add("Gemm", [f"t{len(d.nodes) - 1}", d.weight(5, 64)], (*before, 5), transB=1)
+    else:
+        d.add("MatMul", [f"t{len(d.nodes) - 1}", d.weight(64, 5)], (*before, 5))
+
+
 @st.composite
-def float_models(draw, opset=17):
+def float_models(draw, opset=17, wide=False):
     """Conv, ConvTranspose, Gemm, MatMul, Add, Mul, Concat, pools, Reshape, Transpose and others.
 
     Weights are shared, stored, in Constant nodes or computed; some nodes have no name or one that
-    others have; outputs may be inner values; input x is float[1,4,6,6].
+    others have; outputs may be inner values; input x is float[1,4,6,6]. `wide` models end in a
+    product that sums over 64 values.
     """
     drawing = _Drawing(draw)
     for _ in range(draw(st.integers(1, 8))):
         draw(st.sampled_from(_STEPS))(drawing)
+    if wide:
+        _two_products(drawing)
     made = [name for name in drawing.shapes if name != "x"]
     if not made:
         _conv(drawing)

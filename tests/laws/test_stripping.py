@@ -1,21 +1,24 @@
 """What insert adds strip takes away, and nothing else changes: on models drawn at random.
 
 The law strip(insert(m)) = m has two readings. Kept in float (`weights="qdq"`), weights are all
-there, and the model itself comes back. Stored in int8 they are rounded for good: what comes back
-is m with its quantized weights rounded as their descriptor says, and everything else m's own.
+there, and the model itself comes back, at the opset that its pairs need. Stored in int8, fp8 or
+int4 they are rounded for good: what comes back is m with its quantized weights rounded as their
+descriptor says, and everything else m's own. Models in float16 obey it too.
 """
 
 import numpy as np
 import onnx
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from onnx import numpy_helper
+from onnx import helper, numpy_helper
 
-from onnxq.insertion.insert import insert
+from onnxq.insertion.half import lower
+from onnxq.insertion.insert import insert, with_types
+from onnxq.insertion.precision import HALF
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Graph
-from onnxq.model.io import is_pair_op, prepare
+from onnxq.model.io import is_pair_op, name_nodes, prepare
 from onnxq.model.strip import strip
 from onnxq.tensor_quant import dequantize, quantize
 from tests.inserting import computed, ranged
@@ -29,29 +32,53 @@ SETTINGS = settings(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 WEIGHTED = "{op: [Conv, ConvTranspose, Gemm, MatMul]}"
+FP8 = "{dtype: fp8e4m3}"
+FP8_WEIGHT = "{dtype: fp8e4m3, granularity: per_channel}"
+INT4 = "{dtype: int4, granularity: per_block, block_size: 32, method: mse}"
 RULES = {
     "base": [rule(WEIGHTED, quantize="{inputs: act, weights: weight}")],
     "per tensor": [rule(WEIGHTED, quantize="{inputs: act, weights: flat}")],
     "everything": [rule('{name: "**"}', quantize="{inputs: act}")],
     "activations": [rule(WEIGHTED, quantize="{inputs: act}")],
     "outputs": [rule(WEIGHTED, quantize="{outputs: other}"), rule("{op: Add}", skip="all", id="s")],
+    "fp8": [rule(WEIGHTED, quantize=f"{{inputs: {FP8}, weights: {FP8_WEIGHT}}}")],
+    "int4": [rule("{op: [Gemm, MatMul]}", quantize=f"{{weights: {INT4}}}")],
+    "three types": [
+        rule("{op: [Conv, ConvTranspose]}", quantize="{inputs: act, weights: weight}"),
+        rule("{op: Gemm}", id="g", quantize=f"{{inputs: {FP8}, weights: {FP8}}}"),
+        rule("{op: MatMul}", id="m", quantize=f"{{weights: {INT4}}}"),
+    ],
 }
+
+
+@st.composite
+def half_models(draw):
+    """Models in float16, as exports of trained ones come."""
+    model = name_nodes(draw(float_models()))
+    return lower(model, HALF["fp16"], kept={}, io_types="half")[0]
+
+
+MODELS = st.one_of(float_models(), float_models(wide=True), half_models())
 X = np.random.default_rng(7).normal(size=INPUT).astype(np.float32)
 
 
 def made(folder, model, rules, weights):
-    """The model as every stage sees it, the plan, the scales, and the Q/DQ model."""
+    """The model as every stage sees it, the plan, the scales, and the Q/DQ model.
+
+    The first has the opset that the types of the plan need.
+    """
     seen = prepare(onnx.ModelProto.FromString(model.SerializeToString()))
     graph = Graph(seen, digest="d")
     plan = planned(folder, graph, *RULES[rules])
     scales = compute_scales(graph, plan, ranged(plan))
-    result = insert(model, plan, scales, weights=weights, metadata={"recipe": "r"})
+    result = insert(seen, plan, scales, weights=weights, metadata={"recipe": "r"})
     onnx.checker.check_model(result, full_check=True)
-    return seen, plan, scales, result
+    return with_types(seen, plan), plan, scales, result
 
 
 def same_bits(one, other):
-    for a, b in zip(computed(one, x=X), computed(other, x=X), strict=True):
+    x = X.astype(helper.tensor_dtype_to_np_dtype(one.graph.input[0].type.tensor_type.elem_type))
+    for a, b in zip(computed(one, x=x), computed(other, x=x), strict=True):
         np.testing.assert_array_equal(a, b)
 
 
@@ -63,7 +90,7 @@ def nameless(model):
     return copy
 
 
-@given(float_models(), st.sampled_from(list(RULES)))
+@given(MODELS, st.sampled_from(list(RULES)))
 @SETTINGS
 def test_stripping_gives_back_the_model_that_kept_its_weights(tmp_path, model, rules):
     seen, _, _, result = made(tmp_path, model, rules, "qdq")
@@ -80,15 +107,17 @@ def rounded(model, plan, scales):
     copy.CopyFrom(model)
     nodes = {n.name: n for n in copy.graph.node}
     for index, pair in enumerate(p for p in plan.pairs if p.kind == "weight"):
-        stored = quantize(constants.array(pair.tensor), scales[pair], axis=pair.axis)
-        values = dequantize(stored, scales[pair], axis=pair.axis)
+        weight = constants.array(pair.tensor)
+        how = {"axis": pair.axis, "block_size": pair.descriptor.block_size}
+        stored = quantize(weight, scales[pair], dtype=pair.descriptor.dtype, **how)
+        values = dequantize(stored, scales[pair], **how).astype(weight.dtype)
         copy.graph.initializer.append(numpy_helper.from_array(values, f"rounded_{index}"))
         for edge in pair.edges:
             nodes[edge.node].input[edge.slot] = f"rounded_{index}"
     return copy
 
 
-@given(float_models(), st.sampled_from(list(RULES)))
+@given(MODELS, st.sampled_from(list(RULES)))
 @SETTINGS
 def test_stripping_gives_back_the_model_with_rounded_weights(tmp_path, model, rules):
     seen, plan, scales, result = made(tmp_path, model, rules, "int8")
@@ -100,7 +129,7 @@ def test_stripping_gives_back_the_model_with_rounded_weights(tmp_path, model, ru
         assert back.model == seen
 
 
-@given(float_models(), st.sampled_from(list(RULES)), st.sampled_from(["int8", "qdq"]))
+@given(MODELS, st.sampled_from(list(RULES)), st.sampled_from(["int8", "qdq"]))
 @SETTINGS
 def test_what_is_not_quantized_is_untouched(tmp_path, model, rules, weights):
     seen, plan, _, result = made(tmp_path, model, rules, weights)
@@ -126,7 +155,7 @@ def test_what_is_not_quantized_is_untouched(tmp_path, model, rules, weights):
     assert len({n.name for n in new} | names) == len(result.graph.node)
 
 
-@given(float_models(), st.sampled_from(list(RULES)), st.sampled_from(["int8", "qdq"]))
+@given(MODELS, st.sampled_from(list(RULES)), st.sampled_from(["int8", "qdq"]))
 @SETTINGS
 def test_the_same_inputs_give_the_same_bytes(tmp_path, model, rules, weights):
     one, other = (made(tmp_path, model, rules, weights)[-1].SerializeToString() for _ in range(2))

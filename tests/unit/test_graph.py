@@ -138,10 +138,13 @@ def test_an_op_that_the_table_does_not_know_has_data_everywhere():
     assert ops.data_slots(view, node) == (0,)
 
 
-def test_only_float32_is_data():
-    view, node = one("g (float16[4,4] x) => (float16 y) { y = MatMul (x, x) }")
-    assert ops.data_slots(view, node) == ()
-    assert ops.observable(view) == ()
+@pytest.mark.parametrize(
+    ("kind", "slots"), [("float", (0, 1)), ("float16", (0, 1)), ("bfloat16", ()), ("double", ())]
+)
+def test_only_float32_and_float16_are_data(kind, slots):
+    view, node = one(f"g ({kind}[4,4] x) => ({kind} y) {{ y = MatMul (x, x) }}")
+    assert ops.data_slots(view, node) == slots
+    assert ops.observable(view) == (("x",) if slots else ())
 
 
 def test_every_op_of_the_table_is_one_of_onnx():

@@ -32,6 +32,26 @@ def observed(histogram=True, **tensors):
     return Statistics(model_name="m", model_digest="d", calibrator="histogram", tensors=found)
 
 
+def test_scales_of_float16_tensors_are_float16_and_never_zero(tmp_path):
+    half = TEXT.replace("float[", "float16[").replace("float z", "float16 z")
+    proto = name_nodes(model(half))
+    values = np.full((4, 4, 1, 1), 2.0**-24, np.float16)  # the least that float16 has, of each
+    values[1:] = 1000
+    (index,) = (i for i, t in enumerate(proto.graph.initializer) if t.name == "w")
+    proto.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, "w"))
+    graph = Graph(proto, digest="d")
+    found, _ = scales(tmp_path, graph, observed(x=[1, -3], b=[60000]), CONVS)
+    assert {scale.dtype for scale in found.values()} == {np.dtype(np.float16)}
+    assert found["x"] == np.float16(3 / 127)
+    assert found["w"].tolist() == [1, *[np.float16(1000 / 127)] * 3]
+    values[0] = 2.0**-20
+    proto.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, "w"))
+    graph = Graph(proto, digest="d")
+    found, _ = scales(tmp_path, graph, observed(x=[1e-5], b=[1]), CONVS)
+    assert found["w"][0] == np.float16(2.0**-24)
+    assert found["x"] >= 1e-5 / 127  # rounded up where float16 has few bits: nothing is cut off
+
+
 def with_weight(name, values):
     proto = name_nodes(model(TEXT))
     (index,) = (i for i, t in enumerate(proto.graph.initializer) if t.name == name)

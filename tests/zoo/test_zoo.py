@@ -13,8 +13,7 @@ import pytest
 
 from onnxq.calibration.calibrate import calibrate, observed_tensors
 from onnxq.diagnostics import OnnxqError
-from onnxq.feeds.samples import Sample
-from onnxq.insertion.insert import insert
+from onnxq.insertion.insert import insert, with_types
 from onnxq.insertion.scales import compute_scales
 from onnxq.model import ops
 from onnxq.model.graph import Edge, Graph
@@ -22,11 +21,22 @@ from onnxq.model.io import opset, prepare, refuse_integer_ops, refuse_pairs
 from onnxq.model.strip import strip
 from onnxq.planning.cascade import plan
 from onnxq.planning.recipe import load
-from tests.inserting import computed
+from tests.inserting import InMemory, computed
 
 from .cases import cases
 
 RECIPE = load("trt-int8")
+OTHERS = {name: load(name) for name in ("trt-fp8", "trt-int4-weights")}
+
+
+@dataclass(frozen=True)
+class Other:
+    """The same model by another recipe."""
+
+    recipe: str
+    pairs: int
+    sqnr_db: float | None
+    law: bool
 
 
 @dataclass(frozen=True)
@@ -41,28 +51,17 @@ class Row:
     raised: str = "unchecked"
     sqnr_db: float | None = None
     law: bool = True
+    others: tuple[Other, ...] = ()
 
     def __str__(self):
         if self.refused:
             return f"{self.name:64} {self.refused}"
         sqnr = "-" if self.sqnr_db is None else f"{self.sqnr_db:.1f} dB"
+        others = "  ".join(f"{o.recipe} {o.pairs}" for o in self.others)
         return (
             f"{self.name:64} {self.quantized:3} of {self.weighted:3}  opset {self.opsets:6}  "
-            f"{self.raised:9}  {sqnr:>9}"
+            f"{self.raised:9}  {sqnr:>9}  {others}"
         )
-
-
-class OneSample:
-    """A feed of one sample."""
-
-    preprocess = None
-    unreal = ""
-
-    def __init__(self, tensors):
-        self._tensors = tensors
-
-    def __iter__(self):
-        yield Sample(name="0", tensors=self._tensors, digest="0" * 64)
 
 
 def row(case):
@@ -81,11 +80,11 @@ def quantized(case):
     graph = Graph(seen, digest="d")
     made = plan(graph, RECIPE)
     tensors = observed_tensors(graph, made)
-    statistics = calibrate(seen, graph, OneSample(case.inputs), tensors=tensors, plan=made)
+    statistics = calibrate(seen, graph, InMemory(case.inputs), tensors=tensors, plan=made)
     scales = compute_scales(graph, made, statistics)
     result = insert(seen, made, scales)
     paired = {edge for pair in made.pairs for edge in pair.edges}
-    weighted = [  # of float32 alone
+    weighted = [  # of float32 and float16 alone
         n for n in graph.nodes if ops.traits(n).weighted and len(ops.data_slots(graph, n)) == 2
     ]
     whole = [n for n in weighted if all(Edge(node=n.name, slot=s) in paired for s in (0, 1))]
@@ -95,13 +94,38 @@ def quantized(case):
         quantized=len(whole),
         weighted=len(weighted),
     )
-    return compared(found, case, seen, result, strip(insert(seen, made, scales, weights="qdq")))
-
-
-def compared(found, case, seen, result, back):
     expected = computed(seen, **case.inputs)
-    sqnr = [sqnr_db(*both) for both in zip(expected, computed(result, **case.inputs), strict=True)]
-    found = replace(found, law=back.model == seen, sqnr_db=min(filter(None, sqnr), default=None))
+    others = tuple(
+        by_another(name, graph, seen, statistics, case.inputs, expected) for name in OTHERS
+    )
+    back = strip(insert(seen, made, scales, weights="qdq"))
+    found = replace(found, law=back.model == with_types(seen, made), others=others)
+    return compared(found, case, expected, result)
+
+
+def by_another(name, graph, seen, statistics, inputs, expected):
+    """The statistics of the base recipe serve it too."""
+    made = plan(graph, OTHERS[name])
+    if not made.pairs:
+        return Other(recipe=name, pairs=0, sqnr_db=None, law=True)
+    scales = compute_scales(graph, made, statistics)
+    result = insert(seen, made, scales)
+    back = strip(insert(seen, made, scales, weights="qdq"))
+    return Other(
+        recipe=name,
+        pairs=len(made.pairs),
+        sqnr_db=lowest(expected, computed(result, **inputs)),
+        law=back.model == with_types(seen, made),
+    )
+
+
+def lowest(expected, found):
+    """The lowest SQNR of the outputs, in dB; None where none changed."""
+    return min(filter(None, map(sqnr_db, expected, found)), default=None)
+
+
+def compared(found, case, expected, result):
+    found = replace(found, sqnr_db=lowest(expected, computed(result, **case.inputs)))
     try:
         original = computed(case.model, **case.inputs)
     except Exception as reason:  # onnxruntime's exceptions share no other base
@@ -114,10 +138,10 @@ def compared(found, case, seen, result, back):
 
 def sqnr_db(expected, found):
     """Signal to noise; None for outputs that are not float or empty, or that did not change."""
-    if not isinstance(expected, np.ndarray) or expected.dtype != np.float32 or not expected.size:
+    if not isinstance(expected, np.ndarray) or expected.dtype.kind != "f" or not expected.size:
         return None
     differs = expected != found  # infinities are equal
-    noise = np.square(expected[differs] - found[differs], dtype=np.float64).sum()
+    noise = np.square(np.subtract(expected[differs], found[differs], dtype=np.float64)).sum()
     return 10 * np.log10(np.square(expected, dtype=np.float64).sum() / noise) if noise else None
 
 
@@ -147,7 +171,7 @@ def test_raising_the_opset_changes_no_output(rows):
     assert all(r.opsets.startswith("6>") for r in unchecked), unchecked
 
 
-def test_every_float32_product_is_quantized(rows):
+def test_every_float32_and_float16_product_is_quantized(rows):
     left = [r for r in rows.values() if not r.refused and r.quantized < r.weighted]
     assert [r.name for r in left] == [], left
     assert sum(r.weighted for r in rows.values()) > 650
@@ -160,3 +184,12 @@ def test_outputs_stay_close(rows):
 
 def test_stripping_gives_each_model_back(rows):
     assert [r.name for r in rows.values() if not r.law] == []
+
+
+def test_fp8_and_int4_go_the_same_way(rows):
+    others = [(row.name, other) for row in rows.values() for other in row.others]
+    assert [one for one in others if not one[1].law] == []
+    assert [one for one in others if one[1].sqnr_db is not None and one[1].sqnr_db < 12] == []
+    through = Counter(other.recipe for _, other in others if other.pairs)
+    assert through["trt-fp8"] == sum(row.weighted > 0 for row in rows.values())
+    assert through["trt-int4-weights"] > 5  # most sum over less than two blocks
