@@ -82,6 +82,8 @@ def warning(code: str, message: str, *, fix: str, span: Span | None = None) -> D
 
 def first_line(reason: BaseException) -> str:
     """What an exception of a library says, in one line and without the place in its C++ source."""
+    if isinstance(reason, OSError) and reason.strerror:
+        return reason.strerror.lower()
     lines = (_CPP_PLACE.sub("", line).strip() for line in str(reason).splitlines())
     return next(filter(None, lines), type(reason).__name__)
 
@@ -94,6 +96,8 @@ def counted(number: int, noun: str) -> str:
 def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str:
     """Return "did you mean 'x'?" for the nearest known word, else `otherwise` or all of them."""
     choices = sorted(known)
+    if not choices:
+        return otherwise or "leave it out: there is none"
     near = difflib.get_close_matches(word[:80], choices, n=1, cutoff=0.65)
     if near:
         return f"did you mean '{near[0]}'?"

@@ -5,9 +5,11 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import re
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Final
 
 from onnxq.diagnostics import OnnxqError, error
 
@@ -15,6 +17,21 @@ try:
     import fcntl
 except ImportError:  # Windows: what a killed run leaves behind stays
     fcntl = None  # type: ignore[assignment]
+
+
+_OWN: Final = re.compile(rb"onnxq (calibration|checkpoint) \d")
+_TRAILER: Final = 128  # bytes in which a file of onnxq's says what it is
+
+
+def own_kind(path: Path) -> str:
+    """Return 'calibration' or 'checkpoint' for a zip archive that onnxq wrote, else ''."""
+    try:
+        with path.open("rb") as file:
+            file.seek(-min(file.seek(0, 2), _TRAILER), 2)
+            found = _OWN.search(file.read())
+    except OSError:
+        return ""  # whoever reads it will say so
+    return found[1].decode() if found else ""
 
 
 @contextlib.contextmanager

@@ -2,7 +2,9 @@
 
 A cache is text: a line such as TRT-100300-EntropyCalibration2 (the version of TensorRT and the
 algorithm), then `name: hex` for each tensor of the network. The digits are the bits of a float32,
-the highest first, and the float is the scale: amax / 127. TensorRT takes only a cache whose first
+the highest first, and the float is the scale: amax / 127. A name may have ': ' in it: the last one
+counts. What editors do to a file on its way is no part of it: line ends of Windows, a byte order
+mark, blanks at the end of a line, capital digits. TensorRT takes only a cache whose first
 line is its own, and else calibrates, for which an exported one has no data.
 
 NVIDIA documents none of this. The sources are readers that others ship: `ReadDynamicRange` in
@@ -83,7 +85,7 @@ def read(path: Path) -> Cache:
     """Read a cache. Errors, all at once: OQ450 cannot be read, OQ451 a scale that cannot be."""
     content = _content(path)
     try:
-        text = content.decode()
+        text = content.decode("utf-8-sig")  # editors of Windows begin a file with U+FEFF
     except UnicodeDecodeError:
         raise error("OQ450", f"'{path}' is no TensorRT calibration cache", fix=_NO_CACHE) from None
     header, *lines = text.split("\n")
@@ -91,11 +93,12 @@ def read(path: Path) -> Cache:
         place = Span(file=str(path), line=1, column=1, source=header)
         raise error("OQ450", "this is no TensorRT calibration cache", fix=_NO_CACHE, span=place)
     scales: dict[str, float] = {}
+    places: dict[str, int] = {}
     found: list[Diagnostic] = []
     for number, line in enumerate(lines, start=2):
         if line.strip():
             span = Span(file=str(path), line=number, column=1, source=line)
-            found += _entry(line, span, scales)
+            found += _entry(line, span, scales, places)
     if not scales and not found:
         raise error("OQ450", f"'{path}' has no entries", fix="calibrate with TensorRT again")
     if found:
@@ -145,8 +148,10 @@ def _content(path: Path) -> bytes:
         raise error("OQ450", told, fix="correct the path or its permissions") from None
 
 
-def _entry(line: str, span: Span, scales: dict[str, float]) -> Iterator[Diagnostic]:
-    """Add the scale of a line, or yield what is wrong with it."""
+def _entry(
+    line: str, span: Span, scales: dict[str, float], places: dict[str, int]
+) -> Iterator[Diagnostic]:
+    """Add the scale of a line and its number, or yield what is wrong with it."""
     found = _ENTRY.fullmatch(line.rstrip())
     if found is None:
         told = "this line is not 'name: ' and up to 8 hex digits"
@@ -155,12 +160,13 @@ def _entry(line: str, span: Span, scales: dict[str, float]) -> Iterator[Diagnost
     name = found["name"]
     (scale,) = struct.unpack(">f", bytes.fromhex(found["bits"].zfill(8)))
     if name in scales:
-        yield _wrong("OQ450", f"'{name}' has a second entry", "delete one of them", span)
+        told = f"'{name}' has a second entry; the first is in line {places[name]}"
+        yield _wrong("OQ450", told, "delete one of them", span)
     elif not 0 < scale <= _LARGEST_SCALE:  # NaN too
         fix = "delete the line, and let the recipe skip the tensor or calibrate with data"
         yield _wrong("OQ451", f"the scale of '{name}' is {scale:g}", fix, span)
     else:
-        scales[name] = scale
+        scales[name], places[name] = scale, span.line
 
 
 def _wrong(code: str, told: str, fix: str, span: Span) -> Diagnostic:

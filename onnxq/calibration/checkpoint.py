@@ -106,6 +106,7 @@ class Checkpoint:
             zipfile.ZipFile(part, "w") as archive,
             tempfile.TemporaryDirectory(prefix="onnxq-") as folder,
         ):
+            archive.comment = b"onnxq checkpoint %d" % _VERSION
             archive.writestr(_RUN, json.dumps(about))
             for number, statistics in enumerate(snapshot.parts):
                 file = Path(folder, _part(number))

@@ -27,6 +27,7 @@ from onnxq.cli import (
     verify,
 )
 from onnxq.cli.grouped import grouped
+from onnxq.cli.once import Once
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -44,6 +45,9 @@ for verb in (quantize, calibrate, insert, plan, explain, lint, verify, strip):
 app.add_typer(rules.app, name="rules")
 app.add_typer(calib.app, name="calib")
 app.add_typer(cache.app, name="cache")
+for group in (app, rules.app, calib.app, cache.app):
+    for command in group.registered_commands:
+        command.cls = Once
 
 
 def _version(wanted: bool) -> None:

@@ -129,7 +129,7 @@ def _asked(request: DataRequest) -> dict[str, str]:
 
     How the path to them is written does not matter. Of a Python file it is the content.
     """
-    from onnxq.feeds.forms import locate
+    from onnxq.feeds.places import locate
 
     place = locate(request.source)
     names, size = hashlib.sha256(), 0

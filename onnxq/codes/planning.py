@@ -102,9 +102,10 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Export the model without control flow, for instance by tracing it.",
     ),
     "OQ217": Code(
-        meaning="Two options of a command exclude each other.",
+        meaning="Two options of a command exclude each other, or one that has one value is given "
+        "twice.",
         example="onnxq insert --plan model.plan --rules yolo",
-        fix="Give one of them.",
+        fix="Give one of them. `--data` may name a folder with links to others.",
     ),
     "OQ225": Code(
         meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "

@@ -52,4 +52,18 @@ RUNNING: Final[dict[str, Code]] = {
         example="onnxq calibrate model.onnx --data imgs/ --checkpoint c  # in two terminals",
         fix="Wait for the other run, or give each its own `--checkpoint`.",
     ),
+    "OQ438": Code(
+        meaning="Something in the data is not used, and the rest is: a calibration or a "
+        "checkpoint of onnxq's own, arrays without a sample, a folder that cannot be read, what is "
+        "no file, or the frames of an animation behind its first.",
+        example="an animated GIF among the pictures of imgs/",
+        fix="Nothing, or take it out of the folder; save frames as pictures of their own.",
+    ),
+    "OQ439": Code(
+        meaning="Arrays of more than 512 MiB have to be held in memory whole: saved inputs as "
+        "JSON, or an array that an .npz file holds column by column (Fortran order).",
+        example="onnxq calibrate model.onnx --data inputs.json    # 2 GB",
+        fix="Save .npz or .npy files, rows first (numpy.ascontiguousarray); they are read bit by "
+        "bit.",
+    ),
 }

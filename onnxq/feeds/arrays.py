@@ -15,13 +15,14 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.diagnostics import Diagnostic, OnnxqError, error, first_line, warning
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import Cut, Rows, cut, require_names, require_type, sample
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 
 SUFFIXES: Final = frozenset({".npy", ".npz"})
+LARGE: Final = 512 << 20  # bytes; who holds more than that in memory is told
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,6 +33,7 @@ class Arrays(ReadWhole):
     inputs: tuple[InputSpec, ...]
     cuts: tuple[Cut, ...]
     threads: int = 1
+    notes: tuple[Diagnostic, ...] = ()
 
     @property
     def length(self) -> int:
@@ -58,10 +60,34 @@ class Arrays(ReadWhole):
 
 def open_arrays(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Arrays:
     """Look at every file's header. Errors: OQ401 unreadable or no sample, OQ403 names, OQ404."""
-    cuts = tuple(_cut(file, inputs) for file in files)
-    if not sum(one.count for one in cuts):
+    headers = [_headers(file) for file in files]
+    cuts = tuple(_cut(f, found, inputs) for f, found in zip(files, headers, strict=True))
+    empty = [file for file, one in zip(files, cuts, strict=True) if not one.count]
+    if len(empty) == len(files):
         raise error("OQ401", f"'{files[0]}' holds no sample", fix="save some in it")
-    return Arrays(files=files, inputs=inputs, cuts=cuts)
+    notes = [n for f, found in zip(files, headers, strict=True) for n in _held(f, found)]
+    if empty:
+        others = f", nor do {len(empty) - 1} other files" if len(empty) > 1 else ""
+        told = f"'{empty[0]}' holds no sample{others}"
+        notes.append(warning("OQ438", told, fix="save some in it, or remove it"))
+    return Arrays(files=files, inputs=inputs, cuts=cuts, notes=tuple(notes))
+
+
+def held_in_memory(file: Path, size: int, fix: str) -> list[Diagnostic]:
+    """Tell of what takes much memory (OQ439)."""
+    if size <= LARGE:
+        return []
+    told = f"'{file}' is held in memory whole, {size / 2**20:,.0f} MiB"
+    return [warning("OQ439", told, fix=fix)]
+
+
+def _held(file: Path, headers: Mapping[str, _Header]) -> list[Diagnostic]:
+    """Arrays in archives whose rows are not together."""
+    if file.suffix.lower() == ".npy":
+        return []
+    columns = (h for h in headers.values() if h.columns)
+    size = sum(h.dtype.itemsize * math.prod(h.shape) for h in columns)
+    return held_in_memory(file, size, "save it with rows first: numpy.ascontiguousarray")
 
 
 class _Pass:
@@ -91,8 +117,7 @@ def _name(file: Path, how: Cut, index: int) -> str:
     return str(file) if how.count == 1 else f"{file}[{index}]"
 
 
-def _cut(file: Path, inputs: tuple[InputSpec, ...]) -> Cut:
-    headers = _headers(file)
+def _cut(file: Path, headers: Mapping[str, _Header], inputs: tuple[InputSpec, ...]) -> Cut:
     where = str(file)
     if file.suffix.lower() == ".npy":
         headers = {inputs[0].name if len(inputs) == 1 else file.name: headers[""]}
@@ -187,5 +212,6 @@ class _Streamed:
 
 
 def _unreadable(file: Path, reason: Exception) -> OnnxqError:
-    told = f"'{file}' cannot be read: {first_line(reason)}"
-    return error("OQ401", told, fix="save it with numpy")
+    why = first_line(reason) if file.stat().st_size else "it is empty"
+    fix = "correct its permissions" if isinstance(reason, OSError) else "save it with numpy"
+    return error("OQ401", f"'{file}' cannot be read: {why}", fix=fix)

@@ -34,7 +34,7 @@ class Findings:
 
     `read` samples were read, and made `given` batches. `left_out` has why others could not be, and
     `unused` are those that no batch has, both by the sample's number in the source. `ended` when
-    the data did so before what was asked for.
+    the data did so before what was asked for. `animated` has the names of animations.
     """
 
     read: int = 0
@@ -43,6 +43,7 @@ class Findings:
     unused: tuple[int, ...] = ()
     infinite: Mapping[str, Infinite] = field(default_factory=dict)
     ended: bool = False
+    animated: Mapping[int, str] = field(default_factory=dict)
 
     def __add__(self, other: Findings) -> Findings:
         names = dict.fromkeys((*self.infinite, *other.infinite))
@@ -55,6 +56,7 @@ class Findings:
             infinite={n: found[0] if len(found) == 1 else found[0] + found[1]
                       for n, found in both.items()},
             ended=self.ended or other.ended,
+            animated={**self.animated, **other.animated} if other.animated else self.animated,
         )  # fmt: skip
 
     def told(self, batch: Batching, asked: int | None) -> list[Diagnostic]:
@@ -63,6 +65,7 @@ class Findings:
             *(too_few(self.read, asked) if self.ended else ()),
             *not_full(len(self.unused), batch),
             *_left_out(self._reasons()),
+            *_animated([name for _, name in sorted(self.animated.items())]),
             *(
                 warning(
                     "OQ425",
@@ -157,3 +160,11 @@ def _left_out(reasons: list[str]) -> list[Diagnostic]:
         return [warning("OQ402", reason, fix="replace or remove it") for reason in reasons]
     told = f"{len(reasons)} files were left out; the first: {reasons[0]}"
     return [warning("OQ402", told, fix="replace or remove them")]
+
+
+def _animated(names: list[str]) -> list[Diagnostic]:
+    if not names:
+        return []
+    others = f" and of {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
+    told = f"only the first frame of '{names[0]}'{others} is used"
+    return [warning("OQ438", told, fix="save the frames as pictures, if they are meant")]

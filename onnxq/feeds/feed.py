@@ -134,6 +134,7 @@ class Feed:
             left_out=batch.left_out,
             unused=() if given else tuple(batch.samples),
             ended=batch.ended,
+            animated={one: s.name for one, s in batch.samples.items() if s.frames > 1},
         )
         if not given:
             return None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from onnxq.feeds.ahead import decoders
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import LeftOutError, Reader, ReadWhole
+
+# It would be told in the midst of other output; what Pillow really refuses is left out and told.
+warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def suffixes() -> frozenset[str]:
@@ -50,14 +54,17 @@ class Pictures(ReadWhole):
         try:
             content = file.read_bytes()
             with Image.open(io.BytesIO(content)) as picture:
+                frames = 2 if _is_animated(picture) else 1
                 picture.load()
                 tensor = self.preprocess.apply(picture, shape, self.spec.dtype)
         except UnidentifiedImageError:
-            raise LeftOutError(str(file), "it is no picture that Pillow can read") from None
+            why = "it is no picture that Pillow can read" if content else "it is empty"
+            raise LeftOutError(str(file), why) from None
         except Exception as reason:  # Pillow raises a dozen types on damaged bytes
             raise LeftOutError(str(file), first_line(reason)) from None
         tensors = {self.spec.name: tensor}
-        return Sample(name=str(file), tensors=tensors, digest=self._digest(content))
+        digest = self._digest(content)
+        return Sample(name=str(file), tensors=tensors, digest=digest, frames=frames)
 
     def identity(self, number: int, read: Reader) -> tuple[str, str]:
         """The content of the file tells; it is not decoded."""
@@ -73,3 +80,8 @@ class Pictures(ReadWhole):
             repr((self.preprocess.model_dump(), self.spec.shape, str(self.spec.dtype))).encode()
         )
         return digest.hexdigest()
+
+
+def _is_animated(picture: Image.Image) -> bool:
+    """Whether there are further frames; the second picture that a camera adds (MPO) is none."""
+    return picture.format != "MPO" and getattr(picture, "is_animated", False)

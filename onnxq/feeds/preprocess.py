@@ -109,9 +109,8 @@ class Preprocess(BaseModel):
         """Return an array of `shape`, which is 1xCxHxW or 1xHxWxC with C of 1 or 3."""
         axis = self._channel_axis(shape)
         channels, (height, width) = shape[axis], (shape[1:3] if axis == 3 else shape[2:])
-        picture = _eight_bits(ImageOps.exif_transpose(picture)).convert(
-            "L" if channels == 1 else "RGB"
-        )
+        upright = _eight_bits(ImageOps.exif_transpose(picture))
+        picture = upright.convert("L" if channels == 1 else "RGB")
         pixels = np.asarray(self._resized(picture, width, height), np.float32)
         pixels = pixels.reshape(height, width, channels)
         if self.color == "BGR":
@@ -151,6 +150,8 @@ def _eight_bits(picture: Image.Image) -> Image.Image:
     """Scale 16-bit grey, which Pillow's `convert` would clip at 255; refuse what has no scale."""
     if picture.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if picture.mode == "P" and "transparency" in picture.info:
+        return picture.convert("RGBA")  # as Pillow wants it; transparency is dropped then
     if picture.mode in ("I", "F"):
         raise ValueError(f"pixels of mode {picture.mode} have no known range; save 8 or 16 bits")
     return picture

@@ -10,7 +10,8 @@ from typing import Final
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
-from onnxq.feeds.forms import FORMS, Opened, Wish, absolute, locate, path_of
+from onnxq.feeds.forms import FORMS, Opened, Wish
+from onnxq.feeds.places import absolute, locate, path_of
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, input_specs
 from onnxq.feeds.selection import pick
@@ -87,7 +88,7 @@ class DataRequest:
             preprocess=opened.preprocess,
             unreal=opened.unreal,
             filled=filled,
-            notes=(*opened.notes, *self._missing(opened, picked)),
+            notes=(*place.notes, *opened.notes, *self._missing(opened, picked)),
         )
 
     def _filled(self, inputs: Sequence[InputSpec]) -> dict[str, Shape]:

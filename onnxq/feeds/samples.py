@@ -36,7 +36,7 @@ class Sample:
 
     `count` pictures or rows are in it: 1 unless it is a batch. `number` is its place in the feed,
     counted from 0 before the feed is divided into parts. `parts` are the digests of the samples
-    that a batch is made of.
+    that a batch is made of. `frames` is more than 1 for an animation, whose first is used.
     """
 
     name: str
@@ -45,6 +45,7 @@ class Sample:
     count: int = 1
     number: int = 0
     parts: tuple[str, ...] = ()
+    frames: int = 1
 
     @property
     def digests(self) -> tuple[str, ...]:

@@ -2,58 +2,93 @@
 
 from __future__ import annotations
 
+import itertools
+from bisect import bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from onnxq.diagnostics import error, first_line
+from onnxq.diagnostics import Diagnostic, error, first_line
+from onnxq.feeds.arrays import held_in_memory
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 from onnxq.feeds.values import named
 
+_Shapes = dict[str, tuple[int, ...]]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SavedInputs(ReadWhole):
-    """Samples that are all in memory, as in their file."""
+    """Samples in JSON files; `shapes` has those of each sample's inputs, file by file.
 
-    samples: tuple[Sample, ...]
+    `last` is the last file that was read, with its samples.
+    """
+
+    files: tuple[Path, ...]
     inputs: tuple[InputSpec, ...]
+    shapes: tuple[tuple[_Shapes, ...], ...]
+    last: dict[Path, tuple[Sample, ...]] = field(default_factory=dict)
     threads: int = 1
+    notes: tuple[Diagnostic, ...] = ()
 
     @property
     def length(self) -> int:
-        """Number of samples."""
-        return len(self.samples)
+        """Number of samples in all files."""
+        return sum(map(len, self.shapes))
 
     def reader(self) -> Reader:
-        """They are there."""
+        """One file is held in memory after the other."""
         return self._read
 
     def require_alike(self, numbers: Sequence[int]) -> None:
-        """They are there (OQ424)."""
+        """All files were read once (OQ424)."""
         alike = Alike(self.inputs)
         for number in numbers:
-            one = self.samples[number]
-            alike.require(one.name, {name: array.shape for name, array in one.tensors.items()})
+            file, index = self._place(number)
+            alike.require(f"{self.files[file]}[{index}]", self.shapes[file][index])
 
     def _read(self, number: int) -> Sample:
-        if number >= len(self.samples):
+        if number >= self.length:
             raise EndOfDataError
-        return self.samples[number]
+        which, index = self._place(number)
+        file = self.files[which]
+        if file not in self.last:
+            self.last.clear()  # before the next is read
+            self.last[file] = _samples(file, self.inputs)
+        return self.last[file][index]
+
+    def _place(self, number: int) -> tuple[int, int]:
+        """The file of a sample, and the sample in it."""
+        firsts = [0, *itertools.accumulate(map(len, self.shapes))]
+        file = bisect_right(firsts, number) - 1
+        return file, number - firsts[file]
 
 
-def open_saved(file: Path, inputs: tuple[InputSpec, ...]) -> SavedInputs:
-    """Read the file. Errors: OQ401 when it is none of Polygraphy's, OQ403, OQ404."""
+def open_saved(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> SavedInputs:
+    """Read the files. Errors: OQ401 when one is none of Polygraphy's, OQ403, OQ404."""
+    shapes: list[tuple[_Shapes, ...]] = []
+    last: dict[Path, tuple[Sample, ...]] = {}
+    for file in files:
+        last.clear()
+        last[file] = found = _samples(file, inputs)
+        shapes.append(tuple({n: a.shape for n, a in one.tensors.items()} for one in found))
+    if not any(shapes):
+        raise error("OQ401", f"'{files[0]}' holds no sample", fix="save some in it")
+    notes = [n for f in files for n in held_in_memory(f, f.stat().st_size, "save .npz files")]
+    return SavedInputs(
+        files=files, inputs=inputs, shapes=tuple(shapes), last=last, notes=tuple(notes)
+    )
+
+
+def _samples(file: Path, inputs: tuple[InputSpec, ...]) -> tuple[Sample, ...]:
     found: list[Sample] = []
     for index, feed_dict in enumerate(_loaded(file)):
         where = f"{file}[{index}]"
         found += samples(where, named(where, feed_dict, inputs), inputs)
-    if not found:
-        raise error("OQ401", f"'{file}' holds no sample", fix="save some in it")
-    return SavedInputs(samples=tuple(found), inputs=inputs)
+    return tuple(found)
 
 
 def _loaded(file: Path) -> list[dict[str, Any]]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.diagnostics import OnnxqError, counted, error, first_line
 from onnxq.feeds.samples import InputSpec, Tensors
 
 
@@ -23,10 +23,11 @@ def named(where: str, value: Any, inputs: Sequence[InputSpec]) -> Tensors:
     parts = value if isinstance(value, tuple | list) else (value,)
     arrays = [_array(where, one) for one in parts]
     if len(arrays) != len(inputs):
-        names = ", ".join(f"'{spec.name}'" for spec in inputs)
+        names = "".join(f", '{spec.name}'" for spec in inputs).replace(",", ":", 1)
+        tensors, wanted = counted(len(arrays), "tensor"), counted(len(inputs), "input")
         raise error(
             "OQ403",
-            f"'{where}' has {len(arrays)} tensors, and the model has {len(inputs)} inputs: {names}",
+            f"'{where}' has {tensors}, and the model has {wanted}{names}",
             fix="yield the inputs alone, without labels, or a dictionary by name",
         )
     return {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}

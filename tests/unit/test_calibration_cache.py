@@ -237,3 +237,29 @@ def test_a_tensor_without_an_entry_is_told(tmp_path):
     assert "'both'" in told.message
     assert "imported TensorRT cache" in told.message
     assert "skip it in the recipe" in told.fix
+
+
+@pytest.mark.parametrize("ends", ["\n", "\r\n", "  \n", "\t\r\n"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+@pytest.mark.parametrize("digits", [str.lower, str.upper])
+def test_what_editors_do_to_a_cache_does_not_matter(tmp_path, ends, mark, digits):
+    lines = [digits(line.rpartition(" ")[2]) for line in RESNET.splitlines()[1:]]
+    names = [line.rpartition(" ")[0] for line in RESNET.splitlines()[1:]]
+    entries = [f"{name} {bits}" for name, bits in zip(names, lines, strict=True)]
+    text = ends.join(["TRT-7000-EntropyCalibration2", *entries, "", ""])
+    (tmp_path / "edited").write_bytes(mark + text.encode())
+    assert calibration_cache.read(tmp_path / "edited").scales == cache(tmp_path, RESNET).scales
+
+
+@pytest.mark.parametrize("name", ["a: b", ": a", "a : ", "a:b: c", "3f800000: 3f800000"])
+def test_colons_in_names_come_back(tmp_path, name):
+    calibration_cache.write(tmp_path / "c", {name: 0.5}, "TRT-8601-EntropyCalibration2")
+    assert calibration_cache.read(tmp_path / "c").scales == {name: 0.5}
+
+
+@pytest.mark.parametrize("second", ["3f800000", "40000000"])
+def test_a_name_twice_is_refused_with_both_lines(tmp_path, second):
+    (found,) = refused(tmp_path, f"{RESNET}conv1: {second}\n")
+    assert found.code == "OQ450"
+    assert found.message == "'conv1' has a second entry; the first is in line 5"
+    assert found.span.line == 6

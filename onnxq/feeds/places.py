@@ -1,0 +1,199 @@
+"""What `--data` names: which files, and of what kind."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final, Literal
+
+from PIL import Image
+
+from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, first_line, warning
+from onnxq.feeds import arrays, loaders, pictures
+from onnxq.files import own_kind
+
+Kind = Literal["random", "python", "saved inputs", "arrays", "pictures"]
+RANDOM: Final = "random"  # what --data says for random data
+_PYTHON: Final = re.compile(r"(?P<file>.+\.py)(?::(?P<function>\w+))?")
+_CALIBRATION: Final = ".calib.npz"  # the usual name of what onnxq writes itself: no data
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Place:
+    """What `--data` names: files of one kind, and the function in a Python file.
+
+    `notes` tell of what else is there and is not used.
+    """
+
+    kind: Kind
+    path: Path = Path()
+    files: tuple[Path, ...] = ()
+    function: str = ""
+    notes: tuple[Diagnostic, ...] = ()
+
+
+def path_of(source: str) -> Path:
+    """The file or folder that a source names."""
+    python = _PYTHON.fullmatch(source)
+    return Path(python["file"] if python else source)
+
+
+def absolute(source: str) -> str:
+    """The same source, for a process that works in another folder."""
+    if source == RANDOM:
+        return source
+    python = _PYTHON.fullmatch(source)
+    function = python["function"] if python else None
+    return f"{path_of(source).absolute()}{f':{function}' if function else ''}"
+
+
+def locate(source: str) -> Place:
+    """Find out what a source is. Errors: OQ401, and OQ428 when `random` is a folder too."""
+    if not source:  # as an unset variable of a shell; a path would take it for the working folder
+        raise error("OQ401", "--data is empty", fix="name the data; . is the working folder")
+    path = path_of(source)
+    if source == RANDOM:
+        if path.exists():
+            raise error(
+                "OQ428",
+                "'random' means random data, and there is a folder or file of that name",
+                fix=f"write ./{RANDOM} for what is in it, or rename it",
+            )
+        return Place(kind="random")
+    if path.is_dir() and not path.name.endswith(".py"):
+        return _folder(path)
+    if not path.is_file():
+        raise error("OQ401", f"the data '{path}' {_why_none(path)}", fix="give a file or a folder")
+    if python := _PYTHON.fullmatch(source):
+        function = python["function"] or loaders.FUNCTION
+        return Place(kind="python", path=path, files=(path,), function=function)
+    return Place(kind=_kind(path), path=path, files=(path,))
+
+
+def _why_none(path: Path) -> str:
+    if path.is_symlink() and not path.exists():
+        return "is a link that leads nowhere"
+    return "is no regular file" if path.exists() else "does not exist"
+
+
+def _kind(file: Path) -> Kind:
+    suffix = file.suffix.lower()
+    if own := own_kind(file):
+        told = f"'{file}' is a {own} that onnxq wrote, and no data"
+        raise error("OQ401", told, fix="give samples of what the model will see")
+    if suffix in arrays.SUFFIXES:
+        return "arrays"
+    if suffix == ".json":
+        return "saved inputs"
+    if suffix not in pictures.suffixes():
+        try:
+            Image.open(file).close()
+        except Exception as reason:
+            raise _no_data(file, reason) from None
+    return "pictures"
+
+
+def _no_data(file: Path, reason: Exception) -> OnnxqError:
+    if isinstance(reason, PermissionError):
+        told = f"'{file}' cannot be read: {first_line(reason)}"
+        return error("OQ401", told, fix="correct its permissions")
+    return error(
+        "OQ401",
+        f"'{file}' is nothing that onnxq reads as data",
+        fix="give pictures, .npy or .npz files, or a Python file that yields samples",
+    )
+
+
+def _folder(folder: Path) -> Place:
+    """Pictures, arrays, or else saved inputs in a folder and those below it, no hidden ones."""
+    found = _Folder(folder)
+    by_kind = {
+        "arrays": found.with_suffixes(arrays.SUFFIXES),
+        "pictures": found.with_suffixes(pictures.suffixes()),
+    }
+    one, other = by_kind.values()
+    if one and other:
+        raise error(
+            "OQ401",
+            f"'{folder}' holds both arrays ('{one[0].name}') and pictures ('{other[0].name}')",
+            fix="keep one kind in a folder",
+        )
+    if one or other:
+        kind: Kind = "arrays" if one else "pictures"
+        return Place(kind=kind, path=folder, files=(*one, *other), notes=tuple(found.notes))
+    if saved := found.with_suffixes({".json"}):  # beside others they would be annotations
+        return Place(kind="saved inputs", path=folder, files=saved, notes=tuple(found.notes))
+    raise error(
+        "OQ401",
+        f"the folder '{folder}' has {found.instead or 'no pictures, no .npy and no .npz files'}",
+        fix="give a folder with samples of what the model will see",
+    )
+
+
+@dataclass(slots=True)
+class _Folder:
+    """The files in a folder that could be data, in order, and what is to tell of others (OQ438)."""
+
+    folder: Path
+    files: list[Path] = field(default_factory=list)
+    own: list[Path] = field(default_factory=list)
+    notes: list[Diagnostic] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        for path in sorted(self._below()):
+            if path.name.endswith(_CALIBRATION) or not self._is_usable(path):
+                continue
+            if path.suffix.lower() in arrays.SUFFIXES and own_kind(path):
+                self.own.append(path)
+            else:
+                self.files.append(path)
+        if self.own:
+            others = f" and {counted(len(self.own) - 1, 'other')}" if len(self.own) > 1 else ""
+            told = f"not used as data: '{self.own[0]}'{others}, which onnxq wrote"
+            self._tell(told, "keep calibrations and checkpoints in another folder")
+
+    @property
+    def instead(self) -> str:
+        """What is there when there is no data."""
+        if self.notes:
+            return f"no data; {self.notes[0].message}"
+        return ""
+
+    def with_suffixes(self, suffixes: frozenset[str] | set[str]) -> tuple[Path, ...]:
+        """The files with these endings."""
+        return tuple(path for path in self.files if path.suffix.lower() in suffixes)
+
+    def _below(self) -> Iterator[Path]:
+        """Paths in the folder and those below it, links to folders too, none hidden."""
+        known: set[str] = set()
+        for above, folders, files in os.walk(self.folder, onerror=self._closed, followlinks=True):
+            real = os.path.realpath(above)
+            if real in known:  # a second link to it, or one that leads back
+                folders.clear()
+                continue
+            known.add(real)
+            folders[:] = sorted(name for name in folders if not name.startswith("."))
+            yield from (Path(above, name) for name in files if not name.startswith("."))
+
+    def _is_usable(self, path: Path) -> bool:
+        """Whether it is a file, or a link that leads nowhere, which its reader will tell of."""
+        try:
+            usable = stat.S_ISREG(path.stat().st_mode)
+        except OSError:
+            return True
+        if not usable and path.suffix.lower() in arrays.SUFFIXES | pictures.suffixes():
+            self._tell(f"'{path}' is no regular file and is not used", "remove it")
+        return usable
+
+    def _closed(self, reason: OSError) -> None:
+        told = f"the folder '{reason.filename}' cannot be read: {first_line(reason)}"
+        if Path(reason.filename) == self.folder:
+            raise error("OQ401", told, fix="correct its permissions")
+        self._tell(told, "correct its permissions, or remove it")
+
+    def _tell(self, told: str, fix: str) -> None:
+        self.notes.append(warning("OQ438", told, fix=fix))
