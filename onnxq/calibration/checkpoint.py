@@ -19,6 +19,7 @@ from onnxq.feeds.feed import Done
 from onnxq.files import whole_file
 
 _VERSION: Final = 2
+_COMMENT: Final = b"onnxq checkpoint %d" % _VERSION  # ends the file
 _FOUND: Final = TypeAdapter(Findings)
 _RUN: Final = "run.json"
 _LARGEST: Final = 1 << 24  # bytes of run.json; names of tensors are most of it
@@ -106,7 +107,7 @@ class Checkpoint:
             zipfile.ZipFile(part, "w") as archive,
             tempfile.TemporaryDirectory(prefix="onnxq-") as folder,
         ):
-            archive.comment = b"onnxq checkpoint %d" % _VERSION
+            archive.comment = _COMMENT
             archive.writestr(_RUN, json.dumps(about))
             for number, statistics in enumerate(snapshot.parts):
                 file = Path(folder, _part(number))
@@ -138,6 +139,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
         about = json.loads(archive.read(_RUN))
         if about["version"] != _VERSION:
             raise ValueError(f"its format is version {about['version']}, not {_VERSION}")
+        if archive.comment != _COMMENT:
+            raise ValueError("it is cut off")
         files = [archive.extract(_part(number), folder) for number in range(about["parts"])]
         try:
             parts = tuple(Statistics.load(file) for file in files)
