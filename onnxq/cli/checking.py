@@ -41,7 +41,10 @@ class Checking:
         from onnxq import verify
         from onnxq.verify import thresholds
 
-        with screen.progress("comparing", None if samples is None else samples.length) as step:
+        length = None if samples is None else samples.length
+        then = "linting" if self.asked.backend == "onnxruntime" else "compiling"
+        what = then if samples is None else "comparing"
+        with screen.progress(what, length, then=then) as step:
             report = verify.verify(
                 subject.model,
                 subject.qdq,

@@ -22,19 +22,24 @@ class Step(Protocol):
 
 
 @contextmanager
-def progress(console: Console, what: str, total: int | None, *, quiet: bool) -> Iterator[Step]:
-    """Yield what to call after each step; `total` is None when nobody knows how many there are."""
+def progress(
+    console: Console, what: str, total: int | None, *, quiet: bool, then: str = ""
+) -> Iterator[Step]:
+    """Yield what to call after each step; `total` is None when nobody knows how many there are.
+
+    `then` is what comes behind the last step and takes no steps, for a terminal to show.
+    """
     if quiet:
         yield lambda done=1, passes=1: None
     elif console.is_terminal:
-        with _bar(console, what, total) as step:
+        with _bar(console, what, total, then) as step:
             yield step
     else:
         yield _Lines(console, what, total)
 
 
 @contextmanager
-def _bar(console: Console, what: str, total: int | None) -> Iterator[Step]:
+def _bar(console: Console, what: str, total: int | None, then: str) -> Iterator[Step]:
     from rich import progress as rich
     from rich.text import Text
 
@@ -42,18 +47,16 @@ def _bar(console: Console, what: str, total: int | None) -> Iterator[Step]:
         def render(self, task: rich.Task) -> Text:
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
-    columns = (
-        "{task.description}",
-        rich.BarColumn(),
-        rich.MofNCompleteColumn(),
-        Rate(),
-        rich.TimeRemainingColumn(),
-    )
+    counted = (rich.MofNCompleteColumn(), Rate(), rich.TimeRemainingColumn())
+    columns = ("{task.description}", rich.BarColumn(), *counted)
     with rich.Progress(*columns, console=console, transient=True) as bars:
         task = bars.add_task(what, total=total)
 
         def step(done: int = 1, passes: int = 1) -> None:
             bars.update(task, advance=done, total=total and total * passes)
+            if then and bars.tasks[task].finished:
+                bars.columns = (*columns[:2], rich.TimeElapsedColumn())
+                bars.reset(task, description=then, total=None)
 
         yield step
 

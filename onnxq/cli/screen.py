@@ -49,9 +49,11 @@ class Screen(AbstractContextManager["Screen"]):
         """The console for progress and warnings."""
         return _console(stderr=True)
 
-    def progress(self, what: str, total: int | None) -> AbstractContextManager[Step]:
+    def progress(
+        self, what: str, total: int | None, *, then: str = ""
+    ) -> AbstractContextManager[Step]:
         """Show how work goes on; `total` is None when nobody knows how many steps there are."""
-        return progress(self.err, what, total, quiet=self.is_silent)
+        return progress(self.err, what, total, quiet=self.is_silent, then=then)
 
     def tell(self, found: Iterable[Diagnostic], *, everything: bool = True) -> None:
         """Print diagnostics; unless `everything` is asked for, a few of a kind stand for all."""

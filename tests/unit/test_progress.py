@@ -20,3 +20,23 @@ def test_what_a_resumed_run_had_done_is_no_speed(monkeypatch):
     first, second = log.getvalue().splitlines()
     assert first.startswith("calibrating: 9001 of 9010, ")
     assert float(re.search(r", ([\d.]+)/s, ", second)[1]) <= 20
+
+
+def test_a_terminal_shows_what_comes_behind_the_last_step():
+    log = io.StringIO()
+    screen = Console(file=log, force_terminal=True, width=80)
+    with progressing.progress(screen, "comparing", 2, quiet=False, then="compiling") as step:
+        step()
+        assert "compiling" not in log.getvalue()
+        step()
+        time.sleep(0.3)
+    assert re.search(r"compiling .*0:00:00", log.getvalue())
+
+
+def test_a_log_has_no_line_for_work_without_steps():
+    log = io.StringIO()
+    with progressing.progress(
+        Console(file=log), "comparing", 1, quiet=False, then="compiling"
+    ) as step:
+        step()
+    assert log.getvalue() == ""
