@@ -30,7 +30,7 @@ def import_(
     file: Annotated[Path, typer.Argument(metavar="CACHE", help="A calibration cache of TensorRT.")],
     *,
     model: Annotated[Path, options.option("--model FILE", "The FP32 model it is for.")],
-    output: options.Output = None,
+    output: Annotated[Path | None, options.output("MODEL.calib.npz")] = None,
     screen: QuietScreen,
     shape: options.Shape = None,
 ) -> None:
@@ -79,12 +79,13 @@ def export(
     version: Annotated[
         str, options.option("--tensorrt VERSION", "The TensorRT that will read it.")
     ] = "10.3.0",
-    output: options.Output = None,
+    output: Annotated[Path | None, options.output("MODEL.calib.cache")] = None,
     method: Annotated[
         str | None,
         options.option(
-            "--method max|mse|entropy|percentile(P)",
-            "Write every observed tensor by this method, without a recipe.",
+            "--method NAME",
+            "Write every observed tensor by this method instead: max, mse, entropy, percentile "
+            "or percentile(P).",
         ),
     ] = None,
     model: Annotated[

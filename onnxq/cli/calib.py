@@ -25,7 +25,7 @@ app = typer.Typer(no_args_is_help=True, help=HELP)
 @app.command(epilog="Example: `onnxq calib merge part-*.npz -o model.calib.npz`")
 @grouped
 def merge(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Calibrations to add.")],
+    files: Annotated[list[Path], typer.Argument(metavar="FILE", help="Calibrations to add.")],
     *,
     output: Annotated[Path, options.option("-o --output FILE", "Where to write.")],
     screen: QuietScreen,

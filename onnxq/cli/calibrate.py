@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from onnxq.cli import data as datasets
 from onnxq.cli import gathering, long_runs, options, paths, shapes
@@ -17,7 +18,7 @@ def run(
     *,
     data: options.Data,
     preprocess: options.Preprocess = None,
-    output: options.Output = None,
+    output: Annotated[Path | None, options.output("MODEL.calib.npz")] = None,
     screen: QuietScreen,
     shape: options.Shape = None,
     selection: options.Selection,

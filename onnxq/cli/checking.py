@@ -57,7 +57,7 @@ class Checking:
                 fp32_engine=self.asked.fp32_engine,
                 progress=lambda done: step(),
             )
-        report = replace(report, float_model=str(subject.name or subject.model))
+        report = _named(report, subject)
         refused = thresholds.refusals(report, self.least)
         found = (*before, *(feed.warnings if feed else ()), *report.diagnostics, *refused)
         if self.asked.html is not None:
@@ -72,6 +72,13 @@ class Checking:
         render.verify_report(screen.out, report, everything=self.asked.everything)
         if self.asked.html is not None:
             screen.out.print(f"page: {self.asked.html}")
+
+
+def _named(report: VerifyReport, subject: page.Subject) -> VerifyReport:
+    """The report with the name of the float model instead of the path that was read."""
+    path, name = str(subject.model), str(subject.name or subject.model)
+    runs = tuple(replace(run, name=name) if run.name == path else run for run in report.runs)
+    return replace(report, float_model=name, runs=runs)
 
 
 def prepare(

@@ -26,7 +26,7 @@ def run(
     ],
     target: Annotated[
         str | None,
-        typer.Argument(help="The name of a node, a tensor or a rule.", show_default=False),
+        typer.Argument(metavar="TARGET", help="The name of a node, a tensor or a rule."),
     ] = None,
     *,
     rules: options.Rules = options.RECIPE,

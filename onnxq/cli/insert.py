@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from onnxq.cli import finding, options, paths, placing
 from onnxq.cli.screen import QuietScreen
@@ -17,7 +18,7 @@ def run(
     *,
     rules: options.MaybeRules = None,
     calibration: options.Calibration = None,
-    output: options.Output = None,
+    output: Annotated[Path | None, options.output("MODEL.qdq.onnx")] = None,
     screen: QuietScreen,
     plan_path: options.Plan = None,
     placement: options.Placement,

@@ -93,12 +93,7 @@ def checkpoint(
         yield None
         return
     paths.output(path, read, option="--checkpoint")
-    if path.resolve() == output.resolve():
-        raise error(
-            "OQ502",
-            f"'{path}' is both the checkpoint, which goes in the end, and the output",
-            fix="give another --checkpoint",
-        )
+    paths.require_different({"the output": output, "--checkpoint": path})
     kept = Checkpoint(path=path, run={**run, **_asked(request)}, resume=resume)
     with locked(path) as ours:
         if not ours:

@@ -13,7 +13,7 @@ import typer
 
 _DATA: Final = "Data"
 _CALIBRATION: Final = "Calibration"
-_PAIRS: Final = "Pairs"
+_PAIRS: Final = "Q/DQ pairs"
 _CHECKS: Final = "Checks"
 _REPORT: Final = "Report"
 _COMPILER: Final = "Compiler"
@@ -28,6 +28,11 @@ def option(form: str, help: str, panel: str | None = None) -> Any:
     flags = [word for word in form.split() if word.startswith("-")]
     value = " ".join(word for word in form.split() if word not in flags)
     return typer.Option(*flags, help=help, metavar=value, rich_help_panel=panel)
+
+
+def output(name: str) -> Any:
+    """The option on where to write, by default a file of this name."""
+    return option("-o --output FILE", f"Where to write; by default {name} in the working folder.")
 
 
 # What goes in and comes out.
@@ -51,20 +56,16 @@ MaybeData = Annotated[
     str | None,
     option("--data PATH", "Samples to compare on, as for calibrate; take others than for that."),
 ]
-Preprocess = Annotated[
-    str | None,
-    option(
-        "--preprocess NAME|FILE",
-        "How pictures become inputs: yolo, yolox, imagenet, unit, ppocr or a YAML file; by "
-        "default yolo, and for verify as calibrated.",
-    ),
+_PICTURES: Final = (
+    "How pictures become inputs: yolo, yolox, imagenet, unit, ppocr or a YAML file; by default"
+)
+Preprocess = Annotated[str | None, option("--preprocess NAME|FILE", f"{_PICTURES} yolo.")]
+PreprocessAgain = Annotated[
+    str | None, option("--preprocess NAME|FILE", f"{_PICTURES} as for the calibration.")
 ]
 _RECIPE: Final = "A recipe: a rule file of yours or a shipped one"
 Rules = Annotated[str, option("--rules NAME|FILE", f"{_RECIPE}.")]
 MaybeRules = Annotated[str | None, option("--rules NAME|FILE", f"{_RECIPE}; by default {RECIPE}.")]
-Output = Annotated[
-    Path | None, option("-o --output FILE", "Where to write; by default the working folder.")
-]
 Json = Annotated[bool, option("--json", "Print the result as JSON, for machines.")]
 Quiet = Annotated[bool, option("-q --quiet", "Print only warnings and errors.")]
 
@@ -187,7 +188,8 @@ Existing = Annotated[
     ExistingPairs,
     option(
         "--existing refuse|keep|strip",
-        "What to do with Q/DQ pairs that the model has already.",
+        "Of a model that has Q/DQ pairs already: refuse it, keep them and plan around them, or "
+        "strip them first.",
         _PAIRS,
     ),
 ]
@@ -208,7 +210,7 @@ class Placement:
     ] = "int8"
     float_type: Annotated[
         Literal["fp32", "fp16", "bf16"],
-        option("--float fp32|fp16|bf16", "What computes where there are no pairs.", _PAIRS),
+        option("--float fp32|fp16|bf16", "Data type of all that has no pairs.", _PAIRS),
     ] = "fp32"
     io_types: Annotated[
         Literal["keep", "half"],

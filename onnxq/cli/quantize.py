@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from onnxq.cli import checking, finding, gathering, long_runs, options, page, paths, placing, shapes
 from onnxq.cli import data as datasets
-from onnxq.cli.screen import QuietScreen
-from onnxq.diagnostics import Severity, error
+from onnxq.cli.screen import QuietScreen, Screen
+from onnxq.diagnostics import Diagnostic, Severity, error
 
 if TYPE_CHECKING:
-    from onnxq.feeds import DataRequest
+    from onnxq.feeds import DataRequest, Feed
     from onnxq.model.source import Source
     from onnxq.planning.plan import Plan
+    from onnxq.verify import VerifyReport
 
 HELP = "Calibrate, insert and verify in one go, with the options of all three."
 EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml --min-sqnr 20`"
@@ -30,7 +31,7 @@ def run(
     data: options.DataForScales = None,
     preprocess: options.Preprocess = None,
     rules: options.MaybeRules = None,
-    output: options.Output = None,
+    output: Annotated[Path | None, options.output("MODEL.qdq.onnx")] = None,
     screen: QuietScreen,
     verify_data: options.VerifyData = None,
     shape: options.Profiles = None,
@@ -47,9 +48,6 @@ def run(
     from onnxq import render
     from onnxq.model import source
     from onnxq.model.graph import Graph
-    from onnxq.model.io import data_path
-    from onnxq.verify import Unused
-    from onnxq.verify.origins import Sources
 
     placing.require_float(placement)
     long_runs.require_alone(long_run)
@@ -69,13 +67,7 @@ def run(
     files = (*read.files, *data_files, *rule_files, checks.labels)
     path = output or Path(f"{model.stem}.qdq.onnx")
     calibration = path.with_name(f"{model.stem}.calib.npz")
-    paths.model_output(path, files)
-    paths.output(calibration, files)
-    page.require(checks.html, files)
-    paths.require_different({
-        "the output": path, "its data": data_path(path), "the calibration": calibration,
-        "--html": checks.html, "--checkpoint": long_run.checkpoint,
-    })  # fmt: skip
+    _require_places(path, calibration, checks.html, long_run.checkpoint, files)
     plan = make_plan(view)
     if strict:
         placing.refuse_warnings(plan)
@@ -101,24 +93,18 @@ def run(
         ).run(screen)
         render.gathered(screen.out, calibration, statistics)
         given = finding.Calibrated(path=calibration, statistics=statistics)
-    statistics = given.statistics
-    placed = placing.place(path, read, view, plan, statistics, placement)
+    placed = placing.place(path, read, view, plan, given.statistics, placement)
     placed.tell(screen.out, given.path)
-    with _compared_with(read) as before:
-        subject = page.Subject(
-            model=before,
-            name=model,
-            qdq=[path],
-            calibrations=[statistics],
-            sources=Sources(plan=plan),
-        )
-        report, found = prepared.run(
-            screen,
-            subject,
-            None if others is None else Unused(others, [statistics]),
-            others if verify_data else None,
-            (*read.diagnostics, *placed.diagnostics, *told),
-        )
+    report, found = _verified(
+        screen,
+        prepared,
+        read,
+        placed,
+        given,
+        feed=others,
+        is_new=verify_data is not None,
+        before=(*read.diagnostics, *placed.diagnostics, *told),
+    )
     prepared.tell(screen, report, found)
     screen.result(
         {
@@ -134,6 +120,30 @@ def run(
         raise typer.Exit(1)
 
 
+def _require_places(
+    path: Path,
+    calibration: Path,
+    html: Path | None,
+    checkpoint: Path | None,
+    read: Sequence[Path | None],
+) -> None:
+    """Make sure that all can be written, and nothing over another (OQ501, OQ502, OQ670)."""
+    from onnxq.model.io import data_path
+
+    paths.model_output(path, read)
+    paths.output(calibration, read)
+    page.require(html, read)
+    paths.require_different(
+        {
+            "the output": path,
+            "the data of the output": data_path(path),
+            "the calibration": calibration,
+            "--html": html,
+            "--checkpoint": checkpoint,
+        }
+    )
+
+
 def _require_data(plan: Plan, request: DataRequest | None) -> None:
     """Raise OQ225 when activations have pairs and there is nothing to calibrate on."""
     if request is None and plan.needs_data:
@@ -142,6 +152,34 @@ def _require_data(plan: Plan, request: DataRequest | None) -> None:
             f"recipe '{plan.recipe}' quantizes activations, and there is no --data",
             fix="give the samples to calibrate on",
         )
+
+
+def _verified(
+    screen: Screen,
+    prepared: checking.Checking,
+    source: Source,
+    placed: placing.Placed,
+    given: finding.Calibrated,
+    *,
+    feed: Feed | None,
+    is_new: bool,
+    before: Sequence[Diagnostic],
+) -> tuple[VerifyReport, tuple[Diagnostic, ...]]:
+    """Check what was placed; a feed that `is_new` was not told about yet."""
+    from onnxq.verify import Unused
+    from onnxq.verify.origins import Sources
+
+    calibrations = [None if given.path is None else given.statistics]
+    with _compared_with(source) as model:
+        subject = page.Subject(
+            model=model,
+            name=source.path,
+            qdq=[placed.path],
+            calibrations=calibrations,
+            sources=Sources(plan=placed.plan),
+        )
+        samples = None if feed is None else Unused(feed, calibrations)
+        return prepared.run(screen, subject, samples, feed if is_new else None, before)
 
 
 @contextmanager

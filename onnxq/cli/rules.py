@@ -16,7 +16,7 @@ app = typer.Typer(no_args_is_help=True, help=HELP)
 
 @app.command(epilog="Example: `onnxq rules check my-rules.yaml`")
 def check(
-    files: Annotated[list[str], typer.Argument(metavar="FILE...", help="Rule files.")],
+    files: Annotated[list[str], typer.Argument(metavar="FILE", help="Rule files.")],
 ) -> None:
     """Read rule files and say everything that is wrong with them."""
     from onnxq.planning import recipe
@@ -31,7 +31,7 @@ def check(
         raise OnnxqError(*dict.fromkeys(found))
 
 
-@app.command(name="list")
+@app.command(name="list", epilog="Example: `onnxq rules list`")
 def list_() -> None:
     """Print the names of the shipped recipes and preprocessings."""
     from onnxq import shipped
@@ -40,9 +40,9 @@ def list_() -> None:
     typer.echo(f"preprocessings: {', '.join(shipped.preprocessings())}")
 
 
-@app.command()
+@app.command(epilog="Example: `onnxq rules schema > schema.json`")
 def schema() -> None:
-    """Print the JSON schema of rule files, as rules/schema.json has it."""
+    """Print the JSON schema of rule files, for completion in an editor."""
     from onnxq.planning import rule_file
 
     typer.echo(json.dumps(rule_file.json_schema(), indent=2))

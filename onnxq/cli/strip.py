@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated
 
 from onnxq.cli import options, paths
 from onnxq.cli.screen import QuietScreen
@@ -15,7 +16,7 @@ EXAMPLE = "Example: `onnxq strip model.qdq.onnx -o model.float.onnx`"
 def run(
     model: options.QdqModel,
     *,
-    output: options.Output = None,
+    output: Annotated[Path | None, options.output("MODEL.float.onnx")] = None,
     screen: QuietScreen,
 ) -> None:
     """Write the float model."""

@@ -22,11 +22,11 @@ EXAMPLE = "Example: `onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-s
 def run(
     model: options.FloatModel,
     qdq: Annotated[
-        list[Path], typer.Argument(metavar="QDQ...", help="Q/DQ models made of it, by any tool.")
+        list[Path], typer.Argument(metavar="QDQ", help="Q/DQ models made of it, by any tool.")
     ],
     *,
     data: options.MaybeData = None,
-    preprocess: options.Preprocess = None,
+    preprocess: options.PreprocessAgain = None,
     screen: QuietScreen,
     shape: options.Profiles = None,
     selection: options.Selection,
