@@ -28,6 +28,7 @@ from onnxq.cli import (
 )
 from onnxq.cli.grouped import grouped
 from onnxq.cli.once import Once
+from onnxq.cli.stdout import ReaderGoneError, require_streams
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
@@ -67,6 +68,7 @@ def _root(
 
 def main() -> None:
     """Run the command line; every OnnxqError becomes its lines and its exit code."""
+    require_streams()
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # names in models may not fit the terminal
             with contextlib.suppress(OSError):  # a stream of a kind that cannot be changed
@@ -81,7 +83,7 @@ def main() -> None:
         sys.exit(reason.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
-    except BrokenPipeError:  # the reader of our output, such as `head`, has enough
+    except (ReaderGoneError, BrokenPipeError):  # such as `head`, which has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as reason:

@@ -77,7 +77,7 @@ class Checking:
 def _named(report: VerifyReport, subject: page.Subject) -> VerifyReport:
     """The report with the name of the float model instead of the path that was read."""
     path, name = str(subject.model), str(subject.name or subject.model)
-    runs = tuple(replace(run, name=name) if run.name == path else run for run in report.runs)
+    runs = tuple(replace(run, model=name) if run.model == path else run for run in report.runs)
     return replace(report, float_model=name, runs=runs)
 
 

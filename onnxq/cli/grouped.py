@@ -9,6 +9,8 @@ from dataclasses import MISSING, fields, is_dataclass
 from functools import wraps
 from typing import Any, get_type_hints
 
+from onnxq.cli.stdout import reader_may_go
+
 Verb = Callable[..., None]
 
 
@@ -27,7 +29,7 @@ def grouped(verb: Verb) -> Verb:
 
     @wraps(verb)
     def command(**given: Any) -> None:
-        with ExitStack() as entered:
+        with reader_may_go(), ExitStack() as entered:
             for name, kind in groups.items():
                 group = kind(**{f.name: given.pop(f.name) for f in fields(kind) if f.init})
                 if isinstance(group, AbstractContextManager):

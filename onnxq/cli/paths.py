@@ -45,7 +45,7 @@ def require_different(outputs: Mapping[str, Path | None]) -> None:
             raise error(
                 "OQ502",
                 f"'{path}' is both {other} and {name}",
-                fix=f"give another place for {name}",
+                fix="give another place for one of them",
             )
 
 

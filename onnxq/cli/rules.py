@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from onnxq.cli.grouped import grouped
 from onnxq.diagnostics import Diagnostic, OnnxqError
 
 HELP = "Check rule files, list the shipped ones, print their JSON schema."
@@ -15,6 +16,7 @@ app = typer.Typer(no_args_is_help=True, help=HELP)
 
 
 @app.command(epilog="Example: `onnxq rules check my-rules.yaml`")
+@grouped
 def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Rule files.")],
 ) -> None:
@@ -32,6 +34,7 @@ def check(
 
 
 @app.command(name="list", epilog="Example: `onnxq rules list`")
+@grouped
 def list_() -> None:
     """Print the names of the shipped recipes and preprocessings."""
     from onnxq import shipped
@@ -41,6 +44,7 @@ def list_() -> None:
 
 
 @app.command(epilog="Example: `onnxq rules schema > schema.json`")
+@grouped
 def schema() -> None:
     """Print the JSON schema of rule files, for completion in an editor."""
     from onnxq.planning import rule_file

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
-import sys
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, ExitStack, contextmanager, redirect_stdout
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from onnxq.cli import options
+from onnxq.cli import options, stdout
 from onnxq.cli.progress import Step, progress
 from onnxq.diagnostics import Diagnostic
 
@@ -28,7 +26,7 @@ class Screen(AbstractContextManager["Screen"]):
     _open: ExitStack = field(init=False, default_factory=ExitStack)
 
     def __enter__(self) -> Self:
-        self._result = self._open.enter_context(_stdout_for_the_result())
+        self._result = self._open.enter_context(stdout.kept_for_results())
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -87,25 +85,9 @@ class QuietScreen(Screen):
 def _console(**where: Any) -> Console:
     from rich.console import Console
 
+    class Patient(Console):
+        def on_broken_pipe(self) -> None:
+            raise stdout.ReaderGoneError
+
     # Names of files, nodes and tensors are data: brackets in them are no markup.
-    return Console(**where, markup=False, highlight=False, soft_wrap=True)
-
-
-@contextmanager
-def _stdout_for_the_result() -> Iterator[TextIO]:
-    """Yield what is stdout now; until the end, what others print there goes to stderr.
-
-    Others are the file of --data and what it starts, and libraries, of Python or not.
-    """
-    usual = sys.stdout
-    usual.flush()
-    with (
-        open(os.dup(1), "w", encoding=usual.encoding, errors="backslashreplace") as result,
-        redirect_stdout(sys.stderr),
-    ):
-        os.dup2(2, 1)
-        try:
-            yield result
-        finally:
-            usual.flush()  # what was printed to it all the same, as through sys.__stdout__
-            os.dup2(result.fileno(), 1)
+    return Patient(**where, markup=False, highlight=False, soft_wrap=True)

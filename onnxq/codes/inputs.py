@@ -191,7 +191,8 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Choose another `-o`, or free some space.",
     ),
     "OQ502": Code(
-        meaning="The output would overwrite the input model, which onnxq never does.",
+        meaning="The output would overwrite an input, which onnxq never does, or another output of "
+        "the command.",
         example="onnxq insert model.onnx -o model.onnx",
         fix="Give another `-o`.",
     ),

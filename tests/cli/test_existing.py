@@ -6,6 +6,7 @@ import pytest
 
 from tests.command import result, succeeded
 from tests.inserting import computed
+from tests.onnx_text import model
 
 QUICK = ("--backend", "onnxruntime")
 
@@ -86,3 +87,47 @@ def test_explain_says_nothing_of_what_is_kept(finished):
     only_second(finished)
     outcome = succeeded(finished.run("explain", "half.onnx", "second", "--existing", "keep"))
     assert "decided by weighted-ops" in outcome.stdout
+
+
+# A DequantizeLinear of an input stays (OQ532), and what cut off below zero was a Relu (OQ533).
+UNSIGNED = """
+tiny (uint8[1,1,2,2] x) => (float[1,1,2,2] y)
+<float[1,1,1,1] w = {0.5}, float s = {0.1}, uint8 z = {0}> {
+    [in] f = DequantizeLinear (x, s, z)
+    [conv] a = Conv (f, w)
+    [a_q] aq = QuantizeLinear (a, s, z)
+    [a_dq] b = DequantizeLinear (aq, s, z)
+    [second] y = Conv (b, w)
+}
+"""
+VERBS = {
+    "strip": ("strip", "unsigned.onnx"),
+    "plan": ("plan", "unsigned.onnx", "--existing", "strip"),
+    "explain": ("explain", "unsigned.onnx", "conv", "--existing", "strip"),
+    "calibrate": ("calibrate", "unsigned.onnx", "--data", "x.npy", "--existing", "strip"),
+    "insert": ("insert", "unsigned.onnx", "--existing", "strip"),
+    "quantize": (
+        "quantize", "unsigned.onnx", "--data", "x.npy", "--existing", "strip", "-o", "q.onnx",
+        *QUICK,
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture
+def unsigned(here):
+    onnx.save(model(UNSIGNED), here / "unsigned.onnx")
+    np.save(here / "x.npy", np.full((1, 1, 2, 2), 7, np.uint8))
+    (here / "model.calib.npz").unlink()
+    succeeded(here.run(*VERBS["calibrate"]))
+    return here
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_stripping_tells_is_told_as_text_and_in_json(unsigned, verb):
+    outcome = unsigned.run(*VERBS[verb])
+    told = outcome.stderr
+    assert told.count("warning[OQ533]") == told.count("warning[OQ532]") == 1
+    assert outcome.returncode == (verb == "quantize")  # verify refuses what stays
+    outcome = unsigned.run(*VERBS[verb], "--json")
+    codes = [d["code"] for d in result(outcome)["diagnostics"]]
+    assert codes[:2] == ["OQ533", "OQ532"]

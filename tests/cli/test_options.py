@@ -1,4 +1,4 @@
-"""What the verbs take: quantize has the options of its parts, and help is readable at 80 columns."""
+"""The options of the verbs: quantize has those of its parts, and help fits 80 columns."""
 
 import re
 

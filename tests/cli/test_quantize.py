@@ -6,8 +6,9 @@ import onnx
 import pytest
 
 from tests.command import result, succeeded
+from tests.onnx_text import model as from_text
 
-from .conftest import make_picture
+from .conftest import MODEL, make_picture
 
 ARGUMENTS = ("model.onnx", "--data", "imgs", "--rules", "rules.yaml")
 QUICK = ("--backend", "onnxruntime")
@@ -111,3 +112,141 @@ def test_warnings_are_told_once(fresh):
     (fresh / "model.calib.npz").unlink()
     (fresh / "model.qdq.onnx").unlink()
     fresh.refuses("OQ201", "quantize", "model.onnx", *options, "--strict", lines=3)
+
+
+def test_it_checks_as_verify_does(fresh):
+    """The report is that of verify with the same options on what it wrote."""
+    (fresh / "labels.csv").write_text("0.png,1\n1.png,2\n2.png,0\n")
+    (fresh / "flat.onnx").write_bytes(classifier())
+    checks = (
+        "--tensors",
+        "--labels",
+        "labels.csv",
+        "--min-sqnr",
+        "classes:5",
+        "--min-cosine",
+        "0.5",
+    )
+    arguments = ("flat.onnx", "--data", "imgs", "--rules", "rules.yaml", *checks, *QUICK)
+    one = result(succeeded(fresh.run("quantize", *arguments, "--json")))["verify"]
+    models = ("flat.onnx", "flat.qdq.onnx")
+    same = result(
+        succeeded(fresh.run("verify", *models, "--data", "imgs", *checks, *QUICK, "--json"))
+    )
+    del same["diagnostics"]
+    assert one == same
+    assert one["models"][0]["numeric"]["tensors"]
+    assert one["models"][0]["numeric"]["accuracy"]["labelled"] == 3
+
+
+def classifier():
+    made = from_text(MODEL)
+    made.graph.node.append(onnx.helper.make_node("GlobalAveragePool", ["y"], ["p"], name="pool"))
+    made.graph.node.append(onnx.helper.make_node("Flatten", ["p"], ["classes"], name="flat"))
+    made.graph.output[0].CopyFrom(
+        onnx.helper.make_tensor_value_info("classes", onnx.TensorProto.FLOAT, [1, 4])
+    )
+    return made.SerializeToString()
+
+
+def test_it_compiles_as_verify_does(fresh):
+    options = ("--target", "sm89", "--fp32-engine", "--min-int8", "1", "--timeout", "300")
+    told = result(succeeded(fresh.run("quantize", *ARGUMENTS, *options, "--json")))
+    compiled = told["verify"]["models"][0]["compiled"]
+    assert compiled["targets"] == [[8, 9]]
+    assert compiled["fp32_engine_bytes"] > 0
+
+
+def test_a_timeout_is_told(fresh):
+    outcome = fresh.run(
+        "quantize", *ARGUMENTS, "--timeout", "0.01", "--no-cache", "--min-int8", "1"
+    )
+    assert outcome.returncode == 1
+    assert "[OQ661]" in outcome.stderr
+
+
+def test_its_page_knows_recipe_and_calibration(fresh):
+    succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, "--html", "one.html"))
+    verify = ("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs", *QUICK)
+    succeeded(fresh.run(*verify, "--rules", "rules.yaml", "--html", "two.html"))
+    assert (fresh / "one.html").read_text() == (fresh / "two.html").read_text()
+
+
+def test_the_page_of_a_stripped_model_names_the_file_that_was_given(finished):
+    (finished / "model.calib.npz").unlink()
+    options = ("--existing", "strip", "-o", "again.onnx", "--html", "page.html", *QUICK)
+    arguments = ("model.qdq.onnx", "--data", "imgs", "--rules", "rules.yaml", *options)
+    told = result(succeeded(finished.run("quantize", *arguments, "--json")))
+    assert told["verify"]["float_model"] == "model.qdq.onnx"
+    page = (finished / "page.html").read_text()
+    assert "against the float model <b>model.qdq.onnx</b>" in page
+    assert "--rules FILE" not in page  # the plan is known
+
+
+def test_a_saved_plan(fresh):
+    succeeded(fresh.run("plan", "model.onnx", "--rules", "rules.yaml", "-o", "saved.plan"))
+    succeeded(fresh.run("quantize", "model.onnx", "--data", "imgs", "--plan", "saved.plan", *QUICK))
+    with_plan = onnx.load(fresh / "model.qdq.onnx")
+    succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK))
+    with_rules = onnx.load(fresh / "model.qdq.onnx")
+    assert with_plan.graph == with_rules.graph
+    fresh.refuses("OQ217", "quantize", *ARGUMENTS, "--plan", "saved.plan")
+
+
+def test_it_goes_on_from_a_checkpoint(fresh):
+    (fresh / "loader.py").write_text(
+        "import numpy as np\nfrom pathlib import Path\ndef load_data():\n"
+        "    yield np.ones((1, 3, 16, 16))\n"
+        "    if not Path('mended').exists(): 1 / 0\n"
+        "    yield 2 * np.ones((1, 3, 16, 16))\n"
+    )
+    arguments = ("model.onnx", "--data", "loader.py", "--rules", "rules.yaml", *QUICK)
+    kept = ("--checkpoint", "run.ckpt")
+    assert "[OQ422]" in fresh.run("quantize", *arguments, *kept).stderr
+    assert (fresh / "run.ckpt").is_file()
+    assert not (fresh / "model.qdq.onnx").exists()
+    (fresh / "mended").touch()
+    succeeded(fresh.run("quantize", *arguments, *kept, "--resume"))
+    resumed = (fresh / "model.calib.npz").read_bytes()
+    assert not (fresh / "run.ckpt").exists()
+    succeeded(fresh.run("quantize", *arguments))
+    assert (fresh / "model.calib.npz").read_bytes() == resumed
+
+
+def test_a_range_of_shapes_calibrates_on_the_usual_one(fresh):
+    made = from_text(MODEL)
+    made.graph.input[0].type.tensor_type.shape.dim[2].dim_param = "h"
+    onnx.save(made, fresh / "open.onnx")
+    options = ("--data", "imgs", "--shape", "x:1x3x8x16/1x3x16x16/1x3x32x16", "--min-int8", "1")
+    told = result(succeeded(fresh.run("quantize", "open.onnx", *options, "--json")))
+    assert told["verify"]["models"][0]["compiled"]["counts"]["Conv"]["int8"] == 2
+    shown = result(fresh.run("calib", "show", "open.calib.npz", "--json"))
+    assert shown["input_shapes"] == {"x": [1, 3, 16, 16]}
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (("-o", "model.calib.npz"), "both the output and the calibration"),
+        (("--html", "model.qdq.onnx"), "both the output and --html"),
+        (("--html", "./model.calib.npz"), "both the calibration and --html"),
+        (("--checkpoint", "model.calib.npz"), "both the calibration and --checkpoint"),
+    ],
+)
+def test_two_outputs_in_one_place(fresh, options, told):
+    assert told in fresh.refuses("OQ502", "quantize", *ARGUMENTS, *options)
+
+
+@pytest.mark.parametrize(
+    ("code", "options"),
+    [
+        ("OQ434", ("--resume",)),
+        ("OQ651", ("--labels", "none.csv")),
+        ("OQ654", ("--min-sqnr", "nobody:3")),
+        ("OQ405", ("--shape", "x:1x3x16x16/1x3x8x8/1x3x16x16")),
+        ("OQ664", ("--target", "sm1")),
+        ("OQ430", ("--provider", "nobody")),
+    ],
+)
+def test_options_are_read_before_anything_is_written(fresh, code, options):
+    fresh.refuses(code, "quantize", *ARGUMENTS, *options)

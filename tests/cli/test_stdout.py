@@ -1,4 +1,4 @@
-"""stdout is for the result: what the user's Python file prints, and what it starts, is not in it."""
+"""stdout is for the result: nothing that the user's Python file or its children print."""
 
 import pytest
 

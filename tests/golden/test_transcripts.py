@@ -12,6 +12,7 @@ the difference before you commit it.
 
 import json
 import os
+import re
 import shlex
 import subprocess
 import sys
@@ -111,6 +112,40 @@ def test_session(session, tmp_path, monkeypatch, capfd):
         session.write_text(found)
     else:
         assert found == text
+
+
+def exits():
+    """What ran in all sessions: (command line, exit code)."""
+    for session in SESSIONS:
+        for kind, command, printed in parts(session.read_text()):
+            if kind == "command":
+                last = re.search(r"^exit (\d+)\n\Z", printed, re.MULTILINE)
+                yield command, int(last[1]) if last else 0
+
+
+def told_exits():
+    """The guide's table of exit codes: the words in backquotes of its last column, by code."""
+    text = (HERE.parents[1] / "docs" / "guide.md").read_text()
+    table = text.partition("### Exit codes")[2].partition("\n#")[0]
+    rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", table, re.MULTILINE)
+    return {int(code): re.findall(r"`(.+?)`", where) for code, where in rows}
+
+
+def test_the_guide_has_the_exit_codes_of_the_sessions():
+    """Just these are seen, but for those of signals; and each command that may exit so does."""
+    told, seen = told_exits(), set(exits())
+    assert {code for _, code in seen} == told.keys() - {130, 141} == {0, 1, 2, 3}
+    for code in (1, 3):
+        commands = [command for command, exit_code in seen if exit_code == code]
+        for where in told[code]:
+            assert any(fits(where, command) for command in commands), (code, where)
+        for command in commands:
+            assert any(fits(where, command) for where in told[code]), command
+
+
+def fits(where, command):
+    """Whether a command line has all these words."""
+    return set(where.split()) <= set(command.split())
 
 
 def test_every_code_is_in_a_session():
