@@ -18,6 +18,8 @@ def output(path: Path, read: Iterable[Path | None], *, option: str = "-o") -> Pa
         raise error("OQ501", f"the folder of '{path}' cannot be written to", fix=another)
     if path.is_dir():
         raise error("OQ501", f"'{path}' is a folder", fix=f"give {option} the name of a file")
+    if path.exists() and not path.is_file():  # such as /dev/null, which would be replaced
+        raise error("OQ501", f"'{path}' is no regular file", fix=another)
     for given in read:
         if given is not None and path.exists() and given.exists() and path.samefile(given):
             raise error("OQ502", f"'{path}' is one of the inputs", fix=another)

@@ -67,7 +67,9 @@ def locate(source: str) -> Place:
     if path.is_dir() and not path.name.endswith(".py"):
         return _folder(path)
     if not path.is_file():
-        raise error("OQ401", f"the data '{path}' {_why_none(path)}", fix="give a file or a folder")
+        pattern = any(sign in source for sign in "*?[")
+        fix = "give the folder: patterns are not read" if pattern else "give a file or a folder"
+        raise error("OQ401", f"the data '{path}' {_why_none(path)}", fix=fix)
     if python := _PYTHON.fullmatch(source):
         function = python["function"] or loaders.FUNCTION
         return Place(kind="python", path=path, files=(path,), function=function)

@@ -152,7 +152,8 @@ def calibration_tensor(
     if tensor.histogram is None:
         console.print("only its range was gathered: calibrator max\n")
     elif not seen.amax:
-        console.print("nothing but zeros: its scale would be 1\n")
+        what = "nothing but zeros" if seen.finite else "no finite value was seen"
+        console.print(f"{what}: its scale would be 1\n")
     else:
         _picture(console, tensor.histogram, read)
         _choices(console, tensor.histogram, read, label)

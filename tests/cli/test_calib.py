@@ -187,6 +187,13 @@ def test_a_narrow_terminal_breaks_no_figure(tmp_path, width, options):
         assert figure in told.split() or method in left_out
 
 
+def test_a_tensor_of_which_nothing_was_seen(tmp_path):
+    save(tmp_path / "c.npz", 0, none=np.zeros(0), zeros=np.zeros(3))
+    for name, told in (("none", "no finite value was seen"), ("zeros", "nothing but zeros")):
+        command = ("calib", "show", "c.npz", "--tensor", name)
+        assert f"{told}: its scale" in succeeded(onnxq(*command, cwd=tmp_path)).stdout
+
+
 def test_names_are_whole_where_no_terminal_is(tmp_path):
     save(tmp_path / "c.npz", 3)
     outcome = succeeded(onnxq("calib", "show", "c.npz", cwd=tmp_path))

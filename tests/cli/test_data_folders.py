@@ -126,6 +126,11 @@ def test_what_is_no_file_is_not_waited_for(here):
     )
 
 
+def test_a_pattern_is_no_folder(here):
+    line = here.refuses("OQ401", *CALIBRATE, "imgs/*.png")
+    assert "'imgs/*.png' does not exist; give the folder: patterns are not read" in line
+
+
 def test_files_and_folders_that_may_not_be_read(here):
     (here / "imgs" / "closed").mkdir()
     shutil.copy(here / "imgs" / "0.png", here / "imgs" / "closed")

@@ -118,6 +118,12 @@ def test_shards_that_there_are_not(here, shard):
     here.refuses("OQ434", *CALIBRATE, "imgs", "--shard", shard)
 
 
+@pytest.mark.parametrize("option", ["--checkpoint", "-o"])
+def test_a_device_is_no_place_for_a_file(here, option):
+    told = here.refuses("OQ501", *CALIBRATE, "imgs", option, "/dev/null")
+    assert f"'/dev/null' is no regular file; give another {option}" in told
+
+
 WAITS = """
 import time, numpy as np
 from pathlib import Path
