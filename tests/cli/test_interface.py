@@ -107,6 +107,21 @@ def test_result_through_a_pipe_that_closes(finished):
     assert "Traceback" not in outcome.stderr
 
 
+@pytest.mark.parametrize("arguments", ["plan model.onnx", "plan model.onnx --json", "rules schema"])
+def test_a_reader_that_went_away_is_not_a_check_that_said_no(finished, arguments):
+    command = f"'{ONNXQ}' {arguments} | true; exit ${{PIPESTATUS[0]}}"
+    outcome = subprocess.run(
+        ["bash", "-c", command], cwd=finished.folder, capture_output=True, text=True, check=False
+    )
+    assert (outcome.returncode, outcome.stderr) == (141, "")
+
+
+def test_closed_streams(finished):
+    command = f"'{ONNXQ}' plan model.onnx -o saved.plan >&- 2>&-"
+    assert subprocess.run(["bash", "-c", command], cwd=finished.folder, check=False).returncode == 0
+    assert (finished / "saved.plan").read_text().startswith("# onnxq plan")
+
+
 def test_modules_run_as_the_command(tmp_path):
     outcome = subprocess.run(
         [sys.executable, "-c", "from onnxq.cli import main; main()", "--version"],
