@@ -1,17 +1,21 @@
-"""Options that are given once: of two the parser would take the last, and not say so."""
+"""What the parser is too short about: options given twice, and what is missing."""
 
 from __future__ import annotations
 
 from collections import Counter
 from typing import Any
 
+import typer
 from typer.core import TyperCommand
 
 from onnxq.diagnostics import error
 
 
 class Once(TyperCommand):
-    """A command that refuses an option with one value when it is given twice (OQ217)."""
+    """A command that refuses an option with one value when it is given twice (OQ217).
+
+    The parser would take the last, and not say so. What is missing is told with an example.
+    """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Look at what is given, then read it as usual."""
@@ -24,4 +28,14 @@ class Once(TyperCommand):
                 if name == "--data":
                     fix = "put what they name, or links to it, into one folder"
                 raise error("OQ217", f"{name} is given {count} times", fix=fix)
-        return super().parse_args(ctx, args)
+        try:
+            return super().parse_args(ctx, args)
+        except typer.BadParameter as reason:
+            if reason.message or reason.param is None:  # a value that does not fit
+                raise
+            named = reason.param
+        missing = max(named.opts, key=len)
+        missing = missing if missing.startswith("-") else named.metavar or missing.upper()
+        example = (self.epilog or "").partition(": ")[2].replace("`", "")
+        fix = f"give it, as in: {example}" if example else "give it; --help tells of it"
+        raise error("OQ217", f"{missing} is missing", fix=fix)

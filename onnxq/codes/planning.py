@@ -102,10 +102,11 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Export the model without control flow, for instance by tracing it.",
     ),
     "OQ217": Code(
-        meaning="Two options of a command exclude each other, or one that has one value is given "
-        "twice.",
+        meaning="Two options of a command exclude each other, one that has one value is given "
+        "twice, or what a command needs is missing.",
         example="onnxq insert --plan model.plan --rules yolo",
-        fix="Give one of them. `--data` may name a folder with links to others.",
+        fix="Give one of them. `--data` may name a folder with links to others. What is missing is "
+        "told with an example of the whole command.",
     ),
     "OQ225": Code(
         meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "

@@ -54,6 +54,20 @@ def test_unknown_option_and_verb(tmp_path):
         assert "Traceback" not in outcome.stderr
 
 
+@pytest.mark.parametrize(
+    ("arguments", "missing", "example"),
+    [
+        (["verify", "model.onnx"], "QDQ", "onnxq verify model.onnx model.qdq.onnx"),
+        (["calibrate", "model.onnx", "imgs"], "--data", "onnxq calibrate model.onnx --data"),
+        (["explain"], "MODEL|CODE", "onnxq explain model.onnx"),
+        (["calib", "merge"], "FILE", "onnxq calib merge"),
+    ],
+)
+def test_what_is_missing_is_told_with_an_example(here, arguments, missing, example):
+    told = here.refuses("OQ217", *arguments)
+    assert f"{missing} is missing; give it, as in: {example}" in told
+
+
 @pytest.mark.parametrize("verb", VERBS)
 def test_json_is_all_of_stdout(finished, verb):
     outcome = succeeded(finished.run(*VERBS[verb], "--json"))
