@@ -9,7 +9,7 @@ from rich.text import Text
 
 from onnxq.diagnostics import counted
 from onnxq.render.text import cut, figure, one_line
-from onnxq.verify import BAD_DB, NumericReport, TensorComparison
+from onnxq.verify import NumericReport, TensorComparison
 
 # Figures first and names last, so that long names stay in one piece.
 _WIDE: Final = " {:>8}  {:>9}  {:>8}  {:>9}  {:>10}  {:<13}  {}"
@@ -19,7 +19,7 @@ _NARROW: Final = " {:>8}  {:>9}  {:<13}  {}"
 def tensor_lines(console: Console, numeric: NumericReport, *, everything: bool) -> None:
     """Print every pair and weighted op, the one that loses most by itself first."""
     console.print(f"tensors: {len(numeric.tensors)} pairs and weighted ops")
-    console.print(f"  {_first_bad(numeric)}")
+    console.print(f"  {_culprits(numeric)}")
     for problem in dict.fromkeys(t.problem for t in numeric.tensors if t.problem):
         console.print(Text(f"  {one_line(problem)}", "yellow"))
     if numeric.unmatched:
@@ -35,18 +35,20 @@ def tensor_lines(console: Console, numeric: NumericReport, *, everything: bool) 
     console.print(form.format("alone dB", "so far dB", *sizes, "op", "name").rstrip())
     kept, more = cut(sorted(numeric.tensors, key=_damage), everything=everything)
     for found in kept:
-        console.print(_line(found, form, wide=wide, mark=found.node == numeric.first_bad))
+        console.print(_line(found, form, wide=wide, mark=found.node in numeric.culprits))
     if more:
         console.print(f" {more}")
     console.print()
 
 
-def _first_bad(numeric: NumericReport) -> str:
-    bad = next((t for t in numeric.tensors if t.node == numeric.first_bad), None)
-    if bad is None:
-        return f"none is below {BAD_DB:g} dB by itself"
-    what = f"pair of '{bad.tensor}'" if bad.kind == "pair" else f"{bad.op} '{bad.node}'"
-    return f"the first below {BAD_DB:g} dB by itself is the {one_line(what)}"
+def _culprits(numeric: NumericReport) -> str:
+    found = [t for t in numeric.tensors if t.node in numeric.culprits]
+    if not found:
+        return "none adds any error by itself"
+    alike = sum(t.kind == found[0].kind for t in numeric.tensors)
+    kind = "weighted ops" if found[0].kind == "op" else "pairs"
+    make = "makes" if len(found) == 1 else "make"
+    return f"{len(found)} of {alike} {kind} {make} half of the noise; leave these in float first"
 
 
 def _damage(found: TensorComparison) -> tuple[bool, float]:
@@ -67,4 +69,4 @@ def _line(found: TensorComparison, form: str, *, wide: bool, mark: bool) -> Text
         "pair" if found.kind == "pair" else found.op,
         one_line(found.tensor if found.kind == "pair" else found.node),
     )
-    return Text(line + ("  <- first bad" if mark else ""), "red" if found.is_bad else "")
+    return Text(line + ("  <-" if mark else ""), "red" if mark else "")

@@ -20,8 +20,8 @@ VERSION: Final = 1
 # Properties that JSON has beside the fields.
 DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
     CompiledReport: ("int8", "int8_macs", "quantized_macs", "macs", "counts"),
-    NumericReport: ("sqnr_db", "cosine", "first_bad"),
-    TensorComparison: ("is_bad",),
+    NumericReport: ("sqnr_db", "cosine", "culprits"),
+    TensorComparison: ("noise",),
 }
 
 # Fields that JSON does not have.

@@ -62,7 +62,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "unmatched",
         "sqnr_db",
         "cosine",
-        "first_bad",
+        "culprits",
     ]
     assert report["compiled"] == {
         "backend": "tensorrt-rtx",

@@ -104,15 +104,26 @@ def test_places_along_the_network(samples):
 
 
 @pytest.mark.parametrize("sb", [0.0001, 5.0])
-def test_a_bad_scale_is_the_first_bad(samples, sb):
+def test_the_op_behind_a_bad_scale_is_to_blame(samples, sb):
     report = compare(model(FLOAT), qdq(sb=sb), samples, tensors=True)
-    assert report.first_bad == "q2"
+    assert report.culprits == ("second",)
     tensors = found(report)
     assert tensors["q1"].local.sqnr_db > 30
     assert tensors["first"].local.sqnr_db > 30
     assert tensors["q2"].local.sqnr_db < 20
     assert tensors["second"].accumulated.sqnr_db < 20
-    assert compare(model(FLOAT), qdq(), samples, tensors=True).first_bad is None
+
+
+def test_culprits_make_half_of_the_noise_and_one_less_does_not(samples):
+    report = compare(model(FLOAT), qdq(), samples, tensors=True)
+    noise = {t.node: t.noise for t in report.tensors if t.kind == "op"}
+    assert noise["second"] == pytest.approx(
+        10 ** (-found(report)["second"].local.sqnr_db / 10), rel=1e-12
+    )
+    chosen = sorted(noise[n] for n in report.culprits)
+    assert sum(chosen[1:]) < sum(noise.values()) / 2 <= sum(chosen)
+    nothing = compare(model(FLOAT), model(FLOAT), samples, tensors=True)
+    assert nothing.culprits == ()
 
 
 def test_outputs_are_the_same_with_and_without_tensors(samples):

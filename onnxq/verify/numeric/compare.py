@@ -22,7 +22,7 @@ from onnxq.verify.numeric.accuracy import Accuracy, AccuracyTotals
 from onnxq.verify.numeric.comparison import Comparison, Totals
 from onnxq.verify.numeric.inner import InnerTensors
 from onnxq.verify.numeric.runners import infer, runner
-from onnxq.verify.numeric.tensors import TensorComparison, TensorTotals
+from onnxq.verify.numeric.tensors import TensorComparison, TensorTotals, culprits
 
 Source = onnx.ModelProto | str | Path
 Progress = Callable[[int], None]  # called with the number of samples done so far
@@ -58,9 +58,9 @@ class NumericReport:
         return min(known) if known and len(known) == len(found) else None
 
     @property
-    def first_bad(self) -> str | None:
-        """The first node along the network that spoils its tensor by itself; None without one."""
-        return next((t.node for t in self.tensors if t.is_bad), None)
+    def culprits(self) -> tuple[str, ...]:
+        """The fewest nodes that make half of the noise of all by themselves, in network order."""
+        return culprits(self.tensors)
 
 
 def compare(

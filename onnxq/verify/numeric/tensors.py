@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -13,7 +13,8 @@ from onnxq.sessions import open_session
 from onnxq.verify.numeric.comparison import Comparison, Totals
 from onnxq.verify.numeric.inner import InnerTensors, Kind, Site
 
-BAD_DB: Final = 20.0  # local SQNR below which a pair or op is called bad: noise of a tenth
+BAD_DB: Final = 20.0  # SQNR below which an output is told to look into: noise of a tenth
+HALF: Final = 0.5  # of the noise that all pairs or ops make by themselves
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +40,40 @@ class TensorComparison:
     problem: str = ""
 
     @property
-    def is_bad(self) -> bool:
-        """True when it spoils the tensor by itself: its local SQNR is below `BAD_DB`."""
+    def noise(self) -> float:
+        """What it adds by itself, as noise over signal, from its local SQNR; 0 if unknown.
+
+        Relative noise of independent roundings adds up along a chain of layers.
+        """
         own = self.local.sqnr_db if self.local is not None else None
-        return own is not None and own < BAD_DB
+        return 0.0 if own is None else 10 ** (-own / 10)
+
+
+def culprits(tensors: Sequence[TensorComparison]) -> tuple[str, ...]:
+    """The fewest nodes that make half of all noise by themselves, in network order.
+
+    Weighted ops, each with the error of its pairs; pairs where no op could be measured alone.
+    """
+    for kind in ("op", "pair"):
+        found = sorted((t for t in tensors if t.kind == kind), key=lambda t: -t.noise)
+        total = sum(t.noise for t in found)
+        if total > 0:
+            return _in_order(tensors, _half_of(found, total))
+    return ()
+
+
+def _half_of(found: Sequence[TensorComparison], total: float) -> set[str]:
+    chosen, sofar = set(), 0.0
+    for one in found:
+        if sofar >= HALF * total:
+            break
+        chosen.add(one.node)
+        sofar += one.noise
+    return chosen
+
+
+def _in_order(tensors: Sequence[TensorComparison], chosen: set[str]) -> tuple[str, ...]:
+    return tuple(t.node for t in tensors if t.node in chosen)
 
 
 class TensorTotals:
