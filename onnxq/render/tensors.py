@@ -47,8 +47,8 @@ def _culprits(numeric: NumericReport) -> str:
         return "none adds any error by itself"
     alike = sum(t.kind == found[0].kind for t in numeric.tensors)
     kind = "weighted ops" if found[0].kind == "op" else "pairs"
-    make = "makes" if len(found) == 1 else "make"
-    return f"{len(found)} of {alike} {kind} {make} half of the noise; leave these in float first"
+    told = f"half of the noise is made by {len(found)} of {alike} {kind}"
+    return f"{told} (<-): the first to leave in float"
 
 
 def _damage(found: TensorComparison) -> tuple[bool, float]:
