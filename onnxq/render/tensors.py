@@ -47,8 +47,7 @@ def _culprits(numeric: NumericReport) -> str:
         return "none adds any error by itself"
     alike = sum(t.kind == found[0].kind for t in numeric.tensors)
     kind = "weighted ops" if found[0].kind == "op" else "pairs"
-    told = f"half of the noise is made by {len(found)} of {alike} {kind}"
-    return f"{told} (<-): the first to leave in float"
+    return f"half of the noise arises in {len(found)} of {alike} {kind} (<-)"
 
 
 def _damage(found: TensorComparison) -> tuple[bool, float]:
