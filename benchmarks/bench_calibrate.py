@@ -2,11 +2,14 @@
 
 Run: python benchmarks/bench_calibrate.py [--pictures 64] [--rounds 5] [--peers] [--memory]
 
-All ways open their own session with the same settings and take the same prepared inputs, in one
-process, alternating; the figures are medians of the ratios to the plain run of the same round.
-`exposing` gives out the tensors that calibration looks at and throws them away: what no
-calibration can beat. `--peers` adds onnxruntime's calibrators on the first 8 inputs. `--memory`
-measures the peak of a process of its own with 32 and with 512 inputs.
+All ways open their own session with the settings of a calibration, whose threads do not spin, and
+take the same prepared inputs, in one process, alternating; the figures are medians of the ratios
+to the plain run of the same round. `spinning` is a plain run with onnxruntime's own settings: on a
+machine that is busy its time says nothing, and there the ratios of processor time say most.
+`exposing` makes the tensors that calibration looks at outputs of the model, and throws them away;
+calibration takes some of them before they are reordered (docs/adr/0016). `--peers` adds
+onnxruntime's calibrators on the first 8 inputs. `--memory` measures the peak of a process of its
+own with 32 and with 512 inputs.
 """
 
 import argparse
@@ -111,12 +114,13 @@ class Case:
     def inputs(self):
         return islice(cycle(self.arrays), self.pictures)
 
-    def plain(self):
-        self._run(open_session(self.proto), [o.name for o in self.proto.graph.output])
+    def plain(self, *, spinning=False):
+        session = open_session(self.proto, spinning=spinning)
+        self._run(session, [o.name for o in self.proto.graph.output])
 
     def exposing(self):
         inner = [t for t in self.exposed if t not in self.graph.inputs]
-        self._run(open_session(with_outputs(self.proto, inner)), inner)
+        self._run(open_session(with_outputs(self.proto, inner), spinning=False), inner)
 
     def _run(self, session, outputs):
         for array in self.inputs():
@@ -138,6 +142,7 @@ class Case:
     def ways(self):
         return {
             "plain": self.plain,
+            "spinning": lambda: self.plain(spinning=True),
             "exposing": self.exposing,
             "onnxq max": lambda: self.calibrating("max"),
             "onnxq histogram": lambda: self.calibrating("histogram"),
@@ -150,36 +155,53 @@ def photographs():
     return cycle(p for p in sorted(folder.iterdir()) if p.suffix in {".png", ".jpg"})
 
 
-def seconds(work):
+@dataclass(frozen=True)
+class Spent:
+    """Seconds on the clock, and of the processors."""
+
+    wall: float
+    cpu: float
+
+
+def spent(work):
     gc.collect()
-    start = time.perf_counter()
+    wall, cpu = time.perf_counter(), time.process_time()
     work()
-    return time.perf_counter() - start
+    return Spent(time.perf_counter() - wall, time.process_time() - cpu)
 
 
 def measure(case, rounds):
     """Print the ratios of one model."""
     ways = case.ways()
     ways["onnxq histogram"]()  # compiles the kernel where it never ran
-    times = [{name: seconds(work) for name, work in ways.items()} for _ in range(rounds)]
+    times = [{name: spent(work) for name, work in ways.items()} for _ in range(rounds)]
+    print(f"  {'':16} {'time':^29}   {'processor time':^29}")
+    print("  " + " " * 16 + "   ".join([" x plain  x exposing  ms each"] * 2))
     for name in ways:
-        ratio = median(t[name] / t["plain"] for t in times)
-        limit = median(t[name] / t["exposing"] for t in times)
-        each = median(t[name] for t in times) / case.pictures * 1e3
-        print(f"  {name:22} {ratio:6.2f} x plain {limit:6.2f} x exposing {each:8.1f} ms each")
+        clock, cpu = (
+            [{k: getattr(v, of) for k, v in t.items()} for t in times] for of in ("wall", "cpu")
+        )
+        print(f"  {name:16}{figures(clock, name, case)}   {figures(cpu, name, case)}")
+
+
+def figures(times, name, case):
+    """Medians over the rounds of one way: its ratios, and its milliseconds a picture."""
+    plain, exposing = (median(t[name] / t[base] for t in times) for base in ("plain", "exposing"))
+    each = median(t[name] for t in times) / case.pictures * 1e3
+    return f"{plain:8.2f}{exposing:12.2f}{each:9.1f}"
 
 
 def peers(case):
     """Print the ratios of onnxruntime's own calibrators, or why there are none."""
     case.pictures = FEW
-    plain = median(seconds(case.plain) for _ in range(3))
+    plain = median(spent(case.plain).wall for _ in range(3))
     for method in PEERS:
         try:
-            spent = seconds(lambda method=method: peer(case, method))
+            taken = spent(lambda method=method: peer(case, method)).wall
         except Exception as reason:  # it says what could not be run
             print(f"  onnxruntime {method:10} not run: {str(reason).splitlines()[0][:80]}")
         else:
-            print(f"  onnxruntime {method:10} {spent / plain:6.2f} x plain")
+            print(f"  onnxruntime {method:10} {taken / plain:6.2f} x plain")
 
 
 def peer(case, method):

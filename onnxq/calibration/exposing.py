@@ -8,7 +8,7 @@ leave as blocks. docs/adr/0016 has the figures.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +60,8 @@ def expose(
 ) -> Exposing:
     """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
     given = with_outputs(model, tensors)
+    if tensors:
+        _keep_outputs(tensors, given.graph)
     if tuple(providers) == (CPU,) and _may_have_blocks(model):
         with suppress(Exception):  # no space on the disk, say: then as for any other provider
             if found := _in_blocks(given, tensors, threads):
@@ -105,28 +107,40 @@ def _blocks(graph: onnx.GraphProto, tensors: Sequence[str]) -> dict[str, str]:
 
 def _leave_as(blocks: Mapping[str, str], graph: onnx.GraphProto) -> None:
     """Let the blocks be outputs in place of what is reordered from them."""
-    outputs = [output for output in graph.output if output.name not in blocks]
-    outputs += [
+    graph.output.extend(
         onnx.helper.make_tensor_value_info(block, onnx.TensorProto.FLOAT, None)
         for block in dict.fromkeys(blocks.values())
-    ]
+    )
+    _keep_outputs([o.name for o in graph.output if o.name not in blocks], graph)
+
+
+def _keep_outputs(names: Collection[str], graph: onnx.GraphProto) -> None:
+    """Remove all other outputs, and the nodes that nothing needs then."""
+    outputs = [output for output in graph.output if output.name in names]
     del graph.output[:]
     graph.output.extend(outputs)
-    _drop(blocks, set(_read(graph)), graph)
-
-
-def _drop(tensors: Collection[str], needed: Collection[str], graph: onnx.GraphProto) -> None:
-    """Remove the nodes that make tensors nobody needs."""
-    kept = [n for n in graph.node if n.output[0] not in tensors or n.output[0] in needed]
+    needed = _needed(names, graph.node)
+    kept = [node for node in graph.node if not needed.isdisjoint(node.output)]
     del graph.node[:]
     graph.node.extend(kept)
 
 
-def _read(graph: onnx.GraphProto) -> Iterator[str]:
-    """Names that nodes read, those in subgraphs too."""
-    for node in graph.node:
+def _needed(names: Iterable[str], nodes: Sequence[onnx.NodeProto]) -> set[str]:
+    """The tensors that others are made from, with these; nodes may be in any order."""
+    needed, before = set(names), -1
+    while len(needed) > before:
+        before = len(needed)
+        for node in reversed(nodes):
+            if not needed.isdisjoint(node.output):
+                needed.update(_read([node]))
+    return needed
+
+
+def _read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
+    """Names that nodes read, those in their subgraphs too."""
+    for node in nodes:
         yield from node.input
         for attribute in node.attribute:
             for inner in (*attribute.graphs, attribute.g):
-                yield from _read(inner)
+                yield from _read(inner.node)
                 yield from (output.name for output in inner.output)

@@ -182,12 +182,12 @@ class HistogramAccumulator:
 
     def _spill(self) -> None:
         """Move the 32-bit counts to 64-bit ones, before they could overflow."""
-        dense = self._rows.reshape(2, _ROW)[:, :_INF_BIN].sum(axis=0, dtype=np.int64)
+        dense = self._rows[:_INF_BIN] + self._rows[_ROW:][:_INF_BIN]  # 2**32 - 1 at most
         bins = np.flatnonzero(dense)
         self._spilled += BitHistogram(
             range=_range_of(self._finite, self._extremes),
             bins=bins.astype(np.uint32),
-            counts=dense[bins],
+            counts=dense[bins].astype(np.int64),
         )
         self._rows = np.zeros(2 * _ROW, np.uint32)
         self._extremes = _NOTHING.copy()

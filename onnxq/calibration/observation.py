@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
@@ -17,7 +18,8 @@ class Observation:
     """Tensors to look at, and those whose values are, all together, the values of others.
 
     Histograms add exactly, so the output of a Concat whose inputs are looked at need not leave the
-    runtime. `follows` is in the order in which it can be worked out.
+    runtime. `follows` is in the order in which it can be worked out, and has what is there several
+    times, as after a Resize, several times.
     """
 
     exposed: tuple[str, ...]
@@ -30,7 +32,8 @@ class Observation:
         known = dict(seen)
         for tensor, parts in self.follows.items():
             if all(part in known for part in parts):
-                together = reduce(add, (known[part] for part in parts))
+                times = Counter(parts).items()
+                together = reduce(add, (_times(known[part], count) for part, count in times))
                 known[tensor] = replace(together, samples=samples)
         return known
 
@@ -40,13 +43,21 @@ def observe(graph: Graph, asked: Iterable[str]) -> Observation:
     wanted = dict.fromkeys(asked)
     follows: dict[str, tuple[str, ...]] = {}
     for node in graph.nodes:  # in topological order, so that parts come first
-        if not ops.traits(node).keeps or len(node.outputs) != 1:
+        if len(node.outputs) != 1:
             continue
         data = ops.traits(node).data
         parts = tuple(node.inputs if data is None else (node.inputs[slot] for slot in data))
+        parts *= ops.repeats(graph, node)
         if node.outputs[0] in wanted and parts and all(part in wanted for part in parts):
             follows[node.outputs[0]] = parts
     return Observation(exposed=tuple(t for t in wanted if t not in follows), follows=follows)
+
+
+def _times(tensor: TensorStatistics, count: int) -> TensorStatistics:
+    if count == 1:
+        return tensor
+    half = _times(tensor, count // 2)
+    return half + half + tensor if count % 2 else half + half
 
 
 def in_passes(

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Any, Final
 
+import numpy as np
 from onnx import defs
 
 from onnxq.model.graph import Graph, Node, attribute_value
@@ -129,6 +130,23 @@ def _defaults(op: str, domain: str) -> Mapping[str, Any]:
         return {}
     declared = defs.get_schema(op, domain).attributes.items()
     return {name: attribute_value(a.default_value) for name, a in declared if a.default_value.name}
+
+
+def repeats(graph: Graph, node: Node) -> int:
+    """How often the output has each value of the data inputs; 0 where that is not known."""
+    if traits(node).keeps:
+        return 1
+    if node.type != "Resize" or any(node.inputs[3:]):  # sizes, in place of scales
+        return 0
+    how = [
+        attribute(node, f"{part}mode") for part in ("", "coordinate_transformation_", "nearest_")
+    ]
+    scales = node.inputs[2] if len(node.inputs) > 2 else ""
+    if how != [b"nearest", b"asymmetric", b"floor"] or not graph.is_constant(scales):
+        return 0
+    factors = graph.array(scales)
+    whole = np.all(factors >= 1) and np.all(factors == np.rint(factors))
+    return int(factors.prod()) if whole else 0
 
 
 def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:

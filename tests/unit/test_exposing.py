@@ -3,6 +3,7 @@
 import platform
 
 import numpy as np
+import onnx
 import pytest
 
 from onnxq.calibration.exposing import expose
@@ -58,6 +59,17 @@ def test_values_are_those_of_the_model(proto, sample, threads):
 def test_blocks_without_padding_are_not_reordered(proto):
     outputs = expose(proto, INNER, providers=(CPU,), threads=None).outputs
     assert {name for name in INNER if outputs[name] != name} == {"a", "c"}
+
+
+def test_what_nothing_asked_for_needs_is_not_run(proto, sample):
+    exposing = expose(proto, ("a",), providers=(CPU,), threads=None)
+    assert len(exposing.session.get_outputs()) == 1
+    backwards = onnx.ModelProto.FromString(proto.SerializeToString())
+    del backwards.graph.node[:]
+    backwards.graph.node.extend(reversed(proto.graph.node))
+    seen = expose(backwards, ("a",), providers=(CPU,), threads=None).run(sample, ("a",))["a"]
+    expected = exposing.run(sample, ("a",))["a"]
+    np.testing.assert_array_equal(seen, expected)
 
 
 def test_ports_that_are_float32_have_the_names_of_their_tensors(proto):
