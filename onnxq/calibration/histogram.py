@@ -183,7 +183,7 @@ class HistogramAccumulator:
     def _spill(self) -> None:
         """Move the 32-bit counts to 64-bit ones, before they could overflow."""
         dense = self._rows[:_INF_BIN] + self._rows[_ROW:][:_INF_BIN]  # 2**32 - 1 at most
-        bins = np.flatnonzero(dense)
+        bins = np.flatnonzero(dense > 0)  # of booleans it takes a seventh of the time
         self._spilled += BitHistogram(
             range=_range_of(self._finite, self._extremes),
             bins=bins.astype(np.uint32),
