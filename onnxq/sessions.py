@@ -14,7 +14,9 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
+from onnxq.model.exposing import INSIDE, expose
 from onnxq.model.io import LARGEST, is_pair_op
+from onnxq.model.scopes import nodes
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,12 +28,11 @@ _NUMPY_TYPES: Final = frozenset(
 
 
 def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
-    """Copy the model with inner tensors as further outputs, whose types onnxruntime infers."""
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    have = {o.name for o in copy.graph.output}
-    copy.graph.output.extend(onnx.ValueInfoProto(name=t) for t in tensors if t not in have)
-    return copy
+    """Copy the model with inner tensors as further outputs, whose types onnxruntime infers.
+
+    `run` knows those from bodies of If, Loop and Scan, which are flat, by the tensors' names.
+    """
+    return expose(model, tensors)
 
 
 def open_session(
@@ -158,7 +159,7 @@ def _give_misaligned(
 
 
 def _has_pairs(model: onnx.ModelProto) -> bool:
-    return any(map(is_pair_op, model.graph.node))
+    return any(is_pair_op(node) for _, node in nodes(model.graph))
 
 
 def provider(name: str) -> str:
@@ -181,7 +182,7 @@ def float_ports(session: onnxruntime.InferenceSession) -> frozenset[str]:
     """Names of the inputs and outputs of type float32 and float16."""
     ports = (*session.get_inputs(), *session.get_outputs())
     floats = ("tensor(float)", "tensor(float16)")
-    return frozenset(port.name for port in ports if port.type in floats)
+    return frozenset(port.name.removeprefix(INSIDE) for port in ports if port.type in floats)
 
 
 def run(
@@ -190,8 +191,10 @@ def run(
     """Return the outputs, and the inputs, by name (OQ305)."""
     if not outputs:  # which onnxruntime would take for all
         return sample.tensors
+    given = {o.name for o in session.get_outputs()}
     try:
-        arrays = _outputs(session, list(outputs), sample)
+        asked = [name if name in given else INSIDE + name for name in outputs]
+        arrays = _outputs(session, asked, sample)
     except Exception as reason:  # onnxruntime's exceptions share no other base
         raise error(
             "OQ305",
@@ -220,10 +223,13 @@ def sizes(model: onnx.ModelProto, tensors: Iterable[str], sample: Sample) -> dic
     The model itself tells, so that no tensor has to leave it.
     """
     inner = [name for name in tensors if name not in sample.tensors]
-    measured = with_outputs(model, ())
+    measured = with_outputs(model, inner)
+    flat = {o.name for o in measured.graph.output if o.name.startswith(INSIDE)}
+    del measured.graph.output[len(model.graph.output) :]  # all at once may be too much
     asked = [f"onnxq/size/{name}" for name in inner]
     for name, size in zip(inner, asked, strict=True):
-        measured.graph.node.append(onnx.helper.make_node("Size", [name], [size]))
+        source = INSIDE + name if INSIDE + name in flat else name
+        measured.graph.node.append(onnx.helper.make_node("Size", [source], [size]))
         measured.graph.output.append(
             onnx.helper.make_tensor_value_info(size, onnx.TensorProto.INT64, [])
         )

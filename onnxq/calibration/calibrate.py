@@ -80,7 +80,7 @@ def calibrate(
     later pass, and what feeds and checkpoints raise.
     """
     settings = settings or Settings()
-    observation = observe(graph, (t for t in tensors if graph.type(t).may_be_float))
+    observation = observe(graph, (t for t in tensors if ops.may_be_observed(graph, t)))
     passes: tuple[tuple[str, ...], ...] = (observation.exposed,)
     if settings.max_memory is not None:
         sample = next(iter(feed), None)

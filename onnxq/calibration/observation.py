@@ -48,7 +48,8 @@ def observe(graph: Graph, asked: Iterable[str]) -> Observation:
         data = ops.traits(node).data
         parts = tuple(node.inputs if data is None else (node.inputs[slot] for slot in data))
         parts *= ops.repeats(graph, node)
-        if node.outputs[0] in wanted and parts and all(part in wanted for part in parts):
+        alike = all(part in wanted and graph.home(part) == node.scope for part in parts)
+        if node.outputs[0] in wanted and parts and alike:  # a body does not run once
             follows[node.outputs[0]] = parts
     return Observation(exposed=tuple(t for t in wanted if t not in follows), follows=follows)
 

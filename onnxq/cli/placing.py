@@ -66,6 +66,7 @@ def refuse_warnings(plan: Plan) -> None:
 class Placed:
     """A Q/DQ model that was written: what is odd about it, and how its opset was raised.
 
+    `plan` is less what the data say nothing of.
     `rest` is what has no pairs, if that is half precision; `raised_for_float` is for that alone.
     """
 
@@ -130,7 +131,8 @@ def place(
         weights=placement.weights,
         metadata={**provenance.provenance(plan, statistics), "float": placement.float_type},
     )
-    placed = Placed(path=path, view=view, plan=plan, odd=computed.diagnostics, raised=raised)
+    done = replace(plan, pairs=tuple(computed.by_pair))
+    placed = Placed(path=path, view=view, plan=done, odd=computed.diagnostics, raised=raised)
     if placement.float_type == "fp32":
         made = inserted(computed)
     else:

@@ -71,17 +71,23 @@ def run(
         raise typer.Exit(1)
 
 
+def _pairs(model: ModelProto) -> int:
+    """How many Q/DQ nodes a model has."""
+    from onnxq.model.io import is_pair_op
+    from onnxq.model.scopes import nodes
+
+    return sum(is_pair_op(node) for _, node in nodes(model.graph))
+
+
 def _first_model(path: Path, others: list[Path]) -> ModelProto:
     """The model to compare with: float, or with fewer pairs than every other (OQ603)."""
     from onnxq.model import io as models
+    from onnxq.model.scopes import nodes
 
     proto = models.name_nodes(models.load(path))
-    pairs = sum(map(models.is_pair_op, proto.graph.node))
-    if any(map(models.is_integer_op, proto.graph.node)) or (
-        pairs
-        and any(
-            pairs >= sum(map(models.is_pair_op, models.load(other).graph.node)) for other in others
-        )
+    pairs = _pairs(proto)
+    if any(models.is_integer_op(n) for _, n in nodes(proto.graph)) or (
+        pairs and any(pairs >= _pairs(models.load(other)) for other in others)
     ):
         raise error(
             "OQ603",

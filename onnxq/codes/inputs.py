@@ -215,8 +215,9 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Give the Q/DQ model; a float model needs no stripping.",
     ),
     "OQ532": Code(
-        meaning="Some Q/DQ nodes stay when a model is stripped: they are in a subgraph or a "
-        "function, or halves without the other, such as a DequantizeLinear of an integer input.",
+        meaning="Some Q/DQ nodes stay when a model is stripped: they are in a function, or in a "
+        "subgraph of another operator than If, Loop and Scan, or halves without the other, such as "
+        "a DequantizeLinear of an integer input.",
         example="a model whose input is uint8 and goes to a DequantizeLinear",
         fix="Nothing, when they are the model's interface; else give the float model.",
     ),

@@ -136,9 +136,9 @@ LINTING: Final[dict[str, Code]] = {
         fix="Put the pair behind the activation.",
     ),
     "OQ632": Code(
-        meaning="There are Q/DQ nodes in subgraphs (If, Loop, Scan) or in local functions. Lint"
-        " does not look at them.",
-        example="a Loop with quantized ops in its body",
+        meaning="There are Q/DQ nodes in local functions, or in subgraphs of other operators than "
+        "If, Loop and Scan. Lint does not look at them.",
+        example="a function that quantizes its input",
         fix="Inline them to have them checked.",
     ),
     "OQ633": Code(

@@ -94,12 +94,11 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Look at the lines with - and +; save the plan again with `-o` if they are meant.",
     ),
     "OQ216": Code(
-        meaning="The model has Conv, Gemm or MatMul inside subgraphs of If, Loop or Scan, or in a "
-        "local function that needs other versions of operators than the model imports. Rules see "
-        "only the top-level graph, so these stay in float. TensorRT-RTX runs them as int8 where "
-        "pairs stand in the same subgraph, but onnxq places none there.",
-        example="an If whose branches hold Convs",
-        fix="Export the model without control flow, for instance by tracing it.",
+        meaning="The model has Conv, Gemm or MatMul in a local function that needs other versions "
+        "of operators than the model imports, or in a subgraph of another operator than If, Loop "
+        "and Scan. Rules do not see these, so they stay in float.",
+        example="a com.microsoft::BeamSearch with its decoder as a subgraph",
+        fix="Export the model without them.",
     ),
     "OQ217": Code(
         meaning="Two options of a command exclude each other, one that has one value is given "
@@ -113,5 +112,19 @@ PLANNING: Final[dict[str, Code]] = {
         "for weights alone, such as `trt-int4-weights`, needs none.",
         example="onnxq quantize model.onnx --rules yolo",
         fix="Give the samples to calibrate on with `--data`.",
+    ),
+    "OQ240": Code(
+        meaning="The data of the calibration never made a value in a body of If, Loop or Scan: no "
+        "sample took the branch, or the loop never ran. What reads such values has no pairs and "
+        "stays in float, for its range is not known.",
+        example="an If on the sampling rate, calibrated with one rate",
+        fix="Add data that reaches the body, or skip its ops: `match: {inside: If}`.",
+    ),
+    "OQ241": Code(
+        meaning="A rule quantizes a value in a body of If, Loop or Scan whose type onnx cannot "
+        "infer, for instance behind a custom operator. A value leaves a body only under a type, so "
+        "it cannot be observed, and stays in float.",
+        example="a Conv behind com.example::Twist in a branch",
+        fix="Export the model with the types of its inner values, or skip the input.",
     ),
 }

@@ -103,9 +103,9 @@ def computed_types(model: onnx.ModelProto) -> dict[str, int]:
     Q/DQ, Casts and constants do not count. In a strongly typed network TensorRT is bound to it.
     """
     graph, found = Graph(model), Counter[str]()
-    for node in model.graph.node:
-        if node.op_type not in (*PAIR_OPS, "Cast", "Constant"):
-            types = (graph.type(t).dtype for t in (*node.output, *node.input) if t)
+    for node in graph.nodes:
+        if node.op not in (*PAIR_OPS, "Cast", "Constant"):
+            types = (graph.type(t).dtype for t in (*node.outputs, *node.inputs) if t)
             first = next((_FLOATS[dtype] for dtype in types if dtype in _FLOATS), None)
             found.update(() if first is None else (first,))
     return dict(found)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -18,8 +18,10 @@ from onnxq.diagnostics import error, first_line
 from onnxq.formats import FORMATS, HALF_SCALES, Format
 from onnxq.insertion.scales import Scale, Scales
 from onnxq.model.constants import Constants
-from onnxq.model.io import QDQ_OPSET, names, prepare, raised
+from onnxq.model.graph import Edge
+from onnxq.model.io import QDQ_OPSET, prepare, raised
 from onnxq.model.metadata import record
+from onnxq.model.scopes import Scope, bodies, defined, has_bodies, names, nodes, owner, scopes
 from onnxq.model.unread import drop_unread
 from onnxq.model.weights import as_inputs, tensors
 from onnxq.planning.plan import Pair, Plan
@@ -53,10 +55,10 @@ def insert(
     _require_sites(original, plan)
     with _quiet_graphsurgeon():
         surgeon = _Surgeon(original, weights)
-        for pair in plan.pairs:
-            surgeon.insert(pair, scales[pair])
+        for pair, scale in scales.by_pair.items():
+            surgeon.insert(pair, scale)
         edited = surgeon.finished()
-    result = _transplant(edited, original)
+    result = _transplant(edited, original, surgeon.beside)
     drop_unread(result.graph, {p.tensor for p in plan.pairs if p.kind == "weight"})
     _fill(result, surgeon.stored)
     record(result, metadata or {})
@@ -83,7 +85,7 @@ def _quiet_graphsurgeon() -> Iterator[None]:
 
 
 def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
-    inputs = {n.name: n.input for n in model.graph.node}
+    inputs = {n.name: n.input for _, n in nodes(model.graph)}
     for pair in plan.pairs:
         for edge in pair.edges:
             slots = inputs.get(edge.node, ())
@@ -116,39 +118,81 @@ def fault(model: onnx.ModelProto, *, full: bool = False) -> str:
 
 
 class _Surgeon:
-    """The edit in progress on a graphsurgeon graph."""
+    """The edit in progress on a graphsurgeon graph and its bodies."""
 
     def __init__(self, model: onnx.ModelProto, weights: Weights) -> None:
         self._weights = weights
         self._graph = gs.import_onnx(model)
-        self._nodes = {n.name: n for n in self._graph.nodes}
-        self._tensors = self._graph.tensors()
+        self._graphs = list(_with_bodies(self._graph))
+        self._nodes = {n.name: n for graph in self._graphs for n in graph.nodes}
+        self._tensors = {k: t for graph in self._graphs for k, t in graph.tensors().items()}
         self._constants = Constants(model.graph)
         self._taken = names(model.graph)
         self._before: dict[str, list[gs.Node]] = {}  # new nodes by the node they stand before
         self._nameless = [t for t in tensors(model) if not t.HasField("name")]
-        self._order = {node.name: index for index, node in enumerate(model.graph.node)}
-        self._made = {out: n.name for n in model.graph.node for out in n.output}
+        self._scopes = {node.name: scope for scope, node in nodes(model.graph)}  # in order
+        self._homes = {name: s for s, graph in scopes(model.graph) for name in defined(graph)}
+        self._order = {name: index for index, name in enumerate(self._scopes)}
+        self._made = {out: n.name for _, n in nodes(model.graph) for out in n.output}
         self.stored: dict[str, NDArray[Any]] = {}  # quantized weights, which gs need not copy
+        self.beside: dict[str, str] = {}  # new initializers, and the tensor that each lies beside
 
     def insert(self, pair: Pair, scale: Scale) -> None:
-        if pair.existing and self._stands_before(pair.existing, pair):
-            self._wire(pair, self._tensors[pair.existing])
-            return
-        tensor = self._tensors[pair.tensor]
-        suffix = self._free_suffix(pair.tensor)
+        """Put a pair on a tensor: a Q where the tensor lies, a DQ in every scope that reads it.
+
+        That of a weight stands where the weight lies. TensorRT runs an op of a branch in float when
+        the DequantizeLinear of its activation stands outside, and takes no stored int8 from there
+        without one.
+        """
+        by_scope: dict[Scope, list[Edge]] = {}
+        for edge in pair.edges:
+            scope = self._homes[pair.tensor] if pair.kind == "weight" else self._scopes[edge.node]
+            by_scope.setdefault(scope, []).append(edge)
+        quantized = self._existing(pair)
+        for scope, edges in by_scope.items():
+            if pair.existing and self._shares(pair.existing, scope, edges):
+                self._wire(edges, self._tensors[pair.existing])
+                continue
+            suffix = self._free_suffix(pair.tensor)
+            quantized = quantized or self._quantized(pair, scale, suffix)
+            result = gs.Variable(f"{pair.tensor}_dequantized{suffix}")
+            name = f"{pair.tensor}_DequantizeLinear{suffix}"
+            self._add(
+                scope,
+                edges[0].node,
+                gs.Node("DequantizeLinear", name, _attributes(pair), quantized, [result]),
+            )
+            self._wire(edges, result)
+
+    def _existing(self, pair: Pair) -> list[gs.Tensor] | None:
+        """What the pair that a tensor has dequantizes, if its Q stands before all that read it."""
+        if pair.existing is None:
+            return None
+        inputs = self._nodes[self._made[pair.existing]].inputs
+        quantizer = self._made[inputs[0].name]
+        scope = self._scopes[quantizer]
+        inside = all(self._scopes[e.node][: len(scope)] == scope for e in pair.edges)
+        return list(inputs) if inside and self._is_before(quantizer, pair.edges) else None
+
+    def _shares(self, tensor: str, scope: Scope, edges: list[Edge]) -> bool:
+        """True when a result stands in a scope, before all that shall read it there."""
+        maker = self._made[tensor]
+        return self._scopes[maker] == scope and self._is_before(maker, edges)
+
+    def _is_before(self, node: str, edges: Iterable[Edge]) -> bool:
+        return all(self._order[node] < self._order[edge.node] for edge in edges)
+
+    def _quantized(self, pair: Pair, scale: Scale, suffix: str) -> list[gs.Tensor]:
+        """Add the constants of a pair, and its Q; return what a DQ reads."""
         to = FORMATS[pair.descriptor.dtype]
-        attributes = {} if pair.axis is None else {"axis": pair.axis}
-        if pair.descriptor.block_size is not None:
-            attributes["block_size"] = pair.descriptor.block_size
         parameters = [
             gs.Constant(f"{pair.tensor}_scale{suffix}", scale),
             _zeros(f"{pair.tensor}_zero_point{suffix}", scale.shape, to),
         ]
-        nodes = []
+        self.beside |= {constant.name: pair.tensor for constant in parameters}
+        name = f"{pair.tensor}_quantized{suffix}"
         if pair.kind == "weight" and self._weights == "int8":
             values = self._constants.array(pair.tensor)
-            name = f"{pair.tensor}_quantized{suffix}"
             self.stored[name] = quantize(
                 values,
                 scale,
@@ -157,41 +201,32 @@ class _Surgeon:
                 dtype=pair.descriptor.dtype,
                 block_size=pair.descriptor.block_size,
             )
+            self.beside[name] = pair.tensor
             empty = onnx.TensorProto(name=name, data_type=to.proto, dims=values.shape)
-            quantized = gs.Constant(name, LazyValues(empty))
-        else:
-            quantized = gs.Variable(f"{pair.tensor}_quantized{suffix}")
-            nodes.append(
-                gs.Node(
-                    "QuantizeLinear",
-                    f"{pair.tensor}_QuantizeLinear{suffix}",
-                    dict(attributes),
-                    [tensor, *parameters],
-                    [quantized],
-                )
-            )
-        dequantized = gs.Variable(f"{pair.tensor}_dequantized{suffix}")
-        nodes.append(
+            return [gs.Constant(name, LazyValues(empty)), *parameters]
+        quantized = gs.Variable(name)
+        self._add(
+            self._homes[pair.tensor],
+            pair.edges[0].node,
             gs.Node(
-                "DequantizeLinear",
-                f"{pair.tensor}_DequantizeLinear{suffix}",
-                attributes,
-                [quantized, *parameters],
-                [dequantized],
-            )
+                "QuantizeLinear",
+                f"{pair.tensor}_QuantizeLinear{suffix}",
+                _attributes(pair),
+                [self._tensors[pair.tensor], *parameters],
+                [quantized],
+            ),
         )
-        self._taken.update(n.name for n in nodes)
-        self._wire(pair, dequantized)
-        self._before.setdefault(pair.edges[0].node, []).extend(nodes)
+        return [quantized, *parameters]
 
-    def _wire(self, pair: Pair, tensor: gs.Tensor) -> None:
-        for edge in pair.edges:
+    def _add(self, scope: Scope, reader: str, node: gs.Node) -> None:
+        """Put a new node into a scope, before the node there that reads it or whose bodies do."""
+        self._taken.add(node.name)
+        deeper = self._scopes[reader][len(scope) :]
+        self._before.setdefault(owner(deeper[:1]) if deeper else reader, []).append(node)
+
+    def _wire(self, edges: list[Edge], tensor: gs.Tensor) -> None:
+        for edge in edges:
             self._nodes[edge.node].inputs[edge.slot] = tensor
-
-    def _stands_before(self, tensor: str, pair: Pair) -> bool:
-        """True when the node that makes a tensor comes before all that read the pair."""
-        made = self._order[self._made[tensor]]
-        return all(made < self._order[edge.node] for edge in pair.edges)
 
     def _free_suffix(self, tensor: str) -> str:
         """A suffix that makes every name derived from a tensor new: '' nearly always."""
@@ -206,33 +241,63 @@ class _Surgeon:
 
     def finished(self) -> onnx.ModelProto:
         """Export, with every new node right before the first that reads it."""
-        self._graph.nodes = [
-            node for old in self._graph.nodes for node in (*self._before.get(old.name, ()), old)
-        ]
+        for graph in self._graphs:
+            graph.nodes = [
+                node for old in graph.nodes for node in (*self._before.get(old.name, ()), old)
+            ]
         exported: onnx.ModelProto = gs.export_onnx(self._graph, do_type_check=False)
         for value in self._nameless:  # the export gives them a name, in the original itself
             value.ClearField("name")
         return exported
 
 
-def _transplant(edited: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:
+def _attributes(pair: Pair) -> dict[str, int]:
+    attributes = {} if pair.axis is None else {"axis": pair.axis}
+    if pair.descriptor.block_size is not None:
+        attributes["block_size"] = pair.descriptor.block_size
+    return attributes
+
+
+def _with_bodies(graph: gs.Graph) -> Iterator[gs.Graph]:
+    """A graphsurgeon graph and the bodies in it, as `scopes` walks over those of a GraphProto."""
+    yield graph
+    for node in graph.nodes:
+        if has_bodies(node.op, node.domain or ""):
+            for body in (a for a in node.attrs.values() if isinstance(a, gs.Graph)):
+                yield from _with_bodies(body)
+
+
+def _transplant(
+    edited: onnx.ModelProto, original: onnx.ModelProto, beside: Mapping[str, str]
+) -> onnx.ModelProto:
     """Put the edited graph's wiring and new initializers into the original.
 
     graphsurgeon's export drops doc strings, metadata and initializers that no node reads, so what
-    it did not make itself is taken from the original, byte for byte.
+    it did not make itself is taken from the original, byte for byte. A new initializer lies in the
+    graph that makes, takes or stores the tensor that it belongs to.
     """
-    nodes = {n.name: n for n in original.graph.node}
-    tensors = {t.name for t in original.graph.initializer}
-    wired = []
-    for node in edited.graph.node:
-        kept = onnx.NodeProto()
-        kept.CopyFrom(nodes.get(node.name, node))
-        kept.input[:] = node.input
-        wired.append(kept)
-    del original.graph.node[:]
-    original.graph.node.extend(wired)
-    original.graph.initializer.extend(t for t in edited.graph.initializer if t.name not in tensors)
+    _rewire(edited.graph, original.graph)
+    made = {t.name: t for _, graph in scopes(edited.graph) for t in graph.initializer}
+    homes = {name: graph for _, graph in scopes(original.graph) for name in defined(graph)}
+    for name, tensor in made.items():
+        if name in beside:
+            homes[beside[name]].initializer.append(tensor)
     return original
+
+
+def _rewire(edited: onnx.GraphProto, original: onnx.GraphProto) -> None:
+    before = {n.name: n for n in original.node}
+    wired = []
+    for node in edited.node:
+        kept = onnx.NodeProto()
+        kept.CopyFrom(before.get(node.name, node))
+        kept.input[:] = node.input
+        after = dict(bodies(node))
+        for name, body in bodies(kept):
+            _rewire(after[name], body)
+        wired.append(kept)
+    del original.node[:]
+    original.node.extend(wired)
 
 
 def _zeros(name: str, shape: tuple[int, ...], to: Format) -> gs.Constant:
@@ -242,6 +307,6 @@ def _zeros(name: str, shape: tuple[int, ...], to: Format) -> gs.Constant:
 
 def _fill(model: onnx.ModelProto, stored: dict[str, NDArray[Any]]) -> None:
     """Give the quantized weights their values, in place, and let go of the arrays."""
-    for tensor in model.graph.initializer:
+    for tensor in (t for _, graph in scopes(model.graph) for t in graph.initializer):
         if tensor.name in stored:
             tensor.raw_data = numpy_helper.from_array(stored.pop(tensor.name)).raw_data

@@ -95,12 +95,13 @@ def choose(graph: Graph, plan: Plan, statistics: Statistics, half: Half) -> Choi
     """
     said = {k.node: k.keep for k in plan.kept}
     kept = {k.node: k.because.rule for k in plan.kept if k.keep}
-    lacking = (n for n in graph.nodes if n.type in half.lacks and n.name not in said)
+    outside = [n for n in graph.nodes if not n.scope]  # bodies stay in FP32
+    lacking = (n for n in outside if n.type in half.lacks and n.name not in said)
     kept |= {n.name: f"TensorRT has no {n.type} in {half.called}" for n in lacking}
     misfits = [
         replace(found, nodes=nodes)
         for found in (*_activations(graph, statistics, half), *_constants(graph, half))
-        if (nodes := tuple(n for n in found.nodes if n not in said))
+        if (nodes := tuple(n for n in found.nodes if n not in said and not _in_body(graph, n)))
     ]
     for found in misfits:
         reason = f"{OUT_OF_RANGE} {found.tensor}"
@@ -108,6 +109,10 @@ def choose(graph: Graph, plan: Plan, statistics: Statistics, half: Half) -> Choi
     too_large = [m for m in misfits if m.amax > half.largest]
     too_small = [m for m in misfits if m.amax <= half.largest]
     return Choice(kept=kept, diagnostics=tuple(_warnings(too_large, too_small, half)))
+
+
+def _in_body(graph: Graph, node: str) -> bool:
+    return bool(graph.by_name[node].scope)
 
 
 def _misfit(amax: float, half: Half) -> bool:
@@ -184,4 +189,5 @@ def held(scales: Scales, graph: Graph, choice: Choice, half: Half) -> Scales:
 def _in_fp32(graph: Graph, pair: Pair, choice: Choice) -> bool:
     maker = graph.producer(pair.tensor)
     makers = () if pair.kind == "weight" or maker is None else (maker.name,)
-    return all(name in choice.kept for name in (*makers, *(e.node for e in pair.edges)))
+    nodes = (*makers, *(e.node for e in pair.edges))
+    return all(name in choice.kept or _in_body(graph, name) for name in nodes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial, reduce
 from operator import add
 from typing import Literal
@@ -18,6 +18,7 @@ from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.formats import FORMATS
 from onnxq.model.existing import scale_at
 from onnxq.model.graph import Graph
+from onnxq.model.scopes import Scope, owner
 from onnxq.planning.plan import Pair, Plan
 from onnxq.tensor_quant import SMALLEST_AMAX, in_blocks, representable, scale_of
 
@@ -30,7 +31,8 @@ class Scales:
     """The scale of every pair of a plan, and what was odd.
 
     Scales are float32, of float16 tensors float16: a scalar, one a channel, or one a block in the
-    rank of the weight.
+    rank of the weight. Pairs are those of the plan, less the uses of which the data say nothing
+    (OQ240).
     """
 
     by_pair: Mapping[Pair, Scale]
@@ -44,10 +46,12 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     """Read amax of every pair by its method, and of a share group from its merged histograms.
 
     Raises OnnxqError with every OQ413, OQ416 and OQ417; all-zero tensors get scale 1 and a warning.
+    An op in a body that reads a value of that body which the data never made has no pair (OQ240).
     """
     if unusable := _unusable(graph, plan, statistics):
         raise OnnxqError(*unusable)
     shared = _merged_groups(plan, statistics)
+    plan, unseen = _seen(graph, plan, statistics, shared)
     given, unequal = _existing_scales(graph, plan)
     amaxes = {
         pair: _weight_amax(graph, pair)
@@ -64,10 +68,45 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
             pair.tensor, amax, None if pair.kind == "weight" else ranges[pair.tensor]
         )
     )
-    found = given | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
+    scales = given | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
     return Scales(
-        by_pair={pair: _in_type_of(pair, scale) for pair, scale in found.items()},
-        diagnostics=(*unequal, *told),
+        by_pair={pair: _in_type_of(pair, scales[pair]) for pair in plan.pairs},
+        diagnostics=(*unseen, *unequal, *told),
+    )
+
+
+def _seen(
+    graph: Graph, plan: Plan, statistics: Statistics, shared: Mapping[int, TensorStatistics]
+) -> tuple[Plan, list[Diagnostic]]:
+    """Leave out what reads values of bodies that never were, as in a branch that was not taken."""
+
+    def is_unseen(pair: Pair) -> bool:
+        if pair.kind == "weight" or pair.existing or not graph.home(pair.tensor):
+            return False
+        seen = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
+        return not isinstance(seen.values, methods.ImportedAmax) and not seen.range.count
+
+    lost: dict[Scope, list[Pair]] = {}
+    for pair in filter(is_unseen, plan.pairs):
+        lost.setdefault(graph.home(pair.tensor), []).append(pair)
+    gone = {edge.node for pairs in lost.values() for pair in pairs for edge in pair.edges}
+    kept = (
+        replace(pair, edges=tuple(e for e in pair.edges if e.node not in gone))
+        for pair in plan.pairs
+    )
+    told = [_never_was(graph, scope, pairs) for scope, pairs in lost.items()]
+    return replace(plan, pairs=tuple(pair for pair in kept if pair.edges)), told
+
+
+def _never_was(graph: Graph, scope: Scope, pairs: list[Pair]) -> Diagnostic:
+    around, body = graph.by_name[owner(scope)], scope[-1].rpartition("/")[2]
+    nodes = list(dict.fromkeys(edge.node for pair in pairs for edge in pair.edges))
+    others = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
+    return warning(
+        "OQ240",
+        f"no sample of the calibration made '{pairs[0].tensor}' in {body} of {around.op} "
+        f"'{around.name}': '{nodes[0]}'{others} there {'stay' if others else 'stays'} in float",
+        fix="calibrate with data that reaches it, or skip it in the recipe",
     )
 
 

@@ -11,7 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxq.model.io import names
+from onnxq.model.scopes import defined, names, nodes, scopes
+from onnxq.model.unread import drop_unread, read
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,17 +30,22 @@ class Edit:
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
-        self._nodes = {n.name: n for n in model.graph.node}
+        self._nodes = {n.name: n for _, n in nodes(model.graph)}
+        self._homes = {name: g for _, g in scopes(model.graph) for name in defined(g)}
         self._taken = names(model.graph)
         self._made: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, stem: str, array: NDArray[Any]) -> str:
-        """Name of an initializer with these values, a new one unless this edit made it already."""
+        """Name of an initializer with these values, a new one unless this edit made it already.
+
+        It lies where the tensor lies that is its stem.
+        """
         values = np.asarray(array)
         key = (stem, str(values.dtype), values.shape, values.tobytes())
         if key not in self._made:
             name = self._free(f"{stem}_repaired")
-            self.model.graph.initializer.append(numpy_helper.from_array(values, name))
+            graph = self._homes.get(stem, self.model.graph)
+            graph.initializer.append(numpy_helper.from_array(values, name))
             self._made[key] = name
         return self._made[key]
 
@@ -60,11 +66,16 @@ class Edit:
 
     def relu(self, node: str) -> None:
         """Put a Relu in front of the first input of a node."""
-        place = next(i for i, n in enumerate(self.model.graph.node) if n.name == node)
+        graph, place = next(
+            (graph, place)
+            for _, graph in scopes(self.model.graph)
+            for place, n in enumerate(graph.node)
+            if n.name == node
+        )
         tensor = self._nodes[node].input[0]
         made = self._free(f"{tensor}_relu")
         relu = onnx.helper.make_node("Relu", [tensor], [made], name=self._free(f"{node}_Relu"))
-        self.model.graph.node.insert(place, relu)
+        graph.node.insert(place, relu)
         self.rewire(node, 0, made)
 
     def parameters(
@@ -88,7 +99,7 @@ class Edit:
 
     def replace(self, tensor: str, other: str) -> None:
         """Let everybody who reads a tensor read another one."""
-        for node in self.model.graph.node:
+        for _, node in nodes(self.model.graph):
             for slot, name in enumerate(node.input):
                 if name == tensor:
                     node.input[slot] = other
@@ -96,37 +107,10 @@ class Edit:
     def reads(self) -> set[str]:
         """Every tensor that a node reads or that is an output."""
         graph = self.model.graph
-        return _read(graph) | {o.name for o in graph.output}
+        return read(graph) | {o.name for o in graph.output}
 
     def drop_unread(self, before: set[str]) -> None:
         """Remove nodes and initializers that were read before and are not any more."""
         graph = self.model.graph
-        gone = before - self.reads()
-        while any(_only_gone(n, gone) for n in graph.node):
-            kept = [n for n in graph.node if not _only_gone(n, gone)]
-            del graph.node[:]
-            graph.node.extend(kept)
-            gone = before - self.reads()
-        stored = {t.name for t in graph.initializer}
-        inputs = [i for i in graph.input if i.name not in gone or i.name not in stored]
-        del graph.input[:]
-        graph.input.extend(inputs)
-        for values in (graph.initializer, graph.value_info):
-            left = [v for v in values if v.name not in gone]
-            del values[:]
-            values.extend(left)
-
-
-def _only_gone(node: onnx.NodeProto, gone: set[str]) -> bool:
-    outputs = [o for o in node.output if o]
-    return bool(outputs) and gone.issuperset(outputs)
-
-
-def _read(graph: onnx.GraphProto) -> set[str]:
-    found: set[str] = set()
-    for node in graph.node:
-        found.update(node.input)
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found |= _read(inner) | {o.name for o in inner.output}
-    return found
+        inputs = {i.name for i in graph.input} - {t.name for t in graph.initializer}
+        drop_unread(graph, before - inputs)

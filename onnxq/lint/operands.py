@@ -153,7 +153,30 @@ def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
         faults = [weight_fault(model, node, slot), block_fault(model, node, slot)]
     else:
         faults = [activation_fault(model, pair_node) for pair_node in found]
+        if told := next(filter(None, (_branch_fault(model, node, n) for n in found)), ""):
+            return f"activation '{tensor}' {told}"
     return next((f.text for f in faults if f and f.effect not in _COMPUTED), "")
+
+
+def _branch_fault(model: QdqModel, node: Node, dequantize: Node) -> str:
+    """What keeps the pair of an activation from an op in a branch, as TensorRT-RTX 1.7 builds it.
+
+    It runs the op in float when the DequantizeLinear stands outside, and mostly when others outside
+    read the tensor through an equal pair, for it then makes one of the two.
+    """
+    around = model.graph.around(node)
+    depth = max((d for d, n in enumerate(around, 1) if n.op == "If"), default=0)
+    quantize = model.quantizer(dequantize)
+    if not depth or quantize is None:
+        return ""
+    branch = f"If '{around[depth - 1].name}'"
+    if len(dequantize.scope) < depth:
+        return f"has its pair outside of {branch}"
+    alike = (n for q in model.quantizers(quantize.inputs[0]) for n in model.readers(q.outputs[0]))
+    outside = [n for n in alike if is_pair_node(n) and len(n.scope) < depth]
+    if any(not unequal_scales(model, (dequantize, n)) for n in outside):
+        return f"has an equal pair outside of {branch}, with which TensorRT merges its own"
+    return ""
 
 
 def _bare_fault(model: QdqModel, tensor: str, bare: str) -> str:

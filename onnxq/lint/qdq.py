@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnxq.model.graph import Graph, Node
 from onnxq.model.io import name_nodes
 from onnxq.model.ops import channel_axis, traits
+from onnxq.model.scopes import defined, nodes, scopes
 
 QUANTIZE: Final = "QuantizeLinear"
 DEQUANTIZE: Final = "DequantizeLinear"
@@ -58,7 +59,7 @@ class QdqModel:
 
     @cached_property
     def hidden_pair_nodes(self) -> int:
-        """How many Q and DQ there are in subgraphs and local functions."""
+        """How many Q and DQ there are in local functions, and in subgraphs of unknown ops."""
         return sum(op in (QUANTIZE, DEQUANTIZE) for op in self.graph.hidden_ops)
 
     @cached_property
@@ -120,7 +121,7 @@ class QdqModel:
         return node.inputs[0]
 
     def readers(self, tensor: str) -> tuple[Node, ...]:
-        """The top-level nodes that read a tensor, each once."""
+        """The nodes that read a tensor, each once."""
         names = dict.fromkeys(e.node for e in self.graph.consumers(tensor))
         return tuple(self.graph.by_name[name] for name in names)
 
@@ -215,8 +216,9 @@ def _before_transpose(node: Node, axis: int | None, rank: int | None) -> int | N
 
 
 def _uniquely_named(model: onnx.ModelProto) -> onnx.ModelProto:
-    names = [n.name for n in model.graph.node]
-    if all(names) and len(set(names)) == len(names):
+    names = [n.name for _, n in nodes(model.graph)]
+    values = [name for _, graph in scopes(model.graph) for name in set(defined(graph))]
+    if all(names) and all(len(set(some)) == len(some) for some in (names, values)):
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

@@ -58,7 +58,7 @@ def _quantized(model: QdqModel, node: Node, tensor: str) -> Quantized | None:
     readers = model.readers(tensor)
     whole = readers and all(is_pair_node(n, DEQUANTIZE) and n.inputs[0] == tensor for n in readers)
     scale, zero_point = model.value(node.inputs[1]), _zero_point(model, node)
-    if not whole or tensor in model.graph.outputs or is_blocked(node):
+    if not whole or tensor in model.graph.given_out or is_blocked(node):
         return None
     if scale is None or zero_point is None or str(zero_point.dtype) not in _INTEGERS:
         return None

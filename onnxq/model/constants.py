@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from onnx import defs, helper, numpy_helper
 
 from onnxq.model import weights
+from onnxq.model.scopes import nodes, scopes
 
 # Results that differ from run to run, and what only looks constant.
 _NEVER: Final = frozenset(
@@ -19,17 +20,19 @@ _NEVER: Final = frozenset(
 
 
 class Constants:
-    """What the constants of one graph are, by tensor name; folded values are worked out on demand.
+    """What the constants of a graph are, by tensor name; folded values are worked out on demand.
 
-    A weight often reaches its op through Identity, Transpose, Reshape or Cast.
+    A weight often reaches its op through Identity, Transpose, Reshape or Cast. The bodies of If,
+    Loop and Scan count too, and read what is constant outside; of one name the outer holds.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
-        self._stored = {t.name: t for t in graph.initializer} | _constant_nodes(graph)
-        self._stored |= {s.values.name: _dense(s) for s in graph.sparse_initializer}
+        self._stored: dict[str, onnx.TensorProto] = {}
+        for _, inner in scopes(graph):
+            self._stored = _stored(inner) | self._stored
         self._makers: dict[str, onnx.NodeProto] = {}
         self._folded: dict[str, NDArray[Any]] = {}
-        for node in graph.node:
+        for _, node in nodes(graph):
             if _is_foldable(node) and all(not name or name in self for name in node.input):
                 self._makers |= {out: node for out in node.output if out}
 
@@ -56,6 +59,11 @@ class Constants:
         self._folded |= {
             name: np.asarray(value) for name, value in zip(node.output, values, strict=False)
         }
+
+
+def _stored(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    sparse = {s.values.name: _dense(s) for s in graph.sparse_initializer}
+    return {t.name: t for t in graph.initializer} | _constant_nodes(graph) | sparse
 
 
 def _is_foldable(node: onnx.NodeProto) -> bool:

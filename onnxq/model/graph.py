@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnxq.model.constants import Constants
+from onnxq.model.scopes import Scope, bodies, defined, nodes, owner, scopes, subgraphs
 
 Shape = tuple[int | str | None, ...]
 QUANTIZABLE: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
@@ -21,9 +22,10 @@ QUANTIZABLE: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Node:
-    """One operator call. `name` is unique in its graph; absent optional inputs are ''.
+    """One operator call. `name` is unique in the model; absent optional inputs are ''.
 
-    `type` is the operator with its domain: 'Conv', 'com.example::MultiAdd'.
+    `type` is the operator with its domain: 'Conv', 'com.example::MultiAdd'. `scope` says in which
+    body of If, Loop or Scan the node stands.
     """
 
     name: str
@@ -33,6 +35,7 @@ class Node:
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     attributes: Mapping[str, Any] = field(compare=False)
+    scope: Scope = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
@@ -60,11 +63,13 @@ _UNKNOWN: Final = TensorType()
 
 
 class Graph:
-    """The top-level graph of a model, read once. Two graphs are equal when their digests are.
+    """The graph of a model, read once. Two graphs are equal when their digests are.
 
-    Node names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
+    Nodes in the bodies of If, Loop and Scan are among `nodes`, after the one whose bodies they are.
+    Names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
     before shape inference, for models with dynamic dimensions; `declared` are the input types that
-    the file itself gives, and `hidden_ops` the ops inside subgraphs and local functions.
+    the file itself gives, and `hidden_ops` the ops inside local functions and subgraphs of others.
+    `given_out` are the outputs of the graph and of every body.
     """
 
     def __init__(
@@ -77,7 +82,7 @@ class Graph:
         self.digest = digest
         graph = model.graph
         self._constants = Constants(graph)
-        self.nodes = tuple(_node(n) for n in graph.node)
+        self.nodes = tuple(_node(n, scope) for scope, n in nodes(graph))
         self.by_name = MappingProxyType({n.name: n for n in self.nodes})
         self.inputs = tuple(i.name for i in graph.input if i.name not in self._constants)
         self.declared = MappingProxyType(
@@ -85,6 +90,11 @@ class Graph:
         )
         self.outputs = tuple(o.name for o in graph.output)
         self.hidden_ops = tuple(_hidden_ops(model))
+        every = list(scopes(graph))
+        self._homes = {name: scope for scope, g in reversed(every) for name in defined(g)}
+        self._taken_in = {i.name: owner(scope) for scope, g in every[1:] for i in g.input}
+        self._handed_on = {o.name: owner(scope) for scope, g in every[1:] for o in g.output}
+        self.given_out = frozenset((*self.outputs, *self._handed_on))
         self._types = infer_types(model, shapes or {}) | {
             name: TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
             for name, constant in self._constants.stored().items()
@@ -111,20 +121,29 @@ class Graph:
 
     @cached_property
     def successors(self) -> Mapping[str, tuple[Node, ...]]:
-        """The nodes that read a node's outputs, by the node's name."""
+        """The nodes that read a node's outputs, by the node's name.
+
+        An If, Loop or Scan is one of those for what its bodies give out, and is followed by the
+        nodes that read what its bodies take in.
+        """
         read = {
             n.name: [e.node for out in n.outputs for e in self.consumers(out)] for n in self.nodes
         }
+        for tensor, name in self._handed_on.items():
+            if (maker := self.producer(tensor)) is not None:
+                read[maker.name].append(name)
+        for tensor, name in self._taken_in.items():
+            read[name] += [e.node for e in self.consumers(tensor)]
         return {name: tuple(self.by_name[n] for n in dict.fromkeys(r)) for name, r in read.items()}
 
     @cached_property
     def predecessors(self) -> Mapping[str, tuple[Node, ...]]:
-        """The nodes that make a node's inputs, by the node's name."""
-        made = {n.name: [self.producer(tensor) for tensor in n.inputs] for n in self.nodes}
-        return {
-            name: tuple({p.name: p for p in producers if p is not None}.values())
-            for name, producers in made.items()
-        }
+        """The nodes that make a node's inputs, by the node's name: `successors` turned around."""
+        made: dict[str, list[Node]] = {n.name: [] for n in self.nodes}
+        for name, readers in self.successors.items():
+            for reader in readers:
+                made[reader.name].append(self.by_name[name])
+        return {name: tuple(producers) for name, producers in made.items()}
 
     @cached_property
     def _by_type(self) -> Mapping[str, tuple[tuple[int, Node], ...]]:
@@ -145,12 +164,21 @@ class Graph:
         return self._producers.get(tensor)
 
     def consumers(self, tensor: str) -> tuple[Edge, ...]:
-        """Every use of the tensor by a top-level node, in node order."""
+        """Every use of the tensor by a node, in node order."""
         return self._consumers.get(tensor, ())
 
     def tensor(self, edge: Edge) -> str:
         """The tensor that an edge reads."""
         return self.by_name[edge.node].inputs[edge.slot]
+
+    def home(self, tensor: str) -> Scope:
+        """The scope whose graph makes, takes or stores a tensor."""
+        return self._homes.get(tensor, ())
+
+    def around(self, node: Node) -> tuple[Node, ...]:
+        """The If, Loop and Scan in whose bodies a node stands, from outside in."""
+        depths = range(1, len(node.scope) + 1)
+        return tuple(self.by_name[owner(node.scope[:depth])] for depth in depths)
 
     def is_constant(self, tensor: str) -> bool:
         """True for what is stored in the model, or computed from that alone."""
@@ -167,9 +195,10 @@ class Graph:
 
 
 def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
-    """Types of the nodes that rules do not see: in subgraphs and in local functions."""
-    for node in model.graph.node:
-        yield from _subgraph_ops(node)
+    """Types of the nodes that rules do not see: in local functions, and in subgraphs of others."""
+    for _, node in nodes(model.graph):
+        if not any(True for _ in bodies(node)):
+            yield from _subgraph_ops(node)
     for function in model.functions:
         for node in function.node:
             yield node.op_type
@@ -177,9 +206,8 @@ def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
 
 
 def _subgraph_ops(node: onnx.NodeProto) -> Iterator[str]:
-    for attribute in node.attribute:
-        graphs = [*attribute.graphs, *([attribute.g] if attribute.HasField("g") else [])]
-        for inner in (n for graph in graphs for n in graph.node):
+    for _, graph in subgraphs(node):
+        for inner in graph.node:
             yield inner.op_type
             yield from _subgraph_ops(inner)
 
@@ -187,14 +215,20 @@ def _subgraph_ops(node: onnx.NodeProto) -> Iterator[str]:
 def infer_types(
     model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
 ) -> dict[str, TensorType]:
-    """Element types and shapes of inputs, outputs and inner values, by onnx's shape inference."""
+    """Element types and shapes of inputs, outputs and inner values, by onnx's shape inference.
+
+    Those in bodies of If, Loop and Scan are among them.
+    """
     source = with_input_shapes(model, shapes)
     try:
         inferred = onnx.shape_inference.infer_shapes(source, data_prop=True)
     except Exception:  # wrong annotations and custom ops: what the file says itself still holds
         inferred = source
-    values = (*inferred.graph.value_info, *inferred.graph.input, *inferred.graph.output)
-    return {v.name: _tensor_type(v.type.tensor_type) for v in values}
+    found: dict[str, TensorType] = {}
+    for _, graph in scopes(inferred.graph):
+        values = (*graph.value_info, *graph.input, *graph.output)
+        found = {v.name: _tensor_type(v.type.tensor_type) for v in values} | found
+    return found
 
 
 def with_input_shapes(
@@ -208,7 +242,8 @@ def with_input_shapes(
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
-    del copy.graph.value_info[:]
+    for _, graph in scopes(copy.graph):
+        del graph.value_info[:]
     for value in copy.graph.input:
         if value.name in shapes:
             value.type.tensor_type.shape.Clear()
@@ -228,7 +263,7 @@ def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
     return TensorType(dtype=proto.elem_type, shape=tuple(dims))
 
 
-def _node(proto: onnx.NodeProto) -> Node:
+def _node(proto: onnx.NodeProto, scope: Scope) -> Node:
     domain = "" if proto.domain == "ai.onnx" else proto.domain
     return Node(
         name=proto.name,
@@ -238,6 +273,7 @@ def _node(proto: onnx.NodeProto) -> Node:
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
         attributes=MappingProxyType({a.name: attribute_value(a) for a in proto.attribute}),
+        scope=scope,
     )
 
 

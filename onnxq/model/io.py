@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Set
 from pathlib import Path
 from typing import Final
 
@@ -18,6 +17,7 @@ from onnxq.model import weights
 from onnxq.model.dimensions import forget_marks
 from onnxq.model.inlining import inline_functions
 from onnxq.model.model_file import other_model, read_light, write_external, write_inline
+from onnxq.model.scopes import free_name, nodes, scopes, separate_values
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
@@ -156,7 +156,7 @@ def is_integer_op(node: onnx.NodeProto) -> bool:
 
 def refuse_integer_ops(model: onnx.ModelProto, path: str | Path) -> None:
     """Raise OQ530 when the model computes with integers in operators of their own."""
-    found = [n for n in model.graph.node if is_integer_op(n)]
+    found = [n for _, n in nodes(model.graph) if is_integer_op(n)]
     if found:
         raise error(
             "OQ530",
@@ -168,7 +168,7 @@ def refuse_integer_ops(model: onnx.ModelProto, path: str | Path) -> None:
 
 def refuse_pairs(model: onnx.ModelProto, path: str | Path) -> None:
     """Raise OQ303 when the model has Q/DQ nodes already."""
-    found = [n for n in model.graph.node if is_pair_op(n)]
+    found = [n for _, n in nodes(model.graph) if is_pair_op(n)]
     if found:
         raise error(
             "OQ303",
@@ -179,38 +179,21 @@ def refuse_pairs(model: onnx.ModelProto, path: str | Path) -> None:
 
 
 def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Give every top-level node that has no name, or another node's, a name of its own, in place.
+    """Give every node that has no name, or another node's, a name of its own, in place.
 
     The new name is made from the op and the first output, so it does not depend on node order.
+    Names are unique over the bodies of If, Loop and Scan too, and so are those of values: in a body
+    they get a number where another graph has the name.
     """
-    taken = {n.name for n in model.graph.node if n.name}
+    separate_values(model.graph)
+    taken = {n.name for _, n in nodes(model.graph) if n.name}
     seen: set[str] = set()
-    for node in model.graph.node:
+    for node in (n for _, graph in scopes(model.graph) for n in graph.node):
         if not node.name or node.name in seen:
             node.name = free_name(f"{node.op_type}_{next(filter(None, node.output), '')}", taken)
             taken.add(node.name)
         seen.add(node.name)
     return model
-
-
-def names(graph: onnx.GraphProto) -> set[str]:
-    """Every name that a graph and its subgraphs use, of nodes and of tensors."""
-    found = {v.name for v in (*graph.input, *graph.output, *graph.initializer, *graph.value_info)}
-    for node in graph.node:
-        found |= {node.name, *node.input, *node.output}
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found |= names(inner)
-    return found
-
-
-def free_name(name: str, taken: Set[str]) -> str:
-    """The name itself, or with the first number that makes it one that is not taken."""
-    free, count = name, 0
-    while free in taken:
-        count += 1
-        free = f"{name}_{count}"
-    return free
 
 
 def opset(model: onnx.ModelProto) -> int:

@@ -182,6 +182,15 @@ def block_axis(graph: Graph, node: Node, slot: int) -> int | None:
     return None if axis is None or not shape else axis(node, len(shape))
 
 
+def may_be_observed(graph: Graph, tensor: str) -> bool:
+    """True for float32 and float16; outside of bodies also where the type is not known.
+
+    A tensor leaves the body of an If, Loop or Scan only under a type.
+    """
+    kind = graph.type(tensor)
+    return kind.may_be_float and bool(kind.dtype or not graph.home(tensor))
+
+
 def observable(graph: Graph) -> tuple[str, ...]:
     """Activations that calibration observes when no recipe narrows them, in graph order."""
     tensors = (
@@ -189,6 +198,7 @@ def observable(graph: Graph) -> tuple[str, ...]:
         for node in graph.nodes
         if traits(node).observed
         for slot in _joined(graph, node)
+        if may_be_observed(graph, node.inputs[slot])
     )
     return tuple(dict.fromkeys(tensors))
 

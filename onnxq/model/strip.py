@@ -14,10 +14,11 @@ from onnx import numpy_helper
 from onnxq.diagnostics import Diagnostic, warning
 from onnxq.model.constants import Constants
 from onnxq.model.inlining import inline_functions
-from onnxq.model.io import is_pair_op, names
+from onnxq.model.io import is_pair_op
 from onnxq.model.metadata import record
 from onnxq.model.ops import MOVES
-from onnxq.model.unread import drop_unread
+from onnxq.model.scopes import bodies, defined, names, nodes, scopes, separate_values, subgraphs
+from onnxq.model.unread import drop_unread, read
 
 # Ops with no result below zero, and those that take none below zero from results above it.
 _NONNEGATIVE: Final = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp"})
@@ -43,13 +44,16 @@ def strip(model: onnx.ModelProto) -> Stripped:
     rounded away is lost. Ops between a Q and its DQ that only move values move floats then. Where a
     QuantizeLinear also cuts off everything below zero and so stands for a Relu, as onnxruntime
     writes it, a Relu takes its place (OQ533). Local functions are inlined when one has pairs. Pairs
-    in subgraphs, and halves alone, such as a DequantizeLinear of an integer input, stay (OQ532).
-    Everything else is untouched.
+    in subgraphs other than of If, Loop and Scan, and halves alone, such as a DequantizeLinear of an
+    integer input, stay (OQ532). Everything else is untouched, but for values in bodies that share a
+    name, where a body has pairs.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if any(_pair_nodes(n for f in copy.functions for n in f.node)):
         inline_functions(copy)
+    if any(scope for scope, node in nodes(copy.graph) if is_pair_op(node)):
+        separate_values(copy.graph)
     edit = _Strip(copy.graph)
     edit.run()
     record(copy, {})
@@ -85,27 +89,29 @@ def pairs_left(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
         yield from _pair_nodes(function.node)
 
 
-def _pair_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in nodes:
+def _pair_nodes(found: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    for node in found:
         if is_pair_op(node):
             yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _pair_nodes(inner.node)
+        for _, inner in subgraphs(node):
+            yield from _pair_nodes(inner.node)
 
 
 class _Strip:
-    """The edit of one graph, in place."""
+    """The edit of a graph and of its bodies, in place."""
 
     def __init__(self, graph: onnx.GraphProto) -> None:
         self._graph = graph
         self._constants = Constants(graph)
-        self._makers = {out: node for node in graph.node for out in node.output if out}
+        self._graphs = [inner for _, inner in scopes(graph)]
+        self._makers = {out: n for _, n in nodes(graph) for out in n.output if out}
+        self._home = {name: g for g in self._graphs for name in defined(g)}
+        self._stored: dict[bytes, str] = {}  # what one DequantizeLinear after the other computes
         self._readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
-        for node in graph.node:
+        for _, node in nodes(graph):
             for slot, tensor in enumerate(node.input):
                 self._readers.setdefault(tensor, []).append((node, slot))
-        self._fixed = {o.name for o in graph.output} | _read_inside(graph)
+        self._fixed = {o.name for g in self._graphs for o in g.output} | _read_by_others(graph)
         self._taken = names(graph)
         self._instead: dict[str, str] = {}  # tensor -> what its readers read instead
         self._floats: set[str] = set()  # integer tensors that become float
@@ -114,15 +120,25 @@ class _Strip:
         self.cut: list[str] = []
 
     def run(self) -> None:
-        nodes = [kept for node in self._graph.node if (kept := self._edited(node)) is not None]
-        del self._graph.node[:]
-        self._graph.node.extend(nodes)
-        _rename_inputs(self._graph, self._instead)
+        self._edit(self._graph)
+        graphs = [inner for _, inner in scopes(self._graph)]
         gone = self._floats | set(self._instead)
-        values = [v for v in self._graph.value_info if v.name not in gone]
-        del self._graph.value_info[:]
-        self._graph.value_info.extend(values)
+        for graph in graphs:
+            _rename_inputs(graph, self._instead)
+            values = [v for v in graph.value_info if v.name not in gone]
+            del graph.value_info[:]
+            graph.value_info.extend(values)
         drop_unread(self._graph, self._emptied)
+
+    def _edit(self, graph: onnx.GraphProto) -> None:
+        kept = []
+        for node in graph.node:  # in the order in which they compute
+            for _, body in bodies(node):
+                self._edit(body)
+            if (edited := self._edited(node)) is not None:
+                kept.append(edited)
+        del graph.node[:]
+        graph.node.extend(kept)
 
     def _edited(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         """The node as it stays, or None."""
@@ -162,13 +178,21 @@ class _Strip:
         return None
 
     def _store(self, node: onnx.NodeProto) -> str:
-        """Add the float initializer of a stored constant; its name before onnxq, where free."""
+        """Add the float initializer of a stored constant; its name before onnxq, where free.
+
+        It lies where the stored one does, and is one for all that compute the same.
+        """
+        alike = onnx.NodeProto(input=node.input, attribute=node.attribute).SerializeToString()
+        if alike in self._stored:
+            return self._stored[alike]
         name = str(node.input[0]).removesuffix(_SUFFIX)
         while name in self._taken:
             name += "_dequantized"
         self._taken.add(name)
         values = dequantized(node, self._constants)
-        self._graph.initializer.append(numpy_helper.from_array(values, name))
+        graph = self._home.get(node.input[0], self._graph)
+        graph.initializer.append(numpy_helper.from_array(values, name))
+        self._stored[alike] = name
         return name
 
     def _only_dequantized(self, tensor: str) -> bool:
@@ -223,23 +247,14 @@ def _moves(node: onnx.NodeProto) -> bool:
     return node.op_type in MOVES and node.domain in ("", "ai.onnx")
 
 
-def _graphs_inside(graph: onnx.GraphProto) -> Iterator[onnx.GraphProto]:
-    """The subgraphs of a graph's nodes, at any depth."""
-    for node in graph.node:
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield inner
-                yield from _graphs_inside(inner)
-
-
-def _read_inside(graph: onnx.GraphProto) -> set[str]:
-    """Names that subgraphs read or give out."""
-    return {
-        name
-        for inner in _graphs_inside(graph)
-        for names_ in (*(n.input for n in inner.node), [o.name for o in inner.output])
-        for name in names_
-    }
+def _read_by_others(graph: onnx.GraphProto) -> set[str]:
+    """Names that subgraphs which are not edited read or give out."""
+    found: set[str] = set()
+    for _, node in nodes(graph):
+        if not any(True for _ in bodies(node)):
+            for _, inner in subgraphs(node):
+                found |= read(inner) | {o.name for o in inner.output}
+    return found
 
 
 def _rename_inputs(graph: onnx.GraphProto, instead: Mapping[str, str]) -> None:

@@ -4,30 +4,44 @@ from __future__ import annotations
 
 import onnx
 
+from onnxq.model.scopes import scopes, subgraphs
+
 
 def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
     """Remove those of some tensors that nobody reads, and what only they were computed from.
 
-    Changes the graph in place; other tensors that nobody reads stay.
+    Changes the graph and the bodies of its If, Loop and Scan in place, over which names are unique;
+    other tensors that nobody reads stay. What a body takes in stays too, for its place counts.
     """
     outputs = {o.name for o in graph.output}
     while unread := names - read(graph) - outputs:
-        for values in (graph.initializer, graph.input, graph.value_info):
-            kept = [v for v in values if v.name not in unread]
-            del values[:]
-            values.extend(kept)
-        sparse = [s for s in graph.sparse_initializer if s.values.name not in unread]
-        del graph.sparse_initializer[:]
-        graph.sparse_initializer.extend(sparse)
-        nodes: list[onnx.NodeProto] = []
+        inputs = [i for i in graph.input if i.name not in unread]
+        del graph.input[:]
+        graph.input.extend(inputs)
         names = set()
-        for node in graph.node:
-            if any(node.output) and unread.issuperset(filter(None, node.output)):
-                names.update(filter(None, node.input))
-            else:
-                nodes.append(node)
-        del graph.node[:]
-        graph.node.extend(nodes)
+        for _, inner in scopes(graph):
+            names |= _drop(inner, unread)
+
+
+def _drop(graph: onnx.GraphProto, unread: set[str]) -> set[str]:
+    """Remove some tensors from one graph; return what their makers read."""
+    for values in (graph.initializer, graph.value_info):
+        kept = [v for v in values if v.name not in unread]
+        del values[:]
+        values.extend(kept)
+    sparse = [s for s in graph.sparse_initializer if s.values.name not in unread]
+    del graph.sparse_initializer[:]
+    graph.sparse_initializer.extend(sparse)
+    nodes: list[onnx.NodeProto] = []
+    emptied: set[str] = set()
+    for node in graph.node:
+        if any(node.output) and unread.issuperset(filter(None, node.output)):
+            emptied.update(filter(None, node.input))
+        else:
+            nodes.append(node)
+    del graph.node[:]
+    graph.node.extend(nodes)
+    return emptied
 
 
 def read(graph: onnx.GraphProto) -> set[str]:
@@ -35,8 +49,7 @@ def read(graph: onnx.GraphProto) -> set[str]:
     found: set[str] = set()
     for node in graph.node:
         found.update(node.input)
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                found |= read(inner)
-                found.update(o.name for o in inner.output)
+        for _, inner in subgraphs(node):
+            found |= read(inner)
+            found.update(o.name for o in inner.output)
     return found

@@ -58,9 +58,9 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         diagnostics.append(
             warning(
                 "OQ216",
-                f"{counted(len(hidden), 'weighted op')} left in float inside If, Loop, Scan or a "
-                f"local function, such as {hidden[0]}",
-                fix="export the model without control flow",
+                f"{counted(len(hidden), 'weighted op')} left in float inside a local function or "
+                f"a subgraph of another op than If, Loop and Scan, such as {hidden[0]}",
+                fix="export the model without them",
             )
         )
     return Plan(

@@ -69,21 +69,45 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
     descriptor, edge, because = decision.descriptor, decision.edge, decision.because
     if descriptor is None:
         return None
+    is_activation = decision.kind == "activation"
+    may_be = ops.may_be_observed(graph, decision.tensor)
+    if not graph.type(decision.tensor).may_be_float or (is_activation and not may_be):
+        return _not_float(graph, decision)
     subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
     code = message = fix = ""
-    if not (kind := graph.type(decision.tensor)).may_be_float:
-        code, message = "OQ213", f"{subject} is {TensorProto.DataType.Name(kind.dtype).lower()}"
-        fix = "name only ports that hold float32 or float16 data"
-    elif decision.kind == "weight" and descriptor.method not in WEIGHT_METHODS:
+    if not is_activation and descriptor.method not in WEIGHT_METHODS:
         code, message = "OQ208", f"{subject} cannot be read with method '{descriptor.method}'"
         fix = "use 'method: max' or 'method: mse' for weights"
-    elif descriptor.granularity != "per_tensor" and decision.kind == "activation":
+    elif descriptor.granularity != "per_tensor" and is_activation:
         what = descriptor.granularity.replace("_", " ")
         code, message = "OQ204", f"{subject} cannot be quantized {what}"
         fix = "use a per_tensor descriptor for activations"
     elif descriptor.granularity != "per_tensor":
         return _without_axis(graph, decision, descriptor, subject)
     return Diagnostic(code=code, message=message, fix=fix, span=because.span) if code else None
+
+
+def _not_float(graph: Graph, decision: Decision) -> Diagnostic:
+    """OQ213 for another type than float32, OQ241 for one that is not known, in a body."""
+    because, dtype = decision.because, graph.type(decision.tensor).dtype
+    subject = (
+        f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{decision.edge.node}'"
+    )
+    if not dtype:
+        around = graph.around(graph.by_name[decision.edge.node])[-1]
+        return warning(
+            "OQ241",
+            f"{subject} inside {around.op} '{around.name}' has a type that is not known and stays "
+            "in float",
+            fix="export the model with the types of its inner values (value_info)",
+            span=because.span,
+        )
+    return Diagnostic(
+        code="OQ213",
+        message=f"{subject} is {TensorProto.DataType.Name(dtype).lower()}",
+        fix="name only ports that hold float32 or float16 data",
+        span=because.span,
+    )
 
 
 def _without_axis(

@@ -28,6 +28,11 @@ def tensor_lines(console: Console, numeric: NumericReport, *, everything: bool) 
             f"  {counted(len(numeric.unmatched), 'node')} without a counterpart in the float "
             f"model: {some}{', ...' if len(numeric.unmatched) > 3 else ''}"
         )
+    if numeric.inside:
+        console.print(
+            f"  {counted(len(numeric.inside), 'node')} inside If, Loop or Scan not compared: "
+            f"{one_line(numeric.inside[0])}{', ...' if len(numeric.inside) > 1 else ''}"
+        )
     wide = console.width >= 80
     form = _WIDE if wide else _NARROW
     sizes = ("cosine", "max error", "mean error") if wide else ()

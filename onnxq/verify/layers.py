@@ -26,6 +26,8 @@ _TENSOR: Final = re.compile(
     r"\{ Name: (?P<name>.*?), Dimensions: \[(?P<dims>[-\d,]*)\], .*?Datatype: (?P<dtype>\w+),"
 )
 _NODE: Final = re.compile(r"\[ONNX Layer: (.*)\]", re.DOTALL)
+# A node of a branch: 'name | graph (then_branch) | name of the If (If)'.
+_IN_BRANCH: Final = re.compile(r" \| .*\((then|else)_branch\) \| .* \(If\)$", re.DOTALL)
 _NODE_SEPARATOR: Final = "\x1f"
 
 _QUANTIZED: Final[Mapping[str, Precision]] = {"Int8": "int8", "FP8": "fp8"}
@@ -235,4 +237,4 @@ def _nodes(text: str) -> tuple[str, ...] | None:
     if not text:
         return ()
     matches = [_NODE.fullmatch(item) for item in text.split(_NODE_SEPARATOR)]
-    return tuple(m[1] for m in matches if m) if all(matches) else None
+    return tuple(_IN_BRANCH.sub("", m[1]) for m in matches if m) if all(matches) else None

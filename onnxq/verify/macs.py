@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from math import prod
 
-from onnxq.model.graph import Node
+from onnxq.model.graph import Graph, Node
 from onnxq.model.ops import traits
 
 
@@ -15,6 +15,11 @@ def is_product(node: Node) -> bool:
         return traits(node).weighted
     labels = _labels(node)
     return labels is not None and bool((set(labels[0]) & set(labels[1])) - set(labels[2]))
+
+
+def runs_once(graph: Graph, node: Node) -> bool:
+    """False in the body of a Loop or Scan, whose iterations are not known. A branch may not run."""
+    return all(outer.op == "If" for outer in graph.around(node))
 
 
 def macs(sizes: Callable[[str], tuple[int, ...] | None], node: Node) -> int | None:

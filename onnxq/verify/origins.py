@@ -20,10 +20,11 @@ from onnxq.lint.qdq import QUANTIZE, is_pair_node
 from onnxq.model import io as models
 from onnxq.model.graph import Graph, Node
 from onnxq.model.metadata import metadata_of
+from onnxq.model.scopes import nodes
 from onnxq.planning import cascade, plan_file, recipe
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import Recipe
-from onnxq.verify.macs import is_product, macs
+from onnxq.verify.macs import is_product, macs, runs_once
 from onnxq.verify.shapes import Shapes
 
 # The integers, or for fp8 the values, between which a quantized type lies.
@@ -54,7 +55,7 @@ class Range:
 class Product:
     """One weighted op as the file has it: what lint expects of it, and why.
 
-    `macs` is None when its shapes are not known.
+    `macs` is None when its shapes are not known, or how often a Loop or Scan runs it.
     """
 
     node: str
@@ -174,7 +175,7 @@ def _planned(graph: Graph, made: Recipe) -> Plan | None:
 
 
 def _tensors(model: onnx.ModelProto) -> frozenset[str]:
-    made = {name for node in model.graph.node for name in node.output}
+    made = {name for _, node in nodes(model.graph) for name in node.output}
     return frozenset(made.union(port.name for port in model.graph.input))
 
 
@@ -220,5 +221,5 @@ def _products(read: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator
                 op=node.op,
                 expected=told.precision,
                 reason=told.reason,
-                macs=macs(known.sizes, node),
+                macs=macs(known.sizes, node) if runs_once(read.graph, node) else None,
             )

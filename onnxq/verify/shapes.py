@@ -37,7 +37,7 @@ class Shapes:
     def observe(self, tensors: Iterable[str]) -> None:
         """Run the model, if the sizes of some of the tensors are not known, and look at those."""
         wanted = [t for t in dict.fromkeys(tensors) if t and self.sizes(t) is None]
-        made = [t for t in wanted if self._graph.producer(t) is not None]
+        made = [t for t in wanted if self._graph.producer(t) and not self._graph.home(t)]
         feed = {name: self._zeros(name) for name in self._graph.inputs}
         if not made or any(value is None for value in feed.values()):
             return

@@ -28,7 +28,7 @@ from onnxq.verify.conversions import Conversions, conversions
 from onnxq.verify.gpu import gpu
 from onnxq.verify.inspector import parse_inspector
 from onnxq.verify.layers import TESTED_VERSIONS, Computed, LayerList, Precision, parse_layers
-from onnxq.verify.macs import is_product, macs
+from onnxq.verify.macs import is_product, macs, runs_once
 from onnxq.verify.profiles import Profile, contradictions, of_dynamic_inputs
 from onnxq.verify.shapes import Shapes
 from onnxq.verify.targets import Target
@@ -72,7 +72,7 @@ class CompiledOp:
     `expected` is what lint expected of it. `dtype` is what it multiplies: 'int8', 'fp8', 'fp32',
     'fp16', 'bf16', or '' when the engine does not tell; 'int4' are weights that are multiplied
     with floats. `layers` are the engine's layers that compute it. `macs` is None when its shapes
-    are not known.
+    are not known, or how often a Loop or Scan runs it.
     """
 
     node: str
@@ -355,7 +355,7 @@ def _compiled_op(read: QdqModel, shapes: Shapes, layers: LayerList, node: Node) 
         expected=told.precision,
         dtype=found.dtype if sure else "",
         reason=_reason(precision, why, node, found, layers),
-        macs=macs(shapes.sizes, node),
+        macs=macs(shapes.sizes, node) if runs_once(read.graph, node) else None,
         layers=tuple(layer.name for layer in found.layers),
     )
 

@@ -147,12 +147,11 @@ def test_weight_with_a_wrong_channel_axis(tmp_path):
     assert found.code == "OQ206"
 
 
-def test_ops_in_a_subgraph_are_told(tmp_path):
-    branch = "{ y1 = Conv (x, w) }"
+def test_ops_in_a_subgraph_of_an_unknown_op_are_told(tmp_path):
     graph_ = graph(
-        "g (bool c, float[1,1,4,4] x) => (float y) <float[1,1,1,1] w>"
-        f" {{ y = If (c) <then_branch = t () => (float[1,1,4,4] y1) {branch},"
-        f" else_branch = e () => (float[1,1,4,4] y1) {branch}> }}"
+        '<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>'
+        "g (float[1,1,4,4] x) => (float[1,1,4,4] y) <float[1,1,1,1] w>"
+        " { y = com.example.Often (x) <body = b () => (float[1,1,4,4] z) { z = Conv (x, w) }> }"
     )
     assert "OQ216" in codes(planned(tmp_path, graph_, rule("{op: Relu}", skip="all")))
 

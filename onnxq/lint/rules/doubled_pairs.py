@@ -50,7 +50,7 @@ def merge(model: QdqModel, edit: Edit) -> Iterator[Repair]:
 
 
 def _may_go(model: QdqModel, node: Node) -> bool:
-    return is_pair_node(node, DEQUANTIZE) and node.outputs[0] not in model.graph.outputs
+    return is_pair_node(node, DEQUANTIZE) and node.outputs[0] not in model.graph.given_out
 
 
 def _alike(model: QdqModel, *nodes: Node) -> bool:

@@ -1,4 +1,4 @@
-"""OQ632: says what lint does not look at: Q/DQ in subgraphs and in local functions."""
+"""OQ632: says what lint does not look at: Q/DQ in local functions and in subgraphs of others."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ from onnxq.lint.registry import rule
 
 @rule("OQ632")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find Q/DQ nodes inside If, Loop and Scan, and in functions of the model."""
+    """Find Q/DQ nodes in functions of the model, and in subgraphs but of If, Loop and Scan."""
     if model.hidden_pair_nodes:
         yield finding(
             "OQ632",
             Effect.NOTE,
             f"{model.hidden_pair_nodes} QuantizeLinear and DequantizeLinear nodes are in "
-            f"subgraphs or local functions, where lint does not look",
+            f"local functions or in subgraphs but of If, Loop and Scan, where lint does not look",
             fix="inline them to have them checked (onnx.inliner for functions)",
         )

@@ -11,12 +11,13 @@ from onnxq.lint.finding import Effect, Finding, finding
 from onnxq.lint.qdq import DEQUANTIZE, QUANTIZE, QdqModel
 from onnxq.lint.registry import repair, rule
 from onnxq.model.io import name_nodes
+from onnxq.model.scopes import nodes as every
 
 
 @rule("OQ619")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find nodes without a name of their own."""
-    nodes = [n for n in model.proto.graph.node if n.op_type != "Constant"]
+    nodes = [n for _, n in every(model.proto.graph) if n.op_type != "Constant"]
     uses = Counter(n.name for n in nodes)
     unnamed = uses.pop("", 0)
     if unnamed:
@@ -47,9 +48,9 @@ def _found(effect: Effect, text: str, node: str = "") -> Finding:
 @repair("OQ619")
 def give_names(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     """Name nodes as `insert` does."""
-    before = [n.name for n in edit.model.graph.node]
+    before = [n.name for _, n in every(edit.model.graph)]
     name_nodes(edit.model)
-    for old, node in zip(before, edit.model.graph.node, strict=True):
+    for old, (_, node) in zip(before, every(edit.model.graph), strict=True):
         if node.name != old and node.op_type != "Constant" and node.output:
             text = f"the {node.op_type} of '{node.output[0]}' is named '{node.name}'"
             yield Repair(code="OQ619", node=node.name, text=text, exact=True)

@@ -8,6 +8,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
+from onnxq.diagnostics import did_you_mean
 from onnxq.model.graph import Graph, Node
 from onnxq.planning.selectors.base import (
     Binding,
@@ -74,6 +75,38 @@ def _reachable(graph: Graph, selector: Selector, steps: Steps) -> frozenset[str]
         seen |= new
         waiting += new
     return frozenset(seen)
+
+
+_NOWHERE: Final = "none"
+_ANYWHERE: Final = "any"
+_AROUND: Final = ("If", "Loop", "Scan", _ANYWHERE, _NOWHERE)
+
+
+@predicate("inside", str | list[str])
+class IsInside(NodeTest):
+    """It stands in a body of one of these, at any depth: `If`, `Loop`, `Scan`, `any` or `none`."""
+
+    def __init__(self, value: str | list[str]) -> None:
+        self._wanted = frozenset(each(value, _around))
+
+    def holds(self, graph: Graph, node: Node) -> bool:
+        """Whether one of the ops around it is listed."""
+        around = {n.op for n in graph.around(node)}
+        around |= {_ANYWHERE} if around else {_NOWHERE}
+        return not self._wanted.isdisjoint(around)
+
+    def miss(self, graph: Graph, node: Node) -> Miss:
+        """Where it stands."""
+        around = graph.around(node)
+        where = f"inside {around[-1].op} '{around[-1].name}'" if around else "in no body"
+        return Miss(depth=0, text=f"it is {where}")
+
+
+def _around(value: str) -> str:
+    if value not in _AROUND:
+        fix = did_you_mean(value, set(_AROUND), otherwise=f"use one of: {', '.join(_AROUND)}")
+        raise InvalidMatchError(f"nothing stands inside '{value}'", fix=fix)
+    return value
 
 
 @predicate("producer", "MatchSpec")

@@ -34,7 +34,8 @@ class NumericReport:
 
     `outputs` are all outputs in the float model's order. `tensors`, when they were asked for, are
     all pairs and weighted ops along the network; `unmatched` are names of their nodes whose tensors
-    the float model does not have. `accuracy` is there when labels were given.
+    the float model does not have, `inside` of those in bodies of If, Loop and Scan, which are not
+    compared. `accuracy` is there when labels were given.
     """
 
     samples: int
@@ -42,6 +43,7 @@ class NumericReport:
     accuracy: Accuracy | None = None
     tensors: tuple[TensorComparison, ...] = ()
     unmatched: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
 
     @property
     def sqnr_db(self) -> float | None:
@@ -208,6 +210,7 @@ class _Subject:
             accuracy=self._accuracy.result() if self._accuracy is not None else None,
             tensors=self._tensors.results() if self._tensors is not None else (),
             unmatched=self._inner.unmatched if self._inner is not None else (),
+            inside=self._inner.inside if self._inner is not None else (),
         )
 
 

@@ -44,7 +44,8 @@ class Site:
 class InnerTensors:
     """The sites of a Q/DQ model that the float model has too, by name.
 
-    `unmatched` are nodes of pairs and ops whose tensors the float model does not have. `feeds` are
+    `unmatched` are nodes of pairs and ops whose tensors the float model does not have, `inside`
+    those in bodies of If, Loop and Scan, where a tensor has many values or none. `feeds` are
     the inputs of `local_model`, each with the float model's tensor and its type as onnx numbers it.
     """
 
@@ -54,12 +55,13 @@ class InnerTensors:
             out: index
             for index, node in enumerate(float_graph.nodes)
             for out in node.outputs
-            if out and not float_graph.is_constant(out)
+            if out and not node.scope and not float_graph.is_constant(out)
         }
         self._positions = dict.fromkeys(float_graph.inputs, -1) | made
         self._nodes: dict[str, Node] = {}  # of the local model, by name
         self._cuts: dict[str, str] = {}  # tensors of the Q/DQ model: the float model's names
         self.unmatched: tuple[str, ...] = ()
+        self.inside: tuple[str, ...] = ()
         self.sites = self._sites()
         self.local_model = self._local_model()
 
@@ -77,6 +79,7 @@ class InnerTensors:
     def _sites(self) -> tuple[Site, ...]:
         found: list[Site] = []
         unmatched: list[str] = []
+        inside: list[str] = []
         weighted = {n.name for n in self._qdq.weighted_nodes}
         for node in self._qdq.graph.nodes:
             if is_pair_node(node, QUANTIZE) and not self._qdq.is_constant(node.inputs[0]):
@@ -85,12 +88,17 @@ class InnerTensors:
                 site = self._op(node)
             else:
                 continue
-            if site is None:
-                unmatched.append(node.name)
-            else:
+            if site is not None:
                 found.append(site)
-        self.unmatched = tuple(unmatched)
+            else:
+                (inside if self._is_inside(node) else unmatched).append(node.name)
+        self.unmatched, self.inside = tuple(unmatched), tuple(inside)
         return tuple(sorted(found, key=lambda s: (s.position, s.kind)))
+
+    def _is_inside(self, node: Node) -> bool:
+        """True for an op in a body, and for a Q that only bodies dequantize."""
+        readers = self._qdq.readers(node.outputs[0]) if is_pair_node(node, QUANTIZE) else ()
+        return bool(node.scope) or (bool(readers) and all(n.scope for n in readers))
 
     def _pair(self, quantize: Node) -> Site | None:
         tensor = self._float_name(quantize.inputs[0])
@@ -142,10 +150,10 @@ class InnerTensors:
         self._cuts |= cuts
 
     def _behind(self, quantize: Node) -> tuple[Node, ...]:
-        """The DequantizeLinear nodes that read a QuantizeLinear."""
+        """The DequantizeLinear nodes outside of bodies that read a QuantizeLinear."""
         graph = self._qdq.graph
         readers = (graph.by_name[e.node] for e in graph.consumers(quantize.outputs[0]))
-        return tuple(n for n in readers if is_pair_node(n, DEQUANTIZE))
+        return tuple(n for n in readers if is_pair_node(n, DEQUANTIZE) and not n.scope)
 
     def _float_name(self, tensor: str) -> str | None:
         """The float model's name of a tensor; None when it has none.
