@@ -77,7 +77,7 @@ def _told(model: onnx.ModelProto, cut: list[str]) -> Iterator[Diagnostic]:
         yield warning(
             "OQ532",
             f"{len(left)} Q/DQ nodes stay, such as {left[0].op_type} '{left[0].name}': in a "
-            "subgraph or function, or without the other half of a pair",
+            "function, a subgraph but of If, Loop or Scan, or without the other half of a pair",
             fix="give the float model that it was made from",
         )
 
