@@ -10,6 +10,7 @@ from onnx import helper, numpy_helper, parser, shape_inference
 
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes
+from onnxq.model.scopes import scopes
 
 
 def model(text, *, opset=17, seed=0):
@@ -17,15 +18,16 @@ def model(text, *, opset=17, seed=0):
     if not text.lstrip().startswith("<"):
         text = f'<ir_version: 8, opset_import: ["" : {opset}]> {text}'
     proto = parser.parse_model(text)
-    made = {name for node in proto.graph.node for name in node.output}
     rng = np.random.default_rng(seed)
-    for value in [v for v in proto.graph.value_info if v.name not in made]:
-        kind = value.type.tensor_type
-        shape = [d.dim_value for d in kind.shape.dim]
-        dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
-        values = rng.normal(size=shape).astype(dtype)
-        proto.graph.initializer.append(numpy_helper.from_array(values, value.name))
-        proto.graph.value_info.remove(value)
+    for _, graph_ in scopes(proto.graph):
+        made = {name for node in graph_.node for name in node.output}
+        for value in [v for v in graph_.value_info if v.name not in made]:
+            kind = value.type.tensor_type
+            shape = [d.dim_value for d in kind.shape.dim]
+            dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type)
+            values = rng.normal(size=shape).astype(dtype)
+            graph_.initializer.append(numpy_helper.from_array(values, value.name))
+            graph_.value_info.remove(value)
     bare = [o for o in proto.graph.output if not o.type.tensor_type.shape.dim]
     for output in bare:
         output.type.tensor_type.ClearField("shape")

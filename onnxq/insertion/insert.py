@@ -144,9 +144,10 @@ class _Surgeon:
         the DequantizeLinear of its activation stands outside, and takes no stored int8 from there
         without one.
         """
+        home = self._homes.get(pair.tensor, ())
         by_scope: dict[Scope, list[Edge]] = {}
         for edge in pair.edges:
-            scope = self._homes[pair.tensor] if pair.kind == "weight" else self._scopes[edge.node]
+            scope = home if pair.kind == "weight" else self._scopes[edge.node]
             by_scope.setdefault(scope, []).append(edge)
         quantized = self._existing(pair)
         for scope, edges in by_scope.items():
@@ -206,7 +207,7 @@ class _Surgeon:
             return [gs.Constant(name, LazyValues(empty)), *parameters]
         quantized = gs.Variable(name)
         self._add(
-            self._homes[pair.tensor],
+            self._homes.get(pair.tensor, ()),
             pair.edges[0].node,
             gs.Node(
                 "QuantizeLinear",

@@ -161,8 +161,8 @@ def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
 def _branch_fault(model: QdqModel, node: Node, dequantize: Node) -> str:
     """What keeps the pair of an activation from an op in a branch, as TensorRT-RTX 1.7 builds it.
 
-    It runs the op in float when the DequantizeLinear stands outside, and mostly when others outside
-    read the tensor through an equal pair, for it then makes one of the two.
+    It runs the op in float when the DequantizeLinear stands outside, and when the whole pair stands
+    inside and an equal one of the tensor outside: it then makes one of the two.
     """
     around = model.graph.around(node)
     depth = max((d for d, n in enumerate(around, 1) if n.op == "If"), default=0)
@@ -172,6 +172,8 @@ def _branch_fault(model: QdqModel, node: Node, dequantize: Node) -> str:
     branch = f"If '{around[depth - 1].name}'"
     if len(dequantize.scope) < depth:
         return f"has its pair outside of {branch}"
+    if len(quantize.scope) < depth:
+        return ""
     alike = (n for q in model.quantizers(quantize.inputs[0]) for n in model.readers(q.outputs[0]))
     outside = [n for n in alike if is_pair_node(n) and len(n.scope) < depth]
     if any(not unequal_scales(model, (dequantize, n)) for n in outside):
