@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
-from onnxq.model.exposing import INSIDE, expose
+from onnxq.model.opening import INSIDE, opened
 from onnxq.model.io import LARGEST, is_pair_op
 from onnxq.model.scopes import nodes
 
@@ -32,7 +32,7 @@ def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelPr
 
     `run` knows those from bodies of If, Loop and Scan, which are flat, by the tensors' names.
     """
-    return expose(model, tensors)
+    return opened(model, tensors)
 
 
 def open_session(

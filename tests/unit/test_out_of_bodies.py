@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from onnxq.model.exposing import INSIDE, expose
+from onnxq.model.opening import INSIDE, opened
 from onnxq.model.io import prepare
 from tests.onnx_text import model
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(5)
 
 def seen(proto, tensors, **inputs):
     """The values of some tensors, sorted, and the model's own outputs."""
-    given = expose(proto, tensors)
+    given = opened(proto, tensors)
     session = onnxruntime.InferenceSession(
         given.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -129,7 +129,7 @@ def test_a_scan_gives_out_every_slice_and_its_own_results(axis, turned, out_axis
 
 def test_a_model_without_bodies_gets_plain_outputs():
     proto = prepare(model("g (float[2] x) => (float[2] y) { a = Neg (x) y = Abs (a) }"))
-    given = expose(proto, ["a", "y"])
+    given = opened(proto, ["a", "y"])
     assert [o.name for o in given.graph.output] == ["y", "a"]
     assert list(given.graph.node) == list(proto.graph.node)
     assert isinstance(given, onnx.ModelProto)

@@ -25,7 +25,7 @@ INSIDE: Final = "onnxq/inside/"  # begins the names of outputs that come from a 
 _ANY: Final[list[int | str | None]] = [None]  # the shape of a flat tensor
 
 
-def expose(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
+def opened(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
     """Copy the model with inner tensors as further outputs.
 
     Those of bodies must be numbers; they are flat float32 arrays, and their outputs called `INSIDE`
@@ -40,7 +40,7 @@ def expose(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
     copy.graph.output.extend(
         onnx.ValueInfoProto(name=t) for t in wanted if t not in have and t not in inner
     )
-    for tensor, name in _Exposing(inner.intersection(wanted)).out_of_bodies(copy.graph):
+    for tensor, name in _Opening(inner.intersection(wanted)).out_of_bodies(copy.graph):
         copy.graph.node.append(helper.make_node("Identity", [name], [INSIDE + tensor]))
         copy.graph.output.append(_flat(INSIDE + tensor))
     return copy
@@ -64,7 +64,7 @@ def _constant(name: str, dtype: int, shape: list[int], values: list[int]) -> onn
     return helper.make_node("Constant", [], [name], value=value)
 
 
-class _Exposing:
+class _Opening:
     """The edit of a graph in place, from the innermost bodies outwards."""
 
     def __init__(self, wanted: set[str]) -> None:
