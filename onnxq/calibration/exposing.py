@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
+from onnxq.model.opening import INSIDE
 from onnxq.sessions import (
     CPU,
     float_ports,
@@ -61,7 +62,8 @@ def expose(
     """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
     given = with_outputs(model, tensors)
     if tensors:
-        _keep_outputs(tensors, given.graph)
+        wanted = {name for tensor in tensors for name in (tensor, INSIDE + tensor)}
+        _keep_outputs(wanted, given.graph)
     if tuple(providers) == (CPU,) and _may_have_blocks(model):
         with suppress(Exception):  # no space on the disk, say: then as for any other provider
             if found := _in_blocks(given, tensors, threads):
