@@ -94,7 +94,8 @@ class Placed:
         for done in filter(None, (self.raised, self.raised_for_float)):
             out.print(str(done))
         made_with = f"calibration {calibration}" if calibration else "which needs no calibration"
-        out.print(f"{self.path}: recipe {self.plan.recipe}, {made_with}")
+        edited = ", its plan edited by hand" if self.plan.edited else ""
+        out.print(f"{self.path}: recipe {self.plan.recipe}{edited}, {made_with}")
 
     def to_dict(self) -> dict[str, Any]:
         """What `tell` prints, for JSON."""

@@ -94,7 +94,7 @@ def _compared(
     from onnxq.planning import cascade, plan_file, recipe
 
     if check is not None:
-        return plan_file.read_lines(check)[2], made
+        return plan_file.read(check).lines, made
     if diff is not None:
         return made, plan_file.lines(cascade.plan(view, recipe.load(diff)))
     return made, made

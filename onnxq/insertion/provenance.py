@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from importlib.metadata import version
 
 from onnxq.calibration.statistics import Statistics
@@ -14,12 +13,13 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
     """Return what to record of a plan and of the statistics that its scales come from, if any.
 
     `plan` is a digest of what is decided, without the places of the rules that did; the same inputs
-    give the same text wherever they lie.
+    give the same text wherever they lie. `edited` says that a saved plan was changed by hand.
     """
     made = {
         "version": version("onnxq"),
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
         "plan": plan_digest(plan),
+        **({"edited": "by hand"} if plan.edited else {}),
     }
     if not statistics.tensors:  # of weights alone
         return made
@@ -28,5 +28,4 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
 
 def plan_digest(plan: Plan) -> str:
     """SHA-256 (hex) of what a plan decides, whichever rules did."""
-    decided = "\n".join("  ".join(line.decided()) for line in plan_file.lines(plan))
-    return hashlib.sha256(decided.encode()).hexdigest()
+    return plan_file.digest(plan_file.lines(plan))

@@ -84,7 +84,8 @@ class Group:
 class Plan:
     """Every decision of a recipe for a model, in graph order.
 
-    `unmatched` are the ids of the rules on pairs that matched no node.
+    `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True when
+    somebody has changed the decisions of the recipe in a saved plan.
     """
 
     model_digest: str
@@ -96,6 +97,7 @@ class Plan:
     kept: tuple[Kept, ...]
     unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
+    edited: bool = False
 
     @property
     def needs_data(self) -> bool:

@@ -8,6 +8,7 @@ about whole ops, 'fp32' or 'half': what they compute in where the float rest is 
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -24,6 +25,7 @@ from onnxq.planning.pairs import fold
 from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
 
 _HEAD: Final = "# onnxq plan 1"
+_DECISIONS: Final = "# decisions "
 _FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
 _WHERE: Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
@@ -53,6 +55,21 @@ class Line:
     def decided(self) -> tuple[str, ...]:
         """What is decided, without the rule that did."""
         return (self.node, self.input, self.tensor, self.descriptor, self.group)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Saved:
+    """A saved plan as it was read; `digest` is that of the lines as they were written."""
+
+    model_digest: str
+    recipe: str
+    digest: str
+    lines: tuple[Line, ...]
+
+    @property
+    def edited(self) -> bool:
+        """True when somebody has changed a decision since."""
+        return digest(self.lines) != self.digest
 
 
 def lines(plan: Plan) -> tuple[Line, ...]:
@@ -122,10 +139,25 @@ def _group_labels(plan: Plan) -> dict[int | None, str]:
     return {group: f"g{index}" for index, group in enumerate(shared, start=1)}
 
 
+def digest(found: Iterable[Line]) -> str:
+    """SHA-256 (hex) of what is decided, whichever rules did."""
+    decided = "\n".join("  ".join(line.decided()) for line in found)
+    return hashlib.sha256(decided.encode()).hexdigest()
+
+
 def to_text(plan: Plan) -> str:
-    """The whole plan as text; the same for the same model and recipe."""
-    head = (_HEAD, f"# model {plan.model_digest}", f"# recipe {plan.recipe} {plan.recipe_digest}")
-    return "\n".join((*head, *(_joined(line.fields()) for line in lines(plan)))) + "\n"
+    """The whole plan as text; the same for the same model and recipe.
+
+    It begins with digests of the model, the recipe and the decisions, which tell who edits them.
+    """
+    found = lines(plan)
+    head = (
+        _HEAD,
+        f"# model {plan.model_digest}",
+        f"# recipe {plan.recipe} {plan.recipe_digest}",
+        f"{_DECISIONS}{digest(found)}",
+    )
+    return "\n".join((*head, *(_joined(line.fields()) for line in found))) + "\n"
 
 
 def _joined(fields: Iterable[str]) -> str:
@@ -140,8 +172,8 @@ def difference(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
     return [line for line in shown if line[:1] in "+-" and line[:3] not in ("---", "+++")]
 
 
-def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
-    """Return the model digest, the recipe with its digest, and the lines of a file (OQ212)."""
+def read(path: Path) -> Saved:
+    """Read a saved plan, whatever model it is for (OQ212)."""
     try:
         text = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as reason:
@@ -153,9 +185,9 @@ def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
         raise _unreadable(path, "it is not text") from None
     if text[:1] != [_HEAD] or len(text) < 3:
         raise _unreadable(path, f"its first line is not '{_HEAD}'")
-    digest, recipe = text[1].removeprefix("# model "), text[2].removeprefix("# recipe ")
+    head = 4 if text[3:4] and text[3].startswith(_DECISIONS) else 3
     found = []
-    for number, line in enumerate(text[3:], start=4):
+    for number, line in enumerate(text[head:], start=head + 1):
         try:
             fields = _split(line)
         except json.JSONDecodeError:
@@ -163,7 +195,12 @@ def read_lines(path: Path) -> tuple[str, str, tuple[Line, ...]]:
         if len(fields) != len(Line.__slots__):
             raise _unreadable(path, f"line {number} does not have {len(Line.__slots__)} fields")
         found.append(Line(**dict(zip(Line.__slots__, fields, strict=True))))
-    return digest, recipe, tuple(found)
+    return Saved(
+        model_digest=text[1].removeprefix("# model "),
+        recipe=text[2].removeprefix("# recipe "),
+        digest="".join(text[3:head]).removeprefix(_DECISIONS),
+        lines=tuple(found),
+    )
 
 
 def _split(line: str) -> list[str]:
@@ -177,16 +214,16 @@ def _unreadable(path: Path, reason: str) -> OnnxqError:
 
 def load(path: Path, graph: Graph) -> Plan:
     """Read a saved plan for this model (OQ212)."""
-    digest, recipe, found = read_lines(path)
-    if digest != graph.digest:
+    saved = read(path)
+    if saved.model_digest != graph.digest:
         raise error(
             "OQ212",
             f"the plan '{path}' was made for another model",
             fix="make it again for this one with 'onnxq plan'",
         )
-    name, _, recipe_digest = recipe.rpartition(" ")
-    whole = [line for line in found if line.input == WHOLE_OP]
-    found = tuple(line for line in found if line.input != WHOLE_OP)
+    name, _, recipe_digest = saved.recipe.rpartition(" ")
+    whole = [line for line in saved.lines if line.input == WHOLE_OP]
+    found = tuple(line for line in saved.lines if line.input != WHOLE_OP)
     decisions = tuple(_decision(path, graph, line) for line in found)
     if len({d.edge for d in decisions}) < len(decisions):
         raise _unreadable(path, "it decides an input twice")
@@ -195,9 +232,10 @@ def load(path: Path, graph: Graph) -> Plan:
     if errors := [p for p in problems if p.severity is Severity.ERROR]:
         raise OnnxqError(*errors)
     return Plan(
-        model_digest=digest,
+        model_digest=graph.digest,
         recipe=name,
         recipe_digest=recipe_digest,
+        edited=saved.edited,
         decisions=decisions,
         pairs=pairs,
         groups=groups,

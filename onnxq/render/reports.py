@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import PurePath
 
 from rich.console import Console
@@ -50,8 +50,7 @@ def verify_report(console: Console, report: VerifyReport, *, everything: bool = 
 
 def _model(console: Console, model: ModelReport, data: DataUse | None, *, everything: bool) -> None:
     if made_by := model.made_by:
-        recipe = made_by.get("recipe", "").partition(" ")[0]
-        console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe}")
+        console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe_of(made_by)}")
     if model.float_ops.keys() - {"fp32"}:
         types = (f"{n} in {name}" for name, n in sorted(model.float_ops.items()))
         console.print(f"float ops: {', '.join(types)}")
@@ -69,6 +68,12 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
         console.print("numeric: not run, there is no --data")
     if model.compiled is not None:
         _compiled(console, model.compiled, everything=everything)
+
+
+def recipe_of(made_by: Mapping[str, str]) -> str:
+    """The recipe of a model, and whether its plan was edited by hand, from the metadata."""
+    name = made_by.get("recipe", "").partition(" ")[0]
+    return f"{name}, its plan edited {made_by['edited']}" if "edited" in made_by else name
 
 
 def data_use(data: DataUse) -> str:

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper
 
+from onnxq.model.metadata import metadata_of
 from tests.command import succeeded
 from tests.onnx_text import model
 
@@ -351,3 +352,30 @@ def test_dimensions_called_by_a_mark_are_no_names(here):
     told = succeeded(here.run("verify", "model.onnx", "model.qdq.onnx", "--data", "imgs"))
     assert "MACs in int8: 100.0%" in told.stdout
     assert told.stderr == ""
+
+
+def test_an_edited_plan_says_so(here):
+    succeeded(here.run("plan", "model.onnx", "--rules", "rules.yaml", "-o", "saved.plan"))
+    as_it_was = succeeded(here.run("insert", "--plan", "saved.plan", "-o", "one.onnx"))
+    assert "by hand" not in as_it_was.stdout
+    text = (here / "saved.plan").read_text()
+    other_rule = text.replace("  convs  ", "  somebody's  ")  # nothing is decided otherwise
+    assert other_rule != text
+    (here / "saved.plan").write_text(other_rule)
+    told = succeeded(here.run("insert", "--plan", "saved.plan", "-o", "two.onnx")).stdout
+    assert "by hand" not in told
+    (here / "saved.plan").write_text(text.replace("int8:per_tensor:max", "float", 1))
+    told = succeeded(here.run("insert", "--plan", "saved.plan", "-o", "three.onnx")).stdout
+    assert "recipe rules, its plan edited by hand, calibration model.calib.npz" in told
+    command = ("verify", "model.onnx", "three.onnx", "--backend", "onnxruntime")
+    assert "recipe rules, its plan edited by hand\n" in here.run(*command).stdout
+    made_by = [metadata_of(onnx.load(here / f"{name}.onnx")) for name in ("one", "two", "three")]
+    assert [m.get("edited") for m in made_by] == [None, None, "by hand"]
+    assert made_by[0]["plan"] == made_by[1]["plan"] != made_by[2]["plan"]
+
+
+def test_a_plan_without_its_digest_counts_as_edited(here):
+    succeeded(here.run("plan", "model.onnx", "--rules", "rules.yaml", "-o", "saved.plan"))
+    lines = (here / "saved.plan").read_text().splitlines(keepends=True)
+    (here / "saved.plan").write_text("".join(x for x in lines if "# decisions" not in x))
+    assert "by hand" in succeeded(here.run("insert", "--plan", "saved.plan")).stdout

@@ -16,7 +16,7 @@ from onnxq.render.html import charts
 from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_rows, sqnr
 from onnxq.render.html.subjects import Subject, asked, subjects, unknown
 from onnxq.render.html.tensors import cards
-from onnxq.render.reports import conversions, data_use, sizes
+from onnxq.render.reports import conversions, data_use, recipe_of, sizes
 from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import figure, one_line
@@ -101,7 +101,7 @@ def _figure(value: float | None, form: str = ".2f") -> str:
 def _facts(about: Sequence[Subject]) -> Iterator[tuple[str, list[str]]]:
     """Rows of the summary that are texts, a cell for each model."""
     rows = {
-        "recipe": [s.report.made_by.get("recipe", "").partition(" ")[0] for s in about],
+        "recipe": [recipe_of(s.report.made_by) for s in about],
         "made by": [_maker(s) for s in about],
         "calibration": [_calibration(s) for s in about],
         "compiled by": [_compiler(s) for s in about],
