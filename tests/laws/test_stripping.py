@@ -19,6 +19,7 @@ from onnxq.insertion.scales import compute_scales
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Graph
 from onnxq.model.io import is_pair_op, name_nodes, opset, prepare
+from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
 from onnxq.tensor_quant import dequantize, quantize
 from tests.inserting import computed, ranged
@@ -161,3 +162,41 @@ def test_what_is_not_quantized_is_untouched(tmp_path, model, rules, weights):
 def test_the_same_inputs_give_the_same_bytes(tmp_path, model, rules, weights):
     one, other = (made(tmp_path, model, rules, weights)[-1].SerializeToString() for _ in range(2))
     assert one == other
+
+
+def in_branches(model, own):
+    """The model as both branches of an If; its initializers in each branch or outside."""
+    inner = onnx.GraphProto()
+    inner.CopyFrom(model.graph)
+    del inner.input[:]
+    if not own:
+        del inner.initializer[:]
+    node = onnx.helper.make_node(
+        "If",
+        ["taken"],
+        [o.name for o in model.graph.output],
+        then_branch=inner,
+        else_branch=inner,
+    )
+    taken = onnx.helper.make_tensor_value_info("taken", onnx.TensorProto.BOOL, [])
+    graph = onnx.helper.make_graph(
+        [node],
+        "both",
+        [*model.graph.input, taken],
+        model.graph.output,
+        [] if own else model.graph.initializer,
+    )
+    return onnx.helper.make_model(
+        graph, opset_imports=model.opset_import, ir_version=model.ir_version
+    )
+
+
+@given(float_models(), st.sampled_from(list(RULES)), st.booleans())
+@settings(SETTINGS, max_examples=40)
+def test_stripping_takes_pairs_out_of_branches(tmp_path, model, rules, own):
+    seen, plan, _, result = made(tmp_path, in_branches(model, own), rules, "qdq")
+    back = strip(result)
+    assert not back.diagnostics
+    assert back.model == seen
+    inside = [n for scope, n in nodes(result.graph) if scope and n.op_type == "DequantizeLinear"]
+    assert inside or all(p.kind == "weight" for p in plan.pairs)
