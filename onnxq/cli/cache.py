@@ -47,6 +47,7 @@ def import_(
     cache = calibration_cache.read(file)
     read = source.read(model)
     paths.output(path, (*read.files, file))
+    _keep_data(path)
     view = Graph(read.model, digest=read.digest, shapes=sizes)
     statistics = cache.statistics(
         view, model_name=paths.relative(model, path.parent), input_shapes=sizes
@@ -68,6 +69,18 @@ def import_(
         },
         found,
     )
+
+
+def _keep_data(path: Path) -> None:
+    """Raise OQ502 where a calibration lies that took data: a cache knows less, and is quickly read."""
+    from onnxq.calibration.statistics import Statistics
+
+    if path.exists() and Statistics.load(path).calibrator != "cache":
+        raise error(
+            "OQ502",
+            f"'{path}' is a calibration made from data",
+            fix="give another -o, or remove it",
+        )
 
 
 @app.command(epilog="Example: `onnxq cache export model.calib.npz --rules yolo --tensorrt 8.6.1`")

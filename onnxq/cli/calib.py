@@ -90,7 +90,7 @@ def show(
 
     if not 0 < percentile <= 100:
         raise error("OQ443", f"there is no percentile {percentile:g}", fix="99.99 is usual")
-    found, statistics = finding.calibration(file)
+    found, statistics = finding.calibration(file, option="'onnxq calib show FILE'")
     chosen = _chosen(statistics, tensor)
     read = {name: summary.amaxes(t, percentile) for name, t in chosen.items()}
     names = sorted(chosen) if sort == "name" else summary.order(chosen, read)

@@ -61,9 +61,16 @@ def uncalibrated(
 
 
 def calibration(
-    given: Path | None, model: Path | None = None, existing: options.ExistingPairs = "refuse"
+    given: Path | None,
+    model: Path | None = None,
+    existing: options.ExistingPairs = "refuse",
+    *,
+    option: str = "--calibration",
 ) -> tuple[Path, Statistics]:
-    """The calibration given, else the only one of the working folder, or of the model (OQ410)."""
+    """The calibration given, else the only one of the working folder, or of the model (OQ410).
+
+    `option` is what gives one, as the user knows it.
+    """
     from onnxq.calibration.statistics import Statistics
     from onnxq.model import source
 
@@ -74,7 +81,7 @@ def calibration(
         raise error(
             "OQ410",
             "there is no calibration (*.calib.npz) in this folder",
-            fix="run 'onnxq calibrate MODEL --data FOLDER' first, or give --calibration",
+            fix=f"run 'onnxq calibrate MODEL --data FOLDER' first, or give {option}",
         )
     if len(files) > 1 and model is not None:
         digest = source.digest(model, existing)
@@ -83,12 +90,12 @@ def calibration(
             raise error(
                 "OQ410",
                 f"none of the {count} calibrations in this folder is of '{model}'",
-                fix=f"run 'onnxq calibrate {model} --data FOLDER' first, or give --calibration",
+                fix=f"run 'onnxq calibrate {model} --data FOLDER' first, or give {option}",
             )
     if len(files) > 1:
         names = ", ".join(str(f) for f in files)
         raise error(
-            "OQ410", f"there are several calibrations: {names}", fix="choose with --calibration"
+            "OQ410", f"there are several calibrations: {names}", fix=f"choose with {option}"
         )
     return files[0], Statistics.load(files[0])
 

@@ -192,7 +192,7 @@ INPUTS: Final[dict[str, Code]] = {
     ),
     "OQ502": Code(
         meaning="The output would overwrite an input, which onnxq never does, or another output of "
-        "the command.",
+        "the command, or a calibration cache would replace a calibration made from data.",
         example="onnxq insert model.onnx -o model.onnx",
         fix="Give another `-o`.",
     ),

@@ -12,13 +12,17 @@ from onnx import helper, numpy_helper
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
 from onnxq.model import graph
-from onnxq.model import io as model
+from onnxq.model import io
 from onnxq.planning import cascade, recipe
 from tests.command import succeeded
+from tests.onnx_text import model
 
 from .conftest import HOSTILE, TENSOR, VERIFY, Page
 
 QUICK = (*VERIFY, "--backend", "onnxruntime", "--html", "report.html")
+PRODUCT = """product (float[2,64] x) => (float[2,8] y) <float[64,8] w> {
+    [first] y = MatMul (x, w)
+}"""
 DATA = ("--data", "imgs")
 
 
@@ -97,7 +101,7 @@ def test_layers_tell_of_both_models(page):
 
 def test_decisions_name_their_rules(page, made):
     path = made / "model.onnx"
-    view = graph.Graph(model.prepare(model.load(path)), digest=model.digest(path))
+    view = graph.Graph(io.prepare(io.load(path)), digest=io.digest(path))
     for name, file in (("a.qdq.onnx", "trt-int8"), ("b.qdq.onnx", made / "rules.yaml")):
         plan = cascade.plan(view, recipe.load(file))
         rows = [e for e in page.all("tr", **{"data-model": name}) if "data-rule" in e.attributes]
@@ -150,6 +154,16 @@ def test_the_page_says_what_is_not_known(here):
 def test_layers_without_a_compiler_are_what_lint_expects(here):
     rows = [e for e in written(here).all("tr") if "data-op" in e.attributes]
     assert [r.attributes["data-type"] for r in rows] == ["int8, expected"] * 2
+
+
+def test_int4_weights_have_a_page(here):
+    onnx.save(model(PRODUCT), here / "product.onnx")
+    html = ("--rules", "trt-int4-weights", "--html", "report.html")
+    succeeded(here.run("quantize", "product.onnx", *html))
+    page = Page(here / "report.html")
+    types = [e.attributes["data-type"] for e in page.all("tr") if "data-op" in e.attributes]
+    assert types == ["int4"]
+    assert "int4 100.0 %" in page.words("summary")
 
 
 def test_recipe_that_is_not_shipped_must_be_given(here):

@@ -26,7 +26,7 @@ from onnxq.verify.thresholds import Thresholds
 
 _FOLDER: Final = Path(__file__).parent
 _PACKAGES: Final = ("jinja2", "vl_convert")
-_DTYPES: Final = ("int8", "fp8", "fp16", "bf16", "fp32", "float", "unknown")
+_DTYPES: Final = ("int8", "fp8", "int4", "fp16", "bf16", "fp32", "float", "unknown")
 
 
 def require() -> None:
