@@ -55,7 +55,7 @@ def open_session(
     import onnxruntime as ort
 
     options = _options(threads, spinning=spinning)
-    if as_written or _has_pairs(model):
+    if as_written or has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         given = _give_misaligned(model, options)
@@ -158,7 +158,8 @@ def _give_misaligned(
     return given
 
 
-def _has_pairs(model: onnx.ModelProto) -> bool:
+def has_pairs(model: onnx.ModelProto) -> bool:
+    """True for a model with Q/DQ nodes, which is run as the file says."""
     return any(is_pair_op(node) for _, node in nodes(model.graph))
 
 

@@ -23,6 +23,7 @@ from onnxq.model.opening import INSIDE
 from onnxq.sessions import (
     CPU,
     float_ports,
+    has_pairs,
     open_session,
     open_written,
     run,
@@ -73,7 +74,12 @@ def expose(
 
 
 def _may_have_blocks(model: onnx.ModelProto) -> bool:
-    """Whether onnxruntime might, and a model on the disk once more costs little."""
+    """Whether onnxruntime might, and a model on the disk once more costs little.
+
+    A model with Q/DQ nodes is not optimized (`open_session`), so it has none.
+    """
+    if has_pairs(model):
+        return False
     held = all(weights.place(tensor) is None for tensor in weights.tensors(model))
     return held and any(node.op_type in _BLOCKED_OPS for node in model.graph.node)
 

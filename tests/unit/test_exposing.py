@@ -78,6 +78,29 @@ def test_ports_that_are_float32_have_the_names_of_their_tensors(proto):
     assert "yes" not in floats
 
 
+PAIRS = """
+net (float[1,16,9,9] x) => (float[1,16,9,9] z)
+<float[16,16,3,3] w, float s = {0.1}, int8 o = {0}> {
+    q = QuantizeLinear (x, s, o)
+    d = DequantizeLinear (q, s, o)
+    p = Conv <pads = [1,1,1,1]> (d, w)
+    pq = QuantizeLinear (p, s, o)
+    pd = DequantizeLinear (pq, s, o)
+    r = Relu (pd)
+    z = Conv <pads = [1,1,1,1]> (r, w)
+}
+"""
+
+
+def test_a_model_with_pairs_is_run_as_its_file_says(sample):
+    """Optimized, onnxruntime fuses pairs, and values differ from those that the file means."""
+    pairs, x = model(PAIRS), Sample(name="x", tensors={"x": sample.tensors["x"]}, digest="0")
+    seen = expose(pairs, ("p", "z"), providers=(CPU,), threads=None).run(x, ("p", "z"))
+    known = run(open_session(with_outputs(pairs, ("p", "z")), as_written=True), ("p", "z"), x)
+    for name, values in seen.items():
+        np.testing.assert_array_equal(values, known[name])
+
+
 def test_where_nothing_can_be_written_tensors_are_reordered(proto, sample, monkeypatch, tmp_path):
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
     exposing = expose(proto, INNER, providers=(CPU,), threads=None)
