@@ -72,7 +72,7 @@ def import_(
 
 
 def _keep_data(path: Path) -> None:
-    """Raise OQ502 where a calibration lies that took data: a cache knows less, and is quickly read."""
+    """Raise OQ502 where a calibration that took data lies: a cache knows less."""
     from onnxq.calibration.statistics import Statistics
 
     if path.exists() and Statistics.load(path).calibrator != "cache":

@@ -32,6 +32,13 @@ def exported(here):
     return here
 
 
+@pytest.fixture
+def moved(exported):
+    """The same where only the cache is left."""
+    (exported / "model.calib.npz").unlink()
+    return exported
+
+
 def without_metadata(path):
     """A Q/DQ model without the digests of what it was made from."""
     model = onnx.load(path)
@@ -50,14 +57,14 @@ def test_a_model_from_the_cache_is_the_model_from_the_data(exported):
     assert without_metadata(exported / "cache.onnx") == without_metadata(exported / "data.onnx")
 
 
-def test_every_method_takes_an_imported_range(exported):
-    succeeded(exported.run(*IMPORT))
+def test_every_method_takes_an_imported_range(moved):
+    succeeded(moved.run(*IMPORT))
     made = set()
     for method in ("max", "percentile", "mse", "entropy"):
         recipe = RULES.replace("{method: percentile, percentile: 99.9}", f"{{method: {method}}}")
-        (exported / "m.yaml").write_text(recipe)
-        succeeded(exported.run("insert", "--rules", "m.yaml", "-o", "m.onnx"))
-        made.add(without_metadata(exported / "m.onnx"))
+        (moved / "m.yaml").write_text(recipe)
+        succeeded(moved.run("insert", "--rules", "m.yaml", "-o", "m.onnx"))
+        made.add(without_metadata(moved / "m.onnx"))
     assert len(made) == 1
 
 
@@ -118,29 +125,29 @@ def test_export_of_two_scales_for_one_tensor(here):
     assert "'b'" in here.refuses("OQ455", *EXPORT, "--rules", "two.yaml")
 
 
-def test_names_that_do_not_match_are_listed(exported):
-    lines = (exported / "calib.cache").read_text().splitlines()
+def test_names_that_do_not_match_are_listed(moved):
+    lines = (moved / "calib.cache").read_text().splitlines()
     strange = "(Unnamed Layer* 1) [Scale]_output"
-    (exported / "calib.cache").write_text("\n".join([lines[0], lines[1], f"{strange}: 3d6969df"]))
-    told = succeeded(exported.run(*IMPORT))
+    (moved / "calib.cache").write_text("\n".join([lines[0], lines[1], f"{strange}: 3d6969df"]))
+    told = succeeded(moved.run(*IMPORT))
     first, second = told.stderr.splitlines()
     assert first.startswith("warning[OQ452]")
     assert strange in first
     assert second.startswith("warning[OQ453]")
     assert "(1): 'b'" in second
-    told = result(succeeded(exported.run(*IMPORT, "--json")))
+    told = result(succeeded(moved.run(*IMPORT, "--json")))
     assert told["not_in_the_model"] == [strange]
     assert told["not_in_the_cache"] == ["b"]
-    assert "skip it in the recipe" in exported.refuses("OQ413", "insert", "--rules", "p.yaml")
+    assert "skip it in the recipe" in moved.refuses("OQ413", "insert", "--rules", "p.yaml")
 
 
-def test_a_long_list_of_names_is_cut_in_text_alone(exported):
-    with (exported / "calib.cache").open("a") as file:
+def test_a_long_list_of_names_is_cut_in_text_alone(moved):
+    with (moved / "calib.cache").open("a") as file:
         file.writelines(f"(Unnamed Layer* {i}) [Scale]_output: 3d6969df\n" for i in range(40))
-    told = succeeded(exported.run(*IMPORT)).stderr
+    told = succeeded(moved.run(*IMPORT)).stderr
     assert "(40): " in told
     assert "and 28 more (--json has all)" in told
-    assert len(result(succeeded(exported.run(*IMPORT, "--json")))["not_in_the_model"]) == 40
+    assert len(result(succeeded(moved.run(*IMPORT, "--json")))["not_in_the_model"]) == 40
 
 
 @pytest.mark.parametrize("bits", ["00000000", "bf800000", "7f800000", "7fc00000"])
@@ -162,10 +169,10 @@ def test_cache_of_another_model(exported):
     exported.refuses("OQ454", "cache", "import", "calib.cache", "--model", "other.onnx")
 
 
-def test_an_imported_calibration_of_another_model(exported):
-    succeeded(exported.run(*IMPORT))
-    onnx.save(from_text(MODEL, seed=1), exported / "other.onnx")
-    told = exported.refuses("OQ411", "insert", "other.onnx", "--rules", "p.yaml")
+def test_an_imported_calibration_of_another_model(moved):
+    succeeded(moved.run(*IMPORT))
+    onnx.save(from_text(MODEL, seed=1), moved / "other.onnx")
+    told = moved.refuses("OQ411", "insert", "other.onnx", "--rules", "p.yaml")
     assert "onnxq cache import CACHE --model other.onnx" in told
 
 
@@ -174,9 +181,9 @@ def test_outputs_over_inputs(exported):
         exported.refuses("OQ502", *IMPORT, "-o", name)
 
 
-def test_quiet(exported):
+def test_quiet(moved):
     for command in (IMPORT, (*EXPORT, "--method", "max")):
-        outcome = succeeded(exported.run(*command, "--quiet"))
+        outcome = succeeded(moved.run(*command, "--quiet"))
         assert (outcome.stdout, outcome.stderr) == ("", "")
 
 

@@ -11,8 +11,7 @@ from onnx import helper, numpy_helper
 
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
-from onnxq.model import graph
-from onnxq.model import io
+from onnxq.model import graph, io
 from onnxq.planning import cascade, recipe
 from tests.command import succeeded
 from tests.onnx_text import model
