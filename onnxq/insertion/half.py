@@ -22,7 +22,7 @@ from onnxq.insertion.insert import fault
 from onnxq.insertion.precision import Half
 from onnxq.model import weights
 from onnxq.model.io import PAIR_OPS, name_nodes, raised
-from onnxq.model.scopes import free_name, names
+from onnxq.model.scopes import free_name, names, nodes
 from onnxq.tensor_quant import representable
 
 IoTypes = Literal["keep", "half"]
@@ -183,7 +183,7 @@ class _Writer:
     def _write_stored(self) -> None:
         """Write initializers in the types that are read; every scale as half precision has it."""
         half = self._types.half
-        scales = {n.input[1] for n in self._nodes if n.op_type in PAIR_OPS}
+        scales = {n.input[1] for _, n in nodes(self._graph) if n.op_type in PAIR_OPS}
         read: dict[str, set[int]] = {}
         for tensor, dtype in self._stored:
             read.setdefault(tensor, set()).add(dtype)

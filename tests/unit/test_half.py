@@ -9,8 +9,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxq.insertion.half import lower
 from onnxq.insertion.precision import HALF
+from onnxq.model.constants import Constants
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes, opset
+from onnxq.model.scopes import nodes
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 
@@ -268,3 +270,21 @@ def test_an_old_model_that_lists_its_initializers_as_inputs():
     assert {v.name: v.type.tensor_type.elem_type for v in made.graph.input} == {
         "x": FP32, "w": FP16, "b": FP16, "v": FP16,
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("to", HALF)
+def test_a_scale_is_the_same_for_a_q_outside_and_its_dq_in_a_branch(tmp_path, to):
+    """The Q reads half precision, the branch stays in FP32: both scales have the same value."""
+    source = model(
+        "g (float[2,4] x, bool c) => (float[2,4] y) <float[4,4] w> {"
+        " a = Relu(x) y = If (c) <then_branch = t () => (float[2,4] p) { p = MatMul(a, w) },"
+        " else_branch = e () => (float[2,4] q) { q = Neg(a) }> }"
+    )
+    made, _ = lowered(quantized(tmp_path, source), to=to)
+    pairs = {n.op_type: n for _, n in nodes(made.graph) if n.input[0].startswith("a")}
+    quantizer, dequantizer = pairs["QuantizeLinear"], pairs["DequantizeLinear"]
+    constants = Constants(made.graph)
+    one, other = (constants.array(n.input[1]) for n in (quantizer, dequantizer))
+    assert one.dtype == HALF[to].dtype
+    assert other.dtype == np.float32
+    assert float(one) == float(other)
