@@ -210,7 +210,7 @@ def _infinite(total: Statistics) -> list[Diagnostic]:
 def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str, TensorStatistics]:
     """The tensors that a name or a glob picks, all without one (OQ443)."""
     from onnxq.planning.selectors.base import InvalidMatchError
-    from onnxq.planning.selectors.basic import name_regex
+    from onnxq.planning.selectors.basic import name_pattern
 
     tensors = dict(statistics.tensors)
     if not patterns:
@@ -218,10 +218,10 @@ def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str,
     picked: dict[str, TensorStatistics] = {}
     for pattern in patterns:
         try:
-            regex = name_regex(pattern)
+            regex = name_pattern(pattern)
         except InvalidMatchError as reason:
             raise error("OQ443", f"--tensor '{pattern}': {reason}", fix=reason.fix) from None
-        names = [pattern] if pattern in tensors else [n for n in tensors if regex.fullmatch(n)]
+        names = [pattern] if pattern in tensors else [n for n in tensors if regex.fits(n)]
         if not names:
             raise error(
                 "OQ443",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,7 @@ from onnxq.diagnostics import Diagnostic, error
 if TYPE_CHECKING:
     from onnxq.model.graph import Graph
     from onnxq.planning.plan_file import Line
+    from onnxq.planning.selectors.basic import NamePattern
 
 HELP = "Show what the rules decide for every input, and which rule did. Needs no data."
 EXAMPLE = "Example: `onnxq plan model.onnx --rules yolo.yaml -o model.plan`"
@@ -103,18 +103,18 @@ def _compared(
 def _require_some(view: Graph, only: str) -> None:
     regex = _regex(only)
     tensors = (tensor for node in view.nodes for tensor in node.inputs)
-    if not any(regex.fullmatch(name) for names in (view.by_name, tensors) for name in names):
+    if not any(regex.fits(name) for names in (view.by_name, tensors) for name in names):
         fix = "globs fit whole names; '*' stops at '/', '**' does not"
         raise error("OQ214", f"no node and no tensor fits --only '{only}'", fix=fix)
 
 
 @cache
-def _regex(only: str) -> re.Pattern[str]:
+def _regex(only: str) -> NamePattern:
     from onnxq.planning.selectors import InvalidMatchError
-    from onnxq.planning.selectors.basic import name_regex
+    from onnxq.planning.selectors.basic import name_pattern
 
     try:
-        return name_regex(only)
+        return name_pattern(only)
     except InvalidMatchError as reason:
         raise error("OQ104", f"--only is {reason}", fix=reason.fix) from None
 
@@ -124,4 +124,4 @@ def _wanted(line: Line, only: str | None, floats: bool) -> bool:
 
     if floats and line.descriptor != plan_file.FLOAT:
         return False
-    return only is None or any(_regex(only).fullmatch(name) for name in (line.node, line.tensor))
+    return only is None or any(_regex(only).fits(name) for name in (line.node, line.tensor))

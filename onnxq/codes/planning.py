@@ -113,6 +113,12 @@ PLANNING: Final[dict[str, Code]] = {
         example="onnxq quantize model.onnx --rules yolo",
         fix="Give the samples to calibrate on with `--data`.",
     ),
+    "OQ226": Code(
+        meaning="A regular expression or a glob tries so many ways on the name of a node that it "
+        "does not come to an end in a second; with a few letters more it would take years.",
+        example='match: {name: "re:(a|aa)+$"}',
+        fix="Put no repetition inside another, and fewer `**` into one glob.",
+    ),
     "OQ240": Code(
         meaning="The data of the calibration never made a value in a body of If, Loop or Scan: no "
         "sample took the branch, or the loop never ran. What reads such values has no pairs and "

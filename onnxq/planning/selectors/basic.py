@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any, Final
 
 from onnx import defs
 
-from onnxq.diagnostics import did_you_mean
+from onnxq.diagnostics import did_you_mean, error
 from onnxq.model.graph import Graph, Node, Shape
 from onnxq.model.ops import TRAITS, attribute, weight_slots
 from onnxq.planning.selectors.base import InvalidMatchError, Miss, NodeTest, each, predicate
@@ -74,11 +75,11 @@ class NameIs(NodeTest):
 
     def __init__(self, value: Names) -> None:
         self._given = each(value, str)
-        self._regexes = each(value, name_regex)
+        self._patterns = each(value, name_pattern)
 
     def holds(self, graph: Graph, node: Node) -> bool:
         """Whether a glob or regex fits the whole name."""
-        return any(r.fullmatch(node.name) for r in self._regexes)
+        return any(p.fits(node.name) for p in self._patterns)
 
     def miss(self, graph: Graph, node: Node) -> Miss:
         """The globs that do not fit."""
@@ -86,22 +87,46 @@ class NameIs(NodeTest):
         return Miss(depth=0, text=f"its name does not fit '{given}'")
 
 
+_SECONDS: Final = 1  # on one name, where a microsecond is usual
 _GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
-def name_regex(text: str) -> re.Pattern[str]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NamePattern:
+    """A glob or a regular expression over whole names, as it was given."""
+
+    given: str
+    compiled: Any  # the library has no types
+
+    def fits(self, name: str) -> bool:
+        """Whether it fits the whole name; OQ226 when that takes over a second to find out."""
+        try:
+            return self.compiled.fullmatch(name, timeout=_SECONDS) is not None
+        except TimeoutError:
+            raise error(
+                "OQ226",
+                f"'{self.given[:60]}' takes more than {_SECONDS} s on '{name[:60]}'",
+                fix="put no repetition inside another, such as (a+)+ or **a**a**",
+            ) from None
+
+
+def name_pattern(text: str) -> NamePattern:
     """Compile a glob over names, or a regular expression after 're:' (InvalidMatchError)."""
+    import regex
+
     if text.startswith("re:"):
         try:
-            return re.compile(text[3:])
-        except (re.error, OverflowError, RecursionError) as reason:
+            re.compile(text[3:])  # its errors have a place, and what it refuses nobody else reads
+            return NamePattern(given=text, compiled=regex.compile(text[3:]))
+        except (re.error, regex.error, OverflowError, RecursionError) as reason:
             raise InvalidMatchError(
                 f"not a regular expression: {getattr(reason, 'msg', 'it is too large')}",
                 fix="correct it, or leave 're:' out for a glob",
                 offset=3 + (getattr(reason, "pos", 0) or 0),
             ) from None
     pieces = re.split(r"(\*\*|\*|\?)", text)
-    return re.compile("".join(_GLOB.get(p, re.escape(p)) for p in pieces), re.DOTALL)
+    glob = "".join(_GLOB.get(p, re.escape(p)) for p in pieces)
+    return NamePattern(given=text, compiled=regex.compile(glob, regex.DOTALL))
 
 
 @predicate("attr", dict[str, Scalar | list[Scalar]])
