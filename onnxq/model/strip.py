@@ -41,11 +41,12 @@ def strip(model: onnx.ModelProto) -> Stripped:
 
     The pairs of activations go, and those of weights kept in float. A stored weight, or an int32
     bias, becomes a float initializer with what its DequantizeLinear computes, bit for bit: what was
-    rounded away is lost. Ops between a Q and its DQ that only move values move floats then. Where a
-    QuantizeLinear also cuts off everything below zero and so stands for a Relu, as onnxruntime
-    writes it, a Relu takes its place (OQ533). Local functions are inlined when one has pairs. Pairs
-    in subgraphs other than of If, Loop and Scan, and halves alone, such as a DequantizeLinear of an
-    integer input, stay (OQ532). Everything else is untouched, but for values in bodies that share a
+    rounded away is lost. A pair that changes the type, as in a model of mixed precision, becomes a
+    Cast. Ops between a Q and its DQ that only move values move floats then. Where a QuantizeLinear
+    also cuts off everything below zero and so stands for a Relu, as onnxruntime writes it, a Relu
+    takes its place (OQ533). Local functions are inlined when one has pairs. Pairs in subgraphs
+    other than of If, Loop and Scan, and halves alone, such as a DequantizeLinear of an integer
+    input, stay (OQ532). Everything else is untouched, but for values in bodies that share a
     name, where a body has pairs.
     """
     copy = onnx.ModelProto()
@@ -114,7 +115,7 @@ class _Strip:
         self._fixed = {o.name for g in self._graphs for o in g.output} | _read_by_others(graph)
         self._taken = names(graph)
         self._instead: dict[str, str] = {}  # tensor -> what its readers read instead
-        self._floats: set[str] = set()  # integer tensors that become float
+        self._floats: dict[str, int] = {}  # integer tensors that become float, and of which type
         self._emptied: set[str] = set()  # what the removed nodes read
         self.activations = self.weights = 0
         self.cut: list[str] = []
@@ -122,7 +123,7 @@ class _Strip:
     def run(self) -> None:
         self._edit(self._graph)
         graphs = [inner for _, inner in scopes(self._graph)]
-        gone = self._floats | set(self._instead)
+        gone = self._floats.keys() | set(self._instead)
         for graph in graphs:
             _rename_inputs(graph, self._instead)
             values = [v for v in graph.value_info if v.name not in gone]
@@ -147,13 +148,13 @@ class _Strip:
         if is_pair_op(node) and node.op_type == "DequantizeLinear":
             return self._without_dequantize(node)
         if node.input and node.input[0] in self._floats:
-            self._floats.update(node.output)
+            self._floats |= dict.fromkeys(node.output, self._floats[node.input[0]])
         return node
 
     def _without_quantize(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         if not self._only_dequantized(node.output[0]):
             return node
-        self._floats.add(node.output[0])
+        self._floats[node.output[0]] = self._scale_type(node)
         self._emptied.update(node.input[1:])
         if self._cuts(node):
             self.cut.append(node.name)
@@ -166,6 +167,8 @@ class _Strip:
         if source in self._floats:
             self.activations += 1
             self._emptied.update(node.input[1:])
+            if (to := self._scale_type(node)) and to != (self._floats[source] or to):
+                return onnx.helper.make_node("Cast", [source], [result], name=node.name, to=to)
         elif all(not name or name in self._constants for name in node.input):
             self.weights += 1
             source = self._store(node)
@@ -176,6 +179,11 @@ class _Strip:
             return onnx.helper.make_node("Identity", [source], [result], name=node.name)
         self._instead[result] = source
         return None
+
+    def _scale_type(self, node: onnx.NodeProto) -> int:
+        """The type of a pair's float side, as onnx.TensorProto numbers it; 0 if not known."""
+        scale = self._constants.stored().get(node.input[1])
+        return 0 if scale is None else scale.data_type
 
     def _store(self, node: onnx.NodeProto) -> str:
         """Add the float initializer of a stored constant; its name before onnxq, where free.

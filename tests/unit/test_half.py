@@ -13,6 +13,7 @@ from onnxq.model.constants import Constants
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes, opset
 from onnxq.model.scopes import nodes
+from onnxq.model.strip import strip
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 
@@ -288,3 +289,19 @@ def test_a_scale_is_the_same_for_a_q_outside_and_its_dq_in_a_branch(tmp_path, to
     assert one.dtype == HALF[to].dtype
     assert other.dtype == np.float32
     assert float(one) == float(other)
+
+
+@pytest.mark.parametrize("to", HALF)
+@pytest.mark.parametrize("weights", ["int8", "qdq"])
+def test_without_its_pairs_a_model_is_still_of_fitting_types(tmp_path, to, weights):
+    """A Q reads the FP32 input or weight, its DQ gives half precision: a Cast takes their place."""
+    text = (
+        "g (float[2,4] x) => (float[2,4] y) <float[4,4] w>"
+        " { a = MatMul(x, w) r = Relu(a) y = MatMul(r, w) }"
+    )
+    made, _ = lowered(quantized(tmp_path, model(text), weights=weights), to=to)
+    back = strip(made)
+    assert not back.diagnostics
+    onnx.checker.check_model(back.model, full_check=True)
+    assert kinds(back.model) == {"Cast": 2 if weights == "int8" else 4, "MatMul": 2, "Relu": 1}
+    assert types(back.model)["a"] == HALF[to].proto
