@@ -246,6 +246,7 @@ class _Surgeon:
             graph.nodes = [
                 node for old in graph.nodes for node in (*self._before.get(old.name, ()), old)
             ]
+            _forget_types(graph)
         exported: onnx.ModelProto = gs.export_onnx(self._graph, do_type_check=False)
         for value in self._nameless:  # the export gives them a name, in the original itself
             value.ClearField("name")
@@ -257,6 +258,13 @@ def _attributes(pair: Pair) -> dict[str, int]:
     if pair.descriptor.block_size is not None:
         attributes["block_size"] = pair.descriptor.block_size
     return attributes
+
+
+def _forget_types(graph: gs.Graph) -> None:
+    """Drop types of values, which stay as the model has them: the export fails on optional ones."""
+    for value in (*graph.inputs, *graph.outputs, *graph.tensors().values()):
+        if isinstance(value, gs.Variable):
+            value.dtype = None
 
 
 def _with_bodies(graph: gs.Graph) -> Iterator[gs.Graph]:

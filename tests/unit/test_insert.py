@@ -271,3 +271,19 @@ def test_weights_kept_in_float_compute_what_int8_ones_do(tmp_path):
     axes = [a.i for n in kept.graph.node for a in n.attribute if a.name == "axis"]
     assert axes == [0, 0]
     np.testing.assert_array_equal(computed(kept, x=X), computed(stored, x=X))
+
+
+def test_values_of_optional_type_stay(tmp_path):
+    text = (
+        "g (float[2,4] x, bool c) => (float[2,4] y) <float[4,4] w> {"
+        " o = If (c) <then_branch = t () => (optional(float[2,4]) p) { p = Optional(x) },"
+        " else_branch = e () => (optional(float[2,4]) q) { a = Neg(x) q = Optional(a) }>"
+        " z = OptionalGetElement(o) y = MatMul(z, w) }"
+    )
+    source = model(text, opset=18)
+    result = checked(quantized(tmp_path, source))
+    assert ops(result)[0] == "If"
+    assert result.graph.node[0].attribute == source.graph.node[0].attribute
+    inputs = {"x": X[0, 0, :2, :4], "c": np.array(False)}
+    (found,), (expected,) = (computed(m, **inputs) for m in (result, source))
+    np.testing.assert_allclose(found, expected, atol=0.5)
