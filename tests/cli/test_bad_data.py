@@ -91,7 +91,8 @@ def damaged_copies(path, rng, count):
 
 def left_out(diagnostics):
     """How many files the warnings speak of."""
-    many = [re.match(r"(\d+) files were left out", d["message"]) for d in diagnostics]
+    told = [d["message"] for d in diagnostics if "left out" in d["message"]]
+    many = [re.match(r"(\d+) files were left out", message) for message in told]
     return sum(int(found[1]) if found else 1 for found in many)
 
 

@@ -94,7 +94,7 @@ def test_another_loader_of_the_same_size(here):
 @pytest.mark.parametrize("output", [("-o", "run.ckpt"), ("-o", "./imgs/../run.ckpt")])
 def test_a_checkpoint_in_the_place_of_the_output(here, output):
     told = here.refuses("OQ502", *CALIBRATE, "imgs", "--checkpoint", "run.ckpt", *output)
-    assert "give another --checkpoint" in told
+    assert "is both the output and --checkpoint" in told
 
 
 @pytest.mark.parametrize("option", ["-o", "--checkpoint"])

@@ -184,7 +184,8 @@ def test_tensors_on_the_terminal(finished):
     lines = outcome.stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(" alone dB"))
     found = [line.split() for line in lines[start + 1 :] if line.strip()]
-    assert sorted(row[-1] for row in found) == ["b", "first", "second", "x"]
+    names = [row[-2] if row[-1] == "<-" else row[-1] for row in found]
+    assert sorted(names) == ["b", "first", "second", "x"]
     assert [float(row[0]) for row in found] == sorted(float(row[0]) for row in found)
     assert max(map(len, lines[start - 1 :])) <= 80
 

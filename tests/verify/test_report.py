@@ -60,6 +60,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "accuracy",
         "tensors",
         "unmatched",
+        "inside",
         "sqnr_db",
         "cosine",
         "culprits",
