@@ -1,6 +1,7 @@
 """Three independent answers on a Q/DQ model: lint, numeric and compiled."""
 
 from onnxq.lint import lint
+from onnxq.verify.compiled import CompiledOp, CompiledReport
 from onnxq.verify.conversions import Conversions
 from onnxq.verify.data import DataUse, Unused, find_calibration
 from onnxq.verify.engines import EngineRun
@@ -14,13 +15,7 @@ from onnxq.verify.numeric import (
 )
 from onnxq.verify.profiles import Profile
 from onnxq.verify.report import ModelReport, VerifyReport
-from onnxq.verify.tensorrt import (
-    CompiledOp,
-    CompiledReport,
-    CompileOptions,
-    available,
-    compile_report,
-)
+from onnxq.verify.tensorrt import CompileOptions, available, compile_report
 from onnxq.verify.verifying import Backend, verify
 
 __all__ = [

@@ -9,7 +9,8 @@ from pathlib import Path
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.lint import QdqModel
 from onnxq.verify import tensorrt
-from onnxq.verify.tensorrt import CompiledReport, CompileOptions
+from onnxq.verify.compiled import CompiledReport
+from onnxq.verify.tensorrt import CompileOptions
 
 
 class Compiling:

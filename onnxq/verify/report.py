@@ -10,10 +10,10 @@ from typing import Any, Final
 
 from onnxq.diagnostics import Diagnostic, Span
 from onnxq.lint import Finding
+from onnxq.verify.compiled import CompiledReport
 from onnxq.verify.data import DataUse
 from onnxq.verify.engines import EngineRun
 from onnxq.verify.numeric import NumericReport, TensorComparison
-from onnxq.verify.tensorrt import CompiledReport
 
 VERSION: Final = 1
 

@@ -6,7 +6,8 @@ import pytest
 from onnxq.diagnostics import OnnxqError
 from onnxq.lint import lint
 from onnxq.planning.cascade import draft
-from onnxq.verify.tensorrt import CompileOptions, OpCount, compile_report
+from onnxq.verify.compiled import OpCount
+from onnxq.verify.tensorrt import CompileOptions, compile_report
 
 from . import engine
 from .engine import compiled, quantized, without
