@@ -17,6 +17,7 @@ from onnxq.model import weights
 from onnxq.model.io import LARGEST, is_pair_op
 from onnxq.model.opening import INSIDE, opened
 from onnxq.model.scopes import nodes
+from onnxq.model.unread import read
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -143,14 +144,16 @@ def _give_misaligned(
 ) -> dict[str, NDArray[Any]]:
     """Give `options` the weights that begin where their type may not, as inside a model file.
 
-    Returns them by name. What NumPy has no type for is left to onnxruntime.
+    Returns them by name. What NumPy has no type for is left to onnxruntime, which refuses to be
+    given a weight that nothing reads.
     """
     import onnxruntime as ort
 
+    used = read(model.graph).union(output.name for output in model.graph.output)
     arrays = {
         t.name: weights.array(t)
         for t in model.graph.initializer
-        if weights.place(t) is not None and t.data_type in _NUMPY_TYPES
+        if t.name in used and weights.place(t) is not None and t.data_type in _NUMPY_TYPES
     }
     given = {name: array for name, array in arrays.items() if not array.flags.aligned}
     values = [ort.OrtValue.ortvalue_from_numpy(array) for array in given.values()]

@@ -10,12 +10,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
 
+from onnxq.calibration.exposing import expose
 from onnxq.diagnostics import OnnxqError
 from onnxq.files import whole_file
 from onnxq.model import io as models
 from onnxq.model import weights
 from onnxq.model.model_file import read_light, write_external, write_inline
-from onnxq.sessions import open_session, with_outputs
+from onnxq.sessions import CPU, open_session, with_outputs
 from tests.inserting import quantized
 from tests.onnx_text import model
 
@@ -164,6 +165,28 @@ def test_sessions_of_references(tmp_path, referring, shift):
     assert shift == 0 or bool(misaligned) == any(
         weights.place(t).offset % 4 for t in light.graph.initializer if t.name in "wv"
     )
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_exposing_what_does_not_need_the_last_weights(tmp_path, referring, shift):
+    made = proto()
+    made.doc_string = "x" * shift
+    light = models.load(saved(tmp_path, made))
+    exposing = expose(light, ["h"], providers=[CPU], threads=1)
+    (found,) = exposing.session.run(["h"], INPUTS)
+    np.testing.assert_array_equal(
+        found, open_session(with_outputs(made, ["h"])).run(["h"], INPUTS)[0]
+    )
+
+
+@pytest.mark.parametrize("shift", range(4))
+def test_large_weights_that_nothing_reads(tmp_path, referring, shift):
+    made = proto()
+    made.doc_string = "x" * shift
+    made.graph.initializer.append(numpy_helper.from_array(np.ones((64, 64), np.float32), "unread"))
+    found = open_session(models.load(saved(tmp_path, made))).run(None, INPUTS)
+    for one, other in zip(found, open_session(made).run(None, INPUTS), strict=True):
+        np.testing.assert_array_equal(one, other)
 
 
 def test_some_weights_begin_where_floats_may_not(tmp_path, referring):
