@@ -72,11 +72,6 @@ def test_every_command(folder):
     data = (folder / "m.qdq.onnx.data").stat().st_size
     assert 0 <= data - sum(a * b for a, b in itertools.pairwise(SIZES)) < 1e6  # scales
     onnx.checker.check_model(str(folder / "m.qdq.onnx"), full_check=True)
-
-
-def test_it_compiles(folder):
-    if not (folder / "m.qdq.onnx").exists():
-        pytest.fail("test_every_command makes the model")
     report = measured(
         folder, "verify", "m.onnx", "m.qdq.onnx", "--backend", "tensorrt-rtx",
         "--shape", f"h0:1x{SIZES[0]}",
