@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.verify import CompileOptions, builder, verify
+from onnxq.verification import CompileOptions, builder, verify
 
 CHANNELS = 16
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onnxq.planning.cascade import plan as make_plan
     from onnxq.planning.recipe import load as load_recipe
     from onnxq.tensor_quant import fake_tensor_quant, tensor_quant
-    from onnxq.verify import verify as verify_model
+    from onnxq.verification import verify as verify_model
 
 # The stages' modules are called calibrate, insert and verify, so their functions are not.
 _EXPORTS = {

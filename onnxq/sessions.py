@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
+from onnxq.model.inner_outputs import INSIDE, opened
 from onnxq.model.io import LARGEST, is_pair_op
-from onnxq.model.opening import INSIDE, opened
 from onnxq.model.scopes import nodes
 from onnxq.model.unread import read
 

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
-from onnxq.model.opening import INSIDE
+from onnxq.model.inner_outputs import INSIDE
 from onnxq.sessions import (
     CPU,
     float_ports,

@@ -26,8 +26,8 @@ from onnxq.cli import (
     strip,
     verify,
 )
+from onnxq.cli.command import Once
 from onnxq.cli.grouped import grouped
-from onnxq.cli.once import Once
 from onnxq.cli.stdout import ReaderGoneError, require_streams
 from onnxq.diagnostics import OnnxqError, error
 

@@ -12,9 +12,9 @@ from onnxq.diagnostics import Diagnostic
 if TYPE_CHECKING:
     from onnxq.cli.screen import Screen
     from onnxq.feeds import Feed
-    from onnxq.verify import CompileOptions, Profile, Unused, VerifyReport
-    from onnxq.verify.labels import Labels
-    from onnxq.verify.thresholds import Thresholds
+    from onnxq.verification import CompileOptions, Profile, Unused, VerifyReport
+    from onnxq.verification.labels import Labels
+    from onnxq.verification.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,14 +38,14 @@ class Checking:
 
         Writes the page.
         """
-        from onnxq import verify
-        from onnxq.verify import thresholds
+        from onnxq import verification
+        from onnxq.verification import thresholds
 
         length = None if samples is None else samples.length
         then = "linting" if self.asked.backend == "onnxruntime" else "compiling"
         what = then if samples is None else "comparing"
         with screen.progress(what, length, then=then) as step:
-            report = verify.verify(
+            report = verification.verify(
                 subject.model,
                 subject.qdq,
                 samples,
@@ -85,8 +85,8 @@ def prepare(
     asked: options.Checks, profiles: Mapping[str, Profile], outputs: Sequence[str]
 ) -> Checking:
     """Read the options, for a model with these outputs (OQ601, OQ651, OQ654, OQ664)."""
-    from onnxq.verify import CompileOptions, tensorrt, thresholds
-    from onnxq.verify.labels import load
+    from onnxq.verification import CompileOptions, tensorrt, thresholds
+    from onnxq.verification.labels import load
 
     tensorrt.require_backend(asked.backend)
     least = thresholds.parse(
@@ -110,7 +110,7 @@ def _targets(given: list[str] | None) -> tuple[tuple[int, int], ...]:
     """Read --target options (OQ664), for which TensorRT-RTX must be installed (OQ601)."""
     if not given:
         return ()
-    from onnxq.verify import targets, tensorrt
+    from onnxq.verification import targets, tensorrt
 
     tensorrt.require()
     return targets.parse(given)

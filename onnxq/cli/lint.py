@@ -12,7 +12,7 @@ from onnxq.cli.screen import Screen
 from onnxq.diagnostics import Severity, error
 
 if TYPE_CHECKING:
-    from onnxq.lint import Repair
+    from onnxq.linting import Repair
 
 HELP = "Check a Q/DQ model from any tool against what TensorRT asks of it."
 EXAMPLE = "Example: `onnxq lint model.qdq.onnx --fix -o repaired.onnx`"
@@ -35,17 +35,17 @@ def run(
     quiet: options.Quiet = False,
 ) -> None:
     """Print what is wrong, after the repairs if there are any; exit 1 when that has errors."""
-    from onnxq import lint, render
+    from onnxq import linting, render
     from onnxq.model import io as models
 
     target = _target(model, output, fix=fix)
     proto = models.load(model)
     made: tuple[Repair, ...] = ()
     if target is not None:
-        proto, made = lint.repaired(proto)
+        proto, made = linting.repaired(proto)
         models.save(proto, target)
         render.repairs(screen.out, made, everything=everything)
-    found, outlook = lint.lint(proto), lint.predict(proto)
+    found, outlook = linting.lint(proto), linting.predict(proto)
     told = [d for d in found if d.severity is not Severity.INFO or not quiet]
     render.findings(screen.out, told, everything=everything)
     if not quiet:

@@ -12,9 +12,9 @@ from onnxq.diagnostics import Diagnostic, error, warning
 
 if TYPE_CHECKING:
     from onnxq.calibration.statistics import Statistics
-    from onnxq.verify import VerifyReport
-    from onnxq.verify.origins import Sources
-    from onnxq.verify.thresholds import Thresholds
+    from onnxq.verification import VerifyReport
+    from onnxq.verification.origins import Sources
+    from onnxq.verification.thresholds import Thresholds
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -41,7 +41,7 @@ def sources(
     Raises OQ671 for options that only it needs, and what `require` and reading recipes raise.
     """
     from onnxq.planning import recipe
-    from onnxq.verify.origins import Sources
+    from onnxq.verification.origins import Sources
 
     if html is None and (rules or plans):
         raise error(
@@ -74,7 +74,7 @@ def write(
     """Write the page, whole or not at all; OQ672 where what was given made none of the models."""
     from onnxq.files import whole_file
     from onnxq.render.html import page
-    from onnxq.verify.origins import origin
+    from onnxq.verification.origins import origin
 
     origins = [
         origin(subject.model, path, calibration, subject.sources)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from onnxq.calibration.statistics import Statistics
     from onnxq.insertion.half import FloatRest
-    from onnxq.insertion.raising import Raised
+    from onnxq.insertion.preparation import Raised
     from onnxq.insertion.scales import Scales
     from onnxq.model.graph import Graph
     from onnxq.model.source import Source
@@ -150,14 +150,14 @@ def _in_half(
     placement: options.Placement,
 ) -> tuple[ModelProto, Placed]:
     """Insert with scales that half precision holds, and put what has no pairs in that."""
-    from onnxq.insertion import half, precision, raising
+    from onnxq.insertion import half, precision, preparation
     from onnxq.model import io as models
 
     to = precision.HALF[placement.float_type]
     choice = precision.choose(placed.view, placed.plan, statistics, to)
     made = inserted(precision.held(computed, placed.view, choice, to))
     higher = models.raised(made, to.opset, placed.path)
-    raised = raising.compare_raised(
+    raised = preparation.compare_raised(
         made, higher, statistics.input_shapes, purpose=placement.float_type
     )
     made, rest = half.lower(higher, to, kept=choice.kept, io_types=placement.io_types)
@@ -167,10 +167,10 @@ def _in_half(
 
 def _raised(source: Source, prepared: ModelProto, statistics: Statistics) -> Raised | None:
     """What preparing did to a model's outputs; None when neither opset nor functions changed."""
-    from onnxq.insertion import raising
+    from onnxq.insertion import preparation
     from onnxq.model import io as models
 
     given = models.load(source.path)
     if not given.functions and models.opset(prepared) == models.opset(given):
         return None
-    return raising.compare_raised(source.as_given(), prepared, statistics.input_shapes)
+    return preparation.compare_raised(source.as_given(), prepared, statistics.input_shapes)

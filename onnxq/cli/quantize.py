@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from onnxq.feeds import DataRequest, Feed
     from onnxq.model.source import Source
     from onnxq.planning.plan import Plan
-    from onnxq.verify import VerifyReport
+    from onnxq.verification import VerifyReport
 
 HELP = "Calibrate, insert and verify in one go, with the options of all three."
 EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml --min-sqnr 20`"
@@ -166,8 +166,8 @@ def _verified(
     before: Sequence[Diagnostic],
 ) -> tuple[VerifyReport, tuple[Diagnostic, ...]]:
     """Check what was placed; a feed that `is_new` was not told about yet."""
-    from onnxq.verify import Unused
-    from onnxq.verify.origins import Sources
+    from onnxq.verification import Unused
+    from onnxq.verification.origins import Sources
 
     calibrations = [None if given.path is None else given.statistics]
     with _compared_with(source) as model:

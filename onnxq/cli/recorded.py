@@ -36,7 +36,7 @@ def preprocess_of(qdq: list[Path]) -> str:
 
 def calibrations(qdq: list[Path], given: Path | None) -> list[Statistics | None]:
     """What each model was calibrated with, as far as that is known."""
-    from onnxq.verify import find_calibration
+    from onnxq.verification import find_calibration
 
     digests = _recorded(qdq, "statistics")
     return [find_calibration(digest, path, given) for path, digest in digests.items()]

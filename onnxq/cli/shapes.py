@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from onnxq.diagnostics import OnnxqError, error
 
 if TYPE_CHECKING:
-    from onnxq.verify.profiles import Profile
+    from onnxq.verification.profiles import Profile
 
 
 def fixed(given: Iterable[str] | None) -> dict[str, tuple[int, ...]]:
@@ -27,7 +27,7 @@ def fixed(given: Iterable[str] | None) -> dict[str, tuple[int, ...]]:
 
 def profiles(given: Iterable[str] | None) -> dict[str, Profile]:
     """Read --shape options for the compiler: 'x:1x8/1x64/4x64' is the shapes min, opt and max."""
-    from onnxq.verify import profiles
+    from onnxq.verification import profiles
 
     found = {}
     for text in given or ():

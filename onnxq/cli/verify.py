@@ -37,7 +37,7 @@ def run(
 ) -> None:
     """Print the report; exit 1 when a check says no."""
     from onnxq.model.graph import Graph
-    from onnxq.verify import Unused
+    from onnxq.verification import Unused
 
     profiles = shapes.profiles(shape)
     sizes = shapes.usual(profiles)

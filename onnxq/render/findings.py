@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
-from onnxq.lint import RULES, Finding, Outlook, Repair
+from onnxq.linting import RULES, Finding, Outlook, Repair
 from onnxq.render.text import COLOR, cut, diagnostic_dict, diagnostics, one_line
 
 _FEW = 3  # findings of a kind that are shown, unless all are asked for

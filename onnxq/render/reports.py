@@ -15,7 +15,7 @@ from onnxq.render.side_by_side import side_by_side, types_of
 from onnxq.render.tables import table
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, share
-from onnxq.verify import (
+from onnxq.verification import (
     BAD_DB,
     Accuracy,
     Comparison,

@@ -10,7 +10,7 @@ from rich.console import Console
 from onnxq.render.side_by_side import file_names
 from onnxq.render.tables import table
 from onnxq.render.text import figure, one_line
-from onnxq.verify import EngineRun, VerifyReport
+from onnxq.verification import EngineRun, VerifyReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -12,7 +12,7 @@ from rich.text import Text
 from onnxq.diagnostics import Severity
 from onnxq.render.tables import table
 from onnxq.render.text import figure, one_line, share
-from onnxq.verify import Accuracy, Comparison, CompiledReport, ModelReport, VerifyReport
+from onnxq.verification import Accuracy, Comparison, CompiledReport, ModelReport, VerifyReport
 
 Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
 

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from onnxq.diagnostics import counted
 from onnxq.render.text import cut, figure, one_line
-from onnxq.verify import NumericReport, TensorComparison
+from onnxq.verification import NumericReport, TensorComparison
 
 # Figures first and names last, so that long names stay in one piece.
 _WIDE: Final = " {:>8}  {:>9}  {:>8}  {:>9}  {:>10}  {:<13}  {}"

@@ -12,7 +12,7 @@ import sys
 PRELOADED = [
     "onnxruntime", "onnx_graphsurgeon", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
     "onnxq.cli", "onnxq.render", "onnxq.insertion.insert", "onnxq.calibration.calibrate",
-    "onnxq.verify", "rich.console", "rich.progress",
+    "onnxq.verification", "rich.console", "rich.progress",
 ]  # fmt: skip
 _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)

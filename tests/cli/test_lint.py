@@ -4,8 +4,8 @@ import onnx
 import pytest
 
 from tests.command import result, succeeded
-from tests.lint.examples import examples, model_of
-from tests.verify.models import Builder
+from tests.linting.examples import examples, model_of
+from tests.verification.models import Builder
 
 BY_NAME = {(e["code"], e["name"]): e for e in examples()}
 

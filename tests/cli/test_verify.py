@@ -8,7 +8,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.verify.schema import schema
+from onnxq.verification.schema import schema
 from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 

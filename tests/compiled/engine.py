@@ -23,7 +23,7 @@ from onnxq.model.ops import traits
 from onnxq.planning.cascade import plan
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import load
-from onnxq.verify.layers import LayerList, parse_layers
+from onnxq.verification.layers import LayerList, parse_layers
 from tests.inserting import InMemory
 
 
@@ -147,7 +147,7 @@ def _use_rtx():
 def _layers_of(model):
     import tensorrt_rtx
 
-    from onnxq.verify import _build, _worker
+    from onnxq.verification import _build, _worker
 
     messages = []
     with tempfile.TemporaryDirectory() as folder:

@@ -4,10 +4,10 @@ import onnx
 import pytest
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.lint import lint
+from onnxq.linting import lint
 from onnxq.planning.cascade import draft
-from onnxq.verify.compiled import OpCount
-from onnxq.verify.tensorrt import CompileOptions, compile_report
+from onnxq.verification.compiled import OpCount
+from onnxq.verification.tensorrt import CompileOptions, compile_report
 
 from . import engine
 from .engine import compiled, quantized, without

@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper, parser
 
-from onnxq.lint import predict
+from onnxq.linting import predict
 from tests import onnx_text
 from tests.inserting import quantized
 

@@ -4,7 +4,7 @@ from functools import cache
 
 import pytest
 
-from onnxq.lint import lint, predict
+from onnxq.linting import lint, predict
 
 from .engine import compiled
 from .table import ROWS, recipe

@@ -126,10 +126,10 @@ def test_every_code_is_raised_somewhere():
 
 
 def test_the_schema_of_the_report_is_fresh():
-    from onnxq.verify.schema import schema
+    from onnxq.verification.schema import schema
 
     written = json.loads((ROOT / "docs" / "verify.schema.json").read_text())
-    assert written == schema(), "python -m onnxq.verify.schema > docs/verify.schema.json"
+    assert written == schema(), "python -m onnxq.verification.schema > docs/verify.schema.json"
 
 
 def test_the_wheel_has_the_recipes(tmp_path):

@@ -24,7 +24,7 @@ import pytest
 
 from onnxq.cli import main
 from onnxq.codes import CODES
-from onnxq.verify import tensorrt
+from onnxq.verification import tensorrt
 from tests.command import ONNXQ
 from tests.onnx_text import model
 from tests.sealed import archive
@@ -154,6 +154,6 @@ def test_every_code_is_in_a_session():
         "OQ307",  # only the library is given models in memory
         "OQ439",  # takes half a gigabyte; tests/cli has
         "OQ503",  # no known way
-        "OQ666",  # needs a GPU; tests/verify provokes it without one
+        "OQ666",  # needs a GPU; tests/verification provokes it without one
     }
     assert {code for code in CODES if f"[{code}]" not in text} == elsewhere

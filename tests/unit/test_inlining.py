@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, defs, helper, numpy_helper, parser
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.insertion.raising import compare_raised
+from onnxq.insertion.preparation import compare_raised
 from onnxq.model import inlining
 from onnxq.model.graph import Graph
 from onnxq.model.inlining import inline_functions

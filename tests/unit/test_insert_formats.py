@@ -7,7 +7,7 @@ from onnx import TensorProto, numpy_helper
 
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
-from onnxq.lint import lint
+from onnxq.linting import lint
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes, opset
 from onnxq.model.strip import strip

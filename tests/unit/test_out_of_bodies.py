@@ -7,8 +7,8 @@ import onnx
 import onnxruntime
 import pytest
 
+from onnxq.model.inner_outputs import INSIDE, opened
 from onnxq.model.io import prepare
-from onnxq.model.opening import INSIDE, opened
 from tests.onnx_text import model
 
 RNG = np.random.default_rng(5)

@@ -12,7 +12,7 @@ from onnxq.model.graph import Graph
 from onnxq.render import verify_report
 from onnxq.render.tables import table
 from onnxq.render.text import share
-from onnxq.verify import verify
+from onnxq.verification import verify
 from tests.onnx_text import model
 
 LONG = "save_infer_model/scale_0.tmp_1"

@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxq.calibration import summary
 from onnxq.calibration.histogram import BitHistogram
-from onnxq.verify import BAD_DB
+from onnxq.verification import BAD_DB
 
 _COLUMNS: Final = 64  # bars of a histogram
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"

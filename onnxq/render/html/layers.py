@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from onnxq.planning import plan_file
 from onnxq.planning.plan import Because, Plan
 from onnxq.render.html.subjects import Subject
-from onnxq.verify.compiled import CompiledOp
-from onnxq.verify.numeric import TensorComparison
+from onnxq.verification.compiled import CompiledOp
+from onnxq.verification.numeric import TensorComparison
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -20,9 +20,9 @@ from onnxq.render.reports import conversions, data_use, recipe_of, sizes
 from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import figure, one_line
-from onnxq.verify import BAD_DB, VerifyReport, targets
-from onnxq.verify.origins import Origin
-from onnxq.verify.thresholds import Thresholds
+from onnxq.verification import BAD_DB, VerifyReport, targets
+from onnxq.verification.origins import Origin
+from onnxq.verification.thresholds import Thresholds
 
 _FOLDER: Final = Path(__file__).parent
 _PACKAGES: Final = ("jinja2", "vl_convert")

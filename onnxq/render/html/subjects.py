@@ -8,9 +8,9 @@ from typing import Literal
 
 from onnxq.diagnostics import Diagnostic, Severity
 from onnxq.render.side_by_side import file_names
-from onnxq.verify import ModelReport, VerifyReport
-from onnxq.verify.origins import Origin
-from onnxq.verify.thresholds import Thresholds, refusals
+from onnxq.verification import ModelReport, VerifyReport
+from onnxq.verification.origins import Origin
+from onnxq.verification.thresholds import Thresholds, refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -15,7 +15,7 @@ from onnxq.planning.plan import Pair
 from onnxq.render.html import charts
 from onnxq.render.html.layers import sqnr
 from onnxq.render.html.subjects import Subject
-from onnxq.verify.origins import Range
+from onnxq.verification.origins import Range
 
 _USUAL: Final = 99.99  # percentile, where the plan does not say
 _ALIKE: Final = 1e-6  # relative; scales are float32

@@ -1,0 +1,262 @@
+"""How the operands of weighted ops are quantized, and what keeps them from INT8."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from onnx import TensorProto
+
+from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.qdq import QdqModel, axis_of, is_blocked, is_pair_node
+from onnxq.model.graph import Node
+from onnxq.model.ops import traits
+
+# Seen in TensorRT-RTX 1.7: float whatever the Q/DQ, while TensorRT documents it as quantizable.
+KEPT_FLOAT: Final = frozenset({"ConvTranspose"})
+
+_TAKEN_FOR: Final[dict[int, int]] = {
+    TensorProto.INT8: TensorProto.INT8,
+    TensorProto.UINT8: TensorProto.INT8,
+    TensorProto.INT4: TensorProto.INT4,
+    TensorProto.FLOAT8E4M3FN: TensorProto.FLOAT8E4M3FN,
+    TensorProto.FLOAT4E2M1: TensorProto.FLOAT4E2M1,
+}
+_CONVERTED: Final = {TensorProto.INT8, TensorProto.INT4}
+_COMPUTED: Final = (Effect.COST, Effect.DIFFERENT)  # in the quantized type all the same
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """What keeps a scale from being used in INT8, and the diagnostic code that it has in lint."""
+
+    code: str
+    text: str
+    pair_node: str
+    effect: Effect = Effect.FLOAT
+    axis: int | None = None  # the right one, of a weight
+
+
+def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
+    """Slots and tensors of the data operands of a product; a bias is none."""
+    data = traits(node).data
+    for slot in range(len(node.inputs)) if data is None else data:
+        if slot < len(node.inputs) and node.inputs[slot]:
+            yield slot, node.inputs[slot]
+
+
+def bare_operands(model: QdqModel, node: Node) -> Iterator[tuple[str, str]]:
+    """Operands of a weighted op without a pair, each with what stands behind it instead."""
+    for _, tensor in operands(model, node):
+        _, bare = model.dequantizers(tensor)
+        if bare:
+            yield tensor, bare[0]
+
+
+def stranding(model: QdqModel, bare: str) -> Node | None:
+    """The op that keeps the pair in front of it from what reads its result; None without one."""
+    node = model.graph.producer(bare)
+    if node is None or traits(node).weighted or is_pair_node(node) or not node.inputs:
+        return None
+    found, missing = model.dequantizers(node.inputs[0])
+    return node if found and not missing and not model.is_constant(bare) else None
+
+
+def operand_types(model: QdqModel, node: Node) -> dict[str, int]:
+    """What every operand of a weighted op is quantized to, as TensorRT takes it.
+
+    0 stands for float, and for types that TensorRT does not have.
+    """
+    behind = {tensor: model.dequantizers(tensor)[0] for _, tensor in operands(model, node)}
+    types = {t: model.quantized_type(found[0]) if found else 0 for t, found in behind.items()}
+    return {tensor: _TAKEN_FOR.get(dtype, 0) for tensor, dtype in types.items()}
+
+
+def mixed_types(model: QdqModel, node: Node) -> Effect | None:
+    """What comes of operands quantized to different types; None for one type, or a float operand.
+
+    Seen in TensorRT-RTX 1.7: a matrix product converts INT4 to int8 where one side is a constant;
+    a ConvTranspose computes in float anyway.
+    """
+    types = operand_types(model, node)
+    kinds = set(types.values())
+    if len(kinds) < 2 or 0 in kinds:
+        return None
+    if node.type == "ConvTranspose":
+        rejected = kinds == {TensorProto.FLOAT8E4M3FN, TensorProto.INT4}
+        return Effect.REJECTED if rejected else Effect.FLOAT
+    converts = traits(node).reduced and any(map(model.is_constant, types))
+    return Effect.COST if converts and kinds == _CONVERTED else Effect.REJECTED
+
+
+def block_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
+    """What comes of a weight in blocks; None where it is well, or has no blocks.
+
+    Seen in TensorRT-RTX 1.7: beside a quantized activation it sums over all blocks, and then
+    multiplies with the scales of the first.
+    """
+    pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
+    if pair_node is None or right is None or not is_blocked(pair_node):
+        return None
+    weight = f"weight '{model.quantized_tensor(pair_node)}'"
+    rank, axis = model.rank(pair_node.inputs[0]), axis_of(pair_node)
+    if rank is not None and axis % rank < rank - 2:
+        return _block_fault(pair_node, Effect.REJECTED, f"{weight} has blocks on axis {axis}")
+    types = operand_types(model, node)
+    products = traits(node).reduced
+    if all(types.values()):
+        if not products:
+            return _block_fault(pair_node, Effect.FLOAT, f"{weight} has a scale for each block")
+        shape = model.scale_shape(pair_node) or ()
+        if any(size != 1 for index, size in enumerate(shape) if index != right):
+            effect = Effect.REJECTED if node.attributes.get("transB") else Effect.DIFFERENT
+            return _block_fault(pair_node, effect, f"{weight} has blocks, its activation a pair")
+    elif products and slot not in products and types[node.inputs[slot]] == TensorProto.INT4:
+        text = f"{weight} has INT4 blocks on the left of the product"
+        return _block_fault(pair_node, Effect.CRASHES, text)
+    return None
+
+
+def _block_fault(pair_node: Node, effect: Effect, text: str) -> Fault:
+    return Fault(code="OQ641", text=text, pair_node=pair_node.name, effect=effect)
+
+
+def is_weight_only(model: QdqModel, node: Node) -> bool:
+    """True for float activations on weights in INT4 or in blocks: made to save memory."""
+    behind = [model.dequantizers(tensor) for _, tensor in operands(model, node)]
+    paired = [found[0] for found, _ in behind if found]
+    return (
+        len(paired) == 1 < len(behind)
+        and model.is_constant(paired[0].inputs[0])
+        and (is_blocked(paired[0]) or model.quantized_type(paired[0]) == TensorProto.INT4)
+    )
+
+
+def why_not_int8(model: QdqModel, node: Node) -> str:
+    """Why TensorRT would run a weighted op in float, as far as its operands tell; else ''."""
+    reasons = (_operand_fault(model, node, slot, t) for slot, t in operands(model, node))
+    return next(filter(None, reasons), "")
+
+
+def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
+    found, bare = model.dequantizers(tensor)
+    if bare:
+        return _bare_fault(model, tensor, bare[0])
+    if unequal_scales(model, found):
+        return f"activation '{tensor}' joins tensors of unequal scales and has no pair of its own"
+    int4 = any(model.quantized_type(n) == TensorProto.INT4 for n in found)
+    if int4 and mixed_types(model, node) is not Effect.COST:
+        return f"'{tensor}' is quantized to int4, which is dequantized before the product"
+    if model.is_constant(tensor):
+        faults = [weight_fault(model, node, slot), block_fault(model, node, slot)]
+    else:
+        faults = [activation_fault(model, pair_node) for pair_node in found]
+        if told := next(filter(None, (_branch_fault(model, node, n) for n in found)), ""):
+            return f"activation '{tensor}' {told}"
+    return next((f.text for f in faults if f and f.effect not in _COMPUTED), "")
+
+
+def _branch_fault(model: QdqModel, node: Node, dequantize: Node) -> str:
+    """What keeps the pair of an activation from an op in a branch, as TensorRT-RTX 1.7 builds it.
+
+    It runs the op in float when the DequantizeLinear stands outside, and when the whole pair stands
+    inside and an equal one of the tensor outside: it then makes one of the two.
+    """
+    around = model.graph.around(node)
+    depth = max((d for d, n in enumerate(around, 1) if n.op == "If"), default=0)
+    quantize = model.quantizer(dequantize)
+    if not depth or quantize is None:
+        return ""
+    branch = f"If '{around[depth - 1].name}'"
+    if len(dequantize.scope) < depth:
+        return f"has its pair outside of {branch}"
+    if len(quantize.scope) < depth:
+        return ""
+    alike = (n for q in model.quantizers(quantize.inputs[0]) for n in model.readers(q.outputs[0]))
+    outside = [n for n in alike if is_pair_node(n) and len(n.scope) < depth]
+    if any(not unequal_scales(model, (dequantize, n)) for n in outside):
+        return f"has an equal pair outside of {branch}, with which TensorRT merges its own"
+    return ""
+
+
+def _bare_fault(model: QdqModel, tensor: str, bare: str) -> str:
+    blocker = stranding(model, bare)
+    if blocker is None:
+        return no_pair(model, tensor, bare)
+    return f"activation '{tensor}' has a pair only in front of {blocker.op} '{blocker.name}'"
+
+
+def no_pair(model: QdqModel, tensor: str, bare: str) -> str:
+    """Say that an operand has no pair, and what `bare` tensor behind it is the reason."""
+    kind = "weight" if model.is_constant(tensor) else "activation"
+    maker = model.graph.producer(bare)
+    behind = f" (it comes from {maker.op} '{maker.name}')" if maker else ""
+    return f"{kind} '{tensor}' has no Q/DQ pair{behind}"
+
+
+def unequal_scales(model: QdqModel, nodes: tuple[Node, ...]) -> bool:
+    """True when the nodes' scales are known to differ."""
+    scales = [s for s in (model.scale(n) for n in nodes) if s is not None]
+    return any(not np.array_equal(s.ravel(), scales[0].ravel(), equal_nan=True) for s in scales[1:])
+
+
+def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
+    """What makes the scale of an activation unusable; None when nothing does or it is unknown."""
+    shape = model.scale_shape(pair_node)
+    if not shape or is_blocked(pair_node):
+        return None
+    activation = f"activation '{model.quantized_tensor(pair_node)}'"
+    if all(size == 1 for size in shape):
+        text = f"{activation} has a scale of shape {list(shape)}"
+        return Fault(code="OQ612", text=text, pair_node=pair_node.name)
+    text = f"{activation} is quantized per channel"
+    return Fault(code="OQ614", text=text, pair_node=pair_node.name)
+
+
+def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
+    """What makes the scale of a weight unusable; None when nothing does or it is unknown."""
+    pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
+    if pair_node is None or right is None or is_blocked(pair_node):
+        return None
+    scales, sizes = model.scale_shape(pair_node), model.graph.type(pair_node.inputs[0]).shape
+    if not sizes or right >= len(sizes) or scales is None or len(scales) != 1:
+        return None
+    weight, axis = f"weight '{model.quantized_tensor(pair_node)}'", axis_of(pair_node)
+    if scales[0] == 1 != sizes[right]:
+        text = f"{weight} has a scale of shape [1]"
+        return Fault(code="OQ612", text=text, pair_node=pair_node.name, effect=Effect.COST)
+    fits = -len(sizes) <= axis < len(sizes) and scales[0] == sizes[axis]
+    effect = Effect.FLOAT if fits else Effect.REJECTED
+    if axis % len(sizes) != right:
+        written = f"axis {axis}" if "axis" in pair_node.attributes else "no axis, which means 1"
+        text = f"the scale of {weight} has {written}; it must be {right}"
+    elif not fits:
+        text = f"{weight} has {sizes[right]} channels and {scales[0]} scales"
+    else:
+        return None
+    return Fault(code="OQ613", text=text, pair_node=pair_node.name, effect=effect, axis=right)
+
+
+def granularity(model: QdqModel, code: str, *, fix: str) -> Iterator[Finding]:
+    """Findings of one code about the number of scales and their axis."""
+    told: set[str] = set()
+    for place, fault in faulty_pairs(model):
+        scale = model.graph.by_name[fault.pair_node].inputs[1]
+        if fault.code == code and scale not in told:
+            told.add(scale)
+            node = model.graph.by_name[place]
+            text = f"{node.op} '{node.name}': {fault.text}"
+            yield finding(code, fault.effect, text, fix=fix, node=node.name)
+
+
+def faulty_pairs(model: QdqModel) -> Iterator[tuple[str, Fault]]:
+    """Names of nodes with what is wrong with the granularity of their pairs, activations first."""
+    for node in model.pair_nodes:
+        if not model.is_constant(node.inputs[0]) and (fault := activation_fault(model, node)):
+            yield node.name, fault
+    for node in model.weighted_nodes:
+        for slot, tensor in operands(model, node):
+            if model.is_constant(tensor) and (fault := weight_fault(model, node, slot)):
+                yield node.name, fault

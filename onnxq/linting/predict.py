@@ -1,0 +1,73 @@
+"""What TensorRT will make of a Q/DQ model, told before it is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import onnx
+from onnx import TensorProto
+
+from onnxq.linting.finding import Finding
+from onnxq.linting.operands import KEPT_FLOAT, operand_types, why_not_int8
+from onnxq.linting.qdq import QdqModel, is_blocked
+from onnxq.linting.registry import findings
+from onnxq.model.graph import Node
+from onnxq.model.ops import traits
+
+Expected = Literal["int8", "fp8", "int4", "float"]
+_FP8: Final = TensorProto.FLOAT8E4M3FN
+_INT4: Final = TensorProto.INT4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """How one weighted op will be computed; `reason` says why in float, and is '' otherwise.
+
+    'int4' is in float too, with weights that the product's kernel reads as INT4.
+    """
+
+    node: str
+    op: str
+    precision: Expected
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlook:
+    """Every weighted op in node order; for the findings in `stops` there will be no engine."""
+
+    stops: tuple[Finding, ...]
+    ops: tuple[Prediction, ...]
+
+    @property
+    def builds(self) -> bool:
+        """True when TensorRT will take the model, as far as lint can tell."""
+        return not self.stops
+
+
+def predict(model: onnx.ModelProto | QdqModel) -> Outlook:
+    """Predict what TensorRT-RTX builds of a model. What lint does not know of is not foreseen."""
+    read = model if isinstance(model, QdqModel) else QdqModel(model)
+    stops = tuple(found for found in findings(read) if found.effect.stops_build)
+    return Outlook(stops=stops, ops=tuple(predict_op(read, node) for node in read.weighted_nodes))
+
+
+def predict_op(model: QdqModel, node: Node) -> Prediction:
+    """Predict how one weighted op will be computed."""
+    reason = why_not_int8(model, node)
+    if not reason and node.type in KEPT_FLOAT:
+        reason = f"TensorRT-RTX keeps {node.op} in float"
+    precision: Expected = "float" if reason else "int8"
+    types = set(operand_types(model, node).values())
+    if not reason and types == {_FP8}:
+        precision = "fp8"
+    if types == {0, _INT4} and _has_blocks(model, node):
+        precision = "int4"
+    return Prediction(node=node.name, op=node.op, precision=precision, reason=reason)
+
+
+def _has_blocks(model: QdqModel, node: Node) -> bool:
+    """True for a matrix product whose right side is a weight in blocks."""
+    found = model.weight_dequantizer(node, 1) if traits(node).reduced else None
+    return found is not None and is_blocked(found[0])

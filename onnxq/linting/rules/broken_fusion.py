@@ -1,0 +1,49 @@
+"""OQ631: no pair stands between a weighted op and its normalization or activation."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.qdq import QdqModel
+from onnxq.linting.registry import rule
+from onnxq.model.ops import traits
+
+# What TensorRT computes in the kernel of the product before it.
+_FUSED: Final = frozenset(
+    {
+        "BatchNormalization",
+        "Clip",
+        "Elu",
+        "Erf",
+        "Gelu",
+        "HardSigmoid",
+        "HardSwish",
+        "LeakyRelu",
+        "Mish",
+        "PRelu",
+        "Relu",
+        "Sigmoid",
+        "Softplus",
+        "Tanh",
+    }
+)
+
+
+@rule("OQ631")
+def check(model: QdqModel) -> Iterator[Finding]:
+    """Find pairs behind a weighted op whose reader would be fused with it."""
+    for node in model.pair_nodes:
+        quantizer = model.quantizer(node) if node.op == "DequantizeLinear" else None
+        maker = quantizer and model.graph.producer(quantizer.inputs[0])
+        if maker is None or not traits(maker).weighted:
+            continue
+        fused = next((n for n in model.readers(node.outputs[0]) if n.type in _FUSED), None)
+        if fused is not None:
+            yield finding(
+                "OQ631",
+                Effect.COST,
+                f"a pair stands between {maker.op} '{maker.name}' and {fused.op} '{fused.name}', "
+                f"which TensorRT would compute in one kernel",
+                fix="put the pair behind the activation",
+                node=maker.name,
+            )

@@ -1,0 +1,26 @@
+"""OQ626: tensors that are joined have one scale, or a pair behind the Concat."""
+
+from collections.abc import Iterator
+
+from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.operands import operands, unequal_scales
+from onnxq.linting.qdq import QdqModel
+from onnxq.linting.registry import rule
+
+
+@rule("OQ626")
+def check(model: QdqModel) -> Iterator[Finding]:
+    """Find weighted ops that read a join of unequal scales."""
+    for node in model.weighted_nodes:
+        for _, tensor in operands(model, node):
+            found, bare = model.dequantizers(tensor)
+            if not bare and not model.is_constant(tensor) and unequal_scales(model, found):
+                names = ", ".join(f"'{n.name}'" for n in found[:3])
+                yield finding(
+                    "OQ626",
+                    Effect.FLOAT,
+                    f"{node.op} '{node.name}': activation '{tensor}' joins tensors of unequal "
+                    f"scales ({names}) and has no pair of its own",
+                    fix="give the joined tensors one scale, or put a pair behind the Concat",
+                    node=node.name,
+                )

@@ -1,0 +1,36 @@
+"""OQ638: tells pairs that TensorRT makes use of and TensorRT-RTX does not."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.operands import KEPT_FLOAT, bare_operands, operands
+from onnxq.linting.qdq import QdqModel
+from onnxq.linting.registry import rule
+from onnxq.model.graph import Node
+
+_POOLS: Final = frozenset({"AveragePool", "GlobalAveragePool"})
+
+
+@rule("OQ638")
+def check(model: QdqModel) -> Iterator[Finding]:
+    """Find ConvTranspose and average pools that have all their pairs."""
+    for node in model.graph.nodes:
+        if _is_whole(model, node):
+            yield finding(
+                "OQ638",
+                Effect.NOTE,
+                f"{node.op} '{node.name}' runs in float in TensorRT-RTX; TensorRT documents it as "
+                f"quantizable",
+                fix="leave it in float if TensorRT-RTX is what you deploy",
+                node=node.name,
+            )
+
+
+def _is_whole(model: QdqModel, node: Node) -> bool:
+    if node.type in KEPT_FLOAT:
+        return any(operands(model, node)) and not any(bare_operands(model, node))
+    if node.type not in _POOLS or not node.inputs:
+        return False
+    behind = bool(model.quantizers(node.outputs[0]))
+    return behind and model.dequantizer(node.inputs[0]) is not None

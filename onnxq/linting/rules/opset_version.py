@@ -1,0 +1,76 @@
+"""OQ620: the opset has what the Q/DQ nodes use."""
+
+from collections.abc import Iterator
+from typing import Final
+
+import onnx
+from onnx import TensorProto
+
+from onnxq.linting.edit import Edit, Repair
+from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.qdq import QdqModel, is_blocked
+from onnxq.linting.registry import repair, rule
+from onnxq.model.graph import Node
+from onnxq.model.io import name_nodes, opset, restore
+
+_FP8: Final = (TensorProto.FLOAT8E4M3FN,)
+_INT4: Final = (TensorProto.INT4,)
+_HALF: Final = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+
+
+@rule("OQ620")
+def check(model: QdqModel) -> Iterator[Finding]:
+    """Find what came with a later opset than the model's."""
+    have = opset(model.proto)
+    told: set[str] = set()
+    for node in model.pair_nodes:
+        version, what = needed(model, node)
+        if version > have and what not in told:
+            told.add(what)
+            yield finding(
+                "OQ620",
+                Effect.INVALID,
+                f"{node.op} '{node.name}' uses {what}, which needs opset {version}; "
+                f"the model has {have}",
+                fix=f"export the model with opset {version} or newer",
+                node=node.name,
+            )
+
+
+def needed(model: QdqModel, node: Node) -> tuple[int, str]:
+    """The first opset that has what a Q or DQ uses, and what that is."""
+    data = {model.graph.type(t).dtype for t in (*node.inputs[::2], *node.outputs)}
+    scale = model.graph.type(node.inputs[1]).dtype
+    uses = (
+        (21, "block quantization", is_blocked(node)),
+        (21, "INT4", bool(data.intersection(_INT4))),
+        (19, "FP8", bool(data.intersection(_FP8))),
+        (19, "16-bit scales", scale in _HALF),
+        (
+            13,
+            "a scale for each channel",
+            "axis" in node.attributes or bool(model.scale_shape(node)),
+        ),
+        (10, "quantization", True),
+    )
+    return next((version, what) for version, what, used in uses if used)
+
+
+@repair("OQ620")
+def raise_opset(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Convert the model to the first opset that has everything it uses."""
+    have, most = opset(model.proto), max((needed(model, n)[0] for n in model.pair_nodes), default=0)
+    if most <= have or have == 0:
+        return
+    try:
+        raised = onnx.version_converter.convert_version(edit.model, most)
+        del raised.graph.value_info[:]  # inferred for the opset before
+        raised.graph.value_info.extend(edit.model.graph.value_info)
+        onnx.checker.check_model(onnx.shape_inference.infer_shapes(raised))
+    except Exception:  # the converter raises bare RuntimeErrors of many kinds: it stays as it is
+        return
+    least = onnx.helper.find_min_ir_version_for(raised.opset_import, ignore_unknown=True)
+    raised.ir_version = max(raised.ir_version, least)
+    edit.model = name_nodes(restore(raised, edit.model))
+    text = f"the opset is {most} instead of {have}"
+    yield Repair(code="OQ620", node="", text=text, exact=True)

@@ -1,0 +1,44 @@
+"""Three independent answers on a Q/DQ model: lint, numeric and compiled."""
+
+from onnxq.linting import lint
+from onnxq.verification.compiled import CompiledOp, CompiledReport
+from onnxq.verification.conversions import Conversions
+from onnxq.verification.data import DataUse, Unused, find_calibration
+from onnxq.verification.engines import EngineRun
+from onnxq.verification.numeric import (
+    BAD_DB,
+    Accuracy,
+    Comparison,
+    NumericReport,
+    TensorComparison,
+    compare,
+)
+from onnxq.verification.profiles import Profile
+from onnxq.verification.report import ModelReport, VerifyReport
+from onnxq.verification.tensorrt import CompileOptions, available, compile_report
+from onnxq.verification.verifying import Backend, verify
+
+__all__ = [
+    "BAD_DB",
+    "Accuracy",
+    "Backend",
+    "Comparison",
+    "CompileOptions",
+    "CompiledOp",
+    "CompiledReport",
+    "Conversions",
+    "DataUse",
+    "EngineRun",
+    "ModelReport",
+    "NumericReport",
+    "Profile",
+    "TensorComparison",
+    "Unused",
+    "VerifyReport",
+    "available",
+    "compare",
+    "compile_report",
+    "find_calibration",
+    "lint",
+    "verify",
+]

@@ -1,0 +1,73 @@
+"""Builds an engine with Polygraphy and TensorRT: a program of its own, as builders may crash.
+
+    python -m onnxq.verification._build job.json result.json
+
+The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}. The
+result is {"layers": text, "engine_bytes": n, "version": text}. With "engine", a path, in the job
+the engine is written there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from onnxq.verification import _worker
+
+
+def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any]:
+    """Build the job's model."""
+    engine = build(job, trt)
+    if "engine" in job:
+        Path(job["engine"]).write_bytes(engine)
+    return {
+        "layers": _layers(engine, trt, messages),
+        "engine_bytes": engine.nbytes,
+        "version": trt.__version__,
+    }
+
+
+def build(job: Mapping[str, Any], trt: Any) -> Any:
+    """The job's engine as memory: deserializing one needs a GPU driver."""
+    from polygraphy.backend.trt import EngineBytesFromNetwork, NetworkFromOnnxPath, Profile
+
+    profile = Profile()
+    for name, shapes in job["profiles"].items():
+        profile.add(name, *shapes)
+    how = {
+        # Other verbosities leave the layers out of the log.
+        "profiling_verbosity": trt.ProfilingVerbosity.DETAILED,
+        "profiles": [profile] if job["profiles"] else None,
+    }
+    # TensorRT 10 needs to be told; what is newer has no other way.
+    network = NetworkFromOnnxPath(job["model"], strongly_typed=True)
+    return EngineBytesFromNetwork(network, config=_config(job["targets"], how))()
+
+
+def _config(targets: list[list[int]], how: dict[str, Any]) -> Any:
+    from polygraphy import config
+
+    if not config.USE_TENSORRT_RTX:
+        from polygraphy.backend.trt import CreateConfig
+
+        return CreateConfig(**how)
+    from polygraphy.backend.tensorrt_rtx import CreateConfigRTX
+
+    return CreateConfigRTX(compute_capabilities=[tuple(t) for t in targets] or None, **how)
+
+
+def _layers(engine: Any, trt: Any, messages: list[str]) -> str:
+    """What the builder logged; TensorRT itself has a GPU to build on, and an inspector."""
+    from polygraphy import config
+    from polygraphy.backend.trt import EngineFromBytes
+
+    if config.USE_TENSORRT_RTX:
+        return messages[-1] if messages else ""
+    inspector = EngineFromBytes(engine)().create_engine_inspector()
+    return str(inspector.get_engine_information(trt.LayerInformationFormat.JSON))
+
+
+if __name__ == "__main__":
+    sys.exit(_worker.main(work, *sys.argv[1:]))

@@ -1,0 +1,66 @@
+"""Compiled, as part of a report: what fails becomes a diagnostic that says whose fault it is."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
+from pathlib import Path
+
+from onnxq.diagnostics import Diagnostic, OnnxqError, warning
+from onnxq.linting import QdqModel
+from onnxq.verification import tensorrt
+from onnxq.verification.compiled import CompiledReport
+from onnxq.verification.tensorrt import CompileOptions
+
+
+class Compiling:
+    """Compiles the Q/DQ models of one float model, and that too where it tells something."""
+
+    def __init__(
+        self, float_path: str | Path, options: CompileOptions, *, fp32_engine: bool
+    ) -> None:
+        self._float_path, self._options, self._fp32_engine = float_path, options, fp32_engine
+
+    def report(self, path: str | Path, read: QdqModel) -> CompiledReport | Diagnostic:
+        """What the compiler makes of a Q/DQ model, or why there is nothing to tell."""
+        if self._options.compiler == "tensorrt-rtx" and tensorrt.available() is None:
+            return warning(
+                "OQ601",
+                "TensorRT-RTX is not installed, so the model was not compiled",
+                fix=tensorrt.INSTALL,
+            )
+        try:
+            report = tensorrt.compile_report(path, self._options, read=read)
+        except OnnxqError as failed:
+            return self._blamed(failed.diagnostics[0])
+        return self._beside_fp32(report) if self._fp32_engine else report
+
+    @cached_property
+    def _of_float(self) -> int | Diagnostic:
+        """The size of the float model's engine, or why there is none."""
+        try:
+            return tensorrt.engine_bytes(self._float_path, self._options)
+        except OnnxqError as failed:
+            return failed.diagnostics[0]
+
+    def _blamed(self, failed: Diagnostic) -> Diagnostic:
+        """What failed, and whether that is the fault of the pairs."""
+        if failed.code not in ("OQ602", "OQ660"):
+            return failed
+        of_float = self._of_float
+        if not isinstance(of_float, Diagnostic):
+            return replace(failed, message=f"{failed.message}; the FP32 model builds")
+        if of_float.code not in ("OQ602", "OQ660"):
+            return failed
+        return replace(
+            failed,
+            message=f"the FP32 model fails as well: {of_float.message}",
+            fix="export the float model without what the message names, or give TensorRT a plugin",
+        )
+
+    def _beside_fp32(self, report: CompiledReport) -> CompiledReport:
+        of_float = self._of_float
+        if not isinstance(of_float, Diagnostic):
+            return replace(report, fp32_engine_bytes=of_float)
+        told = replace(of_float, message=f"the FP32 model: {of_float.message}")
+        return replace(report, notes=(*report.notes, told))

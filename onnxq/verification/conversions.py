@@ -1,0 +1,139 @@
+"""Kernels of an engine that only convert: what quantization costs beside the products.
+
+A generated kernel is named after its operations, `__myl_MulMinMaxRounCast_myl0_4`, four letters
+each; long names end in `Etc`. That and the ONNX nodes it cites say what it does. A kernel that may
+be a conversion, but whose name does not tell, is counted apart.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel
+from onnxq.verification.layers import Layer, LayerList
+
+Kind = Literal["requantize", "quantize", "dequantize", "weights", "reformat", "unclear", ""]
+
+_NAME: Final = re.compile(r"__myl_((?:[A-Z][a-z0-9]{1,3})+)_myl\d+_\d+")
+_OPERATION: Final = re.compile(r"[A-Z][a-z0-9]{1,3}")
+_CUT: Final = "Etc"
+_MOVES: Final = frozenset({"Move", "Resh", "Tran", "Slic", "Conc"})
+_SCALES: Final = frozenset({"Mul", "Cast"})
+_ROUNDS: Final = frozenset({"Min", "Max", "Roun"})
+# Rounds a value, then goes on with the rounded one in float.
+_AGAIN: Final = re.compile(r"RounCast(?:Move|Resh|Tran|Slic)*CastMul")
+_QUANTIZED: Final = frozenset({"Int8", "FP8"})
+# ONNX ops that a converting kernel may cite: a product by padding its channels, and what only moves
+# data. With any other op of the model the kernel is there for that op.
+_PAIRS_AND_PRODUCTS: Final = frozenset(
+    {QUANTIZE, DEQUANTIZE, "Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"}
+)
+_MOVING_OPS: Final = frozenset(
+    {
+        "Concat",
+        "DepthToSpace",
+        "Expand",
+        "Flatten",
+        "Gather",
+        "Identity",
+        "Pad",
+        "Reshape",
+        "Slice",
+        "SpaceToDepth",
+        "Split",
+        "Squeeze",
+        "Transpose",
+        "Unsqueeze",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Conversions:
+    """Number of kernels that only convert, by what they do.
+
+    `requantize`: round a value that is rounded already, or round and go on in float: a pair that
+    brings accuracy down and no speed. `quantize` and `dequantize`: read or write a tensor in float
+    that lies in memory. `weights`: dequantize a weight at run time, for a product in float.
+    `reformat`: copy a tensor into another layout. `unclear`: may be one of these.
+    """
+
+    requantize: int
+    quantize: int
+    dequantize: int
+    weights: int
+    reformat: int
+    unclear: int
+
+
+def conversions(model: QdqModel, layers: LayerList) -> Conversions:
+    """Count the converting kernels of the engine that was made from a Q/DQ model."""
+    makers = {t.name: layer for layer in layers.layers for t in layer.outputs}
+    reader = _Reader(model, makers)
+    kinds = [reader.kind(layer) for layer in layers.layers if layer.kind == "kgen"]
+    return Conversions(
+        requantize=kinds.count("requantize"),
+        quantize=kinds.count("quantize"),
+        dequantize=kinds.count("dequantize"),
+        weights=kinds.count("weights"),
+        reformat=kinds.count("reformat"),
+        unclear=kinds.count("unclear") + layers.unreadable,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    model: QdqModel
+    makers: Mapping[str, Layer]
+
+    def kind(self, layer: Layer) -> Kind:
+        if layer.is_attention:
+            return ""
+        name = _NAME.fullmatch(layer.name)
+        if name is None:
+            return "unclear"
+        operations = frozenset(_OPERATION.findall(name[1]))
+        if self._holds_a_pair(layer):
+            if _AGAIN.search(name[1]):
+                return "requantize"
+            if _CUT in operations:
+                return "unclear"
+        cited = self._cited_ops(layer)
+        converts = operations - {_CUT} <= _MOVES | _SCALES | _ROUNDS
+        if not converts or cited - _PAIRS_AND_PRODUCTS - _MOVING_OPS:
+            return ""
+        if _CUT in operations:
+            return "unclear"
+        if operations <= _MOVES and layer.inputs:
+            return "" if cited & _MOVING_OPS else "reformat"
+        return self._conversion(layer)
+
+    def _conversion(self, layer: Layer) -> Kind:
+        """What a kernel does that scales and rounds, and nothing else."""
+        read, written = ({t.dtype for t in side} for side in (layer.inputs, layer.outputs))
+        if not read:
+            weights = {t.dtype for t in layer.constants} & _QUANTIZED and not written & _QUANTIZED
+            return "weights" if weights else ""
+        if not written & _QUANTIZED:
+            return "dequantize" if read <= _QUANTIZED else ""
+        if read <= _QUANTIZED:
+            return "requantize"
+        # Behind a product it is the product's own scaling, which reads float in any case.
+        behind = any(t.name in self.makers and self.makers[t.name].is_product for t in layer.inputs)
+        return "" if behind or read & _QUANTIZED else "quantize"
+
+    def _holds_a_pair(self, layer: Layer) -> bool:
+        """True when a pair of an activation is whole in the layer."""
+        by_name = self.model.graph.by_name
+        for node in (by_name[n] for n in layer.nodes if n in by_name):
+            maker = self.model.quantizer(node) if node.op == DEQUANTIZE else None
+            if maker and maker.name in layer.nodes and not self.model.is_constant(maker.inputs[0]):
+                return True
+        return False
+
+    def _cited_ops(self, layer: Layer) -> frozenset[str]:
+        by_name = self.model.graph.by_name
+        return frozenset(by_name[n].op for n in layer.nodes if n in by_name)

@@ -1,0 +1,172 @@
+"""The engines of a model side by side on a GPU: Q/DQ, FP16 and FP32, their outputs and their times.
+
+FP16 is the float model lowered as `onnxq insert --float fp16` does, since an engine has the types
+that its file has.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, Final, Literal
+
+from onnxq.diagnostics import Diagnostic, OnnxqError
+from onnxq.feeds.samples import Sample
+from onnxq.insertion import half, precision
+from onnxq.model import io as models
+from onnxq.verification import builder, tensorrt
+from onnxq.verification.arrays import load_arrays, save_arrays
+from onnxq.verification.numeric.comparison import Comparison, Totals
+from onnxq.verification.numeric.runners import infer, runner
+from onnxq.verification.tensorrt import CompileOptions
+
+Types = Literal["qdq", "fp16", "fp32"]
+
+SAMPLES: Final = 8  # that engines are run on
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EngineRun:
+    """One engine on the GPU: a Q/DQ model's, or the float model's in FP16 or FP32.
+
+    `model` is the file that it comes from. `latency_ms` is the median of an inference with inputs
+    and outputs on the GPU, `latency_with_copies_ms` with both on the host. Polygraphy's own time is
+    in them. `outputs` are compared with the FP32 model's in onnxruntime. `problem` says why there
+    are no figures.
+    """
+
+    model: str
+    types: Types
+    engine_bytes: int | None = None
+    latency_ms: float | None = None
+    latency_with_copies_ms: float | None = None
+    outputs: tuple[Comparison, ...] = ()
+    problem: Diagnostic | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An engine in a file, or why there is none; `told` is the builder's result."""
+
+    model: str
+    types: Types
+    engine: Path
+    told: Mapping[str, Any]
+    problem: Diagnostic | None = None
+
+
+def run_engines(
+    float_path: str | Path,
+    qdq_paths: Sequence[str | Path],
+    samples: Sequence[Sample],
+    options: CompileOptions,
+) -> tuple[EngineRun, ...]:
+    """Build the engine of each Q/DQ model, and the float model's in FP16 and FP32, and run each.
+
+    The samples are the same for all. An engine that cannot be built or run gives its reason.
+    """
+    with tempfile.TemporaryDirectory(prefix="onnxq-") as folder, _files(samples) as files:
+        with runner(models.load(float_path), "the float model") as reference:
+            expected = [infer(reference, sample.tensors) for sample in samples]
+        return tuple(
+            _run(built, files, samples, expected, options)
+            for built in build_engines(float_path, qdq_paths, options, Path(folder))
+        )
+
+
+def build_engines(
+    float_path: str | Path,
+    qdq_paths: Sequence[str | Path],
+    options: CompileOptions,
+    folder: Path,
+) -> Iterator[Built]:
+    """Write the engines to files in a folder, each when it is asked for."""
+    for path in qdq_paths:
+        yield _build(path, "qdq", partial(Path, path), options, folder)
+    yield _build(float_path, "fp16", partial(_in_half, float_path, folder), options, folder)
+    yield _build(float_path, "fp32", partial(Path, float_path), options, folder)
+
+
+def _in_half(float_path: str | Path, folder: Path) -> Path:
+    """The float model in FP16, with inputs and outputs of the types that they have."""
+    model = models.prepare(models.load(float_path), float_path)
+    made, _ = half.lower(model, precision.HALF["fp16"], kept={})
+    path = folder / "fp16.onnx"
+    models.save(made, path)
+    return path
+
+
+def _build(
+    model: str | Path,
+    types: Types,
+    file: Callable[[], Path],
+    options: CompileOptions,
+    folder: Path,
+) -> Built:
+    engine, told, problem = folder / "engine", {}, None
+    try:
+        with tempfile.TemporaryDirectory(prefix="onnxq-") as copies:
+            job = tensorrt.job(file(), options, Path(copies))
+            told = builder.build(
+                {**job, "engine": str(engine)}, options.timeout, rtx=_is_rtx(options)
+            )
+    except OnnxqError as failed:
+        problem = failed.diagnostics[0]
+    return Built(model=str(model), types=types, engine=engine, told=told, problem=problem)
+
+
+def _run(
+    built: Built,
+    files: Sequence[str],
+    samples: Sequence[Sample],
+    expected: Sequence[Mapping[str, Any]],
+    options: CompileOptions,
+) -> EngineRun:
+    if built.problem is not None:
+        return EngineRun(model=built.model, types=built.types, problem=built.problem)
+    size = int(built.told["engine_bytes"])
+    with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
+        job = {"engine": str(built.engine), "samples": files, "outputs": folder}
+        try:
+            times = builder.run(job, options.timeout, rtx=_is_rtx(options))
+        except OnnxqError as failed:
+            problem = failed.diagnostics[0]
+            return EngineRun(
+                model=built.model, types=built.types, engine_bytes=size, problem=problem
+            )
+        return EngineRun(
+            model=built.model,
+            types=built.types,
+            engine_bytes=size,
+            latency_ms=1000 * times["seconds"],
+            latency_with_copies_ms=1000 * times["seconds_with_copies"],
+            outputs=_compared(Path(folder), samples, expected),
+        )
+
+
+def _is_rtx(options: CompileOptions) -> bool:
+    return options.compiler == "tensorrt-rtx"
+
+
+@contextmanager
+def _files(samples: Sequence[Sample]) -> Iterator[list[str]]:
+    with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
+        paths = [str(Path(folder) / f"{index}.npz") for index in range(len(samples))]
+        for path, sample in zip(paths, samples, strict=True):
+            save_arrays(path, sample.tensors)
+        yield paths
+
+
+def _compared(
+    folder: Path, samples: Sequence[Sample], expected: Sequence[Mapping[str, Any]]
+) -> tuple[Comparison, ...]:
+    totals = {name: Totals(name) for name in expected[0]}
+    for index, (sample, outputs) in enumerate(zip(samples, expected, strict=True)):
+        found = load_arrays(folder / f"{index}.npz")
+        for name, total in totals.items():
+            total.add(sample.name, outputs[name], found[name])
+    return tuple(total.result() for total in totals.values())

@@ -1,0 +1,258 @@
+"""Numeric: the float model against Q/DQ models in onnxruntime, sample by sample."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+
+from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
+from onnxq.feeds.samples import Sample, Tensors
+from onnxq.linting.qdq import QdqModel
+from onnxq.model import io as models
+from onnxq.model.graph import Graph
+from onnxq.sessions import with_outputs
+from onnxq.verification.labels import Labels, class_names
+from onnxq.verification.numeric.accuracy import Accuracy, AccuracyTotals
+from onnxq.verification.numeric.comparison import Comparison, Totals
+from onnxq.verification.numeric.inner import InnerTensors
+from onnxq.verification.numeric.runners import infer, runner
+from onnxq.verification.numeric.tensors import TensorComparison, TensorTotals, culprits
+
+Source = onnx.ModelProto | str | Path
+Progress = Callable[[int], None]  # called with the number of samples done so far
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NumericReport:
+    """One Q/DQ model against the float model over `samples` samples.
+
+    `outputs` are all outputs in the float model's order. `tensors`, when they were asked for, are
+    all pairs and weighted ops along the network; `unmatched` are names of their nodes whose tensors
+    the float model does not have, `inside` of those in bodies of If, Loop and Scan, which are not
+    compared. `accuracy` is there when labels were given.
+    """
+
+    samples: int
+    outputs: tuple[Comparison, ...]
+    accuracy: Accuracy | None = None
+    tensors: tuple[TensorComparison, ...] = ()
+    unmatched: tuple[str, ...] = ()
+    inside: tuple[str, ...] = ()
+
+    @property
+    def sqnr_db(self) -> float | None:
+        """The lowest SQNR among float outputs; None where one has none, or there is no such."""
+        found = [o.sqnr_db for o in self.outputs if o.is_float or o.problem]
+        known = [f for f in found if f is not None]
+        return min(known) if known and len(known) == len(found) else None
+
+    @property
+    def cosine(self) -> float | None:
+        """The lowest cosine among float outputs; None where one has none, or there is no such."""
+        found = [o.cosine for o in self.outputs if o.is_float or o.problem]
+        known = [f for f in found if f is not None]
+        return min(known) if known and len(known) == len(found) else None
+
+    @property
+    def culprits(self) -> tuple[str, ...]:
+        """The fewest nodes that make half of the noise of all by themselves, in network order."""
+        return culprits(self.tensors)
+
+
+def compare(
+    float_model: Source,
+    qdq_model: Source,
+    feed: Iterable[Sample],
+    *,
+    tensors: bool = False,
+    labels: Labels | None = None,
+    progress: Progress | None = None,
+) -> NumericReport:
+    """Run both models on every sample of `feed` and compare the outputs.
+
+    With `tensors` every pair and weighted op is compared too, with `labels` how often the class is
+    right. Samples are read one at a time and
+    dropped, so memory does not grow with their number. Runs on the CPU; the same files and samples
+    give the same figures on one machine.
+    Raises OQ603 when inputs or outputs differ, OQ401 without samples, OQ404 when a sample does not
+    fit the inputs, OQ305 when onnxruntime cannot load or run a model, OQ651 to OQ653 when labels
+    do not fit.
+    """
+    (found,) = compare_all(
+        float_model, [qdq_model], feed, tensors=tensors, labels=labels, progress=progress
+    )
+    if isinstance(found, Diagnostic):
+        raise OnnxqError(found)
+    return found
+
+
+def compare_all(
+    float_model: Source,
+    qdq_models: Sequence[Source],
+    feed: Iterable[Sample],
+    *,
+    tensors: bool = False,
+    labels: Labels | None = None,
+    progress: Progress | None = None,
+) -> tuple[NumericReport | Diagnostic, ...]:
+    """Compare several Q/DQ models with one float model, which runs once for all, as `compare` does.
+
+    A Q/DQ model that onnxruntime cannot load or run gives its OQ305 and does not stop the others.
+    """
+    reference = _as_inserted(_proto(float_model))
+    with ExitStack() as open_models:
+        graph = Graph(reference) if tensors else None
+        subjects = [_Subject(_proto(m), reference, graph, open_models) for m in qdq_models]
+        for subject in subjects:
+            subject.label(labels, class_names(reference))
+        wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
+        given = with_outputs(reference, wanted) if wanted else reference
+        runs = open_models.enter_context(runner(given, "the float model"))
+        samples = 0
+        for sample in feed:
+            expected = infer(runs, sample.tensors)
+            for subject in subjects:
+                subject.add(sample, expected)
+            samples += 1
+            if progress is not None:
+                progress(samples)
+    if not samples:
+        raise error("OQ401", "there is no sample to compare the models on", fix="give --data")
+    return tuple(subject.result(samples) for subject in subjects)
+
+
+def _proto(model: Source) -> onnx.ModelProto:
+    return model if isinstance(model, onnx.ModelProto) else models.load(model)
+
+
+def _as_inserted(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model as `insert` takes it: raising the opset can rename tensors."""
+    try:
+        return models.prepare(model)
+    except OnnxqError:
+        return models.name_nodes(model)  # onnxruntime refuses nodes that share a name
+
+
+class _Subject:
+    """One Q/DQ model while the samples pass."""
+
+    def __init__(
+        self,
+        proto: onnx.ModelProto,
+        reference: onnx.ModelProto,
+        graph: Graph | None,
+        open_models: ExitStack,
+    ) -> None:
+        require_same_ports(reference, proto)
+        self._inputs = _ports(reference.graph, "input")
+        self._half = _half_inputs(proto)
+        self._outputs = {o.name: Totals(o.name) for o in reference.graph.output}
+        self._inner = None if graph is None else InnerTensors(graph, QdqModel(proto))
+        self._tensors: TensorTotals | None = None
+        self._accuracy: AccuracyTotals | None = None
+        self._failed: Diagnostic | None = None
+        given = proto
+        if self._inner is not None:
+            given = with_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
+        try:
+            self._runner = open_models.enter_context(runner(given, "the Q/DQ model"))
+        except OnnxqError as failed:
+            self._failed = _without_bfloat16(proto) or failed.diagnostics[0]
+            return
+        if self._inner is not None:
+            self._tensors = TensorTotals(self._inner)
+
+    @property
+    def references(self) -> tuple[str, ...]:
+        """Inner tensors that the float model must give out."""
+        if self._inner is None or self._failed is not None:
+            return ()
+        return tuple(t for t in self._inner.references if t not in self._inputs)
+
+    def label(self, labels: Labels | None, names: dict[str, int]) -> None:
+        """Compare classes too, where there are labels."""
+        self._accuracy = None if labels is None else AccuracyTotals(labels, names)
+
+    def add(self, sample: Sample, expected: Mapping[str, Any]) -> None:
+        """Run the model on a sample, unless it has failed before."""
+        if self._failed is not None:
+            return
+        try:
+            found = infer(self._runner, _rounded(sample.tensors, self._half))
+        except OnnxqError as failed:
+            if failed.diagnostics[0].code != "OQ305":
+                raise
+            self._failed = failed.diagnostics[0]
+            return
+        for name, total in self._outputs.items():
+            total.add(sample.name, expected[name], found[name])
+        if self._accuracy is not None:
+            scores = (
+                {name: outputs[name] for name in self._outputs} for outputs in (expected, found)
+            )
+            self._accuracy.add(sample, *scores)
+        if self._tensors is not None:
+            self._tensors.add(sample.name, {**sample.tensors, **expected}, found)
+
+    def result(self, samples: int) -> NumericReport | Diagnostic:
+        """What was found, or why the model did not run."""
+        if self._failed is not None:
+            return self._failed
+        return NumericReport(
+            samples=samples,
+            outputs=tuple(total.result() for total in self._outputs.values()),
+            accuracy=self._accuracy.result() if self._accuracy is not None else None,
+            tensors=self._tensors.results() if self._tensors is not None else (),
+            unmatched=self._inner.unmatched if self._inner is not None else (),
+            inside=self._inner.inside if self._inner is not None else (),
+        )
+
+
+def require_same_ports(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto) -> None:
+    """Raise OQ603 when two models do not have inputs and outputs of the same names."""
+    for kind in ("input", "output"):
+        first, second = (_ports(m.graph, kind) for m in (float_model, qdq_model))
+        if first != second:
+            only = [f"only the float model has {sorted(first - second)}"] if first - second else []
+            only += [f"only the Q/DQ model has {sorted(second - first)}"] if second - first else []
+            raise error(
+                "OQ603",
+                f"the models have different {kind}s: {', '.join(only)}",
+                fix="compare a Q/DQ model with the float model that it was made from",
+            )
+
+
+def _half_inputs(model: onnx.ModelProto) -> frozenset[str]:
+    """Inputs that take float16."""
+    half = onnx.TensorProto.FLOAT16
+    return frozenset(i.name for i in model.graph.input if i.type.tensor_type.elem_type == half)
+
+
+def _rounded(tensors: Tensors, half: Set[str]) -> Tensors:
+    """The tensors as a model of `onnxq insert --io-types half` takes them."""
+    return {
+        name: array.astype(np.float16) if name in half and array.dtype == np.float32 else array
+        for name, array in tensors.items()
+    }
+
+
+def _without_bfloat16(model: onnx.ModelProto) -> Diagnostic | None:
+    """OQ512 for a model that onnxruntime does not load for its bfloat16."""
+    if all(t.data_type != onnx.TensorProto.BFLOAT16 for t in model.graph.initializer):
+        return None
+    return warning(
+        "OQ512",
+        "onnxruntime does not compute bfloat16 on the CPU, so the models were not compared",
+        fix="compare what the same recipe gives with --float fp32",
+    )
+
+
+def _ports(graph: onnx.GraphProto, kind: str) -> set[str]:
+    """Names of inputs or outputs; initializers that are listed as inputs are none."""
+    return {port.name for port in getattr(graph, kind)} - {t.name for t in graph.initializer}

@@ -1,0 +1,130 @@
+"""Where inside a model the error comes from: accumulated and local error of every pair and op."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from onnx import helper
+
+from onnxq.diagnostics import OnnxqError, first_line
+from onnxq.sessions import open_session
+from onnxq.verification.numeric.comparison import Comparison, Totals
+from onnxq.verification.numeric.inner import InnerTensors, Kind, Site
+
+BAD_DB: Final = 20.0  # SQNR below which an output is told to look into: noise of a tenth
+HALF: Final = 0.5  # of the noise that all pairs or ops make by themselves
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TensorComparison:
+    """One pair or weighted op: what it gives in the Q/DQ model, against the float model.
+
+    `tensor` is the tensor's name in the float model, `kind` "pair" or "op", `node` the name of the
+    QuantizeLinear or the op in the Q/DQ model, `op` the latter's type. A pair is compared behind
+    its DequantizeLinear. `position` is the place along the network: the number of the float model's
+    nodes up to the one that makes the tensor, 0 for a graph input.
+    `accumulated` compares the two models' tensors, so it has the error of everything before.
+    `local` has the error of this pair or op alone, fed with the float model's tensors; it is None
+    where that could not be had, and `problem` says why.
+    """
+
+    tensor: str
+    kind: Kind
+    node: str
+    op: str
+    position: int
+    accumulated: Comparison
+    local: Comparison | None
+    problem: str = ""
+
+    @property
+    def noise(self) -> float:
+        """What it adds by itself, as noise over signal, from its local SQNR; 0 if unknown.
+
+        Relative noise of independent roundings adds up along a chain of layers.
+        """
+        own = self.local.sqnr_db if self.local is not None else None
+        return 0.0 if own is None else 10 ** (-own / 10)
+
+
+def culprits(tensors: Sequence[TensorComparison]) -> tuple[str, ...]:
+    """The fewest nodes that make half of all noise by themselves, in network order.
+
+    Weighted ops, each with the error of its pairs; pairs where no op could be measured alone.
+    """
+    for kind in ("op", "pair"):
+        found = sorted((t for t in tensors if t.kind == kind), key=lambda t: -t.noise)
+        total = sum(t.noise for t in found)
+        if total > 0:
+            return _in_order(tensors, _half_of(found, total))
+    return ()
+
+
+def _half_of(found: Sequence[TensorComparison], total: float) -> set[str]:
+    chosen, sofar = set(), 0.0
+    for one in found:
+        if sofar >= HALF * total:
+            break
+        chosen.add(one.node)
+        sofar += one.noise
+    return chosen
+
+
+def _in_order(tensors: Sequence[TensorComparison], chosen: set[str]) -> tuple[str, ...]:
+    return tuple(t.node for t in tensors if t.node in chosen)
+
+
+class TensorTotals:
+    """Sums over the samples of every pair and op of one Q/DQ model."""
+
+    def __init__(self, inner: InnerTensors) -> None:
+        self._inner = inner
+        self._accumulated = {site: Totals(site.tensor) for site in inner.sites}
+        self._local = {site: Totals(site.tensor) for site in inner.sites if site.local is not None}
+        self._session: Any = None
+        self._problem = ""
+        try:
+            if self._local:
+                self._session = open_session(inner.local_model, as_written=True)
+        except OnnxqError as failed:
+            self._problem = failed.diagnostics[0].message
+
+    def add(self, sample: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+        """Compare one sample: tensors of the float model and of the Q/DQ model, by name."""
+        for site, total in self._accumulated.items():
+            total.add(sample, expected[site.tensor], found[site.measured])
+        if self._session is not None:
+            self._add_local(sample, expected)
+
+    def _add_local(self, sample: str, expected: Mapping[str, Any]) -> None:
+        feeds = {
+            name: expected[tensor].astype(helper.tensor_dtype_to_np_dtype(kind), copy=False)
+            for name, (tensor, kind) in self._inner.feeds.items()
+        }
+        names = list(dict.fromkeys(site.local for site in self._local))
+        try:
+            found = dict(zip(names, self._session.run(names, feeds), strict=True))
+        except Exception as failed:  # onnxruntime has an exception class for each status
+            self._session, self._problem = None, first_line(failed)
+            return
+        for site, total in self._local.items():
+            total.add(sample, expected[site.tensor], found[site.local])
+
+    def results(self) -> tuple[TensorComparison, ...]:
+        """Every pair and op, in network order."""
+        return tuple(self._result(site) for site in self._inner.sites)
+
+    def _result(self, site: Site) -> TensorComparison:
+        has_local = site in self._local and not self._problem
+        return TensorComparison(
+            tensor=site.tensor,
+            kind=site.kind,
+            node=site.node,
+            op=site.op,
+            position=site.position,
+            accumulated=self._accumulated[site].result(),
+            local=self._local[site].result() if has_local else None,
+            problem=site.problem or self._problem,
+        )
