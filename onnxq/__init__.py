@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from onnxq.model.io import load as load_model
     from onnxq.planning.cascade import plan as make_plan
     from onnxq.planning.recipe import load as load_recipe
-    from onnxq.tensor_quant import fake_tensor_quant, tensor_quant
+    from onnxq.quantization import fake_tensor_quant, tensor_quant
     from onnxq.verification import verify as verify_model
 
 # The stages' modules are called calibrate, insert and verify, so their functions are not.
@@ -30,14 +30,14 @@ _EXPORTS = {
     "QuantDescriptor": ("descriptor", "QuantDescriptor"),
     "Statistics": ("calibration.statistics", "Statistics"),
     "compute_scales": ("insertion.scales", "compute_scales"),
-    "fake_tensor_quant": ("tensor_quant", "fake_tensor_quant"),
+    "fake_tensor_quant": ("quantization", "fake_tensor_quant"),
     "gather_statistics": ("calibration.calibrate", "calibrate"),
     "insert_pairs": ("insertion.insert", "insert"),
     "load_model": ("model.io", "load"),
     "load_recipe": ("planning.recipe", "load"),
     "make_plan": ("planning.cascade", "plan"),
-    "tensor_quant": ("tensor_quant", "tensor_quant"),
-    "verify_model": ("verify", "verify"),
+    "tensor_quant": ("quantization", "tensor_quant"),
+    "verify_model": ("verification", "verify"),
 }
 
 __all__ = [

@@ -30,7 +30,7 @@ from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error
 from onnxq.files import whole_file
 from onnxq.model.graph import Graph
-from onnxq.tensor_quant import INT8_MAX, scale_of
+from onnxq.quantization import INT8_MAX, scale_of
 
 _HEADER: Final = re.compile(r"TRT-\w+-\w+")
 _ENTRY: Final = re.compile(r"(?P<name>.+): *(?P<bits>[0-9a-fA-F]{1,8})")  # names may have ':'

@@ -20,7 +20,7 @@ from onnxq import diagnostics
 from onnxq.calibration.histogram import MANTISSA_BITS, SHIFT, BitHistogram, ValueRange
 from onnxq.descriptor import QuantDescriptor
 from onnxq.formats import FORMATS
-from onnxq.tensor_quant import SMALLEST_AMAX
+from onnxq.quantization import SMALLEST_AMAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

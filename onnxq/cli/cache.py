@@ -202,7 +202,7 @@ def _by_method(
 
     from onnxq.descriptor import QuantDescriptor
     from onnxq.insertion.scales import odd
-    from onnxq.tensor_quant import scale_of
+    from onnxq.quantization import scale_of
 
     try:
         descriptor = QuantDescriptor.parse(f"int8:per_tensor:{method}")

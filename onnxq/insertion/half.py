@@ -23,7 +23,7 @@ from onnxq.insertion.precision import Half
 from onnxq.model import weights
 from onnxq.model.io import PAIR_OPS, name_nodes, raised
 from onnxq.model.scopes import free_name, names, nodes
-from onnxq.tensor_quant import representable
+from onnxq.quantization import representable
 
 IoTypes = Literal["keep", "half"]
 

@@ -25,7 +25,7 @@ from onnxq.model.scopes import Scope, bodies, defined, has_bodies, names, nodes,
 from onnxq.model.unread import drop_unread
 from onnxq.model.weights import as_inputs, tensors
 from onnxq.planning.plan import Pair, Plan
-from onnxq.tensor_quant import quantize
+from onnxq.quantization import quantize
 
 Weights = Literal["int8", "qdq"]
 

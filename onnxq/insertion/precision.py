@@ -17,7 +17,7 @@ from onnxq.insertion.scales import Scales
 from onnxq.model.graph import Graph
 from onnxq.model.io import PAIR_OPS
 from onnxq.planning.plan import Pair, Plan
-from onnxq.tensor_quant import representable
+from onnxq.quantization import representable
 
 FloatName = Literal["fp32", "fp16", "bf16"]
 OUT_OF_RANGE: Final = "out of range:"  # begins a reason that is a tensor

@@ -20,7 +20,7 @@ from onnxq.model.existing import scale_at
 from onnxq.model.graph import Graph
 from onnxq.model.scopes import Scope, owner
 from onnxq.planning.plan import Pair, Plan
-from onnxq.tensor_quant import SMALLEST_AMAX, in_blocks, representable, scale_of
+from onnxq.quantization import SMALLEST_AMAX, in_blocks, representable, scale_of
 
 Amax = NDArray[np.float32]  # scalar, one a channel, or one a block
 Scale = NDArray[np.float32 | np.float16]  # likewise

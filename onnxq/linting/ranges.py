@@ -14,7 +14,7 @@ from onnx import TensorProto
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel, axis_of, is_blocked, is_pair_node
 from onnxq.model.graph import Node
-from onnxq.tensor_quant import quantize, scale_of
+from onnxq.quantization import quantize, scale_of
 
 _NEVER_NEGATIVE: Final = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})
 _INTEGERS: Final = ("int8", "uint8", "int16", "uint16")

@@ -6,7 +6,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper, parser
 
-from onnxq.tensor_quant import fake_tensor_quant
+from onnxq.quantization import fake_tensor_quant
 from tests.command import onnxq, result, succeeded
 
 CHANNELS = 6

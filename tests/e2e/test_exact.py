@@ -9,7 +9,7 @@ import pytest
 from onnx import numpy_helper, parser
 
 from onnxq.calibration.statistics import Statistics
-from onnxq.tensor_quant import fake_tensor_quant, scale_of
+from onnxq.quantization import fake_tensor_quant, scale_of
 from tests.command import onnxq, succeeded
 
 from .conftest import EVALUATION, copied

@@ -21,7 +21,7 @@ from onnxq.model.graph import Graph
 from onnxq.model.io import is_pair_op, name_nodes, opset, prepare
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
-from onnxq.tensor_quant import dequantize, quantize
+from onnxq.quantization import dequantize, quantize
 from tests.inserting import computed, ranged
 from tests.planning import planned, rule
 

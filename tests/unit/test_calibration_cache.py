@@ -12,7 +12,7 @@ from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes
-from onnxq.tensor_quant import SMALLEST_AMAX, scale_of
+from onnxq.quantization import SMALLEST_AMAX, scale_of
 from tests.onnx_text import model
 from tests.planning import planned, rule
 

@@ -8,9 +8,9 @@ from onnx import TensorProto, helper, numpy_helper
 
 from onnxq.calibration.methods import weight_amax
 from onnxq.formats import FORMATS
-from onnxq.tensor_quant import dequantize, quantize, scale_of
+from onnxq.quantization import dequantize, quantize, scale_of
 from tests.inserting import computed
-from tests.unit.test_tensor_quant import SCALES, values
+from tests.unit.test_quantization import SCALES, values
 
 BLOCK = 32
 

@@ -12,7 +12,7 @@ from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes, opset
 from onnxq.model.strip import strip
 from onnxq.planning import cascade
-from onnxq.tensor_quant import dequantize, quantize, scale_of
+from onnxq.quantization import dequantize, quantize, scale_of
 from tests.inserting import computed, ranged
 from tests.onnx_text import model
 from tests.planning import recipe_of, rule

@@ -12,7 +12,7 @@ from onnxq.calibration.histogram import BitHistogram, ValueRange
 from onnxq.calibration.methods import METHODS, amax, weight_amax
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError
-from onnxq.tensor_quant import fake_tensor_quant
+from onnxq.quantization import fake_tensor_quant
 
 PARITY = json.loads(
     (Path(__file__).parents[2] / "fixtures" / "calibration_parity.json").read_text()

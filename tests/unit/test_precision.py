@@ -13,7 +13,7 @@ from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes
 from onnxq.planning.plan import Because, Kept
-from onnxq.tensor_quant import representable
+from onnxq.quantization import representable
 from tests.inserting import ALL, ranged
 from tests.onnx_text import graph, model
 from tests.planning import planned, rule

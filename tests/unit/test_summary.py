@@ -7,7 +7,7 @@ from onnxq.calibration import summary
 from onnxq.calibration.histogram import BitHistogram, ValueRange
 from onnxq.calibration.methods import ImportedAmax
 from onnxq.calibration.statistics import TensorStatistics
-from onnxq.tensor_quant import fake_tensor_quant
+from onnxq.quantization import fake_tensor_quant
 
 RNG = np.random.default_rng(0)
 VALUES = {

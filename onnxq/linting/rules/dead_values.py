@@ -8,7 +8,7 @@ import numpy as np
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import DEQUANTIZE, QdqModel, is_pair_node
 from onnxq.linting.registry import rule
-from onnxq.tensor_quant import INT8_MAX, SMALLEST_AMAX
+from onnxq.quantization import INT8_MAX, SMALLEST_AMAX
 
 _TINY: Final = SMALLEST_AMAX / INT8_MAX
 

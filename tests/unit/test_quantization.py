@@ -6,7 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper
 
-from onnxq.tensor_quant import dequantize, fake_tensor_quant, quantize, scale_of, tensor_quant
+from onnxq.quantization import dequantize, fake_tensor_quant, quantize, scale_of, tensor_quant
 
 SCALES = [1.0, 0.1, 3 / 127, 2.0**-20, 1e-30, 1e30, 1.2e-38, 2.6e36]
 AMAXES = [1.0, 4.502222, 0.037, 6.0, 1e-6, 3e30, 3.4028235e38]
