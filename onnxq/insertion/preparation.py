@@ -27,7 +27,7 @@ def _brings(version: int) -> str:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raised:
+class Preparation:
     """What preparing a model changed, and what that did to the outputs; `why` they are unchecked.
 
     `before` and `after` are opsets, equal when it was not raised for `purpose`; `functions` is how
@@ -80,7 +80,7 @@ def compare_raised(
     shapes: Mapping[str, Sequence[int]],
     *,
     purpose: str = "",
-) -> Raised | None:
+) -> Preparation | None:
     """Compare the outputs of a model and of what `model.raised` made of it, bit for bit.
 
     None when the opset is as it was and no function was inlined. onnxruntime runs both with
@@ -88,7 +88,7 @@ def compare_raised(
     node names.
     """
     change = partial(
-        Raised,
+        Preparation,
         before=opset(original),
         after=opset(raised),
         functions=len(original.functions) - len(raised.functions),

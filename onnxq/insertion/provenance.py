@@ -5,7 +5,6 @@ from __future__ import annotations
 from importlib.metadata import version
 
 from onnxq.calibration.statistics import Statistics
-from onnxq.planning import plan_file
 from onnxq.planning.plan import Plan
 
 
@@ -18,14 +17,10 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
     made = {
         "version": version("onnxq"),
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
-        "plan": plan_digest(plan),
+        "plan": plan.digest,
         **({"edited": "by hand"} if plan.edited else {}),
     }
     if not statistics.tensors:  # of weights alone
         return made
     return {**made, "statistics": statistics.digest, "preprocess": statistics.preprocess}
 
-
-def plan_digest(plan: Plan) -> str:
-    """SHA-256 (hex) of what a plan decides, whichever rules did."""
-    return plan_file.digest(plan_file.lines(plan))

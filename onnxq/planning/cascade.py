@@ -73,6 +73,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         kept=kept,
         unmatched=tuple(cascade.unmatched),
         diagnostics=tuple(diagnostics),
+        graph=graph,
     )
 
 

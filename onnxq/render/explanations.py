@@ -9,8 +9,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.planning.explain import Explanation, RuleExplanation, SiteExplanation
-from onnxq.planning.plan import Because, Decision, Kept
-from onnxq.planning.plan_file import FLOAT
+from onnxq.planning.plan import FLOAT, Because, Decision, Kept
 from onnxq.render.text import one_line
 
 

@@ -31,12 +31,6 @@ def schema() -> dict[str, Any]:
     report = types.of(VerifyReport)
     shown = types.found[VerifyReport.__name__]
     shown["properties"]["version"] = {"const": VERSION}
-    shown["properties"]["diagnostics"] = {
-        "type": "array",
-        "items": types.of(Diagnostic),
-        "description": "Every finding of the run, as it is printed without --json.",
-    }
-    shown["required"].append("diagnostics")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "onnxq verify --json",

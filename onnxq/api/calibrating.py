@@ -1,0 +1,211 @@
+"""calibrate: samples run through the model, and statistics of its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxq.api import data as datasets
+from onnxq.api import long_runs
+from onnxq.api.data import Selection, Shapes
+from onnxq.api.long_runs import LongRun
+from onnxq.calibration import workers
+from onnxq.calibration.calibrate import Settings, observed_tensors
+from onnxq.calibration.calibrate import calibrate as run_samples
+from onnxq.calibration.statistics import Statistics
+from onnxq.descriptor import Calibrator
+from onnxq.diagnostics import error
+from onnxq.feeds import DataRequest
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.model.loading import Existing, Model, load
+from onnxq.outputs import require_writable
+from onnxq.planning import cascade
+from onnxq.planning import recipe as recipes
+from onnxq.planning.plan import Plan
+from onnxq.planning.recipe import Recipe
+from onnxq.progress import OnProgress, Progress, silent
+
+
+def calibrate(
+    model: str | Path | ModelProto | Model,
+    data: Any,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    preprocess: str | Path | Preprocess | None = None,
+    shapes: Shapes | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    ragged: bool = False,
+    calibrator: Calibrator = "histogram",
+    existing: Existing = "refuse",
+    shard: str | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
+    provider: str | None = None,
+    max_memory: int | str | None = None,
+    output: str | Path | None = None,
+    progress: OnProgress = silent,
+) -> Statistics:
+    """Run the model over samples and return statistics of its activations.
+
+    `data` is a path (pictures, .npy, .npz, Polygraphy's saved inputs, FILE.py[:FUNCTION]), an array
+    whose rows are samples, a mapping of such arrays by input, an iterable, a generator or a
+    DataLoader of samples, or a function that makes one. A sample is an array or tensor, a tuple in
+    the order of the inputs, or a dictionary by name. `samples` are spread evenly over the data or
+    drawn by `seed`; `batch` runs so many at once; `ragged` lets them differ in shape.
+    `preprocess` says how pictures become inputs: a shipped name, a YAML file or a Preprocess.
+    `recipe` narrows what is observed to what that recipe quantizes. The calibrator "histogram"
+    serves every method, "max" only `method: max`, and is faster.
+    `shard` "2/8" takes every eighth sample from the second on; such parts add with `+`.
+    `checkpoint` is a file for what was gathered, twice a minute and when the run is interrupted;
+    `resume` goes on from there. `workers` shares the samples out with Ray, on `cluster` if given.
+    `provider` is an execution provider of onnxruntime, such as "cuda". `max_memory`, in bytes or as
+    "2GB", bounds the activations that are looked at in one pass. `output` is the file to write.
+    Raises OQ301 to OQ307, OQ4xx and what reading the recipe raises.
+    """
+    run = LongRun(
+        shard=shard,
+        checkpoint=checkpoint,
+        resume=resume,
+        workers=workers,
+        cluster=cluster,
+        provider=provider,
+        max_memory=max_memory,
+    )
+    part, settings = run.part, run.settings(calibrator)
+    model = load(model, existing=existing, shapes=shapes)
+    selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
+    request = datasets.request(data, preprocess, selection, model.shapes)
+    path = None if output is None else Path(output)
+    require_calibration_places(path, run, (*model.files, request.path, recipe_path(recipe)))
+    plan = None if recipe is None else cascade.plan(model.graph, recipes.load(recipe))
+    job = Gathering(
+        model=model,
+        tensors=observed(model, plan),
+        plan=plan,
+        request=request,
+        preprocess=preprocess,
+        settings=settings,
+        run=run,
+        part=part,
+        output=path,
+    )
+    before = (*model.diagnostics, *(plan.diagnostics if plan else ()))
+    statistics = job.run_with(progress)
+    return replace(statistics, diagnostics=(*before, *statistics.diagnostics))
+
+
+def recipe_path(recipe: str | Path | Recipe | None) -> Path | None:
+    """The file that a recipe may be, which must not be overwritten."""
+    return None if recipe is None or isinstance(recipe, Recipe) else Path(recipe)
+
+
+def require_calibration_places(
+    output: Path | None, run: LongRun, inputs: Sequence[Path | None]
+) -> None:
+    """Check what a calibration writes (OQ501, OQ502)."""
+    checkpoint = None if run.checkpoint is None else Path(run.checkpoint)
+    require_writable({"the calibration": output, "the checkpoint": checkpoint}, inputs)
+
+
+def observed(model: Model, *plans: Plan | None) -> tuple[str, ...]:
+    """The activations to observe for plans; for None what any recipe could quantize (OQ306)."""
+    tensors = dict.fromkeys(t for plan in plans for t in observed_tensors(model.graph, plan))
+    if not tensors:
+        raise error(
+            "OQ306",
+            f"'{model.name}' has no float32 or float16 activation that could be quantized",
+            fix="give the FP32 or FP16 export of a model with Conv, Gemm or MatMul",
+        )
+    return tuple(tensors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gathering:
+    """A calibration whose options are checked: it can begin."""
+
+    model: Model
+    tensors: Sequence[str]
+    plan: Plan | None
+    request: DataRequest
+    preprocess: str | Path | Preprocess | None
+    settings: Settings
+    run: LongRun
+    part: tuple[int, int] = (0, 1)
+    output: Path | None = None
+
+    def run_with(self, progress: OnProgress) -> Statistics:
+        """Run it, and write the statistics where that was asked for."""
+        feed = self.request.open(self.model.graph).part(*self.part)
+        for note in datasets.notes(feed, self.preprocess):
+            progress(Progress(stage="calibrating", total=feed.length, note=note))
+        steps = _Steps(progress, feed.length)
+        with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:
+            if self.run.workers is not None:
+                statistics = self._on_workers(self.run.workers, feed.length, steps)
+                statistics, findings = statistics
+                diagnostics = tuple(feed.told(findings))
+                statistics = replace(statistics, diagnostics=diagnostics)
+            else:
+                statistics = run_samples(
+                    self.model.proto,
+                    self.model.graph,
+                    feed,
+                    tensors=self.tensors,
+                    model_path=self.model.path,
+                    settings=self.settings,
+                    plan=self.plan,
+                    checkpoint=checkpoint,
+                    progress=steps,
+                )
+            return statistics if self.output is None else statistics.save(self.output)
+
+    def _identity(self) -> Mapping[str, str]:
+        """What tells one run from another, beside the data."""
+        return {
+            "the model": self.model.digest[:16],
+            "--existing": self.model.existing,
+            "--shard": self.run.shard or "",
+            "--calibrator": self.settings.calibrator,
+            "--provider": self.run.provider or "",
+            "--max-memory": str(self.run.max_memory or ""),
+        }
+
+    def _on_workers(self, count: int, samples: int | None, steps: _Steps) -> Any:
+        if self.model.path is None:
+            raise error(
+                "OQ434",
+                "workers read the model from its file, and a ModelProto was given",
+                fix="save it and give its path",
+            )
+        job = workers.Job(
+            model=str(self.model.path.absolute()),
+            existing=self.model.existing,
+            digest=self.model.digest,
+            model_path=self.model.path,
+            data=self.request.absolute(),
+            tensors=tuple(self.tensors),
+            settings=self.settings,
+        )
+        return workers.calibrate_with(
+            count, job, address=self.run.cluster, samples=samples, progress=steps
+        )
+
+
+class _Steps:
+    """Counts the samples of a stage for `progress`."""
+
+    def __init__(self, progress: OnProgress, total: int | None) -> None:
+        self._progress, self._total, self._done = progress, total, 0
+
+    def __call__(self, done: int = 1, passes: int = 1) -> None:
+        self._done += done
+        total = self._total and self._total * passes
+        self._progress(Progress(stage="calibrating", done=self._done, total=total))
