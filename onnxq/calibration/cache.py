@@ -49,7 +49,11 @@ class Cache:
     digest: str
 
     def statistics(
-        self, graph: Graph, *, model_name: str, input_shapes: Mapping[str, tuple[int, ...]]
+        self,
+        graph: Graph,
+        *,
+        model_path: Path | None = None,
+        input_shapes: Mapping[str, tuple[int, ...]],
     ) -> Statistics:
         """Return the entries of the tensors that the graph has, as final amaxes.
 
@@ -67,7 +71,7 @@ class Cache:
             for name in known
         }
         return Statistics(
-            model_name=model_name,
+            model_path=model_path,
             model_digest=graph.digest,
             calibrator="cache",
             data_digest=self.digest,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -64,7 +65,7 @@ def calibrate(
     feed: Feed,
     *,
     tensors: Iterable[str],
-    model_name: str = "",
+    model_path: Path | None = None,
     settings: Settings | None = None,
     plan: Plan | None = None,
     checkpoint: Checkpoint | None = None,
@@ -89,7 +90,6 @@ def calibrate(
     gathered = checkpoint.begin(passes) if checkpoint else Snapshot()
     progress(sum(part.samples for part in gathered.parts), len(passes))
     nothing = Statistics(
-        model_name=model_name,
         model_digest=graph.digest,
         calibrator=settings.calibrator,
         preprocess="" if feed.preprocess is None else feed.preprocess.model_dump_json(),
@@ -106,7 +106,12 @@ def calibrate(
             progress=lambda done: progress(done, len(passes)),
         )
     whole = _side_by_side(gathered.parts)
-    return replace(whole, tensors=observation.complete(whole.tensors, whole.samples))
+    return replace(
+        whole,
+        model_path=model_path,
+        tensors=observation.complete(whole.tensors, whole.samples),
+        diagnostics=tuple(dict.fromkeys(feed.warnings)),
+    )
 
 
 def _walk(

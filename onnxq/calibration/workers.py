@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
+from pathlib import Path
 from typing import Any, Final
 
 from onnxq.calibration.calibrate import Progress, Settings, calibrate
@@ -45,7 +46,6 @@ class Job:
     model: str
     existing: Existing = "refuse"
     digest: str
-    model_name: str
     data: DataRequest
     tensors: tuple[str, ...]
     settings: Settings
@@ -72,7 +72,7 @@ def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
             graph,
             feed,
             tensors=job.tensors,
-            model_name=job.model_name,
+            model_path=Path(job.model),
             settings=replace(job.settings, threads=threads),
         )
     except OnnxqError as reason:

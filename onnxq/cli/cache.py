@@ -49,9 +49,7 @@ def import_(
     paths.output(path, (*read.files, file))
     _keep_data(path)
     view = Graph(read.model, digest=read.digest, shapes=sizes)
-    statistics = cache.statistics(
-        view, model_name=paths.relative(model, path.parent), input_shapes=sizes
-    )
+    statistics = cache.statistics(view, model_path=model, input_shapes=sizes)
     strangers = cache.strangers(view)
     lacking = [name for name in ops.observable(view) if name not in statistics.tensors]
     statistics.save(path)

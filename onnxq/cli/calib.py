@@ -38,7 +38,7 @@ def merge(
     from onnxq.calibration.statistics import Statistics
 
     paths.output(output, files)
-    parts = {file: _moved(Statistics.load(file), file, output.parent) for file in files}
+    parts = {file: Statistics.load(file) for file in files}
     if len(parts) < len(files):
         twice = next(file for file in files if files.count(file) > 1)
         raise _counted_twice(f"'{twice}' is given twice", "give it once")
@@ -110,17 +110,6 @@ def show(
         render.calibration_tensors(screen.out, shown, statistics, read, f"{percentile:g}%")
     if len(shown) < len(names):
         screen.out.print(f"{len(names) - len(shown)} more; without --limit all are shown")
-
-
-def _moved(statistics: Statistics, file: Path, folder: Path) -> Statistics:
-    """The statistics with the path of the model from another folder."""
-    from dataclasses import replace
-
-    if not statistics.model_name:
-        return statistics
-    return replace(
-        statistics, model_name=paths.relative(file.parent / statistics.model_name, folder)
-    )
 
 
 def _require_addable(parts: Mapping[Path, Statistics]) -> None:
@@ -237,7 +226,7 @@ def _chosen(statistics: Statistics, patterns: Sequence[str] | None) -> dict[str,
 def _head(file: Path, statistics: Statistics) -> dict[str, Any]:
     return {
         "calibration": str(file),
-        "model": statistics.model_name,
+        "model": None if statistics.model_path is None else str(statistics.model_path),
         "model_digest": statistics.model_digest,
         "data_digest": statistics.data_digest,
         "calibrator": statistics.calibrator,

@@ -52,7 +52,7 @@ def uncalibrated(
     from onnxq.calibration.statistics import Statistics
 
     empty = Statistics(
-        model_name=source.path.name,
+        model_path=source.path,
         model_digest=source.digest,
         calibrator="histogram",
         input_shapes=shapes or {},
@@ -136,13 +136,15 @@ def model_of(
 
 def _named_model(found: Path, statistics: Statistics) -> Path:
     """The model that a calibration names: from the calibration's folder, else by name here."""
-    named = found.parent / statistics.model_name
-    choices = (named, found.parent / named.name, Path(named.name))
+    named = statistics.model_path
+    choices = (named, found.parent / named.name, Path(named.name)) if named else ()
     for path in choices:
         if path.is_file():
             return path
     raise error(
         "OQ301",
-        f"the model of '{found}' is not at '{named}' any more",
+        f"the model of '{found}' is not at '{named}' any more"
+        if named
+        else f"'{found}' does not say where its model is",
         fix="give it: onnxq insert MODEL --rules ...",
     )

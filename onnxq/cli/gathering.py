@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from onnxq.cli import long_runs, options, paths
+from onnxq.cli import long_runs, options
 from onnxq.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class Gathering:
                     self.view,
                     self.feed,
                     tensors=self.tensors,
-                    model_name=self._model_name,
+                    model_path=self.source.path,
                     settings=self.settings,
                     plan=self.plan,
                     checkpoint=kept,
@@ -110,10 +110,6 @@ class Gathering:
             "--max-memory": self.long_run.max_memory or "",
         }
 
-    @property
-    def _model_name(self) -> str:
-        return paths.relative(self.source.path, self.path.parent)
-
     def _shared_out(self, count: int, step: Step) -> tuple[Statistics, Findings]:
         from onnxq.calibration import workers
 
@@ -121,7 +117,6 @@ class Gathering:
             model=str(self.source.path.absolute()),
             existing=self.source.existing,
             digest=self.source.digest,
-            model_name=self._model_name,
             data=self.request.absolute(),
             tensors=tuple(self.tensors),
             settings=self.settings,

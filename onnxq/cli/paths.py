@@ -49,9 +49,3 @@ def require_different(outputs: Mapping[str, Path | None]) -> None:
                 f"'{path}' is both {other} and {name}",
                 fix="give another place for one of them",
             )
-
-
-def relative(model: Path, folder: Path) -> str:
-    """The model's path from a folder; a model that is a link keeps the name of the link."""
-    named = model.parent.resolve() / model.name
-    return Path(os.path.relpath(named, folder.resolve())).as_posix()

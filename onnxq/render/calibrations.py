@@ -41,7 +41,8 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
         f", {one_line(name)} {'x'.join(map(str, shape))}"
         for name, shape in statistics.input_shapes.items()
     )
-    console.print(f"model {one_line(statistics.model_name)}{''.join(shapes)}")
+    model = statistics.model_path or "without a file"
+    console.print(f"model {one_line(str(model))}{''.join(shapes)}")
 
 
 def gathered(console: Console, path: Path, statistics: Statistics) -> None:

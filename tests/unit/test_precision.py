@@ -38,7 +38,7 @@ def seen(**amaxes):
         accumulator = RangeAccumulator()
         accumulator.observe(np.float32([0, -amax]))
         tensors[name] = TensorStatistics(values=accumulator.freeze(), samples=1)
-    return Statistics(model_name="m", model_digest="d", calibrator="max", tensors=tensors)
+    return Statistics(model_digest="d", calibrator="max", tensors=tensors)
 
 
 def chosen(folder, view, statistics, *rules, half=FP16):
