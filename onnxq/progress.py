@@ -12,13 +12,15 @@ class Progress:
     """One step of a stage: `done` of `total` samples; `total` is None when the end is not known.
 
     `stage` is "calibrating", "comparing", "compiling" or "linting". `note` is a sentence about the
-    stage, such as how pictures are preprocessed; "" in most events.
+    stage, such as how pictures are preprocessed; "" in most events. An `urgent` note is about what
+    was lost or kept, and should be shown in any case.
     """
 
     stage: str
     done: int = 0
     total: int | None = None
     note: str = ""
+    urgent: bool = False
 
     def __str__(self) -> str:
         if self.note:

@@ -19,6 +19,8 @@ class _Renderer(Protocol):
 
     def as_page(self, result: object) -> str: ...
 
+    def require_page(self) -> None: ...
+
 
 def renderer() -> _Renderer:
     """The module that renders results."""

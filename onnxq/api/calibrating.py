@@ -20,6 +20,7 @@ from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import error
 from onnxq.feeds import DataRequest
+from onnxq.feeds.checks import Findings
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
@@ -149,10 +150,12 @@ class Gathering:
         steps = _Steps(progress, feed.length)
         with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:
             if self.run.workers is not None:
-                statistics = self._on_workers(self.run.workers, feed.length, steps)
-                statistics, findings = statistics
-                diagnostics = tuple(feed.told(findings))
-                statistics = replace(statistics, diagnostics=diagnostics)
+                statistics, findings = self._on_workers(self.run.workers, feed.length, steps)
+                statistics = replace(
+                    statistics,
+                    model_path=self.model.path,
+                    diagnostics=tuple(feed.told(findings)),
+                )
             else:
                 statistics = run_samples(
                     self.model.proto,
@@ -178,7 +181,9 @@ class Gathering:
             "--max-memory": str(self.run.max_memory or ""),
         }
 
-    def _on_workers(self, count: int, samples: int | None, steps: _Steps) -> Any:
+    def _on_workers(
+        self, count: int, samples: int | None, steps: _Steps
+    ) -> tuple[Statistics, Findings]:
         if self.model.path is None:
             raise error(
                 "OQ434",
@@ -188,8 +193,6 @@ class Gathering:
         job = workers.Job(
             model=str(self.model.path.absolute()),
             existing=self.model.existing,
-            digest=self.model.digest,
-            model_path=self.model.path,
             data=self.request.absolute(),
             tensors=tuple(self.tensors),
             settings=self.settings,

@@ -8,7 +8,7 @@ from functools import reduce
 from math import isfinite
 from operator import add
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics, add_digests
@@ -17,6 +17,8 @@ from onnxq.outputs import require_writable
 from onnxq.planning.selectors.base import InvalidMatchError
 from onnxq.planning.selectors.basic import name_pattern
 from onnxq.shown import Shown
+
+PERCENTILE: Final = 99.99
 
 
 def merge(
@@ -168,9 +170,7 @@ class CalibrationSummary(Shown):
             "preprocess": statistics.preprocess,
             "input_shapes": shapes,
             "tensors": [
-                _tensor_dict(
-                    n, statistics.tensors[n], self.amaxes[n], histogram=self.histograms
-                )
+                _tensor_dict(n, statistics.tensors[n], self.amaxes[n], histogram=self.histograms)
                 for n in self.tensors
             ],
         }
@@ -180,7 +180,7 @@ def summarize(
     calibration: Statistics | str | Path,
     tensors: Sequence[str] = (),
     *,
-    percentile: float = 99.99,
+    percentile: float = PERCENTILE,
     sort: Literal["outliers", "name"] = "outliers",
     limit: int | None = None,
 ) -> CalibrationSummary:

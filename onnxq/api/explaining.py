@@ -50,6 +50,7 @@ class CodeExplanation(Shown):
 
     code: str
     entry: Code
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def to_dict(self) -> dict[str, Any]:
         """The code, its meaning, an example and the fix."""

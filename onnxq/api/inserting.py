@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -148,7 +148,7 @@ def insert(
     calibration = _statistics(model if isinstance(model, Model) else None, statistics)
     shapes = None if calibration is None else calibration.input_shapes
     loaded = model if isinstance(model, Model) else load(model, existing=existing, shapes=shapes)
-    _require_fitting(loaded, calibration)
+    require_calibration_of(loaded, calibration)
     planned = plan_for(loaded, plan, strict=strict)
     require_data(planned, calibration)
     recipe = None if isinstance(plan, Plan | Recipe) else Path(plan)
@@ -173,11 +173,11 @@ def _statistics(
 ) -> Statistics | None:
     calibration = Statistics.load(statistics) if isinstance(statistics, str | Path) else statistics
     if model is not None:
-        _require_fitting(model, calibration)
+        require_calibration_of(model, calibration)
     return calibration
 
 
-def _require_fitting(model: Model, statistics: Statistics | None) -> None:
+def require_calibration_of(model: Model, statistics: Statistics | None) -> None:
     """Raise OQ411 when statistics are of another model."""
     if statistics is None or statistics.model_digest == model.digest:
         return
@@ -279,7 +279,7 @@ def _inserted(
 
 def _in_half(
     result: InsertResult, metadata: dict[str, str], statistics: Statistics, types: _Types
-) -> tuple[InsertResult, Sequence[Diagnostic]]:
+) -> tuple[InsertResult, tuple[Diagnostic, ...]]:
     """Insert with scales that half precision holds, and put what has no pairs into that type."""
     model, to = result.model, precision.HALF[types.float_type]
     choice = precision.choose(model.graph, result.plan, statistics, to)
@@ -292,9 +292,7 @@ def _in_half(
         inserted, higher, statistics.input_shapes, purpose=types.float_type
     )
     lowered, rest = half.lower(higher, to, kept=choice.kept, io_types=types.io_types)
-    made = replace(
-        result, proto=lowered, scales=held, float_rest=rest, half_preparation=raised
-    )
+    made = replace(result, proto=lowered, scales=held, float_rest=rest, half_preparation=raised)
     return made, (*result.scales.diagnostics, *choice.diagnostics)
 
 

@@ -118,9 +118,7 @@ def _file(model: QdqModelLike) -> ModelFile:
     return models.copied(model) if isinstance(model, ModelProto) else models.read(model)
 
 
-def lint(
-    model: QdqModelLike, *, fix: bool = False, output: str | Path | None = None
-) -> LintReport:
+def lint(model: QdqModelLike, *, fix: bool = False, output: str | Path | None = None) -> LintReport:
     """Check a Q/DQ model, by any tool, against what TensorRT asks of it; needs no runtime.
 
     With `fix` the model of the report is repaired as far as that takes no calibration, and the

@@ -113,13 +113,13 @@ def kept(
         before = _modified(path)
         if run.resume and not before:
             note = f"there is no checkpoint '{path}' yet: the run begins anew"
-            progress(Progress(stage="calibrating", note=note))
+            progress(Progress(stage="calibrating", note=note, urgent=True))
         try:
             yield checkpoint
         except BaseException:
             if _modified(path) != before:
                 note = f"interrupted; '{path}' has what was gathered, --resume goes on from there"
-                progress(Progress(stage="calibrating", note=note))
+                progress(Progress(stage="calibrating", note=note, urgent=True))
             raise
         checkpoint.remove()
 

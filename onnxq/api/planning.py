@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -72,34 +72,38 @@ def load_plan(
     return plan_file.load(Path(path), load(model, existing=existing, shapes=shapes).graph)
 
 
-def changes(old: Plan | str | Path, new: Plan) -> list[str]:
+def plan_changes(
+    old: Plan | str | Path, new: Plan, *, only: str | None = None, floats: bool = False
+) -> list[str]:
     """Decisions that differ between two plans; `old` may be a saved plan (OQ212).
 
-    Lines begin with '-' for the old plan and '+' for the new one; the rules alone do not count.
+    Texts begin with '-' for the old plan and '+' for the new one; the rules alone do not count.
+    `only` and `floats` are those of `plan_lines`.
     """
     before = old.lines if isinstance(old, Plan) else plan_file.read(Path(old)).lines
-    return plan_file.difference(before, new.lines)
+    wanted = _wanted(new, only, floats=floats)
+    return plan_file.difference(filter(wanted, before), filter(wanted, new.lines))
 
 
-def select(
-    plan: Plan, lines: Sequence[Line], only: str | None = None, *, floats: bool = False
-) -> tuple[Line, ...]:
-    """The lines whose node or tensor fits the glob `only` as a whole; with `floats` float ones.
+def plan_lines(plan: Plan, *, only: str | None = None, floats: bool = False) -> tuple[Line, ...]:
+    """The decisions of a plan whose node or tensor fits the glob `only` as a whole.
 
+    With `floats` they are the inputs that stay float, by a rule or because no rule decides them.
     Raises OQ104 for a glob that cannot be used, OQ214 for one that fits nothing in the model.
     """
+    lines = (*plan.lines, *(undecided(plan) if floats else ()))
+    return tuple(filter(_wanted(plan, only, floats=floats), lines))
+
+
+def _wanted(plan: Plan, only: str | None, *, floats: bool) -> Callable[[Line], bool]:
     pattern = None if only is None else _pattern(plan.graph, only)
-    return tuple(
-        line
-        for line in lines
-        if not (floats and line.descriptor != FLOAT)
-        and (pattern is None or pattern.fits(line.node) or pattern.fits(line.tensor))
-    )
 
+    def wanted(line: Line) -> bool:
+        if floats and line.descriptor != FLOAT:
+            return False
+        return pattern is None or pattern.fits(line.node) or pattern.fits(line.tensor)
 
-def with_undecided(plan: Plan) -> tuple[Line, ...]:
-    """All lines, and the inputs of weighted ops that no rule decides."""
-    return (*plan.lines, *undecided(plan))
+    return wanted
 
 
 def _pattern(graph: Graph, only: str) -> NamePattern:

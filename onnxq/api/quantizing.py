@@ -249,5 +249,3 @@ def _require_twice(request: DataRequest, other: DataRequest | None) -> None:
             "the data can be read only once, and quantize reads it twice",
             fix="give a list, a function that makes it, or verify_data",
         )
-
-

@@ -115,9 +115,7 @@ def verify(
         _require_page(page, float_model, subjects, (*recipes, *plans, labels))
         lineage = Lineage(float_model=float_model, qdq=tuple(subjects), sources=sources)
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
-        checking = Checking(
-            lineage=lineage, checks=checks, thresholds=least, html=page
-        )
+        checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)
         compared = None
         if data is not None:
             compared = _unused(lineage, data, preprocess, selection, profiles, progress)

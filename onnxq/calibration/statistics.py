@@ -10,7 +10,7 @@ import hashlib
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
 
@@ -24,14 +24,15 @@ from onnxq.calibration.histogram import BINS, MANTISSA_BITS, BitHistogram, Value
 from onnxq.calibration.methods import ImportedAmax, Observed
 from onnxq.descriptor import Calibrator, QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError
+from onnxq.shown import Shown
 
 CalibratorOrCache = Calibrator | Literal["cache"]  # "cache": amaxes imported from TensorRT
 _SHORT: Final = 16  # hex digits; by chance one in 2**64 is like another
 NO_DATA: Final = f"{0:064x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TensorStatistics:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TensorStatistics(Shown):
     """What was observed of one tensor over `samples` samples, or its imported amax."""
 
     values: Observed
@@ -70,8 +71,8 @@ class TensorStatistics:
         return TensorStatistics(values=values, samples=self.samples + other.samples)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Statistics:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Statistics(Shown):
     """One calibration; a commutative monoid under `+` for each model and way of calibrating.
 
     `model_path` is None for a model that has no file. `data_digest` is the sum of the samples'
@@ -79,8 +80,8 @@ class Statistics:
     calibrator `cache` means that the amaxes were imported and are final; the data digest is then
     that of the cache. `sample_digests` has the first 16 hex digits of each sample's digest, sorted:
     `verify` recognizes by them the samples that were used; empty where they are not known.
-    `diagnostics` are what the calibration had to report; they are no part of the digest or the
-    file.
+    `diagnostics` are what the calibration had to report, `path` is its file once it is saved; they
+    are no part of the digest or the file.
 
     `statistics[name]` is what was observed of one tensor; iterating gives the tensors' names.
     """
@@ -96,6 +97,7 @@ class Statistics:
     sample_digests: tuple[str, ...] = ()
     tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
+    path: Path | None = None
 
     def __getitem__(self, tensor: str) -> TensorStatistics:
         """Return what was observed of a tensor; a KeyError with OQ443 when it was not observed."""
@@ -157,14 +159,32 @@ class Statistics:
             total.update(f"{key} {array.dtype} {array.size};".encode() + array.tobytes())
         return total.hexdigest()
 
-    def save(self, path: str | Path) -> None:
+    @property
+    def values(self) -> int:
+        """How many values were observed, of all tensors together."""
+        return sum(tensor.range.count for tensor in self.tensors.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, the digest and the diagnostics; `onnxq.summarize` has the tensors."""
+        return {
+            "output": None if self.path is None else str(self.path),
+            "samples": self.samples,
+            "tensors": len(self.tensors),
+            "values": self.values,
+            "digest": self.digest,
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+    def save(self, path: str | Path) -> Statistics:
         """Write a compressed npz, whole or not at all; the same bytes for equal content.
 
-        The file names the model by its path from the folder of the file. Error OQ501 when it
-        cannot be written.
+        The file names the model by its path from the folder of the file. Returns the statistics
+        with their `path`. Error OQ501 when the file cannot be written.
         """
-        name = "" if self.model_path is None else _relative(self.model_path, Path(path).parent)
+        path = Path(path)
+        name = "" if self.model_path is None else _relative(self.model_path, path.parent)
         statistics_file.write(path, _pack(self, model_name=name))
+        return replace(self, path=path)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
@@ -175,7 +195,7 @@ class Statistics:
         """
         arrays = statistics_file.read(path)
         try:
-            return _unpack(arrays, folder=Path(path).parent)
+            return replace(_unpack(arrays, folder=Path(path).parent), path=Path(path))
         except ValidationError as cause:
             first = cause.errors()[0]
             place = ".".join(map(str, first["loc"])) or "meta"

@@ -17,7 +17,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import reduce
 from operator import add
-from pathlib import Path
 from typing import Any, Final
 
 from onnxq.calibration.calibrate import Progress, Settings, calibrate
@@ -26,10 +25,7 @@ from onnxq.cores import cores
 from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error, first_line
 from onnxq.feeds import DataRequest
 from onnxq.feeds.checks import Findings
-from onnxq.model import io as models
-from onnxq.model.graph import Graph
-from onnxq.model.inlining import inline_functions
-from onnxq.model.source import Existing, prepared
+from onnxq.model.loading import Existing, load
 
 _PARTS: Final = 4  # a worker: so little is lost with one, and none waits long for another
 _PATIENCE: Final = 10.0  # seconds to reach a cluster
@@ -40,12 +36,11 @@ _TRIES: Final = 3  # again, for a part whose worker died
 class Job:
     """A calibration as plain data, from which any process can run a part.
 
-    `existing` says what becomes of pairs; `digest` is that of the model as it is run.
+    `model` is an absolute path; `existing` says what happens to its pairs.
     """
 
     model: str
     existing: Existing = "refuse"
-    digest: str
     data: DataRequest
     tensors: tuple[str, ...]
     settings: Settings
@@ -63,16 +58,14 @@ class Part:
 def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
     """Calibrate on every count-th sample, from sample `index` on."""
     try:
-        loaded = inline_functions(models.load(job.model), job.model)
-        model, _ = prepared(loaded, job.model, job.existing)
-        graph = Graph(model, digest=job.digest, shapes=job.data.shapes)
-        feed = job.data.open(graph).part(index, count)
+        model = load(job.model, existing=job.existing, shapes=job.data.shapes)
+        feed = job.data.open(model.graph).part(index, count)
         statistics = calibrate(
-            model,
-            graph,
+            model.proto,
+            model.graph,
             feed,
             tensors=job.tensors,
-            model_path=Path(job.model),
+            model_path=model.path,
             settings=replace(job.settings, threads=threads),
         )
     except OnnxqError as reason:

@@ -23,4 +23,3 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
     if not statistics.tensors:  # of weights alone
         return made
     return {**made, "statistics": statistics.digest, "preprocess": statistics.preprocess}
-

@@ -80,6 +80,7 @@ class Graph:
         shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.digest = digest
+        self.shape_inference_problem = ""
         graph = model.graph
         self._constants = Constants(graph)
         self.nodes = tuple(_node(n, scope) for scope, n in nodes(graph))

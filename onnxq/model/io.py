@@ -81,7 +81,7 @@ def read(path: str | Path) -> ModelFile:
 
 
 def copied(model: onnx.ModelProto) -> ModelFile:
-    """A copy of a ModelProto in the place of a file, so that the original is not changed (OQ302)."""
+    """A copy of a ModelProto in place of a file: the original is not changed (OQ302)."""
     if not model.graph.node or not model.opset_import:
         raise error(
             "OQ302",
@@ -316,9 +316,7 @@ def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelPr
     return changed
 
 
-def save(
-    model: onnx.ModelProto, path: str | Path, *, external: bool = False
-) -> tuple[Path, ...]:
+def save(model: onnx.ModelProto, path: str | Path, *, external: bool = False) -> tuple[Path, ...]:
     """Write a model whole or not at all (OQ501); return the files, the model's first.
 
     Tensors that refer to a file are written with what they refer to.

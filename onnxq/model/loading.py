@@ -83,8 +83,8 @@ class Model:
 
     def with_shapes(self, shapes: Mapping[str, Sequence[int]]) -> Model:
         """The same model with other shapes of inputs; itself when they are the same."""
-        shapes = {name: tuple(shape) for name, shape in shapes.items()}
-        return self if shapes == self.shapes else replace(self, shapes=shapes)
+        sizes = {name: tuple(shape) for name, shape in shapes.items()}
+        return self if sizes == self.shapes else replace(self, shapes=sizes)
 
 
 def load(

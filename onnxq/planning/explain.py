@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from onnxq.diagnostics import did_you_mean, error
 from onnxq.model import ops
 from onnxq.model.graph import Edge, Graph, Node
-from onnxq.planning.plan import Decision, Group, Kept, Pair, Plan
+from onnxq.planning.plan import FLOAT, Decision, Group, Kept, Pair, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding, Miss
@@ -30,6 +30,24 @@ class SiteExplanation:
     pair: Pair | None
     group: Group | None
 
+    @property
+    def descriptor(self) -> str:
+        """The descriptor of the pair in one word, or 'float'."""
+        return FLOAT if self.pair is None else self.pair.descriptor.text(self.pair.axis)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        decision = self.decision
+        return {
+            "node": self.edge.node,
+            "input": self.edge.slot,
+            "tensor": self.tensor,
+            "descriptor": self.descriptor,
+            "decided_by": None if decision is None else decision.because.with_reason(),
+            "overrides": [] if decision is None else [b.to_dict() for b in decision.overrides],
+            "shares_with": [] if self.group is None else list(self.group.tensors),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleExplanation:
@@ -42,6 +60,24 @@ class RuleExplanation:
     matched: tuple[tuple[Node, Binding], ...]
     ambiguous: tuple[Node, ...]
     nearest: tuple[Node, Miss] | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        nearest = None
+        if self.nearest is not None:
+            nearest = {"node": self.nearest[0].name, "but": self.nearest[1].text}
+        return {
+            "rule": self.rule.id,
+            "file": self.rule.span.file,
+            "line": self.rule.span.line,
+            "why": self.rule.why,
+            "matches": [
+                {"node": node.name, "names": {k: list(b.tensors) for k, b in binding.items()}}
+                for node, binding in self.matched
+            ],
+            "ambiguous": [node.name for node in self.ambiguous],
+            "nearest": nearest,
+        }
 
 
 Explanation = SiteExplanation | RuleExplanation | Kept

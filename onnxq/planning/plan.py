@@ -34,6 +34,15 @@ class Because:
     node: str
     bindings: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """The rule and its place."""
+        return {"rule": self.rule, "file": self.span.file, "line": self.span.line}
+
+    def with_reason(self) -> dict[str, Any]:
+        """The rule, its place, its reason and what its names bound."""
+        names = {name: list(tensors) for name, tensors in self.bindings}
+        return {**self.to_dict(), "why": self.why, "names": names}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -62,6 +71,15 @@ class Kept:
     keep: bool
     because: Because
     overrides: tuple[Because, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is decided, and by which rules."""
+        return {
+            "node": self.node,
+            "keep_fp32": self.keep,
+            "decided_by": self.because.with_reason(),
+            "overrides": [b.to_dict() for b in self.overrides],
+        }
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

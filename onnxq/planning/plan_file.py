@@ -66,7 +66,7 @@ def to_text(plan: Plan) -> str:
         f"# recipe {plan.recipe} {plan.recipe_digest}",
         f"{_DECISIONS}{plan.digest}",
     )
-    return "\n".join((*head, *(_joined(line.fields()) for line in found))) + "\n"
+    return "\n".join((*head, *(_joined(line.fields()) for line in plan.lines))) + "\n"
 
 
 def _joined(fields: Iterable[str]) -> str:

@@ -16,7 +16,7 @@ from onnxq.verification.data import DataUse
 from onnxq.verification.engines import EngineRun
 from onnxq.verification.numeric import Comparison, NumericReport, TensorComparison
 from onnxq.verification.origins import Lineage
-from onnxq.verification.thresholds import Thresholds, refusals
+from onnxq.verification.thresholds import NONE, Thresholds, refusals
 
 VERSION: Final = 1
 
@@ -79,7 +79,7 @@ class VerifyReport(Shown):
     why_not_run: str = ""
 
     notes: tuple[Diagnostic, ...] = ()
-    thresholds: Thresholds = Thresholds()
+    thresholds: Thresholds = NONE
     lineage: Lineage | None = field(default=None, compare=False)
 
     @property

@@ -10,7 +10,6 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from onnxq.diagnostics import Diagnostic
 from onnxq.verification.report import DERIVED, HIDDEN, VERSION, VerifyReport
 
 _SIMPLE: Final[Mapping[type, dict[str, Any]]] = {

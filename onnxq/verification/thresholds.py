@@ -35,6 +35,7 @@ class Thresholds:
     quantized: float | None = None
 
 
+NONE: Final = Thresholds()
 Limits = float | Mapping[str, float] | Iterable[str]
 
 
@@ -70,9 +71,7 @@ def thresholds(
     )
 
 
-def _by_output(
-    figure: Figure, limits: Limits | None, outputs: Sequence[str]
-) -> dict[str, float]:
+def _by_output(figure: Figure, limits: Limits | None, outputs: Sequence[str]) -> dict[str, float]:
     """The least figure by output; '' is every output."""
     if limits is None:
         return {}

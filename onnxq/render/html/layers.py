@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxq.planning.plan import Line
-from onnxq.planning.plan import Because, Plan
+from onnxq.planning.plan import Because, Line, Plan
 from onnxq.render.html.subjects import Subject
 from onnxq.verification.compiled import CompiledOp
 from onnxq.verification.numeric import TensorComparison
