@@ -84,7 +84,7 @@ def calibrate(
     observation = observe(graph, (t for t in tensors if ops.may_be_observed(graph, t)))
     passes: tuple[tuple[str, ...], ...] = (observation.exposed,)
     if settings.max_memory is not None:
-        sample = next(iter(feed), None)
+        sample = feed.first()
         taken = sizes(model, observation.exposed, sample) if sample else {}
         passes = in_passes(observation.exposed, taken, settings.max_memory if sample else None)
     gathered = checkpoint.begin(passes) if checkpoint else Snapshot()

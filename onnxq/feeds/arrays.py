@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 import zipfile
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,7 +15,8 @@ from numpy.typing import NDArray
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, first_line, warning
 from onnxq.feeds.checks import Alike
-from onnxq.feeds.fitting import Cut, Rows, cut, require_names, require_type, sample
+from onnxq.feeds.fitting import Cut, Rows, cut, numbered, require_names, require_type, sample
+from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 
@@ -38,12 +37,12 @@ class Arrays(ReadWhole):
     @property
     def length(self) -> int:
         """Number of samples in all files."""
-        return self.firsts[-1]
+        return self.numbering.length
 
     @property
-    def firsts(self) -> list[int]:
-        """Number of each file's first sample, and of all samples."""
-        return [0, *itertools.accumulate(cut.count for cut in self.cuts)]
+    def numbering(self) -> Numbering:
+        """The numbers of the samples in each file."""
+        return Numbering(how.count for how in self.cuts)
 
     def reader(self) -> Reader:
         """One file after the other is open, and no more of it in memory than a sample."""
@@ -51,11 +50,10 @@ class Arrays(ReadWhole):
 
     def require_alike(self, numbers: Sequence[int]) -> None:
         """The headers tell (OQ424)."""
-        alike, firsts = Alike(self.inputs), self.firsts
-        for file, how, begin in zip(self.files, self.cuts, firsts[:-1], strict=True):
-            at = bisect_left(numbers, begin)
-            if at < len(numbers) and numbers[at] < begin + how.count:
-                alike.require(_name(file, how, numbers[at] - begin), how.shapes)
+        alike = Alike(self.inputs)
+        for file, index in self.numbering.first_in_each(numbers):
+            how = self.cuts[file]
+            alike.require(numbered(str(self.files[file]), how, index), how.shapes)
 
 
 def open_arrays(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Arrays:
@@ -92,29 +90,24 @@ def _held(file: Path, headers: Mapping[str, _Header]) -> list[Diagnostic]:
 
 class _Pass:
     def __init__(self, arrays: Arrays) -> None:
-        self.of, self.firsts = arrays, arrays.firsts
+        self.of, self.numbering = arrays, arrays.numbering
         self.file, self.open = -1, ExitStack()
         self.rows: Mapping[str, Rows] = {}
 
     def read(self, number: int) -> Sample:
-        which = bisect_right(self.firsts, number) - 1
-        if which >= len(self.of.files):
+        if number >= self.numbering.length:
             self.open.close()
             raise EndOfDataError
+        which, index = self.numbering.place(number)
         file, how = self.of.files[which], self.of.cuts[which]
-        index = number - self.firsts[which]
         try:
             if self.file != which:
                 self.open.close()
                 self.file, self.rows = which, _opened(file, self.of.inputs, self.open)
-            found = how.sample(self.rows, index)
+            arrays = how.sample(self.rows, index)
         except Exception as reason:  # a damaged zip or array fails in a dozen ways
             raise _unreadable(file, reason) from None
-        return sample(_name(file, how, index), found, self.of.inputs)
-
-
-def _name(file: Path, how: Cut, index: int) -> str:
-    return str(file) if how.count == 1 else f"{file}[{index}]"
+        return sample(numbered(str(file), how, index), arrays, self.of.inputs)
 
 
 def _cut(file: Path, headers: Mapping[str, _Header], inputs: tuple[InputSpec, ...]) -> Cut:

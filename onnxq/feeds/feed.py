@@ -18,7 +18,7 @@ from onnxq.feeds.checks import Findings, infinite
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.selection import Batching
-from onnxq.feeds.source import EndOfDataError, LeftOutError, Reader, Source
+from onnxq.feeds.source import EndOfDataError, LeftOutError, Reader, SampleSource
 from onnxq.model.graph import Shape
 
 
@@ -45,7 +45,7 @@ class Feed:
     whole.
     """
 
-    source: Source
+    source: SampleSource
     inputs: tuple[InputSpec, ...]
     picked: Sequence[int] | None
     batch: Batching
@@ -57,15 +57,16 @@ class Feed:
     start: int = 0
     step: int = 1
     found: Findings = field(default_factory=Findings)
+    _begun: Iterator[Sample] | None = field(default=None, init=False, repr=False)
 
     @property
     def length(self) -> int | None:
         """How many samples a pass gives, unless some cannot be read; None when only the end tells.
 
-        For data whose own length is not known it is what --samples asks for.
+        For data whose own length is not known it is what was asked for, or what the data expects.
         """
-        total = self._total()
-        return None if total is None else len(range(self.start, total, self.step))
+        totals = [n for n in (self._total(), self.source.expected) if n is not None]
+        return len(range(self.start, min(totals), self.step)) if totals else None
 
     @property
     def warnings(self) -> list[Diagnostic]:
@@ -90,11 +91,25 @@ class Feed:
     def __iter__(self) -> Iterator[Sample]:
         return self.after(None)
 
+    def first(self) -> Sample | None:
+        """Return the first sample, None when there is none.
+
+        The next pass begins with it: it is not read again, which iterators do not permit.
+        """
+        samples = self.after(None)
+        sample = next(samples, None)
+        self._begun = itertools.chain(() if sample is None else (sample,), samples)
+        return sample
+
     def after(self, done: Done | None) -> Iterator[Sample]:
         """Go on with a pass: the samples behind those that are `done`.
 
         Error OQ431 when the data are not those of then.
         """
+        begun, self._begun = self._begun, None
+        return begun if begun is not None and done is None else self._pass(done)
+
+    def _pass(self, done: Done | None) -> Iterator[Sample]:
         self.found = Findings() if done is None else done.found
         reader = self.source.reader()
         if done is not None:
@@ -195,7 +210,7 @@ def _read(reader: Reader, number: int, of: Sequence[int]) -> tuple[int, _Batch]:
     return number, found
 
 
-def _identity(source: Source, reader: Reader, number: int) -> tuple[str, str]:
+def _identity(source: SampleSource, reader: Reader, number: int) -> tuple[str, str]:
     """The name and the digest of a sample; an empty digest where there is none any more."""
     try:
         return source.identity(number, reader)

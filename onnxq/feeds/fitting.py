@@ -148,6 +148,11 @@ def converted(where: str, array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     return made
 
 
+def numbered(where: str, how: Cut, index: int) -> str:
+    """What errors call a sample of some arrays: `where[3]`, or `where` when it is the only one."""
+    return where if how.count == 1 else f"{where}[{index}]"
+
+
 def samples(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Iterator[Sample]:
     """Yield the samples in these arrays (OQ403, OQ404), of any batch where that is dynamic."""
     require_names(where, arrays, inputs)
@@ -155,8 +160,7 @@ def samples(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Iterato
         require_type(where, arrays[spec.name].dtype, spec)
     how = cut(where, {name: array.shape for name, array in arrays.items()}, inputs, rows=False)
     for index in range(how.count):
-        name = where if how.count == 1 else f"{where}[{index}]"
-        yield sample(name, how.sample(arrays, index), inputs)
+        yield sample(numbered(where, how, index), how.sample(arrays, index), inputs)
 
 
 def sample(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Sample:

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 from typing import Final
 
 from onnxq.diagnostics import Diagnostic, error, warning
-from onnxq.feeds import arrays, loaders, pictures, preprocess, random_data, saved_inputs
-from onnxq.feeds.places import Kind, Place
+from onnxq.feeds import arrays, in_memory, loaders, pictures, preprocess, random_data, saved_inputs
+from onnxq.feeds.places import DataKind, Place
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, shape_example, shape_text
 from onnxq.feeds.selection import Batching, batching
-from onnxq.feeds.source import Source
+from onnxq.feeds.source import SampleSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ class Wish:
 class Opened:
     """Data opened for a model."""
 
-    source: Source
+    source: SampleSource
     batch: Batching
     preprocess: Preprocess | None = None
     notes: tuple[Diagnostic, ...] = ()
@@ -52,17 +52,27 @@ def _saved_inputs(place: Place, wish: Wish) -> Opened:
 
 
 def _python(place: Place, wish: Wish) -> Opened:
-    if wish.seed is not None:
+    inputs, batch = batching(wish.inputs, wish.batch)
+    source = loaders.open_loader(place.path, place.function, inputs, ragged=wish.ragged)
+    return Opened(source=_in_order(source, wish), batch=batch)
+
+
+def _in_memory(place: Place, wish: Wish) -> Opened:
+    inputs, batch = batching(wish.inputs, wish.batch)
+    source = in_memory.open_in_memory(place.data, inputs, ragged=wish.ragged)
+    return Opened(source=_in_order(source, wish), batch=batch)
+
+
+def _in_order(source: SampleSource, wish: Wish) -> SampleSource:
+    """Refuse to draw samples from data whose length only its end tells (OQ420)."""
+    if wish.seed is not None and source.length is None:
         raise error(
             "OQ420",
-            "--seed draws from data of known length, and a Python file yields as it likes",
-            fix="leave it out, and shuffle in the file with a seed of its own",
+            "a seed draws samples from data of known length, and this data shows its length only "
+            "at its end",
+            fix="leave out --seed, and shuffle with a seed where the samples are made",
         )
-    inputs, batch = batching(wish.inputs, wish.batch)
-    source = loaders.Loader(
-        file=place.path, function=place.function, inputs=inputs, ragged=wish.ragged
-    )
-    return Opened(source=source, batch=batch)
+    return source
 
 
 def _random(place: Place, wish: Wish) -> Opened:
@@ -109,10 +119,11 @@ def _is_image(spec: InputSpec) -> bool:
     )
 
 
-FORMS: Final[Mapping[Kind, Callable[[Place, Wish], Opened]]] = {
+FORMS: Final[Mapping[DataKind, Callable[[Place, Wish], Opened]]] = {
     "random": _random,
     "python": _python,
     "saved inputs": _saved_inputs,
     "arrays": _arrays,
     "pictures": _pictures,
+    "in memory": _in_memory,
 }

@@ -8,15 +8,16 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from PIL import Image
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, first_line, warning
 from onnxq.feeds import arrays, loaders, pictures
+from onnxq.feeds.in_memory import DataSource, Iterated
 from onnxq.files import own_kind
 
-Kind = Literal["random", "python", "saved inputs", "arrays", "pictures"]
+DataKind = Literal["random", "python", "saved inputs", "arrays", "pictures", "in memory"]
 RANDOM: Final = "random"  # what --data says for random data
 _PYTHON: Final = re.compile(r"(?P<file>.+\.py)(?::(?P<function>\w+))?")
 _CALIBRATION: Final = ".calib.npz"  # the usual name of what onnxq writes itself: no data
@@ -24,37 +25,55 @@ _CALIBRATION: Final = ".calib.npz"  # the usual name of what onnxq writes itself
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What `--data` names: files of one kind, and the function in a Python file.
+    """Where data is: files of one kind, the function in a Python file, or `data` in memory.
 
-    `notes` tell of what else is there and is not used.
+    `notes` report what else is there and is not used.
     """
 
-    kind: Kind
+    kind: DataKind
     path: Path = Path()
     files: tuple[Path, ...] = ()
     function: str = ""
+    data: Any = None
     notes: tuple[Diagnostic, ...] = ()
 
+    @property
+    def described(self) -> str:
+        """What the data is, for messages: "arrays in 'data.npz'"."""
+        if self.kind in ("random", "in memory"):
+            return self.kind
+        if self.kind == "python":
+            return f"the Python file '{self.path}'"
+        return f"{self.kind} in '{self.path}'"
 
-def path_of(source: str) -> Path:
+
+def path_of(source: str | os.PathLike[str]) -> Path:
     """The file or folder that a source names."""
-    python = _PYTHON.fullmatch(source)
-    return Path(python["file"] if python else source)
+    text = os.fspath(source)
+    python = _PYTHON.fullmatch(text)
+    return Path(python["file"] if python else text)
 
 
-def absolute(source: str) -> str:
-    """The same source, for a process that works in another folder."""
+def absolute(source: DataSource | Iterated) -> str:
+    """The same source, for a process that works in another folder (OQ434 for data in memory)."""
+    source = _in_files(source)
     if source == RANDOM:
-        return source
-    python = _PYTHON.fullmatch(source)
+        return RANDOM
+    python = _PYTHON.fullmatch(os.fspath(source))
     function = python["function"] if python else None
     return f"{path_of(source).absolute()}{f':{function}' if function else ''}"
 
 
-def locate(source: str) -> Place:
-    """Find out what a source is. Errors: OQ401, and OQ428 when `random` is a folder too."""
+def locate(source: DataSource | Iterated) -> Place:
+    """Find out which files a source names, and of what kind they are.
+
+    Errors: OQ401, OQ428 when `random` is a folder too, OQ434 for data in memory.
+    """
+    source = _in_files(source)
     if not source:  # as an unset variable of a shell; a path would take it for the working folder
-        raise error("OQ401", "--data is empty", fix="name the data; . is the working folder")
+        raise error(
+            "OQ401", "the path of the data is empty", fix="name the data; . is the working folder"
+        )
     path = path_of(source)
     if source == RANDOM:
         if path.exists():
@@ -66,14 +85,25 @@ def locate(source: str) -> Place:
         return Place(kind="random")
     if path.is_dir() and not path.name.endswith(".py"):
         return _folder(path)
+    text = os.fspath(source)
     if not path.is_file():
-        pattern = any(sign in source for sign in "*?[")
+        pattern = any(sign in text for sign in "*?[")
         fix = "give the folder: patterns are not read" if pattern else "give a file or a folder"
         raise error("OQ401", f"the data '{path}' {_why_none(path)}", fix=fix)
-    if python := _PYTHON.fullmatch(source):
+    if python := _PYTHON.fullmatch(text):
         function = python["function"] or loaders.FUNCTION
         return Place(kind="python", path=path, files=(path,), function=function)
     return Place(kind=_kind(path), path=path, files=(path,))
+
+
+def _in_files(source: DataSource | Iterated) -> str | os.PathLike[str]:
+    if isinstance(source, str | os.PathLike):
+        return source
+    raise error(
+        "OQ434",
+        "checkpoints and workers read the data from files, and this data is in memory",
+        fix="save it as .npz files, or give a Python file that makes it: loader.py:FUNCTION",
+    )
 
 
 def _why_none(path: Path) -> str:
@@ -82,7 +112,7 @@ def _why_none(path: Path) -> str:
     return "is no regular file" if path.exists() else "does not exist"
 
 
-def _kind(file: Path) -> Kind:
+def _kind(file: Path) -> DataKind:
     suffix = file.suffix.lower()
     if own := own_kind(file):
         told = f"'{file}' is a {own} that onnxq wrote, and no data"
@@ -125,7 +155,7 @@ def _folder(folder: Path) -> Place:
             fix="keep one kind in a folder",
         )
     if one or other:
-        kind: Kind = "arrays" if one else "pictures"
+        kind: DataKind = "arrays" if one else "pictures"
         return Place(kind=kind, path=folder, files=(*one, *other), notes=tuple(found.notes))
     if saved := found.with_suffixes({".json"}):  # beside others they would be annotations
         return Place(kind="saved inputs", path=folder, files=saved, notes=tuple(found.notes))

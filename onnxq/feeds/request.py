@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
@@ -11,7 +12,8 @@ from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
 from onnxq.feeds.forms import FORMS, Opened, Wish
-from onnxq.feeds.places import absolute, locate, path_of
+from onnxq.feeds.in_memory import DataSource, Iterated, for_passes
+from onnxq.feeds.places import Place, absolute, locate, path_of
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, input_specs
 from onnxq.feeds.selection import pick
@@ -23,16 +25,19 @@ _SIZELESS: Final = ("pictures", "random")  # kinds of data that take any size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRequest:
-    """Data as it was asked for: it can be pickled, and opened again in another process.
+    """Data as it was asked for.
 
-    `source` is what `--data` says. `preprocess` is for pictures alone; `otherwise` is used when
+    `source` is the path of files, 'random' for random data, or data in memory: an array of samples,
+    a mapping of arrays by input name, an iterable of samples, or a function that makes one. A
+    request for files can be pickled, and opened in another process; data that is an iterator can
+    be read only once. `preprocess` is for pictures alone; `otherwise` is used when
     there is none, and `otherwise_shapes` for the sizes that data without a size of its own needs
     and `shapes` does not give; the batch is no part of them. `samples` are drawn with `seed`, or
     spread evenly; `batch` puts so many into one run of the model; `ragged` permits shapes that
     differ between samples.
     """
 
-    source: str
+    source: DataSource | Iterated
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     otherwise_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     preprocess: Preprocess | None = None
@@ -42,27 +47,30 @@ class DataRequest:
     batch: int | None = None
     ragged: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", for_passes(self.source))
+
     @property
-    def path(self) -> Path:
-        """The file or folder that is read."""
-        return path_of(self.source)
+    def path(self) -> Path | None:
+        """The file or folder that is read; None for data in memory."""
+        return path_of(self.source) if isinstance(self.source, str | PathLike) else None
 
     def absolute(self) -> DataRequest:
-        """The same, for a process that works in another folder."""
+        """The same, for a process that works in another folder (OQ434 for data in memory)."""
         return replace(self, source=absolute(self.source))
 
     def open(self, graph: Graph) -> Feed:
         """Open the data for a model. Raises OQ401 to OQ406 and OQ420 to OQ428."""
         self._check()
         inputs = input_specs(graph, self.shapes)
-        place = locate(self.source)
+        place = self._place()
         filled = self._filled(inputs) if place.kind in _SIZELESS else {}
         inputs = tuple(replace(spec, shape=filled.get(spec.name, spec.shape)) for spec in inputs)
         if self.preprocess is not None and place.kind != "pictures":
             raise error(
                 "OQ406",
-                f"--preprocess is for pictures, and '{self.source}' is no picture",
-                fix="leave it out, or give pictures",
+                f"a preprocessing is for pictures, and the data is {place.described}",
+                fix="leave out --preprocess, or give pictures",
             )
         if self.seed is not None and self.samples is None and place.kind != "random":
             raise error("OQ420", "--seed draws samples, and --samples is missing", fix="give both")
@@ -90,6 +98,11 @@ class DataRequest:
             filled=filled,
             notes=(*place.notes, *opened.notes, *self._missing(opened, picked)),
         )
+
+    def _place(self) -> Place:
+        if isinstance(self.source, str | PathLike):
+            return locate(self.source)
+        return Place(kind="in memory", data=self.source)
 
     def _filled(self, inputs: Sequence[InputSpec]) -> dict[str, Shape]:
         """By input: its shape with unknown sizes, but for the batch, from `otherwise_shapes`."""

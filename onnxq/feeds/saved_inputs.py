@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from onnxq.diagnostics import Diagnostic, error, first_line
 from onnxq.feeds.arrays import held_in_memory
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
+from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 from onnxq.feeds.values import named
@@ -37,7 +36,12 @@ class SavedInputs(ReadWhole):
     @property
     def length(self) -> int:
         """Number of samples in all files."""
-        return sum(map(len, self.shapes))
+        return self.numbering.length
+
+    @property
+    def numbering(self) -> Numbering:
+        """The numbers of the samples in each file."""
+        return Numbering(map(len, self.shapes))
 
     def reader(self) -> Reader:
         """One file is held in memory after the other."""
@@ -46,25 +50,19 @@ class SavedInputs(ReadWhole):
     def require_alike(self, numbers: Sequence[int]) -> None:
         """All files were read once (OQ424)."""
         alike = Alike(self.inputs)
-        for number in numbers:
-            file, index = self._place(number)
+        numbering = self.numbering
+        for file, index in map(numbering.place, numbers):
             alike.require(f"{self.files[file]}[{index}]", self.shapes[file][index])
 
     def _read(self, number: int) -> Sample:
         if number >= self.length:
             raise EndOfDataError
-        which, index = self._place(number)
-        file = self.files[which]
+        place, index = self.numbering.place(number)
+        file = self.files[place]
         if file not in self.last:
             self.last.clear()  # before the next is read
             self.last[file] = _samples(file, self.inputs)
         return self.last[file][index]
-
-    def _place(self, number: int) -> tuple[int, int]:
-        """The file of a sample, and the sample in it."""
-        firsts = [0, *itertools.accumulate(map(len, self.shapes))]
-        file = bisect_right(firsts, number) - 1
-        return file, number - firsts[file]
 
 
 def open_saved(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> SavedInputs:

@@ -10,7 +10,7 @@ from onnxq.feeds.samples import Sample
 Reader = Callable[[int], Sample]
 
 
-class Source(Protocol):
+class SampleSource(Protocol):
     """A form of data. `length` is None when it is known only at the end.
 
     `threads` says how many may read at once; with 1 the numbers ascend, and each is read after
@@ -20,6 +20,10 @@ class Source(Protocol):
     @property
     def length(self) -> int | None:
         """Number of samples."""
+
+    @property
+    def expected(self) -> int | None:
+        """Where `length` is None: how many samples there should be, if that can be told."""
 
     @property
     def threads(self) -> int:
@@ -42,6 +46,11 @@ class ReadWhole:
     """A source whose samples are known once they are read."""
 
     __slots__ = ()
+
+    @property
+    def expected(self) -> int | None:
+        """No guess."""
+        return None
 
     def identity(self, number: int, read: Reader) -> tuple[str, str]:
         """Read it."""

@@ -293,7 +293,7 @@ def test_more_samples_than_can_be_counted(tmp_path):
 
 
 def test_no_name_is_not_the_working_folder():
-    assert "--data is empty" in refused("OQ401", "", IMAGE)
+    assert "the path of the data is empty" in refused("OQ401", "", IMAGE)
 
 
 RAGGED = graph('g (float[1,"T"] x) => (float y) { y = Relu (x) }')
