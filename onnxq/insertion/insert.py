@@ -17,8 +17,8 @@ from onnxq.model.constants import Constants
 from onnxq.model.graph import Edge
 from onnxq.model.io import QDQ_OPSET, prepare, raised
 from onnxq.model.metadata import record
+from onnxq.model.pruning import drop_unread
 from onnxq.model.scopes import Scope, defined, names, nodes, owner, scopes
-from onnxq.model.unread import drop_unread
 from onnxq.model.weights import as_inputs
 from onnxq.planning.plan import Pair, Plan
 from onnxq.quantization import quantize
