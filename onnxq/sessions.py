@@ -16,8 +16,8 @@ from onnxq.feeds.samples import Sample
 from onnxq.model import weights
 from onnxq.model.inner_outputs import INSIDE, opened
 from onnxq.model.io import LARGEST, is_pair_op
+from onnxq.model.pruning import read
 from onnxq.model.scopes import nodes
-from onnxq.model.unread import read
 
 if TYPE_CHECKING:
     import onnxruntime

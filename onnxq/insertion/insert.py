@@ -12,13 +12,14 @@ from onnx import helper, numpy_helper
 
 from onnxq.diagnostics import error, first_line
 from onnxq.formats import FORMATS, HALF_SCALES
-from onnxq.insertion.scales import Scale, Scales
+from onnxq.insertion.provenance import edited_scales
+from onnxq.insertion.scale_table import Scale, Scales, require_shape, scale_shape
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Edge
 from onnxq.model.io import QDQ_OPSET, prepare, raised
 from onnxq.model.metadata import record
+from onnxq.model.pruning import drop_unread
 from onnxq.model.scopes import Scope, defined, names, nodes, owner, scopes
-from onnxq.model.unread import drop_unread
 from onnxq.model.weights import as_inputs
 from onnxq.planning.plan import Pair, Plan
 from onnxq.quantization import quantize
@@ -37,13 +38,16 @@ def insert(
     """Return a copy of the model with a Q/DQ pair for every pair of the plan.
 
     Weights become initializers of their quantized type behind a DequantizeLinear; a float weight
-    that nobody reads any more is dropped. With `weights` "qdq" they stay as they are, behind a
+    that no node reads any more is dropped. With `weights` "qdq" they stay as they are, behind a
     whole pair, and `narrow_range` has no effect. The opset is raised to the first that has the
-    types of the plan. Scales of activations are scalars, zero points zeros of the type, axes
-    explicit (`docs/guide.md` says why TensorRT needs each). Nodes without a name of their own get
-    one. Everything else is taken over unchanged. The model itself is not changed.
-    Raises OQ304 when the plan was made of the model before `model.prepare` renamed its tensors, and
-    OQ503 when a valid model would become one that onnx.checker refuses.
+    types of the plan. Scales of activations are scalars, zero points are zeros of the type, axes
+    are explicit (`docs/guide.md` says why TensorRT needs each). Nodes without a unique name get
+    one. Everything else stays unchanged, and so does the model that is passed in. The metadata
+    name the tensors whose scales were replaced by hand (`Scales.replaced`).
+
+    Raises OQ304 when the plan was made of the model before `model.prepare` renamed its tensors,
+    OQ419 when the shape of a scale does not fit its weight, and OQ503 when a valid model would
+    become one that onnx.checker refuses.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -54,7 +58,7 @@ def insert(
         edit.insert(pair, scale)
     edit.finish()
     drop_unread(result.graph, {p.tensor for p in plan.pairs if p.kind == "weight"})
-    record(result, metadata or {})
+    record(result, {**(metadata or {}), **edited_scales(scales.edited)})
     _require_valid(result, model)
     return result
 
@@ -81,17 +85,17 @@ def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
 
 
 def _require_valid(result: onnx.ModelProto, model: onnx.ModelProto) -> None:
-    found = fault(result)
-    if found and not fault(model):
+    message = fault(result)
+    if message and not fault(model):
         raise error(
             "OQ503",
-            f"the Q/DQ model would not be valid: {found}",
+            f"the Q/DQ model would not be valid: {message}",
             fix="report this to onnxq with the model; nothing was written",
         )
 
 
 def fault(model: onnx.ModelProto, *, full: bool = False) -> str:
-    """What onnx.checker finds wrong with a model, all types too if `full`; '' for nothing."""
+    """The error of onnx.checker for a model, of its inferred types too if `full`; '' if none."""
     try:
         onnx.checker.check_model(as_inputs(model), full_check=full)
     except Exception as reason:  # it raises ValidationError, and others on what it cannot parse
@@ -163,6 +167,8 @@ class _Insertion:
     def _quantized(self, pair: Pair, scale: Scale, suffix: str) -> list[str]:
         """Add the constants of a pair, and its Q; return the inputs of the DQ."""
         tensor, to = pair.tensor, FORMATS[pair.descriptor.dtype]
+        if pair.kind == "weight":
+            require_shape(pair, scale, scale_shape(pair, self._constants.array(tensor).shape))
         name = f"{tensor}_quantized{suffix}"
         is_stored = pair.kind == "weight" and self._weights == "int8"
         if is_stored:

@@ -17,8 +17,8 @@ from onnxq.model.inlining import inline_functions
 from onnxq.model.io import is_pair_op
 from onnxq.model.metadata import record
 from onnxq.model.ops import MOVES
+from onnxq.model.pruning import drop_unread, read
 from onnxq.model.scopes import bodies, defined, names, nodes, scopes, separate_values, subgraphs
-from onnxq.model.unread import drop_unread, read
 
 # Ops with no result below zero, and those that take none below zero from results above it.
 _NONNEGATIVE: Final = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp"})
