@@ -15,9 +15,9 @@ from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
 from onnxq.model.inner_outputs import INSIDE, opened
-from onnxq.model.io import LARGEST, is_pair_op
-from onnxq.model.scopes import nodes
-from onnxq.model.unread import read
+from onnxq.model.io import LARGEST
+from onnxq.model.pairs import is_pair_op
+from onnxq.model.scopes import nodes, read_names
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -149,7 +149,7 @@ def _give_misaligned(
     """
     import onnxruntime as ort
 
-    used = read(model.graph).union(output.name for output in model.graph.output)
+    used = read_names(model.graph.node).union(output.name for output in model.graph.output)
     arrays = {
         t.name: weights.array(t)
         for t in model.graph.initializer

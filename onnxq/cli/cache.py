@@ -39,7 +39,7 @@ def import_(
     Its ranges are final: methods of recipes do not change them.
     """
     from onnxq.calibration import cache as calibration_cache
-    from onnxq.model import ops, source
+    from onnxq.model import node_inputs, source
     from onnxq.model.graph import Graph
 
     path = output or Path(f"{model.stem}.calib.npz")
@@ -53,7 +53,7 @@ def import_(
         view, model_name=paths.relative(model, path.parent), input_shapes=sizes
     )
     strangers = cache.strangers(view)
-    lacking = [name for name in ops.observable(view) if name not in statistics.tensors]
+    lacking = [name for name in node_inputs.observable(view) if name not in statistics.tensors]
     statistics.save(path)
     found = _unmatched(strangers, lacking)
     screen.tell(found)

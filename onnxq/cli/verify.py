@@ -73,7 +73,7 @@ def run(
 
 def _pairs(model: ModelProto) -> int:
     """How many Q/DQ nodes a model has."""
-    from onnxq.model.io import is_pair_op
+    from onnxq.model.pairs import is_pair_op
     from onnxq.model.scopes import nodes
 
     return sum(is_pair_op(node) for _, node in nodes(model.graph))
@@ -82,11 +82,12 @@ def _pairs(model: ModelProto) -> int:
 def _first_model(path: Path, others: list[Path]) -> ModelProto:
     """The model to compare with: float, or with fewer pairs than every other (OQ603)."""
     from onnxq.model import io as models
+    from onnxq.model.ops import is_integer_op, type_of
     from onnxq.model.scopes import nodes
 
     proto = models.name_nodes(models.load(path))
     pairs = _pairs(proto)
-    if any(models.is_integer_op(n) for _, n in nodes(proto.graph)) or (
+    if any(is_integer_op(type_of(n)) for _, n in nodes(proto.graph)) or (
         pairs and any(pairs >= _pairs(models.load(other)) for other in others)
     ):
         raise error(

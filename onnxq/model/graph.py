@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from onnxq.model.constants import Constants
-from onnxq.model.scopes import Scope, bodies, defined, nodes, owner, scopes, subgraphs
+from onnxq.model.ops import domain_of, type_of
+from onnxq.model.scopes import Scope, all_nodes, bodies, defined, nodes, owner, scopes, subgraphs
 
 Shape = tuple[int | str | None, ...]
 QUANTIZABLE: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
@@ -68,8 +69,8 @@ class Graph:
     Nodes in the bodies of If, Loop and Scan are among `nodes`, after the one whose bodies they are.
     Names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
     before shape inference, for models with dynamic dimensions; `declared` are the input types that
-    the file itself gives, and `hidden_ops` the ops inside local functions and subgraphs of others.
-    `given_out` are the outputs of the graph and of every body.
+    the file itself gives, and `hidden_ops` the types of the nodes in local functions and in
+    subgraphs of other ops. `given_out` are the outputs of the graph and of every body.
     """
 
     def __init__(
@@ -198,18 +199,10 @@ def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
     """Types of the nodes that rules do not see: in local functions, and in subgraphs of others."""
     for _, node in nodes(model.graph):
         if not any(True for _ in bodies(node)):
-            yield from _subgraph_ops(node)
+            for _, graph in subgraphs(node):
+                yield from map(type_of, all_nodes(graph.node))
     for function in model.functions:
-        for node in function.node:
-            yield node.op_type
-            yield from _subgraph_ops(node)
-
-
-def _subgraph_ops(node: onnx.NodeProto) -> Iterator[str]:
-    for _, graph in subgraphs(node):
-        for inner in graph.node:
-            yield inner.op_type
-            yield from _subgraph_ops(inner)
+        yield from map(type_of, all_nodes(function.node))
 
 
 def infer_types(
@@ -264,12 +257,11 @@ def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
 
 
 def _node(proto: onnx.NodeProto, scope: Scope) -> Node:
-    domain = "" if proto.domain == "ai.onnx" else proto.domain
     return Node(
         name=proto.name,
-        type=f"{domain}::{proto.op_type}" if domain else proto.op_type,
+        type=type_of(proto),
         op=proto.op_type,
-        domain=domain,
+        domain=domain_of(proto.domain),
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
         attributes=MappingProxyType({a.name: attribute_value(a) for a in proto.attribute}),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import onnx
 
-from onnxq.model.scopes import scopes, subgraphs
+from onnxq.model.scopes import read_names, scopes
 
 
 def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
@@ -14,7 +14,7 @@ def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
     other tensors that nobody reads stay. What a body takes in stays too, for its place counts.
     """
     outputs = {o.name for o in graph.output}
-    while unread := names - read(graph) - outputs:
+    while unread := names - read_names(graph.node) - outputs:
         inputs = [i for i in graph.input if i.name not in unread]
         del graph.input[:]
         graph.input.extend(inputs)
@@ -42,14 +42,3 @@ def _drop(graph: onnx.GraphProto, unread: set[str]) -> set[str]:
     del graph.node[:]
     graph.node.extend(nodes)
     return emptied
-
-
-def read(graph: onnx.GraphProto) -> set[str]:
-    """Names that the nodes of a graph and of its subgraphs read."""
-    found: set[str] = set()
-    for node in graph.node:
-        found.update(node.input)
-        for _, inner in subgraphs(node):
-            found |= read(inner)
-            found.update(o.name for o in inner.output)
-    return found

@@ -20,7 +20,8 @@ from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError, Severity, Span, error
 from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.ops import data_slots, traits
+from onnxq.model.node_inputs import data_slots
+from onnxq.model.ops import traits
 from onnxq.planning.pairs import fold
 from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
 

@@ -13,7 +13,8 @@ from onnxq.insertion.half import FloatRest
 from onnxq.insertion.precision import OUT_OF_RANGE
 from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.ops import data_slots, traits
+from onnxq.model.node_inputs import data_slots
+from onnxq.model.ops import traits
 from onnxq.planning.plan import Plan
 from onnxq.planning.plan_file import FLOAT, Line
 from onnxq.render.tables import table

@@ -16,10 +16,10 @@ from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.provenance import plan_digest
 from onnxq.linting import Expected, QdqModel, predict_op
-from onnxq.linting.qdq import QUANTIZE, is_pair_node
 from onnxq.model import io as models
 from onnxq.model.graph import Graph, Node
 from onnxq.model.metadata import metadata_of
+from onnxq.model.pairs import QUANTIZE, is_pair_node
 from onnxq.model.scopes import nodes
 from onnxq.planning import cascade, plan_file, recipe
 from onnxq.planning.plan import Plan

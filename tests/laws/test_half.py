@@ -12,7 +12,8 @@ from onnxq.insertion.insert import insert
 from onnxq.insertion.precision import HALF, choose, held
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import PAIR_OPS, prepare
+from onnxq.model.io import prepare
+from onnxq.model.pairs import PAIR_OPS
 from onnxq.sessions import with_outputs
 from tests.inserting import InMemory, computed
 from tests.planning import planned, rule

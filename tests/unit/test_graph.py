@@ -3,7 +3,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
-from onnxq.model import ops
+from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.io import name_nodes
 from tests.onnx_text import graph, model
@@ -115,27 +115,27 @@ def one(text):
 )
 def test_channel_axis(call, shape, axis):
     view, node = one(f"g (float[1,4] x) => (float y) <float[{shape}] w> {{ y = {call} }}")
-    assert ops.channel_axis(view, node, 1) == axis
+    assert node_inputs.channel_axis(view, node, 1) == axis
 
 
 def test_weights_and_activations():
     view, node = one(
         "g (float[1,4] x) => (float y) <float[4,4] w, float[4] c> { y = Gemm (x, w, c) }"
     )
-    assert ops.activation_slots(view, node) == (0,)
-    assert ops.weight_slots(view, node) == (1,)
-    assert ops.data_slots(view, node) == (0, 1)
+    assert node_inputs.activation_slots(view, node) == (0,)
+    assert node_inputs.weight_slots(view, node) == (1,)
+    assert node_inputs.data_slots(view, node) == (0, 1)
 
 
 def test_two_activations():
     view, node = one("g (float[4,4] x) => (float y) { y = MatMul (x, x) }")
-    assert ops.activation_slots(view, node) == (0, 1)
-    assert ops.observable(view) == ("x",)
+    assert node_inputs.activation_slots(view, node) == (0, 1)
+    assert node_inputs.observable(view) == ("x",)
 
 
 def test_an_op_that_the_table_does_not_know_has_data_everywhere():
-    view, node = one("g (float[4] x, int64[1] i) => (float y) { y = GatherElements (x, i) }")
-    assert ops.data_slots(view, node) == (0,)
+    view, node = one("g (float[4] x, int64[1] i) => (float y) { y = ScatterElements (x, i, x) }")
+    assert node_inputs.data_slots(view, node) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +143,8 @@ def test_an_op_that_the_table_does_not_know_has_data_everywhere():
 )
 def test_only_float32_and_float16_are_data(kind, slots):
     view, node = one(f"g ({kind}[4,4] x) => ({kind} y) {{ y = MatMul (x, x) }}")
-    assert ops.data_slots(view, node) == slots
-    assert ops.observable(view) == (("x",) if slots else ())
+    assert node_inputs.data_slots(view, node) == slots
+    assert node_inputs.observable(view) == (("x",) if slots else ())
 
 
 def test_every_op_of_the_table_is_one_of_onnx():
