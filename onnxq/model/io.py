@@ -13,7 +13,7 @@ from onnx.external_data_helper import uses_external_data
 from onnxq.diagnostics import error, first_line
 from onnxq.files import whole_file
 from onnxq.model import weights
-from onnxq.model.dimensions import forget_marks
+from onnxq.model.dimensions import clear_placeholder_names
 from onnxq.model.inlining import inline_functions
 from onnxq.model.model_file import other_model, read_light, write_external, write_inline
 from onnxq.model.ops import domain_of, is_integer_op, type_of
@@ -204,7 +204,7 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
             fix="read it with onnxq.load_model, which leaves large weights in their files",
         )
-    inlined = forget_marks(inline_functions(model, path))
+    inlined = clear_placeholder_names(inline_functions(model, path))
     return raised(name_nodes(inlined), QDQ_OPSET, path)
 
 

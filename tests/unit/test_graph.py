@@ -1,7 +1,7 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, parser
 
 from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Edge, Graph
@@ -60,6 +60,72 @@ def test_wrong_annotations_are_no_end():
     proto = name_nodes(model(TEXT))
     proto.graph.value_info.append(helper.make_tensor_value_info("a", 1, [9]))
     assert Graph(proto).type("w").shape == (4, 3, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("a = com.example.Unknown (x) y = Relu (a)", None),  # an op that onnx does not know
+        ("a = Transpose <perm = [7, 9]> (x) y = Relu (a)", None),
+        ("a = Conv (x) y = Relu (a)", None),
+        ("a = MatMul (x, w) y = Relu (a)", None),
+        ("a = Relu (x) y = Relu (a)", ("N", 4, 8, 8)),
+    ],
+)
+def test_onnx_goes_on_behind_an_op_without_its_shape(body, known):
+    head = '<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>'
+    text = f'{head} g (float["N",4,8,8] x) => (float y) <float[5,6] w> {{ {body} }}'
+    view = Graph(name_nodes(parser.parse_model(text)))
+    assert view.type("a").shape == known
+    assert view.shape_inference_problem == ""
+
+
+def bad_model(damage):
+    text = """
+    <ir_version: 8, opset_import: ["" : 17, "mine" : 1]>
+    g (float[1,4] x) => (float[1,4] y) <int64[2] c = {1,4}> { a = Reshape (x, c) y = mine.f (a) }
+    <domain: "mine", opset_import: ["" : 17, "mine" : 1]> f (i) => (o) { o = Relu (i) }
+    """
+    proto = name_nodes(parser.parse_model(text))
+    damage(proto)
+    return proto
+
+
+def without_opset(proto):
+    del proto.opset_import[:]
+
+
+def with_recursion(proto):
+    proto.functions[0].node[0].CopyFrom(proto.graph.node[1])
+
+
+def with_a_type_that_is_none(proto):
+    proto.graph.initializer[0].data_type = 99
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (without_opset, "No opset import for domain"),
+        (with_recursion, "Cycle detected"),
+        (with_a_type_that_is_none, "Invalid tensor data type 99"),
+    ],
+)
+def test_the_reason_is_kept_where_onnx_infers_nothing(damage, told):
+    view = Graph(bad_model(damage))
+    assert told in view.shape_inference_problem
+    assert "\n" not in view.shape_inference_problem
+    assert view.type("x").shape == (1, 4)
+    assert view.type("a").shape is None
+
+
+def test_other_exceptions_are_not_hidden(monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("a fault in onnxq")
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", broken)
+    with pytest.raises(KeyError):
+        Graph(name_nodes(model(TEXT)))
 
 
 def test_initializers_listed_as_inputs_are_constants():
