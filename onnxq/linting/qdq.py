@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -16,6 +16,9 @@ from onnxq.model.ops import traits
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, QUANTIZE, is_pair_node
 from onnxq.model.scopes import defined, nodes, scopes
 from onnxq.model.signs import may_be_negative
+
+# What the values of a constant raise that is damaged, or whose data file is not there.
+_UNREADABLE: Final = (OSError, ValueError, TypeError, NotImplementedError)
 
 
 class QdqModel:
@@ -64,9 +67,11 @@ class QdqModel:
         """Values of a constant, seen through Identity; None when they are not known here."""
         while (node := self.graph.producer(tensor)) and node.type == "Identity" and node.inputs:
             tensor = node.inputs[0]
+        if not self.graph.is_constant(tensor):
+            return None
         try:
             return self.graph.array(tensor)
-        except Exception:  # runtime values, and constants that are sparse, damaged or not loaded
+        except _UNREADABLE:
             return None
 
     def scale(self, pair_node: Node) -> NDArray[np.float64] | None:

@@ -11,11 +11,19 @@ from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel, is_blocked
 from onnxq.linting.registry import repair, rule
+from onnxq.model import weights
 from onnxq.model.graph import Node
 from onnxq.model.io import name_nodes, opset, restore
 
 _HALF: Final = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _QUANTIZATION: Final = 10  # the first opset with Q/DQ
+# What onnx raises where it cannot raise the opset, or makes something invalid of the model.
+_REFUSALS: Final = (
+    RuntimeError,  # of assertions in its C++
+    onnx.version_converter.ConvertError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+)
 
 
 @rule("OQ620")
@@ -66,8 +74,9 @@ def raise_opset(model: QdqModel, edit: Edit) -> Iterator[Repair]:
         raised = onnx.version_converter.convert_version(edit.model, most)
         del raised.graph.value_info[:]  # inferred for the opset before
         raised.graph.value_info.extend(edit.model.graph.value_info)
-        onnx.checker.check_model(onnx.shape_inference.infer_shapes(raised))
-    except Exception:  # the converter raises bare RuntimeErrors of many kinds: it stays as it is
+        inferred = onnx.shape_inference.infer_shapes(raised)
+        onnx.checker.check_model(weights.as_inputs(inferred))  # which takes no absolute paths
+    except _REFUSALS:  # the model stays as it is
         return
     least = onnx.helper.find_min_ir_version_for(raised.opset_import, ignore_unknown=True)
     raised.ir_version = max(raised.ir_version, least)
