@@ -39,7 +39,8 @@ from onnxq.feeds.selection import Batching
 from onnxq.feeds.source import EndOfDataError
 from onnxq.model import io as model
 from onnxq.model.graph import Graph
-from onnxq.sessions import open_session, with_outputs
+from onnxq.model.inner_outputs import with_inner_outputs
+from onnxq.sessions import open_session
 from tests.conftest import packaged
 from tests.e2e.mobilenet_v2 import export
 
@@ -120,7 +121,7 @@ class Case:
 
     def exposing(self):
         inner = [t for t in self.exposed if t not in self.graph.inputs]
-        self._run(open_session(with_outputs(self.proto, inner), spinning=False), inner)
+        self._run(open_session(with_inner_outputs(self.proto, inner), spinning=False), inner)
 
     def _run(self, session, outputs):
         for array in self.inputs():

@@ -23,7 +23,7 @@ class QuantDescriptor:
     fp8e4m3 divides amax by 448, int4 by 7. int4 is for weights and needs `per_block`: one scale for
     every `block_size` values (None becomes 128) along `axis`.
     `axis` is the channel axis of `per_channel` or the axis of the blocks; None is the default of
-    the op (`ops.channel_axis`, `ops.block_axis`).
+    the op (`node_inputs.channel_axis`, `node_inputs.block_axis`).
     `calibrator` selects the statistics to gather, `method` computes amax from them (None becomes
     `max` for the max calibrator and for fp8e4m3 and int4, `entropy` for int8 and the histogram);
     `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp

@@ -49,8 +49,10 @@ FORMATS: Final[Mapping[DType, Format]] = {
     ),
 }
 
-
-HALF_SCALES: Final = 19  # the first opset whose Q/DQ take scales, and so data, in 16 bits
+# The first opset whose Q/DQ take
+PER_CHANNEL: Final = 13  # a scale for each channel
+HALF_SCALES: Final = 19  # scales, and so data, in 16 bits
+BLOCKS: Final = 21  # a scale for each block
 
 
 def called(proto: int) -> DType | None:

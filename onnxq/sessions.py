@@ -14,10 +14,10 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
-from onnxq.model.inner_outputs import INSIDE, opened
-from onnxq.model.io import LARGEST, is_pair_op
-from onnxq.model.pruning import read
-from onnxq.model.scopes import nodes
+from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
+from onnxq.model.io import LARGEST
+from onnxq.model.pairs import is_pair_op
+from onnxq.model.scopes import nodes, read_names
 
 if TYPE_CHECKING:
     import onnxruntime
@@ -26,14 +26,6 @@ CPU: Final = "CPUExecutionProvider"
 _NUMPY_TYPES: Final = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in "efdbhilqBHILQ?"
 )
-
-
-def with_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
-    """Copy the model with inner tensors as further outputs, whose types onnxruntime infers.
-
-    `run` knows those from bodies of If, Loop and Scan, which are flat, by the tensors' names.
-    """
-    return opened(model, tensors)
 
 
 def open_session(
@@ -149,7 +141,7 @@ def _give_misaligned(
     """
     import onnxruntime as ort
 
-    used = read(model.graph).union(output.name for output in model.graph.output)
+    used = read_names(model.graph.node).union(output.name for output in model.graph.output)
     arrays = {
         t.name: weights.array(t)
         for t in model.graph.initializer
@@ -227,7 +219,7 @@ def sizes(model: onnx.ModelProto, tensors: Iterable[str], sample: Sample) -> dic
     The model itself tells, so that no tensor has to leave it.
     """
     inner = [name for name in tensors if name not in sample.tensors]
-    measured = with_outputs(model, inner)
+    measured = with_inner_outputs(model, inner)
     flat = {o.name for o in measured.graph.output if o.name.startswith(INSIDE)}
     del measured.graph.output[len(model.graph.output) :]  # all at once may be too much
     asked = [f"onnxq/size/{name}" for name in inner]

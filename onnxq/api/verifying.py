@@ -22,6 +22,8 @@ from onnxq.model import io as models
 from onnxq.model.io import ModelFile
 from onnxq.model.loading import Model
 from onnxq.model.metadata import metadata_of
+from onnxq.model.ops import is_integer_op, type_of
+from onnxq.model.pairs import is_pair_op
 from onnxq.model.scopes import nodes
 from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
@@ -274,7 +276,7 @@ def float_subject(
         return FloatSubject(name=model.name, file=file, folder=folder, prepared=model.proto)
     file = models.copied(model) if isinstance(model, ModelProto) else models.read(model)
     pairs = _pair_count(file)
-    is_integer = any(models.is_integer_op(n) for _, n in nodes(file.proto.graph))
+    is_integer = any(is_integer_op(type_of(n)) for _, n in nodes(file.proto.graph))
     if is_integer or (pairs and any(pairs >= _pair_count(other) for other in others)):
         raise error(
             "OQ603",
@@ -293,7 +295,7 @@ def float_subject(
 
 
 def _pair_count(file: ModelFile) -> int:
-    return sum(models.is_pair_op(node) for _, node in nodes(file.proto.graph))
+    return sum(is_pair_op(node) for _, node in nodes(file.proto.graph))
 
 
 def qdq_subject(

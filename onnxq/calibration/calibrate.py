@@ -27,7 +27,7 @@ from onnxq.diagnostics import Diagnostic, OnnxqError, error
 from onnxq.feeds import Feed
 from onnxq.feeds.samples import Sample
 from onnxq.interrupts import held
-from onnxq.model import ops
+from onnxq.model import node_inputs
 from onnxq.model.existing import is_quantized
 from onnxq.model.graph import Graph
 from onnxq.planning.plan import Plan
@@ -55,7 +55,7 @@ class Settings:
 def observed_tensors(graph: Graph, plan: Plan | None = None) -> tuple[str, ...]:
     """Activations to observe: those that a plan quantizes, else all that could be quantized."""
     if plan is None:
-        return tuple(t for t in ops.observable(graph) if not is_quantized(graph, t))
+        return tuple(t for t in node_inputs.observable(graph) if not is_quantized(graph, t))
     return tuple(dict.fromkeys(p.tensor for p in plan.pairs if p.kind == "activation"))
 
 
@@ -81,7 +81,7 @@ def calibrate(
     later pass, and what feeds and checkpoints raise.
     """
     settings = settings or Settings()
-    observation = observe(graph, (t for t in tensors if ops.may_be_observed(graph, t)))
+    observation = observe(graph, (t for t in tensors if node_inputs.may_be_observed(graph, t)))
     passes: tuple[tuple[str, ...], ...] = (observation.exposed,)
     if settings.max_memory is not None:
         sample = feed.first()

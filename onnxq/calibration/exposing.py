@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
-from onnxq.model.inner_outputs import INSIDE
+from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
 from onnxq.sessions import (
     CPU,
     float_ports,
@@ -27,7 +27,6 @@ from onnxq.sessions import (
     open_session,
     open_written,
     run,
-    with_outputs,
     write_optimized,
 )
 
@@ -61,7 +60,7 @@ def expose(
     model: onnx.ModelProto, tensors: Sequence[str], *, providers: Sequence[str], threads: int | None
 ) -> Exposing:
     """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
-    given = with_outputs(model, tensors)
+    given = with_inner_outputs(model, tensors)
     if tensors:
         wanted = {name for tensor in tensors for name in (tensor, INSIDE + tensor)}
         _keep_outputs(wanted, given.graph)

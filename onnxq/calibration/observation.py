@@ -9,7 +9,7 @@ from functools import reduce
 from operator import add
 
 from onnxq.calibration.statistics import TensorStatistics
-from onnxq.model import ops
+from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Graph
 
 
@@ -47,7 +47,7 @@ def observe(graph: Graph, asked: Iterable[str]) -> Observation:
             continue
         data = ops.traits(node).data
         parts = tuple(node.inputs if data is None else (node.inputs[slot] for slot in data))
-        parts *= ops.repeats(graph, node)
+        parts *= node_inputs.repeats(graph, node)
         alike = all(part in wanted and graph.home(part) == node.scope for part in parts)
         if node.outputs[0] in wanted and parts and alike:  # a body does not run once
             follows[node.outputs[0]] = parts

@@ -12,7 +12,8 @@ import onnx
 from onnx import AttributeProto, TensorProto, defs
 
 from onnxq.model.graph import Graph
-from onnxq.model.io import PAIR_OPS, opset
+from onnxq.model.io import opset
+from onnxq.model.pairs import PAIR_OPS
 
 _FLOATS: Final[dict[int, str]] = {
     TensorProto.FLOAT: "fp32",

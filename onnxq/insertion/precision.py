@@ -15,7 +15,7 @@ from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, counted, warning
 from onnxq.insertion.scales import Scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import PAIR_OPS
+from onnxq.model.pairs import PAIR_OPS
 from onnxq.planning.plan import Pair, Plan
 from onnxq.quantization import representable
 

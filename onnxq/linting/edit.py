@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from onnxq.model.pruning import drop_unread, read
-from onnxq.model.scopes import defined, names, nodes, scopes
+from onnxq.model.pruning import drop_unread
+from onnxq.model.scopes import defined, names, nodes, read_names, scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,7 +107,7 @@ class Edit:
     def reads(self) -> set[str]:
         """Every tensor that a node reads or that is an output."""
         graph = self.model.graph
-        return read(graph) | {o.name for o in graph.output}
+        return read_names(graph.node) | {o.name for o in graph.output}
 
     def drop_unread(self, before: set[str]) -> None:
         """Remove nodes and initializers that were read before and are not any more."""

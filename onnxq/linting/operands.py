@@ -10,14 +10,13 @@ import numpy as np
 from onnx import TensorProto
 
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.qdq import QdqModel, axis_of, is_blocked, is_pair_node
+from onnxq.linting.qdq import QdqModel, axis_of, is_blocked
 from onnxq.model.graph import Node
 from onnxq.model.ops import traits
+from onnxq.model.pairs import is_pair_node
 
-# Seen in TensorRT-RTX 1.7: float whatever the Q/DQ, while TensorRT documents it as quantizable.
-KEPT_FLOAT: Final = frozenset({"ConvTranspose"})
-
-_TAKEN_FOR: Final[dict[int, int]] = {
+# The types that TensorRT takes, and for which it takes them.
+TAKEN_FOR: Final[dict[int, int]] = {
     TensorProto.INT8: TensorProto.INT8,
     TensorProto.UINT8: TensorProto.INT8,
     TensorProto.INT4: TensorProto.INT4,
@@ -71,7 +70,7 @@ def operand_types(model: QdqModel, node: Node) -> dict[str, int]:
     """
     behind = {tensor: model.dequantizers(tensor)[0] for _, tensor in operands(model, node)}
     types = {t: model.quantized_type(found[0]) if found else 0 for t, found in behind.items()}
-    return {tensor: _TAKEN_FOR.get(dtype, 0) for tensor, dtype in types.items()}
+    return {tensor: TAKEN_FOR.get(dtype, 0) for tensor, dtype in types.items()}
 
 
 def mixed_types(model: QdqModel, node: Node) -> Effect | None:
@@ -84,7 +83,7 @@ def mixed_types(model: QdqModel, node: Node) -> Effect | None:
     kinds = set(types.values())
     if len(kinds) < 2 or 0 in kinds:
         return None
-    if node.type == "ConvTranspose":
+    if traits(node).kept_float:
         rejected = kinds == {TensorProto.FLOAT8E4M3FN, TensorProto.INT4}
         return Effect.REJECTED if rejected else Effect.FLOAT
     converts = traits(node).reduced and any(map(model.is_constant, types))

@@ -9,7 +9,7 @@ import onnx
 from onnx import TensorProto
 
 from onnxq.linting.finding import Finding
-from onnxq.linting.operands import KEPT_FLOAT, operand_types, why_not_int8
+from onnxq.linting.operands import operand_types, why_not_int8
 from onnxq.linting.qdq import QdqModel, is_blocked
 from onnxq.linting.registry import findings
 from onnxq.model.graph import Node
@@ -56,7 +56,7 @@ def predict(model: onnx.ModelProto | QdqModel) -> Outlook:
 def predict_op(model: QdqModel, node: Node) -> Prediction:
     """Predict how one weighted op will be computed."""
     reason = why_not_int8(model, node)
-    if not reason and node.type in KEPT_FLOAT:
+    if not reason and traits(node).kept_float:
         reason = f"TensorRT-RTX keeps {node.op} in float"
     precision: Expected = "float" if reason else "int8"
     types = set(operand_types(model, node).values())

@@ -11,34 +11,14 @@ from numpy.typing import NDArray
 
 from onnxq.model.graph import Graph, Node
 from onnxq.model.io import name_nodes
-from onnxq.model.ops import channel_axis, traits
+from onnxq.model.node_inputs import channel_axis, crossed
+from onnxq.model.ops import traits
+from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, QUANTIZE, is_pair_node
 from onnxq.model.scopes import defined, nodes, scopes
+from onnxq.model.signs import may_be_negative
 
-QUANTIZE: Final = "QuantizeLinear"
-DEQUANTIZE: Final = "DequantizeLinear"
-# onnxruntime has its own of both for types that ONNX got later; TensorRT takes them alike.
-_DOMAINS: Final = ("", "com.microsoft")
-
-# Ops that TensorRT moves a DequantizeLinear forward across. Seen in TensorRT-RTX 1.7; Resize,
-# AveragePool, Relu, Clip and every other activation stop it.
-_MOVES_DEQUANTIZE: Final = frozenset(
-    {
-        "Concat",
-        "DepthToSpace",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Identity",
-        "MaxPool",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    }
-)
+# What the values of a constant raise that is damaged, or whose data file is not there.
+_UNREADABLE: Final = (OSError, ValueError, TypeError, NotImplementedError)
 
 
 class QdqModel:
@@ -60,7 +40,7 @@ class QdqModel:
     @cached_property
     def hidden_pair_nodes(self) -> int:
         """How many Q and DQ there are in local functions, and in subgraphs of unknown ops."""
-        return sum(op in (QUANTIZE, DEQUANTIZE) for op in self.graph.hidden_ops)
+        return sum(op in PAIR_TYPES for op in self.graph.hidden_ops)
 
     @cached_property
     def weighted_nodes(self) -> tuple[Node, ...]:
@@ -87,9 +67,11 @@ class QdqModel:
         """Values of a constant, seen through Identity; None when they are not known here."""
         while (node := self.graph.producer(tensor)) and node.type == "Identity" and node.inputs:
             tensor = node.inputs[0]
+        if not self.graph.is_constant(tensor):
+            return None
         try:
             return self.graph.array(tensor)
-        except Exception:  # runtime values, and constants that are sparse, damaged or not loaded
+        except _UNREADABLE:
             return None
 
     def scale(self, pair_node: Node) -> NDArray[np.float64] | None:
@@ -157,8 +139,7 @@ class QdqModel:
             node = self.graph.producer(current)
             if node is not None and is_pair_node(node, DEQUANTIZE):
                 found[node.name] = node
-            elif node is not None and node.type in _MOVES_DEQUANTIZE and node.inputs:
-                ahead = node.inputs if node.op == "Concat" else node.inputs[:1]
+            elif node is not None and (ahead := crossed(self.graph, node)):
                 waiting.extend(t for t in reversed(ahead) if t not in seen)
                 seen.update(ahead)
             else:
@@ -181,21 +162,19 @@ class QdqModel:
             tensor = maker.inputs[0]
         return None
 
+    def may_be_negative(self, tensor: str) -> bool:
+        """True unless the ops that make a tensor give nothing below zero."""
+
+        def maker_of(name: str) -> tuple[str, tuple[str, ...]] | None:
+            node = self.graph.producer(name)
+            return None if node is None else (node.type, node.inputs)
+
+        return may_be_negative(tensor, maker_of, sources=True)
+
     def rank(self, tensor: str) -> int | None:
         """Number of dimensions; None when it is not known."""
         shape = self.graph.type(tensor).shape
         return None if shape is None else len(shape)
-
-
-def is_pair_node(node: Node, *types: str) -> bool:
-    """True for a Q or DQ (or only those of the given types) that has data and a scale."""
-    wanted = types or (QUANTIZE, DEQUANTIZE)
-    return node.op in wanted and node.domain in _DOMAINS and len(node.inputs) > 1
-
-
-def moves_dequantize(node: Node) -> bool:
-    """True for an op that TensorRT moves a DequantizeLinear forward across."""
-    return node.type in _MOVES_DEQUANTIZE
 
 
 def axis_of(pair_node: Node) -> int:

@@ -12,11 +12,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from onnxq.linting.edit import Edit, Repair
-from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel, axis_of, is_blocked, is_pair_node
+from onnxq.linting.qdq import QdqModel, axis_of, is_blocked
 from onnxq.model.graph import Node
+from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 from onnxq.quantization import quantize, scale_of
 
-_NEVER_NEGATIVE: Final = frozenset({"Abs", "Exp", "HardSigmoid", "Relu", "Sigmoid", "Softmax"})
 _INTEGERS: Final = ("int8", "uint8", "int16", "uint16")
 
 
@@ -86,9 +86,8 @@ def make_symmetric(model: QdqModel, edit: Edit, found: Quantized, code: str) -> 
     zero, step = found.zero_point.astype(np.float64), found.scale.astype(np.float64)
     amax = step * np.maximum(limits.max - zero, zero - limits.min)
     scale, node = scale_of(amax).astype(found.scale.dtype), found.quantizer
-    maker = model.graph.producer(node.inputs[0])
     text = f"{node.op} '{node.name}' has int8 around 0, for the same range"
-    if np.all(zero == limits.min) and (maker is None or maker.type not in _NEVER_NEGATIVE):
+    if np.all(zero == limits.min) and model.may_be_negative(node.inputs[0]):
         # Some tools leave a Relu out because such a range cuts off what is negative.
         edit.relu(node.name)
         text += ", and a Relu in front, as that range began at 0"

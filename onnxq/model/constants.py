@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 import numpy as np
 import onnx
@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from onnx import defs, helper, numpy_helper
 
 from onnxq.model import weights
-from onnxq.model.scopes import nodes, scopes
-
-# Results that differ from run to run, and what only looks constant.
-_NEVER: Final = frozenset(
-    {"RandomNormal", "RandomUniform", "RandomNormalLike", "RandomUniformLike", "Bernoulli"}
-    | {"Multinomial", "QuantizeLinear", "DequantizeLinear"}
-)
+from onnxq.model.ops import RANDOM, domain_of
+from onnxq.model.pairs import PAIR_OPS
+from onnxq.model.scopes import nodes, scopes, subgraphs
 
 
 class Constants:
@@ -67,13 +63,13 @@ def _stored(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _is_foldable(node: onnx.NodeProto) -> bool:
-    graphs = (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS)
+    # A weight behind a pair is the float tensor that the pair stands for, and no constant.
     return (
-        node.domain in ("", "ai.onnx")
+        not domain_of(node.domain)
         and any(node.input)
-        and node.op_type not in _NEVER
+        and node.op_type not in RANDOM | PAIR_OPS
         and defs.has(node.op_type)
-        and not any(a.type in graphs for a in node.attribute)
+        and not any(True for _ in subgraphs(node))
     )
 
 

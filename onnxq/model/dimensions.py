@@ -7,11 +7,11 @@ from collections.abc import Container, Iterator
 import onnx
 
 
-def forget_marks(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Leave dimensions unnamed, in place, whose name has no letter or digit.
+def clear_placeholder_names(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Clear names of dimensions that have no letter or digit, such as '?', in place.
 
-    Such as '?', which some exporters write for every size that they do not know. Taken for a name
-    it says that all of them are equal, and TensorRT rejects the inputs that then contradict.
+    Some exporters write '?' for every size that they do not know. Read as a name it says that all
+    these sizes are equal, and TensorRT rejects inputs of other sizes.
     """
     for dim in _dimensions(model):
         if dim.dim_param and not any(map(str.isalnum, dim.dim_param)):

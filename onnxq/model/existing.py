@@ -7,13 +7,14 @@ from numpy.typing import NDArray
 
 from onnxq.formats import FORMATS, DType, called
 from onnxq.model.graph import Edge, Graph, Node
-from onnxq.model.io import PAIR_OPS
-from onnxq.model.ops import MOVES
+from onnxq.model.node_inputs import crossed
+from onnxq.model.ops import traits
+from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 
 
 def is_decided(graph: Graph, edge: Edge) -> bool:
     """True for inputs of Q/DQ nodes, and for those that read what a pair has rounded already."""
-    return graph.by_name[edge.node].op in PAIR_OPS or is_quantized(graph, graph.tensor(edge))
+    return is_pair_node(graph.by_name[edge.node]) or is_quantized(graph, graph.tensor(edge))
 
 
 def is_quantized(graph: Graph, tensor: str) -> bool:
@@ -23,8 +24,8 @@ def is_quantized(graph: Graph, tensor: str) -> bool:
 
 def dtype_at(graph: Graph, tensor: str) -> DType | None:
     """The type of the pair that a tensor comes out of; None without one, or for another type."""
-    found = _dequantize_before(graph, tensor)
-    return None if found is None else called(graph.type(found.inputs[0]).dtype)
+    dequantize = _dequantize_before(graph, tensor)
+    return None if dequantize is None else called(graph.type(dequantize.inputs[0]).dtype)
 
 
 def pair_on(graph: Graph, tensor: str, dtype: DType) -> str | None:
@@ -34,30 +35,32 @@ def pair_on(graph: Graph, tensor: str, dtype: DType) -> str | None:
     """
     for edge in graph.consumers(tensor):
         quantize = graph.by_name[edge.node]
-        if quantize.op == "QuantizeLinear" and edge.slot == 0 and _is_plain(graph, quantize, dtype):
+        if not (is_pair_node(quantize, QUANTIZE) and edge.slot == 0):
+            continue
+        if _is_plain(graph, quantize, dtype):
             for reader in graph.consumers(quantize.outputs[0]):
-                found = graph.by_name[reader.node]
-                same = found.inputs[1:] == quantize.inputs[1:] or _is_plain(graph, found, dtype)
-                if found.op == "DequantizeLinear" and same:
-                    return found.outputs[0]
+                node = graph.by_name[reader.node]
+                same = node.inputs[1:] == quantize.inputs[1:] or _is_plain(graph, node, dtype)
+                if is_pair_node(node, DEQUANTIZE) and same:
+                    return node.outputs[0]
     return None
 
 
 def scale_at(graph: Graph, tensor: str, dtype: DType) -> NDArray[np.float32] | None:
     """The scale (a scalar) of the pair of a type that a tensor has or comes from, or None."""
-    found = _dequantize_before(graph, tensor)
-    if found is None and (shared := pair_on(graph, tensor, dtype)) is not None:
-        found = graph.producer(shared)
-    if found is None or not _is_plain(graph, found, dtype):
+    dequantize = _dequantize_before(graph, tensor)
+    if dequantize is None and (shared := pair_on(graph, tensor, dtype)) is not None:
+        dequantize = graph.producer(shared)
+    if dequantize is None or not _is_plain(graph, dequantize, dtype):
         return None
-    return np.asarray(graph.array(found.inputs[1]), np.float32).reshape(())
+    return np.asarray(graph.array(dequantize.inputs[1]), np.float32).reshape(())
 
 
 def _dequantize_before(graph: Graph, tensor: str) -> Node | None:
     node = graph.producer(tensor)
-    while node is not None and node.type in MOVES and node.inputs:
+    while node is not None and traits(node).moves and crossed(graph, node):
         node = graph.producer(node.inputs[0])
-    return node if node is not None and node.op == "DequantizeLinear" else None
+    return node if node is not None and is_pair_node(node, DEQUANTIZE) else None
 
 
 def _is_plain(graph: Graph, node: Node, dtype: DType) -> bool:

@@ -13,8 +13,11 @@ import onnx
 from numpy.typing import NDArray
 from onnx import helper
 
+from onnxq.diagnostics import first_line
+from onnxq.model import weights
 from onnxq.model.constants import Constants
-from onnxq.model.scopes import Scope, bodies, defined, nodes, owner, scopes, subgraphs
+from onnxq.model.ops import domain_of, type_of
+from onnxq.model.scopes import Scope, all_nodes, bodies, defined, nodes, owner, scopes, subgraphs
 
 Shape = tuple[int | str | None, ...]
 QUANTIZABLE: Final = (onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16)
@@ -60,6 +63,13 @@ class TensorType:
 
 
 _UNKNOWN: Final = TensorType()
+# What onnx's shape inference raises: where an operator set is not imported, on functions that call
+# themselves, and on damaged values such as the number of a type that is none.
+_REFUSALS: Final = (
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+    ValueError,
+)
 
 
 class Graph:
@@ -68,8 +78,9 @@ class Graph:
     Nodes in the bodies of If, Loop and Scan are among `nodes`, after the one whose bodies they are.
     Names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
     before shape inference, for models with dynamic dimensions; `declared` are the input types that
-    the file itself gives, and `hidden_ops` the ops inside local functions and subgraphs of others.
-    `given_out` are the outputs of the graph and of every body.
+    the file itself gives, and `hidden_ops` the types of the nodes in local functions and in
+    subgraphs of other ops. `given_out` are the outputs of the graph and of every body.
+    `shape_inference_problem` is the reason why onnx inferred no types and shapes; '' for none.
     """
 
     def __init__(
@@ -80,7 +91,6 @@ class Graph:
         shapes: Mapping[str, Sequence[int]] | None = None,
     ) -> None:
         self.digest = digest
-        self.shape_inference_problem = ""
         graph = model.graph
         self._constants = Constants(graph)
         self.nodes = tuple(_node(n, scope) for scope, n in nodes(graph))
@@ -91,12 +101,13 @@ class Graph:
         )
         self.outputs = tuple(o.name for o in graph.output)
         self.hidden_ops = tuple(_hidden_ops(model))
-        every = list(scopes(graph))
-        self._homes = {name: scope for scope, g in reversed(every) for name in defined(g)}
-        self._taken_in = {i.name: owner(scope) for scope, g in every[1:] for i in g.input}
-        self._handed_on = {o.name: owner(scope) for scope, g in every[1:] for o in g.output}
+        scoped = list(scopes(graph))
+        self._homes = {name: scope for scope, g in reversed(scoped) for name in defined(g)}
+        self._taken_in = {i.name: owner(scope) for scope, g in scoped[1:] for i in g.input}
+        self._handed_on = {o.name: owner(scope) for scope, g in scoped[1:] for o in g.output}
         self.given_out = frozenset((*self.outputs, *self._handed_on))
-        self._types = infer_types(model, shapes or {}) | {
+        types, self.shape_inference_problem = infer_types(model, shapes or {})
+        self._types = types | {
             name: TensorType(dtype=constant.data_type, shape=tuple(constant.dims))
             for name, constant in self._constants.stored().items()
         }
@@ -127,38 +138,41 @@ class Graph:
         An If, Loop or Scan is one of those for what its bodies give out, and is followed by the
         nodes that read what its bodies take in.
         """
-        read = {
+        readers = {
             n.name: [e.node for out in n.outputs for e in self.consumers(out)] for n in self.nodes
         }
         for tensor, name in self._handed_on.items():
             if (maker := self.producer(tensor)) is not None:
-                read[maker.name].append(name)
+                readers[maker.name].append(name)
         for tensor, name in self._taken_in.items():
-            read[name] += [e.node for e in self.consumers(tensor)]
-        return {name: tuple(self.by_name[n] for n in dict.fromkeys(r)) for name, r in read.items()}
+            readers[name] += [e.node for e in self.consumers(tensor)]
+        return {
+            name: tuple(self.by_name[n] for n in dict.fromkeys(after))
+            for name, after in readers.items()
+        }
 
     @cached_property
     def predecessors(self) -> Mapping[str, tuple[Node, ...]]:
         """The nodes that make a node's inputs, by the node's name: `successors` turned around."""
-        made: dict[str, list[Node]] = {n.name: [] for n in self.nodes}
+        producers: dict[str, list[Node]] = {n.name: [] for n in self.nodes}
         for name, readers in self.successors.items():
             for reader in readers:
-                made[reader.name].append(self.by_name[name])
-        return {name: tuple(producers) for name, producers in made.items()}
+                producers[reader.name].append(self.by_name[name])
+        return {name: tuple(before) for name, before in producers.items()}
 
     @cached_property
     def _by_type(self) -> Mapping[str, tuple[tuple[int, Node], ...]]:
-        found: dict[str, list[tuple[int, Node]]] = {}
+        places: dict[str, list[tuple[int, Node]]] = {}
         for index, node in enumerate(self.nodes):
-            found.setdefault(node.type, []).append((index, node))
-        return {op: tuple(nodes) for op, nodes in found.items()}
+            places.setdefault(node.type, []).append((index, node))
+        return {op: tuple(nodes) for op, nodes in places.items()}
 
     def nodes_of(self, types: frozenset[str] | None) -> tuple[Node, ...]:
         """Nodes of some types in graph order; of any type for None."""
         if types is None:
             return self.nodes
-        found = [pair for op in types for pair in self._by_type.get(op, ())]
-        return tuple(node for _, node in sorted(found, key=lambda pair: pair[0]))
+        places = [place for op in types for place in self._by_type.get(op, ())]
+        return tuple(node for _, node in sorted(places, key=lambda place: place[0]))
 
     def producer(self, tensor: str) -> Node | None:
         """The node that makes the tensor; None for graph inputs and initializers."""
@@ -191,68 +205,54 @@ class Graph:
 
     def type(self, tensor: str) -> TensorType:
         """Element type and shape of any tensor, as far as shape inference knows them."""
-        found: TensorType = self._types.get(tensor, _UNKNOWN)
-        return found
+        return self._types.get(tensor, _UNKNOWN)
 
 
 def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
     """Types of the nodes that rules do not see: in local functions, and in subgraphs of others."""
     for _, node in nodes(model.graph):
         if not any(True for _ in bodies(node)):
-            yield from _subgraph_ops(node)
+            for _, graph in subgraphs(node):
+                yield from map(type_of, all_nodes(graph.node))
     for function in model.functions:
-        for node in function.node:
-            yield node.op_type
-            yield from _subgraph_ops(node)
-
-
-def _subgraph_ops(node: onnx.NodeProto) -> Iterator[str]:
-    for _, graph in subgraphs(node):
-        for inner in graph.node:
-            yield inner.op_type
-            yield from _subgraph_ops(inner)
+        yield from map(type_of, all_nodes(function.node))
 
 
 def infer_types(
     model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
-) -> dict[str, TensorType]:
+) -> tuple[dict[str, TensorType], str]:
     """Element types and shapes of inputs, outputs and inner values, by onnx's shape inference.
 
-    Those in bodies of If, Loop and Scan are among them.
+    Those in bodies of If, Loop and Scan are among them. Also returns why onnx gave up, or ''. Then
+    the types are those that the file itself declares. An op that onnx does not know, or that
+    contradicts an annotation, is no reason: onnx goes on without its types.
     """
-    source = with_input_shapes(model, shapes)
+    source = weights.light(model)
+    if shapes:
+        _set_input_shapes(source, shapes)
+    problem = ""
     try:
         inferred = onnx.shape_inference.infer_shapes(source, data_prop=True)
-    except Exception:  # wrong annotations and custom ops: what the file says itself still holds
-        inferred = source
-    found: dict[str, TensorType] = {}
+    except _REFUSALS as reason:
+        inferred, problem = source, first_line(reason)
+    types: dict[str, TensorType] = {}
     for _, graph in scopes(inferred.graph):
         values = (*graph.value_info, *graph.input, *graph.output)
-        found = {v.name: _tensor_type(v.type.tensor_type) for v in values} | found
-    return found
+        types = {v.name: _tensor_type(v.type.tensor_type) for v in values} | types
+    return types, problem
 
 
-def with_input_shapes(
-    model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]
-) -> onnx.ModelProto:
-    """Copy the model with the given input shapes and without its old annotations of inner values.
-
-    Without `shapes` the model itself is returned.
-    """
-    if not shapes:
-        return model
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    for _, graph in scopes(copy.graph):
+def _set_input_shapes(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> None:
+    """Give inputs their shapes, in place; what the file says of other shapes may be wrong then."""
+    for _, graph in scopes(model.graph):
         del graph.value_info[:]
-    for value in copy.graph.input:
+    for value in model.graph.input:
         if value.name in shapes:
             value.type.tensor_type.shape.Clear()
             for size in shapes[value.name]:
                 value.type.tensor_type.shape.dim.add(dim_value=size)
-    for value in copy.graph.output:
+    for value in model.graph.output:
         value.type.tensor_type.ClearField("shape")
-    return copy
 
 
 def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
@@ -265,12 +265,11 @@ def _tensor_type(proto: onnx.TypeProto.Tensor) -> TensorType:
 
 
 def _node(proto: onnx.NodeProto, scope: Scope) -> Node:
-    domain = "" if proto.domain == "ai.onnx" else proto.domain
     return Node(
         name=proto.name,
-        type=f"{domain}::{proto.op_type}" if domain else proto.op_type,
+        type=type_of(proto),
         op=proto.op_type,
-        domain=domain,
+        domain=domain_of(proto.domain),
         inputs=tuple(proto.input),
         outputs=tuple(proto.output),
         attributes=MappingProxyType({a.name: attribute_value(a) for a in proto.attribute}),

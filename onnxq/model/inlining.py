@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from typing import Final
 
 import onnx
 from onnx import defs, helper, inliner
 
 from onnxq.diagnostics import error, first_line
+from onnxq.formats import PER_CHANNEL
 from onnxq.model import weights
+from onnxq.model.ops import PRODUCTS, domain_of, type_of
+from onnxq.model.pairs import PAIR_TYPES
+from onnxq.model.scopes import all_nodes
 
-# What is worth looking into a function for: products, and the pairs around them.
-WORTH: Final = frozenset(
-    {"Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul", "DequantizeLinear", "QuantizeLinear"}
-)
-_PER_CHANNEL: Final = 13  # the first opset with per-channel Q/DQ
+WORTH: Final = PRODUCTS | PAIR_TYPES  # what a function is looked into for
 
 
 def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx.ModelProto:
@@ -33,7 +32,7 @@ def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx
     work = weights.light(model)
     versions = _import_domains(work)
     worth = _worth_it(work)
-    old = versions.get("", 0) < _PER_CHANNEL  # the opset will be raised, but not in functions
+    old = versions.get("", 0) < PER_CHANNEL  # the opset will be raised, but not in functions
     kept = [
         f for f in work.functions if (_id(f) not in worth and not old) or _is_standard(f, versions)
     ]
@@ -61,16 +60,12 @@ def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx
     return model
 
 
-def _domain(name: str) -> str:
-    return "" if name == "ai.onnx" else name
-
-
 def _import_domains(model: onnx.ModelProto) -> dict[str, int]:
     """Let the model import what its functions do, which the inliner forgets; versions by domain."""
-    versions = {_domain(o.domain): o.version for o in model.opset_import}
+    versions = {domain_of(o.domain): o.version for o in model.opset_import}
     for opset in (o for f in model.functions for o in f.opset_import):
-        if _domain(opset.domain) not in versions:
-            versions[_domain(opset.domain)] = opset.version
+        if domain_of(opset.domain) not in versions:
+            versions[domain_of(opset.domain)] = opset.version
             model.opset_import.add(domain=opset.domain, version=opset.version)
     return versions
 
@@ -82,7 +77,7 @@ def _worth_it(model: onnx.ModelProto) -> set[tuple[str, str, str]]:
         found := {
             _id(f)
             for f in model.functions
-            if any(_key(n) in worth or n.op_type in WORTH for n in _every(f.node))
+            if any(_key(n) in worth or type_of(n) in WORTH for n in all_nodes(f.node))
         }
         - worth
     ):
@@ -92,7 +87,7 @@ def _worth_it(model: onnx.ModelProto) -> set[tuple[str, str, str]]:
 
 def _is_standard(function: onnx.FunctionProto, versions: dict[str, int]) -> bool:
     """True for a function with the name of an operator that ONNX defines."""
-    domain = _domain(function.domain)
+    domain = domain_of(function.domain)
     return domain in versions and defs.has(function.name, versions[domain], domain)
 
 
@@ -102,8 +97,8 @@ def _align(function: onnx.FunctionProto, versions: dict[str, int]) -> None:
     The inliner leaves out a function with any other version.
     """
     for opset in function.opset_import:
-        domain = _domain(opset.domain)
-        used = {n.op_type for n in _every(function.node) if _domain(n.domain) == domain}
+        domain = domain_of(opset.domain)
+        used = {n.op_type for n in all_nodes(function.node) if domain_of(n.domain) == domain}
         if all(_since(op, opset.version, domain) == _since(op, versions[domain], domain) > 0
                for op in used):  # fmt: skip
             opset.version = versions[domain]
@@ -118,7 +113,7 @@ def _since(op: str, version: int, domain: str) -> int:
 
 def _separate_outputs(function: onnx.FunctionProto) -> None:
     """Give outputs that are inputs, or another output, a name of their own, for the inliner."""
-    taken = {*function.input, *(name for n in _every(function.node) for name in n.output)}
+    taken = {*function.input, *(name for n in all_nodes(function.node) for name in n.output)}
     seen = set(function.input)
     for index, name in enumerate(function.output):
         if name in seen:
@@ -135,7 +130,7 @@ def _state_defaults(model: onnx.ModelProto) -> None:
     while any(_take_defaults(f, functions) for f in model.functions):
         pass
     bodies = (model.graph.node, *(f.node for f in model.functions))
-    for call in (node for body in bodies for node in _every(body)):
+    for call in (node for body in bodies for node in all_nodes(body)):
         if (function := functions.get(_key(call))) is not None:
             given = {a.name for a in call.attribute}
             call.attribute.extend(a for a in function.attribute_proto if a.name not in given)
@@ -145,7 +140,7 @@ def _take_defaults(
     function: onnx.FunctionProto, functions: dict[tuple[str, str, str], onnx.FunctionProto]
 ) -> bool:
     """Give attributes that a function only hands on the default of where they go; True for any."""
-    handed = [(n, a) for n in _every(function.node) for a in n.attribute if a.ref_attr_name]
+    handed = [(n, a) for n in all_nodes(function.node) for a in n.attribute if a.ref_attr_name]
     uses = Counter(a.ref_attr_name for _, a in handed)
     before = len(function.attribute)
     for call, attribute in handed:
@@ -164,12 +159,3 @@ def _id(function: onnx.FunctionProto) -> tuple[str, str, str]:
 
 def _key(call: onnx.NodeProto) -> tuple[str, str, str]:
     return call.domain, call.op_type, call.overload
-
-
-def _every(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Nodes, and those in their subgraphs."""
-    for node in nodes:
-        yield node
-        for attribute in node.attribute:
-            for inner in (attribute.g, *attribute.graphs):
-                yield from _every(inner.node)

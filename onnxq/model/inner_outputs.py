@@ -25,12 +25,12 @@ INSIDE: Final = "onnxq/inside/"  # begins the names of outputs that come from a 
 _ANY: Final[list[int | str | None]] = [None]  # the shape of a flat tensor
 
 
-def opened(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
-    """Copy the model with inner tensors as further outputs.
+def with_inner_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.ModelProto:
+    """Copy the model with inner tensors as further outputs, whose types onnxruntime infers.
 
-    Those of bodies must be numbers; they are flat float32 arrays, and their outputs called `INSIDE`
-    and the name.
-    Names must be unique over the model (`name_nodes`).
+    Tensors of bodies must be numbers. They become flat float32 arrays, and their outputs are called
+    `INSIDE` and the name; `sessions.run` knows them by the tensors' names. Names must be unique
+    over the model (`name_nodes`).
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

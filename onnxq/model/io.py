@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,9 +16,11 @@ from onnx.external_data_helper import uses_external_data
 from onnxq.diagnostics import error, first_line
 from onnxq.files import whole_file
 from onnxq.model import weights
-from onnxq.model.dimensions import forget_marks
+from onnxq.model.dimensions import clear_placeholder_names
 from onnxq.model.inlining import inline_functions
 from onnxq.model.model_file import other_model, read_light, write_external, write_inline
+from onnxq.model.ops import domain_of, is_integer_op, type_of
+from onnxq.model.pairs import is_pair_op
 from onnxq.model.scopes import free_name, nodes, scopes, separate_values
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
@@ -28,11 +29,6 @@ QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
 LARGEST: Final = 2**31 - 1  # bytes that protobuf can serialize
 HELD: Final = 2**28  # bytes; the weights of a larger model stay in their files
 _CHUNK: Final = 2**22  # bytes read at once
-
-PAIR_OPS: Final = frozenset({"QuantizeLinear", "DequantizeLinear"})
-_INTEGER_OP: Final = re.compile(
-    r"QLinear.*|(Conv|MatMul)Integer.*|DynamicQuantize.*|QGemm|QAttention"
-)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -202,19 +198,9 @@ def _place(path: Path, tensor: onnx.TensorProto, files: dict[str, Path]) -> weig
     return weights.Place(file=file, offset=offset, length=length)
 
 
-def is_pair_op(node: onnx.NodeProto) -> bool:
-    """True for QuantizeLinear and DequantizeLinear, of ONNX and of onnxruntime."""
-    return node.op_type in PAIR_OPS and node.domain in ("", "ai.onnx", "com.microsoft")
-
-
-def is_integer_op(node: onnx.NodeProto) -> bool:
-    """True for operators that compute with integers, or quantize when the model runs."""
-    return _INTEGER_OP.fullmatch(node.op_type) is not None
-
-
 def refuse_integer_ops(model: onnx.ModelProto, path: str | Path) -> None:
     """Raise OQ530 when the model computes with integers in operators of their own."""
-    found = [n for _, n in nodes(model.graph) if is_integer_op(n)]
+    found = [n for _, n in nodes(model.graph) if is_integer_op(type_of(n))]
     if found:
         raise error(
             "OQ530",
@@ -256,7 +242,7 @@ def name_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def opset(model: onnx.ModelProto) -> int:
     """Version of the default operator set that the model imports; 0 when it imports none."""
-    return next((o.version for o in model.opset_import if o.domain in ("", "ai.onnx")), 0)
+    return next((o.version for o in model.opset_import if not domain_of(o.domain)), 0)
 
 
 def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.ModelProto:
@@ -276,7 +262,7 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
             fix="read it with onnxq.load_model, which leaves large weights in their files",
         )
-    inlined = forget_marks(inline_functions(model, path))
+    inlined = clear_placeholder_names(inline_functions(model, path))
     return raised(name_nodes(inlined), QDQ_OPSET, path)
 
 

@@ -1,32 +1,49 @@
-"""What ONNX operators are, as a table: no policy here, and nothing about any one model."""
+"""What ONNX operators are, as a table: no policy here, and nothing about any one model.
+
+Operators are called by their type: 'Conv', and with the domain where that is not ONNX's own, such
+as 'com.microsoft::QGemm'.
+"""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, Literal, Protocol
 
-import numpy as np
+import onnx
 from onnx import defs
 
-from onnxq.model.graph import Graph, Node, attribute_value
-
-AxisOf = Callable[[Node, int], int | None]  # (node, rank of the weight) -> channel axis
+AxisOf = Callable[[Mapping[str, Any], int], int | None]  # (attributes, rank of the weight) -> axis
+Values = Literal["all", "placed", "compared", "computed"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpTraits:
     """One row of the table.
 
-    `data`: input slots that carry quantizable data, None for every input. A slot that holds a
-    constant is a weight, any other an activation. `axes`: the output-channel axis of a weight by
-    slot. `reduced`: the axis of a weight that a matrix product sums over, by slot; none where
-    the weight is on the left, as TensorRT-RTX 1.7 crashes on blocks there. `observed`: calibration
-    looks at the activations of this op; where two are joined, only at those that both are computed.
-    `weighted`: a matrix product, the ops that INT8 is for. `commutative`: the first two inputs may
-    change places. `keeps`: the output holds the values of the data inputs, each as often as they
-    do.
+    - `data`: input slots that carry quantizable data, None for every input. A slot that holds a
+      constant is a weight, any other an activation.
+    - `axes`: the output-channel axis of a weight, by slot.
+    - `reduced`: the axis of a weight that a matrix product sums over, by slot; none where the
+      weight is on the left, as TensorRT-RTX 1.7 crashes on blocks there.
+    - `observed`: calibration looks at the activations of this op; where two are joined, only at
+      those that are both computed.
+    - `weighted`: a matrix product or a convolution, the ops that INT8 is for.
+    - `commutative`: the first two inputs may change places.
+    - `values`: where the values of the result come from. 'all': it has every value of the data
+      inputs, each as often as they do. 'placed': it has some of them, chosen by their place or by
+      a condition. 'compared': it has some of them, chosen by their size. 'computed': it has others.
+    - `nonnegative`: no result is below zero.
+    - `keeps_sign`: no result is below zero where no value of the data inputs is.
+
+    What builds of TensorRT-RTX 1.7 show:
+
+    - `crossed`: it moves a DequantizeLinear forward across the op; where several data inputs are
+      joined, if all of them are dequantized with one scale. tests/linting has each of them.
+    - `fused`: computed in the kernel of the product before it.
+    - `kept_float`: computes in float whatever the Q/DQ, while TensorRT documents it as quantizable.
     """
 
     data: tuple[int, ...] | None = (0,)
@@ -35,37 +52,64 @@ class OpTraits:
     observed: bool = False
     weighted: bool = False
     commutative: bool = False
-    keeps: bool = False
+    values: Values = "computed"
+    nonnegative: bool = False
+    keeps_sign: bool = False
+    crossed: bool = False
+    fused: bool = False
+    kept_float: bool = False
+
+    @property
+    def keeps(self) -> bool:
+        """True when the result has every value of the data inputs, as often as they do."""
+        return self.values == "all"
+
+    @property
+    def moves(self) -> bool:
+        """True when every result is one of the values of the first input."""
+        return self.values != "computed" and self.data == (0,)
+
+    @property
+    def is_convolution(self) -> bool:
+        """True for a product over windows; the other weighted ops are matrix products."""
+        return self.weighted and not self.reduced
 
 
 def _fixed(axis: int) -> AxisOf:
-    return lambda node, rank: axis
+    return lambda attributes, rank: axis
 
 
-def _gemm_a(node: Node, rank: int) -> int:
-    return 1 if node.attributes.get("transA") else 0
+def _gemm_a(attributes: Mapping[str, Any], rank: int) -> int:
+    return 1 if attributes.get("transA") else 0
 
 
-def _gemm_b(node: Node, rank: int) -> int:
-    return 0 if node.attributes.get("transB") else 1
+def _gemm_b(attributes: Mapping[str, Any], rank: int) -> int:
+    return 0 if attributes.get("transB") else 1
 
 
 def _from_end(offset: int) -> AxisOf:
-    return lambda node, rank: rank - offset if rank > 1 else None  # a vector has one channel
+    # a vector has one channel
+    return lambda attributes, rank: rank - offset if rank > 1 else None
 
 
-def _other(axis_of: Callable[[Node, int], int]) -> AxisOf:
-    return lambda node, rank: 1 - axis_of(node, rank)  # of a matrix
+def _other(axis_of: Callable[[Mapping[str, Any], int], int]) -> AxisOf:
+    return lambda attributes, rank: 1 - axis_of(attributes, rank)  # of a matrix
 
 
-_CONV: Final = OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True)
-_POOL: Final = OpTraits(observed=True)
-_MOVES: Final = OpTraits()
-_KEEPS: Final = OpTraits(keeps=True)
+_ANY: Final = OpTraits(data=None)
+_FUSED: Final = OpTraits(fused=True)
+_REARRANGES: Final = OpTraits(values="all", crossed=True)
+_PLACES: Final = OpTraits(values="placed", crossed=True)
+_COMPARES: Final = OpTraits(values="compared", crossed=True)
+_JOINS: Final = OpTraits(data=None, values="compared", crossed=True)
+_SCALES: Final = OpTraits(crossed=True)
+_AVERAGES: Final = OpTraits(observed=True, keeps_sign=True, kept_float=True)
 
 TRAITS: Final[Mapping[str, OpTraits]] = {
-    "Conv": _CONV,
-    "ConvTranspose": OpTraits(data=(0, 1), axes={1: _fixed(1)}, observed=True, weighted=True),
+    "Conv": OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True),
+    "ConvTranspose": OpTraits(
+        data=(0, 1), axes={1: _fixed(1)}, observed=True, weighted=True, kept_float=True
+    ),
     "Gemm": OpTraits(
         data=(0, 1),
         axes={0: _gemm_a, 1: _gemm_b},
@@ -82,128 +126,119 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     ),
     "Add": OpTraits(data=(0, 1), observed=True, commutative=True),
     "Mul": OpTraits(data=(0, 1), commutative=True),
-    "Concat": OpTraits(data=None, observed=True, keeps=True),
-    "MaxPool": _POOL,
-    "AveragePool": _POOL,
-    "GlobalAveragePool": _POOL,
+    "Concat": OpTraits(data=None, observed=True, values="all", crossed=True),
     "Resize": OpTraits(observed=True),
-    "Reshape": _KEEPS,
-    "Transpose": _KEEPS,
-    "Slice": _MOVES,
-    "Split": _MOVES,
-    "Squeeze": _KEEPS,
-    "Unsqueeze": _KEEPS,
-    "Flatten": _KEEPS,
-    "Identity": _KEEPS,
-    "Sigmoid": OpTraits(),
-    "Relu": OpTraits(),
-    "Clip": OpTraits(),
-    "LeakyRelu": OpTraits(),
-    "HardSigmoid": OpTraits(),
-    "HardSwish": OpTraits(),
-    "Softmax": OpTraits(),
+    # values in other places
+    "DepthToSpace": _REARRANGES,
+    "Flatten": _REARRANGES,
+    "Identity": _REARRANGES,
+    "Reshape": _REARRANGES,
+    "SpaceToDepth": _REARRANGES,
+    "Squeeze": _REARRANGES,
+    "Transpose": _REARRANGES,
+    "Unsqueeze": _REARRANGES,
+    "ReverseSequence": OpTraits(values="all"),
+    "Dropout": _PLACES,
+    "Expand": _PLACES,
+    "Gather": _PLACES,
+    "GatherElements": _PLACES,
+    "GatherND": _PLACES,
+    "Slice": _PLACES,
+    "Split": _PLACES,
+    "Tile": _PLACES,
+    "Where": OpTraits(data=(1, 2), values="placed", crossed=True),
+    "Pad": OpTraits(crossed=True),  # `node_inputs.crossed` has the exception
+    # the largest or least values
+    "MaxPool": OpTraits(observed=True, values="compared", crossed=True),
+    "GlobalMaxPool": _COMPARES,
+    "ReduceMax": _COMPARES,
+    "ReduceMin": _COMPARES,
+    "TopK": _COMPARES,
+    "Max": _JOINS,
+    "Min": _JOINS,
+    # averages
+    "AveragePool": _AVERAGES,
+    "GlobalAveragePool": _AVERAGES,
+    # activations and normalizations
+    "Abs": OpTraits(nonnegative=True, crossed=True),
+    "BatchNormalization": OpTraits(data=None, fused=True),
+    "Clip": _FUSED,
+    "Elu": _FUSED,
+    "Erf": _FUSED,
+    "Exp": OpTraits(nonnegative=True),
+    "Gelu": _FUSED,
+    "HardSigmoid": OpTraits(nonnegative=True, fused=True),
+    "HardSwish": _FUSED,
+    "LeakyRelu": _FUSED,
+    "Mish": _FUSED,
+    "Neg": _SCALES,
+    "PRelu": OpTraits(data=None, fused=True),
+    "Relu": OpTraits(nonnegative=True, fused=True),
+    "Sigmoid": OpTraits(nonnegative=True, fused=True),
+    "Softmax": OpTraits(nonnegative=True),
+    "Softplus": OpTraits(nonnegative=True, fused=True),
+    "Tanh": _FUSED,
 }
-_UNKNOWN: Final = OpTraits(data=None)
 
-# Ops whose every result is one of the values of their first input, rounded to integers or not.
-MOVES: Final = frozenset(
-    {"Flatten", "Identity", "MaxPool", "Reshape", "Slice", "Split", "Squeeze", "Transpose"}
-    | {"Unsqueeze"}
+# Ops that may multiply matrices: an Einsum does where it sums over what both operands have.
+PRODUCTS: Final = frozenset(op for op, row in TRAITS.items() if row.weighted) | {"Einsum"}
+
+# Ops whose bodies onnxq looks into.
+WITH_BODIES: Final = frozenset({"If", "Loop", "Scan"})
+
+# Ops whose results differ from run to run.
+RANDOM: Final = frozenset(
+    {"Bernoulli", "Multinomial", "RandomNormal", "RandomNormalLike"}
+    | {"RandomUniform", "RandomUniformLike"}
+)
+
+# Ops of ONNX and of onnxruntime that compute with integers, or quantize when the model runs.
+_INTEGER_OP: Final = re.compile(
+    r"(com\.microsoft::)?(QLinear\w+|(Conv|MatMul)Integer\w*|DynamicQuantize\w+)"
+    r"|com\.microsoft::(Q(Attention|EmbedLayerNormalization|Gemm|MoE)|QOrdered\w+)"
 )
 
 
-def traits(node: Node) -> OpTraits:
+class _Typed(Protocol):
+    """A node that has its type, such as `graph.Node`."""
+
+    @property
+    def type(self) -> str: ...
+
+
+def traits(node: _Typed) -> OpTraits:
     """The table's row for a node; an op the table does not know has data in every input."""
-    return TRAITS.get(node.type, _UNKNOWN)
+    return traits_of(node.type)
 
 
-def attribute(node: Node, name: str) -> Any:
-    """Value of a node's attribute, or the default that ONNX gives it; None when it has neither."""
-    if name in node.attributes:
-        return node.attributes[name]
-    return _defaults(node.op, node.domain).get(name)
+def traits_of(op: str) -> OpTraits:
+    """The table's row for a type of operator."""
+    return TRAITS.get(op, _ANY)
+
+
+def type_of(proto: onnx.NodeProto) -> str:
+    """The type of a node's operator: its name, with the domain where that is not ONNX's own."""
+    domain = domain_of(proto.domain)
+    return f"{domain}::{proto.op_type}" if domain else str(proto.op_type)
+
+
+def domain_of(domain: str) -> str:
+    """A domain, '' for both names of ONNX's own."""
+    return "" if domain == "ai.onnx" else domain
+
+
+def is_integer_op(op: str) -> bool:
+    """True for a type of operator that computes with integers, or quantizes at run time.
+
+    TensorRT imports none of them.
+    """
+    return _INTEGER_OP.fullmatch(op) is not None
 
 
 @cache
-def _defaults(op: str, domain: str) -> Mapping[str, Any]:
+def attribute_defaults(op: str, domain: str) -> Mapping[str, onnx.AttributeProto]:
+    """The attributes that ONNX gives a value where a node has none, by name."""
     if not defs.has(op, domain):
         return {}
     declared = defs.get_schema(op, domain).attributes.items()
-    return {name: attribute_value(a.default_value) for name, a in declared if a.default_value.name}
-
-
-def repeats(graph: Graph, node: Node) -> int:
-    """How often the output has each value of the data inputs; 0 where that is not known."""
-    if traits(node).keeps:
-        return 1
-    if node.type != "Resize" or any(node.inputs[3:]):  # sizes, in place of scales
-        return 0
-    how = [
-        attribute(node, f"{part}mode") for part in ("", "coordinate_transformation_", "nearest_")
-    ]
-    scales = node.inputs[2] if len(node.inputs) > 2 else ""
-    if how != [b"nearest", b"asymmetric", b"floor"] or not graph.is_constant(scales):
-        return 0
-    factors = graph.array(scales)
-    whole = np.all(factors >= 1) and np.all(factors == np.rint(factors))
-    return int(factors.prod()) if whole else 0
-
-
-def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Input slots that hold data which could be quantized: float32, or of a type not known."""
-    data = traits(node).data
-    slots = range(len(node.inputs)) if data is None else data
-    return tuple(
-        s for s in slots if s < len(node.inputs) and graph.type(node.inputs[s]).may_be_float
-    )
-
-
-def activation_slots(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Data slots that the model computes."""
-    return tuple(s for s in data_slots(graph, node) if not graph.is_constant(node.inputs[s]))
-
-
-def weight_slots(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Data slots that hold a constant."""
-    return tuple(s for s in data_slots(graph, node) if graph.is_constant(node.inputs[s]))
-
-
-def channel_axis(graph: Graph, node: Node, slot: int) -> int | None:
-    """Output-channel axis of the weight in a slot; None where the table has none."""
-    axis = traits(node).axes.get(slot)
-    shape = graph.type(node.inputs[slot]).shape
-    return None if axis is None or not shape else axis(node, len(shape))
-
-
-def block_axis(graph: Graph, node: Node, slot: int) -> int | None:
-    """The axis of a weight that its op sums over, where blocks lie; None where there is none."""
-    axis = traits(node).reduced.get(slot)
-    shape = graph.type(node.inputs[slot]).shape
-    return None if axis is None or not shape else axis(node, len(shape))
-
-
-def may_be_observed(graph: Graph, tensor: str) -> bool:
-    """True for float32 and float16; outside of bodies also where the type is not known.
-
-    A tensor leaves the body of an If, Loop or Scan only under a type.
-    """
-    kind = graph.type(tensor)
-    return kind.may_be_float and bool(kind.dtype or not graph.home(tensor))
-
-
-def observable(graph: Graph) -> tuple[str, ...]:
-    """Activations that calibration observes when no recipe narrows them, in graph order."""
-    tensors = (
-        node.inputs[slot]
-        for node in graph.nodes
-        if traits(node).observed
-        for slot in _joined(graph, node)
-        if may_be_observed(graph, node.inputs[slot])
-    )
-    return tuple(dict.fromkeys(tensors))
-
-
-def _joined(graph: Graph, node: Node) -> tuple[int, ...]:
-    """The activation slots; none where a constant is added, which no recipe gains by quantizing."""
-    slots = activation_slots(graph, node)
-    return () if traits(node).commutative and len(slots) < 2 else slots
+    return {name: a.default_value for name, a in declared if a.default_value.name}

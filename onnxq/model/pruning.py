@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import onnx
 
-from onnxq.model.scopes import defined, scopes, subgraphs
+from onnxq.model.scopes import defined, read_names, scopes
 
 
 def keep_outputs(graph: onnx.GraphProto, outputs: Collection[str]) -> None:
@@ -34,7 +34,7 @@ def _needed(graph: onnx.GraphProto) -> set[str]:
         name = pending.pop()
         if name not in needed:
             needed.add(name)
-            pending.extend(_read_by([makers[name]] if name in makers else []))
+            pending.extend(read_names([makers[name]] if name in makers else []))
     return needed
 
 
@@ -45,7 +45,7 @@ def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
     Other tensors that no node reads stay. Inputs of bodies stay too, because their position counts.
     """
     outputs = {o.name for o in graph.output}
-    while unread := names - read(graph) - outputs:
+    while unread := names - read_names(graph.node) - outputs:
         _keep(graph.input, _other_than(unread))
         names = set()
         for _, inner in scopes(graph):
@@ -79,18 +79,3 @@ def _keep(values: Any, is_kept: Callable[[Any], bool]) -> None:
 
 def _other_than(names: set[str]) -> Callable[[Any], bool]:
     return lambda value: value.name not in names
-
-
-def read(graph: onnx.GraphProto) -> set[str]:
-    """Names that the nodes of a graph and of its subgraphs read."""
-    return _read_by(graph.node)
-
-
-def _read_by(nodes: Iterable[onnx.NodeProto]) -> set[str]:
-    names: set[str] = set()
-    for node in nodes:
-        names.update(node.input)
-        for _, inner in subgraphs(node):
-            names |= read(inner)
-            names.update(output.name for output in inner.output)
-    return names

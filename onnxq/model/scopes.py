@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Set
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Set
 
 import onnx
+
+from onnxq.model.ops import WITH_BODIES, domain_of
 
 Scope = tuple[
     str, ...
 ]  # from outside in, such as ('loop_1/body', 'if_2/then_branch'); () is the top
-
-_WITH_BODIES: Final = frozenset({"If", "Loop", "Scan"})
 
 
 def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
@@ -34,7 +33,18 @@ def bodies(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
 
 def has_bodies(op: str, domain: str) -> bool:
     """True for If, Loop and Scan."""
-    return op in _WITH_BODIES and domain in ("", "ai.onnx")
+    return op in WITH_BODIES and not domain_of(domain)
+
+
+def all_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Nodes and those in their subgraphs at any depth, whatever op has them.
+
+    `nodes` are those of a graph or of a function. A node comes before those in its subgraphs.
+    """
+    for node in nodes:
+        yield node
+        for _, graph in subgraphs(node):
+            yield from all_nodes(graph.node)
 
 
 def scopes(graph: onnx.GraphProto, path: Scope = ()) -> Iterator[tuple[Scope, onnx.GraphProto]]:
@@ -53,6 +63,15 @@ def nodes(graph: onnx.GraphProto, path: Scope = ()) -> Iterator[tuple[Scope, onn
             yield from nodes(body, (*path, f"{node.name}/{attribute}"))
 
 
+def read_names(nodes: Iterable[onnx.NodeProto]) -> set[str]:
+    """Names that nodes and those in their subgraphs read, and what the subgraphs give out."""
+    names: set[str] = set()
+    for node in all_nodes(nodes):
+        names.update(node.input)
+        names.update(o.name for _, graph in subgraphs(node) for o in graph.output)
+    return names
+
+
 def owner(scope: Scope) -> str:
     """Name of the node whose body a scope is."""
     return scope[-1].rpartition("/")[0]
@@ -68,12 +87,15 @@ def defined(graph: onnx.GraphProto) -> Iterator[str]:
 
 def names(graph: onnx.GraphProto) -> set[str]:
     """Every name that a graph and its subgraphs use, of nodes and of tensors."""
-    found = {v.name for v in (*graph.input, *graph.output, *graph.initializer, *graph.value_info)}
-    for node in graph.node:
-        found |= {node.name, *node.input, *node.output}
-        for _, inner in subgraphs(node):
-            found |= names(inner)
-    return found
+    used: set[str] = set()
+    inner = (subgraph for node in all_nodes(graph.node) for _, subgraph in subgraphs(node))
+    for each in (graph, *inner):
+        used.update(
+            v.name for v in (*each.input, *each.output, *each.initializer, *each.value_info)
+        )
+    for node in all_nodes(graph.node):
+        used.update((node.name, *node.input, *node.output))
+    return used
 
 
 def free_name(name: str, taken: Set[str]) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -14,15 +14,23 @@ from onnx import numpy_helper
 from onnxq.diagnostics import Diagnostic, warning
 from onnxq.model.constants import Constants
 from onnxq.model.inlining import inline_functions
-from onnxq.model.io import is_pair_op
 from onnxq.model.metadata import record
-from onnxq.model.ops import MOVES
-from onnxq.model.pruning import drop_unread, read
-from onnxq.model.scopes import bodies, defined, names, nodes, scopes, separate_values, subgraphs
+from onnxq.model.ops import traits_of, type_of
+from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_op
+from onnxq.model.pruning import drop_unread
+from onnxq.model.scopes import (
+    all_nodes,
+    bodies,
+    defined,
+    names,
+    nodes,
+    read_names,
+    scopes,
+    separate_values,
+    subgraphs,
+)
+from onnxq.model.signs import may_be_negative
 
-# Ops with no result below zero, and those that take none below zero from results above it.
-_NONNEGATIVE: Final = frozenset({"Relu", "Sigmoid", "HardSigmoid", "Softmax", "Abs", "Exp"})
-_KEEP_SIGN: Final = frozenset({"AveragePool", "GlobalAveragePool", "GlobalMaxPool"})
 _SUFFIX: Final = "_quantized"  # of stored weights, by onnxq and by onnxruntime
 
 
@@ -85,17 +93,12 @@ def _told(model: onnx.ModelProto, cut: list[str]) -> Iterator[Diagnostic]:
 
 def pairs_left(model: onnx.ModelProto) -> Iterator[onnx.NodeProto]:
     """Every Q/DQ node of a model, of its subgraphs and of its functions."""
-    yield from _pair_nodes(model.graph.node)
-    for function in model.functions:
-        yield from _pair_nodes(function.node)
+    for body in (model.graph, *model.functions):
+        yield from _pair_nodes(body.node)
 
 
-def _pair_nodes(found: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    for node in found:
-        if is_pair_op(node):
-            yield node
-        for _, inner in subgraphs(node):
-            yield from _pair_nodes(inner.node)
+def _pair_nodes(nodes: Iterable[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    return filter(is_pair_op, all_nodes(nodes))
 
 
 class _Strip:
@@ -143,9 +146,9 @@ class _Strip:
 
     def _edited(self, node: onnx.NodeProto) -> onnx.NodeProto | None:
         """The node as it stays, or None."""
-        if is_pair_op(node) and node.op_type == "QuantizeLinear":
+        if is_pair_op(node, QUANTIZE):
             return self._without_quantize(node)
-        if is_pair_op(node) and node.op_type == "DequantizeLinear":
+        if is_pair_op(node, DEQUANTIZE):
             return self._without_dequantize(node)
         if node.input and node.input[0] in self._floats:
             self._floats |= dict.fromkeys(node.output, self._floats[node.input[0]])
@@ -208,7 +211,7 @@ class _Strip:
         return tensor not in self._fixed and all(
             slot == 0
             and (
-                (is_pair_op(node) and node.op_type == "DequantizeLinear")
+                is_pair_op(node, DEQUANTIZE)
                 or (_moves(node) and all(map(self._only_dequantized, filter(None, node.output))))
             )
             for node, slot in self._readers.get(tensor, ())
@@ -219,17 +222,12 @@ class _Strip:
         point = node.input[2] if len(node.input) > 2 else ""
         if point and (point not in self._constants or not _lowest(self._constants.array(point))):
             return False
-        return self._may_be_negative(node.input[0])  # without a zero point it is uint8
+        # Without a zero point it is uint8. An input of the model never had a Relu in front.
+        return may_be_negative(node.input[0], self._maker, sources=False)
 
-    def _may_be_negative(self, tensor: str) -> bool:
-        maker = self._makers.get(tensor)
-        if maker is None or maker.op_type in _NONNEGATIVE or tensor in self._constants:
-            return False
-        if maker.op_type == "Concat":
-            return any(map(self._may_be_negative, maker.input))
-        if _moves(maker) or maker.op_type in _KEEP_SIGN or is_pair_op(maker):
-            return self._may_be_negative(maker.input[0])
-        return True
+    def _maker(self, tensor: str) -> tuple[str, Sequence[str]] | None:
+        node = self._makers.get(tensor)
+        return None if node is None or tensor in self._constants else (type_of(node), node.input)
 
 
 def dequantized(node: onnx.NodeProto, constants: Constants) -> NDArray[Any]:
@@ -252,17 +250,17 @@ def _lowest(zero_point: NDArray[Any]) -> bool:
 
 
 def _moves(node: onnx.NodeProto) -> bool:
-    return node.op_type in MOVES and node.domain in ("", "ai.onnx")
+    return traits_of(type_of(node)).moves
 
 
 def _read_by_others(graph: onnx.GraphProto) -> set[str]:
     """Names that subgraphs which are not edited read or give out."""
-    found: set[str] = set()
+    names: set[str] = set()
     for _, node in nodes(graph):
         if not any(True for _ in bodies(node)):
             for _, inner in subgraphs(node):
-                found |= read(inner) | {o.name for o in inner.output}
-    return found
+                names |= read_names(inner.node) | {o.name for o in inner.output}
+    return names
 
 
 def _rename_inputs(graph: onnx.GraphProto, instead: Mapping[str, str]) -> None:

@@ -6,7 +6,6 @@ weight that a model file itself holds can be referred to as well. Model protos s
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 from onnx.external_data_helper import uses_external_data
+
+from onnxq.model.scopes import all_nodes, subgraphs
 
 SMALLEST: Final = 1024  # bytes; what is smaller, such as shapes and scales, is held in the model
 _CHUNK: Final = 2**22  # bytes that are copied at once
@@ -87,25 +88,15 @@ def chunks(tensor: onnx.TensorProto) -> Iterator[bytes]:
 
 def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
     """Every tensor of a model: initializers and attributes, also of subgraphs and functions."""
-    yield from _graph_tensors(model.graph)
-    for function in model.functions:
-        yield from _node_tensors(function.node)
-
-
-def _graph_tensors(graph: onnx.GraphProto) -> Iterator[onnx.TensorProto]:
-    yield from graph.initializer
-    yield from _node_tensors(graph.node)
-
-
-def _node_tensors(nodes: Any) -> Iterator[onnx.TensorProto]:
-    for attribute in itertools.chain.from_iterable(n.attribute for n in nodes):
-        if attribute.HasField("t"):
-            yield attribute.t
-        yield from attribute.tensors
-        if attribute.HasField("g"):
-            yield from _graph_tensors(attribute.g)
-        for graph in attribute.graphs:
-            yield from _graph_tensors(graph)
+    yield from model.graph.initializer
+    for body in (model.graph, *model.functions):
+        for node in all_nodes(body.node):
+            for attribute in node.attribute:
+                if attribute.HasField("t"):
+                    yield attribute.t
+                yield from attribute.tensors
+            for _, graph in subgraphs(node):
+                yield from graph.initializer
 
 
 def light(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -6,7 +6,8 @@ from collections import Counter
 
 from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge
-from onnxq.model.ops import data_slots, traits
+from onnxq.model.node_inputs import data_slots
+from onnxq.model.ops import traits
 from onnxq.planning.plan import Plan
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 from onnxq.diagnostics import did_you_mean, error
-from onnxq.model import ops
+from onnxq.model import node_inputs
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.planning.plan import FLOAT, Decision, Group, Kept, Pair, Plan
 from onnxq.planning.recipe import Recipe
@@ -89,7 +89,7 @@ def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Expl
     if rules:
         return rules
     if (node := graph.by_name.get(target)) is not None:
-        edges = [Edge(node=target, slot=slot) for slot in ops.data_slots(graph, node)]
+        edges = [Edge(node=target, slot=slot) for slot in node_inputs.data_slots(graph, node)]
     else:
         edges = list(graph.consumers(target))
     decided = {d.edge: d for d in plan.decisions}

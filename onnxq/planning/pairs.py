@@ -10,7 +10,7 @@ from onnx import TensorProto
 from onnxq.descriptor import WEIGHT_METHODS, QuantDescriptor
 from onnxq.diagnostics import Diagnostic, warning
 from onnxq.formats import DType
-from onnxq.model import ops
+from onnxq.model import node_inputs, ops
 from onnxq.model.existing import dtype_at, pair_on
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.planning.plan import Because, Decision, Group, Pair
@@ -60,7 +60,11 @@ def _axis(graph: Graph, decision: Decision) -> int | None:
         return None
     rank = len(graph.type(decision.tensor).shape or ())
     node, slot = graph.by_name[decision.edge.node], decision.edge.slot
-    own = ops.channel_axis if descriptor.granularity == "per_channel" else ops.block_axis
+    own = (
+        node_inputs.channel_axis
+        if descriptor.granularity == "per_channel"
+        else node_inputs.block_axis
+    )
     axis = own(graph, node, slot) if descriptor.axis is None else descriptor.axis
     return axis + rank if axis is not None and axis < 0 else axis
 
@@ -70,7 +74,7 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
     if descriptor is None:
         return None
     is_activation = decision.kind == "activation"
-    may_be = ops.may_be_observed(graph, decision.tensor)
+    may_be = node_inputs.may_be_observed(graph, decision.tensor)
     if not graph.type(decision.tensor).may_be_float or (is_activation and not may_be):
         return _not_float(graph, decision)
     subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
@@ -169,7 +173,7 @@ def _mixed(
 
 
 def _edges(graph: Graph, node: Node) -> tuple[Edge, ...]:
-    return tuple(Edge(node=node.name, slot=s) for s in ops.data_slots(graph, node))
+    return tuple(Edge(node=node.name, slot=s) for s in node_inputs.data_slots(graph, node))
 
 
 def _sides(graph: Graph, node: Node, of_edge: Mapping[Edge, DType]) -> dict[Edge, DType]:

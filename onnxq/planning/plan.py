@@ -13,7 +13,8 @@ from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, Span
 from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.ops import data_slots, traits
+from onnxq.model.node_inputs import data_slots
+from onnxq.model.ops import traits
 from onnxq.shown import Shown
 
 PairKind = Literal["activation", "weight"]

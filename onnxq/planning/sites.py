@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from onnxq.model import ops
+from onnxq.model import node_inputs
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.planning.selectors import Binding
 
@@ -43,11 +43,11 @@ class Sites:
     def _slots(self, node: Node, port: str) -> tuple[int, ...] | None:
         match port:
             case "inputs":
-                return ops.activation_slots(self._graph, node)
+                return node_inputs.activation_slots(self._graph, node)
             case "weights":
-                return ops.weight_slots(self._graph, node)
+                return node_inputs.weight_slots(self._graph, node)
             case "all":
-                return ops.data_slots(self._graph, node)
+                return node_inputs.data_slots(self._graph, node)
         index = _index(port)
         return (index,) if index < len(node.inputs) and node.inputs[index] else None
 

@@ -12,7 +12,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel
+from onnxq.linting.qdq import QdqModel
+from onnxq.model.ops import PRODUCTS, TRAITS
+from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, is_pair_node
 from onnxq.verification.layers import Layer, LayerList
 
 Kind = Literal["requantize", "quantize", "dequantize", "weights", "reformat", "unclear", ""]
@@ -28,27 +30,11 @@ _AGAIN: Final = re.compile(r"RounCast(?:Move|Resh|Tran|Slic)*CastMul")
 _QUANTIZED: Final = frozenset({"Int8", "FP8"})
 # ONNX ops that a converting kernel may cite: a product by padding its channels, and what only moves
 # data. With any other op of the model the kernel is there for that op.
-_PAIRS_AND_PRODUCTS: Final = frozenset(
-    {QUANTIZE, DEQUANTIZE, "Conv", "ConvTranspose", "Einsum", "Gemm", "MatMul"}
-)
-_MOVING_OPS: Final = frozenset(
-    {
-        "Concat",
-        "DepthToSpace",
-        "Expand",
-        "Flatten",
-        "Gather",
-        "Identity",
-        "Pad",
-        "Reshape",
-        "Slice",
-        "SpaceToDepth",
-        "Split",
-        "Squeeze",
-        "Transpose",
-        "Unsqueeze",
-    }
-)
+_PAIRS_AND_PRODUCTS: Final = PAIR_TYPES | PRODUCTS
+_MOVING_OPS: Final = {
+    "Pad",
+    *(op for op, row in TRAITS.items() if row.values in ("all", "placed")),
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,11 +115,11 @@ class _Reader:
         """True when a pair of an activation is whole in the layer."""
         by_name = self.model.graph.by_name
         for node in (by_name[n] for n in layer.nodes if n in by_name):
-            maker = self.model.quantizer(node) if node.op == DEQUANTIZE else None
+            maker = self.model.quantizer(node) if is_pair_node(node, DEQUANTIZE) else None
             if maker and maker.name in layer.nodes and not self.model.is_constant(maker.inputs[0]):
                 return True
         return False
 
     def _cited_ops(self, layer: Layer) -> frozenset[str]:
         by_name = self.model.graph.by_name
-        return frozenset(by_name[n].op for n in layer.nodes if n in by_name)
+        return frozenset(by_name[n].type for n in layer.nodes if n in by_name)

@@ -6,12 +6,12 @@ from collections.abc import Callable
 from math import prod
 
 from onnxq.model.graph import Graph, Node
-from onnxq.model.ops import traits
+from onnxq.model.ops import PRODUCTS, traits
 
 
 def is_product(node: Node) -> bool:
     """True for a weighted op, and for an Einsum of two operands that sums over what both have."""
-    if node.type != "Einsum":
+    if node.type not in PRODUCTS or traits(node).weighted:
         return traits(node).weighted
     labels = _labels(node)
     return labels is not None and bool((set(labels[0]) & set(labels[1])) - set(labels[2]))

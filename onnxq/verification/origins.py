@@ -16,8 +16,8 @@ from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
 from onnxq.linting import Expected, QdqModel, predict_op
-from onnxq.linting.qdq import QUANTIZE, is_pair_node
 from onnxq.model.graph import Graph, Node
+from onnxq.model.pairs import QUANTIZE, is_pair_node
 from onnxq.model.scopes import nodes
 from onnxq.planning import cascade, plan_file, recipe
 from onnxq.planning.plan import Plan

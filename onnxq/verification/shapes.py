@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import numpy as np
 import onnx
+from numpy.typing import NDArray
 from onnx import helper
 
+from onnxq.diagnostics import OnnxqError
+from onnxq.feeds.samples import Sample
 from onnxq.model.graph import Graph
-from onnxq.sessions import open_session, with_outputs
+from onnxq.model.inner_outputs import with_inner_outputs
+from onnxq.sessions import open_session, run
 
 Sizes = tuple[int, ...]
 
@@ -37,19 +42,19 @@ class Shapes:
     def observe(self, tensors: Iterable[str]) -> None:
         """Run the model, if the sizes of some of the tensors are not known, and look at those."""
         wanted = [t for t in dict.fromkeys(tensors) if t and self.sizes(t) is None]
-        made = [t for t in wanted if self._graph.producer(t) and not self._graph.home(t)]
-        feed = {name: self._zeros(name) for name in self._graph.inputs}
-        if not made or any(value is None for value in feed.values()):
+        inner = [t for t in wanted if self._graph.producer(t) and not self._graph.home(t)]
+        zeros_of = {name: self._zeros(name) for name in self._graph.inputs}
+        feed = {name: array for name, array in zeros_of.items() if array is not None}
+        if not inner or len(feed) < len(zeros_of):
             return
+        zeros = Sample(name="zeros", tensors=feed, digest="")
         try:
-            session = open_session(with_outputs(self._model, made))
-            self._observed = {
-                name: value.shape for name, value in zip(made, session.run(made, feed), strict=True)
-            }
-        except Exception:  # a model that onnxruntime cannot run: its shapes stay unknown
+            values = run(open_session(with_inner_outputs(self._model, inner)), inner, zeros)
+        except OnnxqError:  # a model that onnxruntime cannot run: its shapes stay unknown
             return
+        self._observed = {name: values[name].shape for name in inner}
 
-    def _zeros(self, name: str) -> object:
+    def _zeros(self, name: str) -> NDArray[Any] | None:
         sizes, dtype = self.sizes(name), self._graph.type(name).dtype
         if sizes is None or not dtype:
             return None

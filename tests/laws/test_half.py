@@ -12,8 +12,9 @@ from onnxq.insertion.insert import insert
 from onnxq.insertion.precision import HALF, choose, held
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import PAIR_OPS, prepare
-from onnxq.sessions import with_outputs
+from onnxq.model.inner_outputs import with_inner_outputs
+from onnxq.model.io import prepare
+from onnxq.model.pairs import PAIR_OPS
 from tests.inserting import InMemory, computed
 from tests.planning import planned, rule
 
@@ -47,7 +48,7 @@ def inserted(folder, model, rules, name):
 def values(model):
     """Every value that a model computes; onnxruntime refuses two nodes of one name."""
     made = [name for node in model.graph.node for name in node.output]
-    return computed(with_outputs(model, made), x=X)
+    return computed(with_inner_outputs(model, made), x=X)
 
 
 def stored(model):

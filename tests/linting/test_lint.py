@@ -1,11 +1,14 @@
 """Lint as a whole: what its findings say, and that it takes any model."""
 
 import numpy as np
+import onnx
 import pytest
 from onnx.backend.test.case.node import collect_testcases
 
 from onnxq.diagnostics import Severity
 from onnxq.linting import Effect, lint, predict, repaired
+from onnxq.model import weights
+from onnxq.model.io import save
 from tests.verification.models import Builder, quantized_conv
 
 from .examples import examples, model_of
@@ -68,6 +71,32 @@ def test_lint_and_repair_take_the_test_models_of_every_operator():
     for model in quantized:
         made, _ = repaired(model)
         predict(made)
+
+
+@pytest.mark.parametrize("key", [k for k, e in BY_NAME.items() if "repaired" in e], ids=" ".join)
+def test_repairs_keep_references_to_weights_in_files(key, tmp_path):
+    proto = example(*key)
+    path = tmp_path / "model.onnx"
+    for number, tensor in enumerate(proto.graph.initializer):
+        if number % 2 == 0 and tensor.HasField("raw_data"):
+            file = tmp_path / f"{number}.bin"
+            file.write_bytes(tensor.raw_data)
+            place = weights.Place(file=file, offset=0, length=len(tensor.raw_data))
+            weights.refer(tensor, place)
+    before = {f: f.read_bytes() for f in tmp_path.iterdir()}
+    assert before
+    references = {t.name for t in proto.graph.initializer if weights.place(t) is not None}
+    in_memory, repairs = repaired(example(*key))
+    made, same_repairs = repaired(proto)
+    assert same_repairs == repairs
+    kept = {t.name: weights.place(t) for t in made.graph.initializer if t.name in references}
+    assert all(place is not None for place in kept.values())
+    assert {f: f.read_bytes() for f in before} == before
+    save(made, path)
+    assert onnx.load(path).graph.node == in_memory.graph.node
+    for tensor in onnx.load(path).graph.initializer:
+        (other,) = (t for t in in_memory.graph.initializer if t.name == tensor.name)
+        assert weights.array(tensor).tobytes() == weights.array(other).tobytes()
 
 
 @pytest.mark.parametrize(

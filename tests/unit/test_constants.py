@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from onnxq.model import ops
+from onnxq.model import node_inputs
 from onnxq.model.graph import Graph
 from onnxq.model.io import prepare
 from tests.inserting import computed, quantized
@@ -30,7 +30,7 @@ def test_a_computed_weight_is_a_weight(way):
     nodes, values = WAYS[way]
     graph = Graph(prepare(through(nodes)))
     (node,) = graph.nodes_of(frozenset({"MatMul"}))
-    assert ops.weight_slots(graph, node) == (1,)
+    assert node_inputs.weight_slots(graph, node) == (1,)
     if values is not None:
         assert graph.array("wt").tolist() == values
 

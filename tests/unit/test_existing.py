@@ -59,9 +59,19 @@ def test_an_op_with_a_quantized_input_gets_an_int8_weight(tmp_path):
     assert pairs_of(tmp_path, proto)[2] == {("w", "weight", None)}
 
 
-def test_a_pair_behind_ops_that_move_values_counts(tmp_path):
-    proto = conv(f"{PAIR} m = MaxPool <kernel_shape = [1,1]> (d) y = Conv (m, w)")
+@pytest.mark.parametrize(
+    "between", ["MaxPool <kernel_shape = [1,1]> (d)", "Tile (d, n)", "Gather <axis = 3> (d, i)"]
+)
+def test_a_pair_behind_ops_that_move_values_counts(tmp_path, between):
+    constants = "float[4,3,1,1] w, int64[4] n = {1,1,2,1}, int64[2] i = {0,3}"
+    proto = conv(f"{PAIR} m = {between} y = Conv (m, w)", constants)
     assert pairs_of(tmp_path, proto)[2] == {("w", "weight", None)}
+
+
+def test_a_pair_that_tensorrt_does_not_move_across_an_op_does_not_count(tmp_path):
+    between = "ReverseSequence <batch_axis = 0, time_axis = 1> (d, n)"
+    proto = conv(f"{PAIR} m = {between} y = Conv (m, w)", "float[4,3,1,1] w, int64[1] n = {3}")
+    assert pairs_of(tmp_path, proto)[2] == {("w", "weight", None), ("m", "activation", None)}
 
 
 def test_another_reader_shares_the_pair(tmp_path):

@@ -8,7 +8,8 @@ import pytest
 
 from onnxq.calibration.exposing import expose
 from onnxq.feeds.samples import Sample
-from onnxq.sessions import CPU, open_session, run, with_outputs
+from onnxq.model.inner_outputs import with_inner_outputs
+from onnxq.sessions import CPU, open_session, run
 from tests.onnx_text import model
 
 # a and c fill blocks of 16 channels, b needs padding; c is read in a branch, and an output.
@@ -47,7 +48,7 @@ def sample():
 @pytest.mark.parametrize("threads", [None, 1])
 def test_values_are_those_of_the_model(proto, sample, threads):
     seen = expose(proto, INNER, providers=(CPU,), threads=threads).run(sample, ("x", *INNER))
-    known = run(open_session(with_outputs(proto, INNER)), INNER, sample)
+    known = run(open_session(with_inner_outputs(proto, INNER)), INNER, sample)
     assert tuple(seen) == ("x", *INNER)
     for name, values in seen.items():
         assert values.dtype == np.float32
@@ -96,7 +97,7 @@ def test_a_model_with_pairs_is_run_as_its_file_says(sample):
     """Optimized, onnxruntime fuses pairs, and values differ from those that the file means."""
     pairs, x = model(PAIRS), Sample(name="x", tensors={"x": sample.tensors["x"]}, digest="0")
     seen = expose(pairs, ("p", "z"), providers=(CPU,), threads=None).run(x, ("p", "z"))
-    known = run(open_session(with_outputs(pairs, ("p", "z")), as_written=True), ("p", "z"), x)
+    known = run(open_session(with_inner_outputs(pairs, ("p", "z")), as_written=True), ("p", "z"), x)
     for name, values in seen.items():
         np.testing.assert_array_equal(values, known[name])
 

@@ -1,9 +1,9 @@
 import numpy as np
 import onnx
 import pytest
-from onnx import helper, numpy_helper
+from onnx import helper, numpy_helper, parser
 
-from onnxq.model import ops
+from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.io import name_nodes
 from tests.onnx_text import graph, model
@@ -62,6 +62,72 @@ def test_wrong_annotations_are_no_end():
     assert Graph(proto).type("w").shape == (4, 3, 1, 1)
 
 
+@pytest.mark.parametrize(
+    ("body", "known"),
+    [
+        ("a = com.example.Unknown (x) y = Relu (a)", None),  # an op that onnx does not know
+        ("a = Transpose <perm = [7, 9]> (x) y = Relu (a)", None),
+        ("a = Conv (x) y = Relu (a)", None),
+        ("a = MatMul (x, w) y = Relu (a)", None),
+        ("a = Relu (x) y = Relu (a)", ("N", 4, 8, 8)),
+    ],
+)
+def test_onnx_goes_on_behind_an_op_without_its_shape(body, known):
+    head = '<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>'
+    text = f'{head} g (float["N",4,8,8] x) => (float y) <float[5,6] w> {{ {body} }}'
+    view = Graph(name_nodes(parser.parse_model(text)))
+    assert view.type("a").shape == known
+    assert view.shape_inference_problem == ""
+
+
+def bad_model(damage):
+    text = """
+    <ir_version: 8, opset_import: ["" : 17, "mine" : 1]>
+    g (float[1,4] x) => (float[1,4] y) <int64[2] c = {1,4}> { a = Reshape (x, c) y = mine.f (a) }
+    <domain: "mine", opset_import: ["" : 17, "mine" : 1]> f (i) => (o) { o = Relu (i) }
+    """
+    proto = name_nodes(parser.parse_model(text))
+    damage(proto)
+    return proto
+
+
+def without_opset(proto):
+    del proto.opset_import[:]
+
+
+def with_recursion(proto):
+    proto.functions[0].node[0].CopyFrom(proto.graph.node[1])
+
+
+def with_a_type_that_is_none(proto):
+    proto.graph.initializer[0].data_type = 99
+
+
+@pytest.mark.parametrize(
+    ("damage", "told"),
+    [
+        (without_opset, "No opset import for domain"),
+        (with_recursion, "Cycle detected"),
+        (with_a_type_that_is_none, "Invalid tensor data type 99"),
+    ],
+)
+def test_the_reason_is_kept_where_onnx_infers_nothing(damage, told):
+    view = Graph(bad_model(damage))
+    assert told in view.shape_inference_problem
+    assert "\n" not in view.shape_inference_problem
+    assert view.type("x").shape == (1, 4)
+    assert view.type("a").shape is None
+
+
+def test_other_exceptions_are_not_hidden(monkeypatch):
+    def broken(*_, **__):
+        raise KeyError("a fault in onnxq")
+
+    monkeypatch.setattr(onnx.shape_inference, "infer_shapes", broken)
+    with pytest.raises(KeyError):
+        Graph(name_nodes(model(TEXT)))
+
+
 def test_initializers_listed_as_inputs_are_constants():
     proto = model(TEXT)
     proto.graph.input.append(helper.make_tensor_value_info("w", 1, [4, 3, 1, 1]))
@@ -115,27 +181,27 @@ def one(text):
 )
 def test_channel_axis(call, shape, axis):
     view, node = one(f"g (float[1,4] x) => (float y) <float[{shape}] w> {{ y = {call} }}")
-    assert ops.channel_axis(view, node, 1) == axis
+    assert node_inputs.channel_axis(view, node, 1) == axis
 
 
 def test_weights_and_activations():
     view, node = one(
         "g (float[1,4] x) => (float y) <float[4,4] w, float[4] c> { y = Gemm (x, w, c) }"
     )
-    assert ops.activation_slots(view, node) == (0,)
-    assert ops.weight_slots(view, node) == (1,)
-    assert ops.data_slots(view, node) == (0, 1)
+    assert node_inputs.activation_slots(view, node) == (0,)
+    assert node_inputs.weight_slots(view, node) == (1,)
+    assert node_inputs.data_slots(view, node) == (0, 1)
 
 
 def test_two_activations():
     view, node = one("g (float[4,4] x) => (float y) { y = MatMul (x, x) }")
-    assert ops.activation_slots(view, node) == (0, 1)
-    assert ops.observable(view) == ("x",)
+    assert node_inputs.activation_slots(view, node) == (0, 1)
+    assert node_inputs.observable(view) == ("x",)
 
 
 def test_an_op_that_the_table_does_not_know_has_data_everywhere():
-    view, node = one("g (float[4] x, int64[1] i) => (float y) { y = GatherElements (x, i) }")
-    assert ops.data_slots(view, node) == (0,)
+    view, node = one("g (float[4] x, int64[1] i) => (float y) { y = ScatterElements (x, i, x) }")
+    assert node_inputs.data_slots(view, node) == (0, 2)
 
 
 @pytest.mark.parametrize(
@@ -143,8 +209,8 @@ def test_an_op_that_the_table_does_not_know_has_data_everywhere():
 )
 def test_only_float32_and_float16_are_data(kind, slots):
     view, node = one(f"g ({kind}[4,4] x) => ({kind} y) {{ y = MatMul (x, x) }}")
-    assert ops.data_slots(view, node) == slots
-    assert ops.observable(view) == (("x",) if slots else ())
+    assert node_inputs.data_slots(view, node) == slots
+    assert node_inputs.observable(view) == (("x",) if slots else ())
 
 
 def test_every_op_of_the_table_is_one_of_onnx():

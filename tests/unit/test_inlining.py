@@ -22,7 +22,7 @@ def every_op_is_worth_it(request, monkeypatch):
     """Let functions of any op be inlined, so that cases can be short."""
     if "real_worth" not in request.fixturenames:
         ops = {schema.name for schema in defs.get_all_schemas()}
-        monkeypatch.setattr(inlining, "WORTH", inlining.WORTH | ops | {"QuickGelu"})
+        monkeypatch.setattr(inlining, "WORTH", inlining.WORTH | ops | {"com.microsoft::QuickGelu"})
 
 
 X = np.random.default_rng(3).uniform(-2, 2, (1, 3, 6, 6)).astype(np.float32)

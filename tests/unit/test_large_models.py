@@ -15,8 +15,9 @@ from onnxq.diagnostics import OnnxqError
 from onnxq.files import whole_file
 from onnxq.model import io as models
 from onnxq.model import weights
+from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.model.model_file import read_light, write_external, write_inline
-from onnxq.sessions import CPU, open_session, with_outputs
+from onnxq.sessions import CPU, open_session
 from tests.inserting import quantized
 from tests.onnx_text import model
 
@@ -156,10 +157,10 @@ def test_sessions_of_references(tmp_path, referring, shift):
     made = proto()
     made.doc_string = "x" * shift  # so that the weights begin at any byte of the file
     path = saved(tmp_path, made)
-    whole = open_session(with_outputs(made, ["h"])).run(None, INPUTS)
+    whole = open_session(with_inner_outputs(made, ["h"])).run(None, INPUTS)
     light = models.load(path)
     misaligned = [n for n, a in arrays(light).items() if not a.flags.aligned]
-    found = open_session(with_outputs(light, ["h"])).run(None, INPUTS)
+    found = open_session(with_inner_outputs(light, ["h"])).run(None, INPUTS)
     for one, other in zip(found, whole, strict=True):
         np.testing.assert_array_equal(one, other)
     assert shift == 0 or bool(misaligned) == any(
@@ -175,7 +176,7 @@ def test_exposing_what_does_not_need_the_last_weights(tmp_path, referring, shift
     exposing = expose(light, ["h"], providers=[CPU], threads=1)
     (found,) = exposing.session.run(["h"], INPUTS)
     np.testing.assert_array_equal(
-        found, open_session(with_outputs(made, ["h"])).run(["h"], INPUTS)[0]
+        found, open_session(with_inner_outputs(made, ["h"])).run(["h"], INPUTS)[0]
     )
 
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from onnxq.model.inner_outputs import INSIDE, opened
+from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
 from onnxq.model.io import prepare
 from tests.onnx_text import model
 
@@ -16,7 +16,7 @@ RNG = np.random.default_rng(5)
 
 def seen(proto, tensors, **inputs):
     """The values of some tensors, sorted, and the model's own outputs."""
-    given = opened(proto, tensors)
+    given = with_inner_outputs(proto, tensors)
     session = onnxruntime.InferenceSession(
         given.SerializeToString(), providers=["CPUExecutionProvider"]
     )
@@ -129,7 +129,7 @@ def test_a_scan_gives_out_every_slice_and_its_own_results(axis, turned, out_axis
 
 def test_a_model_without_bodies_gets_plain_outputs():
     proto = prepare(model("g (float[2] x) => (float[2] y) { a = Neg (x) y = Abs (a) }"))
-    given = opened(proto, ["a", "y"])
+    given = with_inner_outputs(proto, ["a", "y"])
     assert [o.name for o in given.graph.output] == ["y", "a"]
     assert list(given.graph.node) == list(proto.graph.node)
     assert isinstance(given, onnx.ModelProto)

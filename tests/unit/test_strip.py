@@ -77,15 +77,23 @@ def test_a_stored_weight_has_its_old_name_where_that_is_free():
 
 
 @pytest.mark.parametrize(
-    "between", ["Transpose <perm = [0,1,3,2]> (q)", "MaxPool <kernel_shape = [2,2]> (q)"]
+    "between",
+    [
+        "Transpose <perm = [0,1,3,2]> (q)",
+        "MaxPool <kernel_shape = [2,2]> (q)",
+        "Gather <axis = 3> (q, i)",
+        "Tile (q, n)",
+        "SpaceToDepth <blocksize = 2> (q)",
+    ],
 )
 def test_what_moves_integers_moves_floats_then(between):
-    text = f"g (float[1,3,6,6] x) => (float y) <{S}>"
+    constants = f"{S}, int64[2] i = {{0,3}}, int64[4] n = {{1,1,2,1}}"
+    text = f"g (float[1,3,6,6] x) => (float y) <{constants}>"
     pair = (
         f"{{ q = QuantizeLinear (x, s, z) t = {between} "
         "d = DequantizeLinear (t, s, z) y = Relu (d) }"
     )
-    plain = f"{{ t = {between.replace('(q)', '(x)')} y = Relu (t) }}"
+    plain = f"{{ t = {between.replace('(q', '(x')} y = Relu (t) }}"
     before = model(text + pair)
     before = onnx.shape_inference.infer_shapes(before)
     back = checked(strip(before))

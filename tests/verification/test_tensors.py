@@ -5,7 +5,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from onnxq.sessions import open_session, with_outputs
+from onnxq.model.inner_outputs import with_inner_outputs
+from onnxq.sessions import open_session
 from onnxq.verification import compare
 from tests.onnx_text import model
 
@@ -50,7 +51,7 @@ def found(report):
 
 
 def run(proto, tensors, names):
-    session = open_session(with_outputs(proto, names), as_written=True)
+    session = open_session(with_inner_outputs(proto, names), as_written=True)
     return dict(zip(names, session.run(names, tensors), strict=True))
 
 

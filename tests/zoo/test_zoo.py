@@ -15,7 +15,7 @@ from onnxq.calibration.calibrate import calibrate, observed_tensors
 from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.insert import insert, with_types
 from onnxq.insertion.scales import compute_scales
-from onnxq.model import ops
+from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.io import opset, prepare, refuse_integer_ops, refuse_pairs
 from onnxq.model.strip import strip
@@ -85,7 +85,9 @@ def quantized(case):
     result = insert(seen, made, scales)
     paired = {edge for pair in made.pairs for edge in pair.edges}
     weighted = [  # of float32 and float16 alone
-        n for n in graph.nodes if ops.traits(n).weighted and len(ops.data_slots(graph, n)) == 2
+        n
+        for n in graph.nodes
+        if ops.traits(n).weighted and len(node_inputs.data_slots(graph, n)) == 2
     ]
     whole = [n for n in weighted if all(Edge(node=n.name, slot=s) in paired for s in (0, 1))]
     found = Row(

@@ -1,32 +1,11 @@
 """OQ631: no pair stands between a weighted op and its normalization or activation."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
 from onnxq.model.ops import traits
-
-# What TensorRT computes in the kernel of the product before it.
-_FUSED: Final = frozenset(
-    {
-        "BatchNormalization",
-        "Clip",
-        "Elu",
-        "Erf",
-        "Gelu",
-        "HardSigmoid",
-        "HardSwish",
-        "LeakyRelu",
-        "Mish",
-        "PRelu",
-        "Relu",
-        "Sigmoid",
-        "Softplus",
-        "Tanh",
-    }
-)
 
 
 @rule("OQ631")
@@ -37,7 +16,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
         maker = quantizer and model.graph.producer(quantizer.inputs[0])
         if maker is None or not traits(maker).weighted:
             continue
-        fused = next((n for n in model.readers(node.outputs[0]) if n.type in _FUSED), None)
+        fused = next((n for n in model.readers(node.outputs[0]) if traits(n).fused), None)
         if fused is not None:
             yield finding(
                 "OQ631",

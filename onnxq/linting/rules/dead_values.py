@@ -6,8 +6,9 @@ from typing import Final
 import numpy as np
 
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.qdq import DEQUANTIZE, QdqModel, is_pair_node
+from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
+from onnxq.model.pairs import DEQUANTIZE, is_pair_node
 from onnxq.quantization import INT8_MAX, SMALLEST_AMAX
 
 _TINY: Final = SMALLEST_AMAX / INT8_MAX

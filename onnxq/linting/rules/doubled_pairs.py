@@ -7,9 +7,10 @@ import numpy as np
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.operands import unequal_scales
-from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel, is_pair_node
+from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import repair, rule
 from onnxq.model.graph import Node
+from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 
 
 @rule("OQ629")

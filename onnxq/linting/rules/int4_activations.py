@@ -9,6 +9,7 @@ from onnxq.linting.operands import mixed_types, operand_types
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
 from onnxq.model.graph import Node
+from onnxq.model.ops import traits
 
 
 @rule("OQ637")
@@ -31,4 +32,4 @@ def _effect(model: QdqModel, node: Node) -> Effect:
     mixed = mixed_types(model, node)
     if mixed is not None:
         return mixed
-    return Effect.REJECTED if "Conv" in node.op else Effect.FLOAT
+    return Effect.REJECTED if traits(node).is_convolution else Effect.FLOAT

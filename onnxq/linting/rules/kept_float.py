@@ -1,15 +1,13 @@
 """OQ638: tells pairs that TensorRT makes use of and TensorRT-RTX does not."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.operands import KEPT_FLOAT, bare_operands, operands
+from onnxq.linting.operands import bare_operands, operands
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
 from onnxq.model.graph import Node
-
-_POOLS: Final = frozenset({"AveragePool", "GlobalAveragePool"})
+from onnxq.model.ops import traits
 
 
 @rule("OQ638")
@@ -28,9 +26,9 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 
 def _is_whole(model: QdqModel, node: Node) -> bool:
-    if node.type in KEPT_FLOAT:
-        return any(operands(model, node)) and not any(bare_operands(model, node))
-    if node.type not in _POOLS or not node.inputs:
+    if not traits(node).kept_float or not node.inputs:
         return False
+    if traits(node).weighted:
+        return any(operands(model, node)) and not any(bare_operands(model, node))
     behind = bool(model.quantizers(node.outputs[0]))
     return behind and model.dequantizer(node.inputs[0]) is not None

@@ -8,9 +8,10 @@ import onnx
 from onnxq.diagnostics import counted
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel
+from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import repair, rule
 from onnxq.model.io import name_nodes
+from onnxq.model.pairs import is_pair_op
 from onnxq.model.scopes import nodes as every
 
 
@@ -36,7 +37,7 @@ def _taking(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
     """Q and DQ that take a name: TensorRT-RTX gives other nodes another one, and fails here."""
     seen: set[str] = set()
     for node in nodes:
-        if node.name and node.name in seen and node.op_type in (QUANTIZE, DEQUANTIZE):
+        if node.name and node.name in seen and is_pair_op(node):
             yield node
         seen.add(node.name)
 

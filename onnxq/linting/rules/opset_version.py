@@ -6,16 +6,24 @@ from typing import Final
 import onnx
 from onnx import TensorProto
 
+from onnxq.formats import BLOCKS, FORMATS, HALF_SCALES, PER_CHANNEL
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel, is_blocked
 from onnxq.linting.registry import repair, rule
+from onnxq.model import weights
 from onnxq.model.graph import Node
 from onnxq.model.io import name_nodes, opset, restore
 
-_FP8: Final = (TensorProto.FLOAT8E4M3FN,)
-_INT4: Final = (TensorProto.INT4,)
 _HALF: Final = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
+_QUANTIZATION: Final = 10  # the first opset with Q/DQ
+# What onnx raises where it cannot raise the opset, or makes something invalid of the model.
+_REFUSALS: Final = (
+    RuntimeError,  # of assertions in its C++
+    onnx.version_converter.ConvertError,
+    onnx.shape_inference.InferenceError,
+    onnx.checker.ValidationError,
+)
 
 
 @rule("OQ620")
@@ -42,16 +50,16 @@ def needed(model: QdqModel, node: Node) -> tuple[int, str]:
     data = {model.graph.type(t).dtype for t in (*node.inputs[::2], *node.outputs)}
     scale = model.graph.type(node.inputs[1]).dtype
     uses = (
-        (21, "block quantization", is_blocked(node)),
-        (21, "INT4", bool(data.intersection(_INT4))),
-        (19, "FP8", bool(data.intersection(_FP8))),
-        (19, "16-bit scales", scale in _HALF),
+        (BLOCKS, "block quantization", is_blocked(node)),
+        (FORMATS["int4"].opset, "INT4", FORMATS["int4"].proto in data),
+        (FORMATS["fp8e4m3"].opset, "FP8", FORMATS["fp8e4m3"].proto in data),
+        (HALF_SCALES, "16-bit scales", scale in _HALF),
         (
-            13,
+            PER_CHANNEL,
             "a scale for each channel",
             "axis" in node.attributes or bool(model.scale_shape(node)),
         ),
-        (10, "quantization", True),
+        (_QUANTIZATION, "quantization", True),
     )
     return next((version, what) for version, what, used in uses if used)
 
@@ -66,8 +74,9 @@ def raise_opset(model: QdqModel, edit: Edit) -> Iterator[Repair]:
         raised = onnx.version_converter.convert_version(edit.model, most)
         del raised.graph.value_info[:]  # inferred for the opset before
         raised.graph.value_info.extend(edit.model.graph.value_info)
-        onnx.checker.check_model(onnx.shape_inference.infer_shapes(raised))
-    except Exception:  # the converter raises bare RuntimeErrors of many kinds: it stays as it is
+        inferred = onnx.shape_inference.infer_shapes(raised)
+        onnx.checker.check_model(weights.as_inputs(inferred))  # which takes no absolute paths
+    except _REFUSALS:  # the model stays as it is
         return
     least = onnx.helper.find_min_ir_version_for(raised.opset_import, ignore_unknown=True)
     raised.ir_version = max(raised.ir_version, least)

@@ -7,10 +7,11 @@ from onnx import TensorProto
 
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.qdq import DEQUANTIZE, QdqModel, is_pair_node
+from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import repair, rule
 from onnxq.linting.rules.unsupported_ops import is_unsupported
 from onnxq.model.graph import Node
+from onnxq.model.pairs import DEQUANTIZE, is_pair_node
 
 
 @rule("OQ618")

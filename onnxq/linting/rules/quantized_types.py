@@ -8,20 +8,13 @@ from onnx import TensorProto
 
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.operands import TAKEN_FOR
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.ranges import make_symmetric, quantized_tensors
 from onnxq.linting.registry import repair, rule
 
-_TAKEN: Final = frozenset(
-    {
-        TensorProto.INT8,
-        TensorProto.FLOAT8E4M3FN,
-        TensorProto.INT4,
-        TensorProto.FLOAT4E2M1,
-        TensorProto.INT32,  # a quantized bias, which has a rule of its own
-        TensorProto.UNDEFINED,
-    }
-)
+# An int32 is a quantized bias, which has a rule of its own.
+_NOT_FAULTY: Final = {*TAKEN_FOR, TensorProto.INT32, TensorProto.UNDEFINED} - {TensorProto.UINT8}
 
 
 @rule("OQ622")
@@ -32,7 +25,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
         tensor = model.quantized_side(node)
         dtype = model.quantized_type(node) if tensor not in seen else TensorProto.UNDEFINED
         seen.add(tensor)
-        if dtype in _TAKEN:
+        if dtype in _NOT_FAULTY:
             continue
         name = str(TensorProto.DataType.Name(dtype)).lower()
         unsigned = dtype == TensorProto.UINT8

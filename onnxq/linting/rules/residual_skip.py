@@ -1,13 +1,11 @@
 """OQ628: a residual Add reads the int8 copy of its skip tensor, where there is one."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
-
-_CONV: Final = frozenset({"Conv", "ConvTranspose"})
+from onnxq.model.ops import traits
 
 
 @rule("OQ628")
@@ -33,4 +31,4 @@ def _from_conv(model: QdqModel, tensor: str) -> bool:
     node = model.graph.producer(model.quantized_tensor(pair_node) if pair_node else tensor)
     if node is not None and node.type == "BatchNormalization" and node.inputs:
         node = model.graph.producer(node.inputs[0])
-    return node is not None and node.type in _CONV
+    return node is not None and traits(node).is_convolution

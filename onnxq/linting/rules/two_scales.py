@@ -4,8 +4,9 @@ from collections.abc import Iterator
 
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.operands import unequal_scales
-from onnxq.linting.qdq import QUANTIZE, QdqModel, is_pair_node
+from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
+from onnxq.model.pairs import QUANTIZE, is_pair_node
 
 
 @rule("OQ630")

@@ -7,26 +7,10 @@ from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
 from onnxq.model.graph import Node
+from onnxq.model.ops import is_integer_op
 
-_ONNX: Final = frozenset(
-    {"QLinearConv", "QLinearMatMul", "ConvInteger", "MatMulInteger", "DynamicQuantizeLinear"}
-)
-_ONNXRUNTIME: Final = frozenset(
-    {
-        "DynamicQuantizeLSTM",
-        "DynamicQuantizeMatMul",
-        "FusedConv",
-        "FusedGemm",
-        "FusedMatMul",
-        "MatMulInteger16",
-        "MatMulIntegerToFloat",
-        "QAttention",
-        "QEmbedLayerNormalization",
-        "QGemm",
-        "QMoE",
-        "QOrderedMatMul",
-    }
-)
+# Products of onnxruntime's own, in float.
+_FUSED: Final = frozenset(f"com.microsoft::Fused{op}" for op in ("Conv", "Gemm", "MatMul"))
 
 
 @rule("OQ624")
@@ -46,6 +30,4 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 def is_unsupported(node: Node) -> bool:
     """True for a quantized operator that TensorRT cannot import."""
-    if node.domain == "com.microsoft":
-        return node.op in _ONNXRUNTIME or node.op.startswith("QLinear")
-    return node.type in _ONNX
+    return is_integer_op(node.type) or node.type in _FUSED

@@ -12,7 +12,8 @@ from onnx import defs
 
 from onnxq.diagnostics import did_you_mean, error
 from onnxq.model.graph import Graph, Node, Shape
-from onnxq.model.ops import TRAITS, attribute, weight_slots
+from onnxq.model.node_inputs import attribute, weight_slots
+from onnxq.model.ops import TRAITS
 from onnxq.planning.selectors.base import InvalidMatchError, Miss, NodeTest, each, predicate
 from onnxq.planning.selectors.condition import ANY, Condition, condition, is_comparison
 

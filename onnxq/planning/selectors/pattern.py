@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from onnxq.model.graph import Edge, Graph, Node
-from onnxq.model.ops import attribute, traits
+from onnxq.model.node_inputs import attribute
+from onnxq.model.ops import traits
 from onnxq.planning.selectors.base import (
     Binding,
     Bound,

@@ -16,7 +16,7 @@ from onnxq.feeds.samples import Sample, Tensors
 from onnxq.linting.qdq import QdqModel
 from onnxq.model import io as models
 from onnxq.model.graph import Graph
-from onnxq.sessions import with_outputs
+from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.verification.labels import Labels, class_names
 from onnxq.verification.numeric.accuracy import Accuracy, AccuracyTotals
 from onnxq.verification.numeric.comparison import Comparison, Totals
@@ -112,7 +112,7 @@ def compare_all(
         for subject in subjects:
             subject.label(labels, class_names(reference))
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
-        given = with_outputs(reference, wanted) if wanted else reference
+        given = with_inner_outputs(reference, wanted) if wanted else reference
         runs = open_models.enter_context(runner(given, "the float model"))
         samples = 0
         for sample in feed:
@@ -159,7 +159,7 @@ class _Subject:
         self._failed: Diagnostic | None = None
         given = proto
         if self._inner is not None:
-            given = with_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
+            given = with_inner_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
         try:
             self._runner = open_models.enter_context(runner(given, "the Q/DQ model"))
         except OnnxqError as failed:

@@ -14,8 +14,10 @@ from typing import Final, Literal
 import onnx
 from onnx import helper
 
-from onnxq.linting.qdq import DEQUANTIZE, QUANTIZE, QdqModel, is_pair_node, moves_dequantize
+from onnxq.linting.qdq import QdqModel
 from onnxq.model.graph import Graph, Node
+from onnxq.model.node_inputs import crossed
+from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 
 Kind = Literal["op", "pair"]
 _FLOAT: Final = "float:"  # prefix of what the local model is fed
@@ -176,8 +178,9 @@ class InnerTensors:
 
     def _collect(self, tensor: str, nodes: dict[str, Node], cuts: dict[str, str | None]) -> None:
         """Gather what an op needs to make an operand: pairs, what moves them, constants."""
-        maker = self._qdq.graph.producer(tensor)
-        if not tensor or (self._qdq.graph.is_constant(tensor) and maker is None):
+        graph = self._qdq.graph
+        maker = graph.producer(tensor)
+        if not tensor or (graph.is_constant(tensor) and maker is None):
             return
         if maker is not None and self._qdq.is_constant(tensor):
             ahead: tuple[str, ...] = maker.inputs
@@ -186,7 +189,7 @@ class InnerTensors:
         elif maker is not None and is_pair_node(maker, QUANTIZE):
             cuts[maker.inputs[0]] = self._float_name(maker.inputs[0])
             ahead = maker.inputs[1:]
-        elif maker is not None and self._qdq.dequantizers(tensor)[0] and moves_dequantize(maker):
+        elif maker is not None and self._qdq.dequantizers(tensor)[0] and crossed(graph, maker):
             ahead = maker.inputs
         else:
             cuts[tensor] = self._float_name(tensor)
