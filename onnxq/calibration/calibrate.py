@@ -95,10 +95,12 @@ def calibrate(
         preprocess="" if feed.preprocess is None else feed.preprocess.model_dump_json(),
         data=feed.unreal,
     )
+    diagnostics: dict[Diagnostic, None] = {}
     for number in range(max(0, len(gathered.parts) - 1), len(passes)):
         if number == len(gathered.parts):
             gathered = Snapshot(parts=(*gathered.parts, nothing))
         walk = _walk(model, graph, passes[number], settings, plan)
+        diagnostics |= dict.fromkeys(walk.exposing.diagnostics)
         gathered = walk.through(
             feed,
             gathered,
@@ -110,7 +112,7 @@ def calibrate(
         whole,
         model_path=model_path,
         tensors=observation.complete(whole.tensors, whole.samples),
-        diagnostics=tuple(dict.fromkeys(feed.warnings)),
+        diagnostics=(*feed.warnings, *diagnostics),
     )
 
 

@@ -8,8 +8,7 @@ leave as blocks. docs/adr/0016 has the figures.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import onnx
 from numpy.typing import NDArray
 
+from onnxq.diagnostics import Diagnostic, Severity, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
 from onnxq.model.inner_outputs import INSIDE
+from onnxq.model.unread import read_by
 from onnxq.sessions import (
     CPU,
     float_ports,
@@ -27,6 +28,7 @@ from onnxq.sessions import (
     open_session,
     open_written,
     run,
+    runtime_errors,
     with_outputs,
     write_optimized,
 )
@@ -40,10 +42,14 @@ _BLOCKED_OPS: Final = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAverag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposing:
-    """A session, and by which of its outputs it gives out each inner tensor."""
+    """A session, and by which of its outputs it gives out each inner tensor.
+
+    `diagnostics` has OQ445 when tensors are reordered that need not be.
+    """
 
     session: onnxruntime.InferenceSession
     outputs: Mapping[str, str]
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def floats(self) -> frozenset[str]:
         """The inner tensors, and inputs of the model, that are float32."""
@@ -61,16 +67,31 @@ def expose(
     model: onnx.ModelProto, tensors: Sequence[str], *, providers: Sequence[str], threads: int | None
 ) -> Exposing:
     """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
-    given = with_outputs(model, tensors)
+    opened = with_outputs(model, tensors)
     if tensors:
         wanted = {name for tensor in tensors for name in (tensor, INSIDE + tensor)}
-        _keep_outputs(wanted, given.graph)
+        _keep_outputs(wanted, opened.graph)
+    diagnostics: tuple[Diagnostic, ...] = ()
     if tuple(providers) == (CPU,) and _may_have_blocks(model):
-        with suppress(Exception):  # no space on the disk, say: then as for any other provider
-            if found := _in_blocks(given, tensors, threads):
-                return found
-    session = open_session(given, providers=providers, threads=threads, spinning=False)
-    return Exposing(session=session, outputs={name: name for name in tensors})
+        try:
+            if blocked := _in_blocks(opened, tensors, threads):
+                return blocked
+        except runtime_errors() as reason:  # a model that cannot be run fails below too
+            diagnostics = (_slower(reason),)
+    session = open_session(opened, providers=providers, threads=threads, spinning=False)
+    return Exposing(
+        session=session, outputs={name: name for name in tensors}, diagnostics=diagnostics
+    )
+
+
+def _slower(reason: Exception) -> Diagnostic:
+    return Diagnostic(
+        code="OQ445",
+        message="the calibration takes longer than it could, with the same result: the optimized "
+        f"model cannot be kept in the temporary folder: {first_line(reason)}",
+        fix="free some space there, or name another folder in the environment variable TMPDIR",
+        severity=Severity.INFO,
+    )
 
 
 def _may_have_blocks(model: onnx.ModelProto) -> bool:
@@ -85,12 +106,15 @@ def _may_have_blocks(model: onnx.ModelProto) -> bool:
 
 
 def _in_blocks(
-    given: onnx.ModelProto, tensors: Sequence[str], threads: int | None
+    opened: onnx.ModelProto, tensors: Sequence[str], threads: int | None
 ) -> Exposing | None:
-    """Open the model as onnxruntime optimizes it, less the reordering; None if there is none."""
+    """Open the model as onnxruntime optimizes it, less the reordering; None if there is none.
+
+    Raises `runtime_errors()`, as when there is no space for the files.
+    """
     with tempfile.TemporaryDirectory(prefix="onnxq-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "optimized.onnx"
-        write_optimized(given, path)
+        write_optimized(opened, path)
         model = onnx.load(path, load_external_data=False)
         blocks = _blocks(model.graph, tensors)
         if not blocks:
@@ -134,21 +158,11 @@ def _keep_outputs(names: Collection[str], graph: onnx.GraphProto) -> None:
 
 
 def _needed(names: Iterable[str], nodes: Sequence[onnx.NodeProto]) -> set[str]:
-    """The tensors that others are made from, with these; nodes may be in any order."""
+    """These tensors, and all that they are computed from; nodes may be in any order."""
     needed, before = set(names), -1
     while len(needed) > before:
         before = len(needed)
         for node in reversed(nodes):
             if not needed.isdisjoint(node.output):
-                needed.update(_read([node]))
+                needed |= read_by(node)
     return needed
-
-
-def _read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
-    """Names that nodes read, those in their subgraphs too."""
-    for node in nodes:
-        yield from node.input
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, attribute.g):
-                yield from _read(inner.node)
-                yield from (output.name for output in inner.output)

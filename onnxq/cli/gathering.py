@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from onnxq.cli.screen import Screen
     from onnxq.descriptor import Calibrator
     from onnxq.feeds import DataRequest, Feed
-    from onnxq.feeds.checks import Findings
     from onnxq.model.graph import Graph
     from onnxq.model.source import Source
     from onnxq.planning.plan import Plan
@@ -78,8 +77,7 @@ class Gathering:
             ) as kept,
         ):
             if self.long_run.worker_count is not None:
-                statistics, seen = self._shared_out(self.long_run.worker_count, step)
-                told = self.feed.told(seen)
+                statistics = self._shared_out(self.long_run.worker_count, step)
             else:
                 from onnxq.calibration.calibrate import calibrate
 
@@ -94,9 +92,8 @@ class Gathering:
                     checkpoint=kept,
                     progress=step,
                 )
-                told = self.feed.warnings
             statistics.save(self.path)
-        return statistics, tuple(told)
+        return statistics, statistics.diagnostics
 
     @property
     def _run_of(self) -> dict[str, str]:
@@ -110,7 +107,7 @@ class Gathering:
             "--max-memory": self.long_run.max_memory or "",
         }
 
-    def _shared_out(self, count: int, step: Step) -> tuple[Statistics, Findings]:
+    def _shared_out(self, count: int, step: Step) -> Statistics:
         from onnxq.calibration import workers
 
         job = workers.Job(
@@ -122,5 +119,5 @@ class Gathering:
             settings=self.settings,
         )
         return workers.calibrate_with(
-            count, job, address=self.long_run.cluster, samples=self.feed.length, progress=step
+            count, job, self.feed, address=self.long_run.cluster, progress=step
         )

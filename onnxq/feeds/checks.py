@@ -59,7 +59,7 @@ class Findings:
             animated={**self.animated, **other.animated} if other.animated else self.animated,
         )  # fmt: skip
 
-    def told(self, batch: Batching, asked: int | None) -> list[Diagnostic]:
+    def report(self, batch: Batching, asked: int | None) -> list[Diagnostic]:
         """Warnings on a whole pass for which so many samples were asked."""
         return [
             *(too_few(self.read, asked) if self.ended else ()),

@@ -70,13 +70,13 @@ class Feed:
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """What the last pass had to tell."""
-        return self.told(self.found)
+        """The diagnostics of the last pass."""
+        return self.report(self.found)
 
-    def told(self, found: Findings) -> list[Diagnostic]:
-        """What there is to tell when a pass, or its parts together, found that."""
+    def report(self, findings: Findings) -> list[Diagnostic]:
+        """The diagnostics of a pass, or of its parts together, with these findings."""
         asked = len(self.picked) if self.picked is not None and self._is_whole else None
-        return [*self.notes, *found.told(self.batch, asked)]
+        return [*self.notes, *findings.report(self.batch, asked)]
 
     def part(self, start: int = 0, step: int = 1) -> Feed:
         """Samples number start, start + step, start + 2 * step ... of this feed.

@@ -46,10 +46,13 @@ def _drop(graph: onnx.GraphProto, unread: set[str]) -> set[str]:
 
 def read(graph: onnx.GraphProto) -> set[str]:
     """Names that the nodes of a graph and of its subgraphs read."""
-    found: set[str] = set()
-    for node in graph.node:
-        found.update(node.input)
-        for _, inner in subgraphs(node):
-            found |= read(inner)
-            found.update(o.name for o in inner.output)
-    return found
+    return set().union(*map(read_by, graph.node))
+
+
+def read_by(node: onnx.NodeProto) -> set[str]:
+    """Names that a node and its subgraphs read."""
+    names = set(node.input)
+    for _, inner in subgraphs(node):
+        names |= read(inner)
+        names.update(o.name for o in inner.output)
+    return names
