@@ -1,4 +1,4 @@
-"""Sessions that give out inner tensors, in the order of values that onnxruntime has them in.
+"""Sessions with inner tensors as outputs, in the order in which onnxruntime keeps the values.
 
 On a CPU onnxruntime computes convolutions on blocks of channels, and reorders each tensor that
 leaves such a part of the graph. Statistics do not depend on the order of values, so here tensors
@@ -42,9 +42,9 @@ _BLOCKED_OPS: Final = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAverag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposing:
-    """A session, and by which of its outputs it gives out each inner tensor.
+    """A session, and the output that holds each inner tensor.
 
-    `diagnostics` has OQ445 when tensors are reordered that need not be.
+    `diagnostics` has OQ445 when tensors are reordered needlessly.
     """
 
     session: onnxruntime.InferenceSession
@@ -66,7 +66,7 @@ class Exposing:
 def expose(
     model: onnx.ModelProto, tensors: Sequence[str], *, providers: Sequence[str], threads: int | None
 ) -> Exposing:
-    """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
+    """Open a session with inner tensors as outputs; OQ305 and OQ430 as `open_session`."""
     opened = with_outputs(model, tensors)
     if tensors:
         wanted = {name for tensor in tensors for name in (tensor, INSIDE + tensor)}
@@ -95,9 +95,9 @@ def _slower(reason: Exception) -> Diagnostic:
 
 
 def _may_have_blocks(model: onnx.ModelProto) -> bool:
-    """Whether onnxruntime might, and a model on the disk once more costs little.
+    """Whether onnxruntime may compute on blocks, and the model is small enough to be written again.
 
-    A model with Q/DQ nodes is not optimized (`open_session`), so it has none.
+    A model with Q/DQ nodes is not optimized (`open_session`), so it has no blocks.
     """
     if has_pairs(model):
         return False
@@ -126,7 +126,7 @@ def _in_blocks(
 
 
 def _blocks(graph: onnx.GraphProto, tensors: Sequence[str]) -> dict[str, str]:
-    """Tensors that are reordered from blocks without padding, and those blocks."""
+    """By tensor that is reordered from a block without padding: that block."""
     wanted = set(tensors)
     return {
         node.output[0]: node.input[0]
@@ -138,7 +138,7 @@ def _blocks(graph: onnx.GraphProto, tensors: Sequence[str]) -> dict[str, str]:
 
 
 def _leave_as(blocks: Mapping[str, str], graph: onnx.GraphProto) -> None:
-    """Let the blocks be outputs in place of what is reordered from them."""
+    """Make the blocks outputs in place of the tensors reordered from them."""
     graph.output.extend(
         onnx.helper.make_tensor_value_info(block, onnx.TensorProto.FLOAT, None)
         for block in dict.fromkeys(blocks.values())

@@ -84,7 +84,7 @@ def run(job: Job, index: int, count: int, threads: int | None = None) -> PartRes
         return PartResult(statistics=None, errors=reason.diagnostics)
     on_data = feed.warnings
     others = tuple(d for d in statistics.diagnostics if d not in on_data)
-    return PartResult(statistics=replace(statistics, diagnostics=others), findings=feed.found)
+    return PartResult(statistics=replace(statistics, diagnostics=others), findings=feed.findings)
 
 
 def require() -> None:
@@ -137,7 +137,7 @@ def _result(ray: Any, reference: Any) -> PartResult:
             "OQ436",
             f"a part of the calibration failed on its worker: {first_line(reason)}",
             fix="see Ray's logs; fewer workers need less memory",
-        ) from None
+        ) from reason
     return part
 
 
@@ -157,8 +157,8 @@ def _ray(workers: int, address: str | None) -> Iterator[Any]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (Exception, SystemExit) as reason:  # what Ray raises depends on what is wrong
-        raise _unreachable(address, first_line(reason)) from None
+    except (Exception, SystemExit) as reason:  # Ray raises exceptions of many kinds
+        raise _unreachable(address, first_line(reason)) from reason
     try:
         yield ray
     finally:
@@ -169,10 +169,10 @@ def _answers(address: str) -> bool:
     """Whether a port is open; Ray itself would try for two minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdecimal():
-        return True  # such as 'auto', which Ray looks up
+        return True  # such as 'auto', which Ray resolves
     try:
         socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
-    except (OSError, ValueError):  # ValueError: no name that a host can have
+    except (OSError, ValueError):  # ValueError: an impossible host name
         return False
     return True
 

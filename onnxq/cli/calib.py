@@ -259,7 +259,7 @@ def _to_dict(
     if not whole or histogram is None:
         return told
     found = summary.outliers(histogram)
-    choices = {method: asdict(summary.choice(histogram, amax)) for method, amax in read.items()}
+    choices = {method: asdict(summary.effect(histogram, amax)) for method, amax in read.items()}
     for made in choices.values():
         made["sqnr_db"] = made["sqnr_db"] if _finite(made["sqnr_db"]) else None
     bins = {
