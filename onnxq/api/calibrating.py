@@ -19,8 +19,7 @@ from onnxq.calibration.calibrate import calibrate as run_samples
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import error
-from onnxq.feeds import DataRequest
-from onnxq.feeds.checks import Findings
+from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
@@ -150,12 +149,8 @@ class Gathering:
         steps = _Steps(progress, feed.length)
         with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:
             if self.run.workers is not None:
-                statistics, findings = self._on_workers(self.run.workers, feed.length, steps)
-                statistics = replace(
-                    statistics,
-                    model_path=self.model.path,
-                    diagnostics=tuple(feed.told(findings)),
-                )
+                statistics = self._on_workers(self.run.workers, feed, steps)
+                statistics = replace(statistics, model_path=self.model.path)
             else:
                 statistics = run_samples(
                     self.model.proto,
@@ -181,9 +176,7 @@ class Gathering:
             "--max-memory": str(self.run.max_memory or ""),
         }
 
-    def _on_workers(
-        self, count: int, samples: int | None, steps: _Steps
-    ) -> tuple[Statistics, Findings]:
+    def _on_workers(self, count: int, feed: Feed, steps: _Steps) -> Statistics:
         if self.model.path is None:
             raise error(
                 "OQ434",
@@ -197,9 +190,7 @@ class Gathering:
             tensors=tuple(self.tensors),
             settings=self.settings,
         )
-        return workers.calibrate_with(
-            count, job, address=self.run.cluster, samples=samples, progress=steps
-        )
+        return workers.calibrate_with(count, job, feed, address=self.run.cluster, progress=steps)
 
 
 class _Steps:

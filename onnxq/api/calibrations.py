@@ -239,7 +239,7 @@ def _tensor_dict(
     if not histogram or bits is None:
         return values
     outliers = summary.outliers(bits)
-    methods = {method: asdict(summary.choice(bits, amax)) for method, amax in amaxes.items()}
+    methods = {method: asdict(summary.effect(bits, amax)) for method, amax in amaxes.items()}
     for method in methods.values():
         sqnr = method["sqnr_db"]
         method["sqnr_db"] = sqnr if sqnr is not None and isfinite(sqnr) else None

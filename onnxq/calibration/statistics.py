@@ -1,4 +1,4 @@
-"""What a calibration gathered: per-tensor statistics that add, are kept in a file, have a digest.
+"""The result of a calibration: per-tensor statistics that add, with a file and a digest.
 
 Adding is exact, so any split of the data over runs, processes or machines, added in any order,
 gives the same `Statistics` and the same file, byte for byte.
@@ -27,13 +27,13 @@ from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.shown import Shown
 
 CalibratorOrCache = Calibrator | Literal["cache"]  # "cache": amaxes imported from TensorRT
-_SHORT: Final = 16  # hex digits; by chance one in 2**64 is like another
+_SHORT: Final = 16  # hex digits: two digests agree by chance once in 2**64
 NO_DATA: Final = f"{0:064x}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
 class TensorStatistics(Shown):
-    """What was observed of one tensor over `samples` samples, or its imported amax."""
+    """The observed values of one tensor over `samples` samples, or its imported amax."""
 
     values: Observed
     samples: int
@@ -57,8 +57,8 @@ class TensorStatistics(Shown):
     def __add__(self, other: TensorStatistics) -> TensorStatistics:
         """Add exactly; the sum has a histogram only when both have one.
 
-        Of imported amaxes it is the larger; one of them does not add to what was observed
-        (ValueError).
+        The sum of imported amaxes is the larger; an imported one cannot be added to observed
+        values (ValueError).
         """
         mine, theirs = self.values, other.values
         values: Observed = self.range + other.range
@@ -92,7 +92,7 @@ class Statistics(Shown):
     data_digest: str = NO_DATA
     samples: int = 0
     preprocess: str = ""
-    data: str = ""  # what it was when it was not real
+    data: str = ""  # a description, if the data was not real
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sample_digests: tuple[str, ...] = ()
     tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
@@ -112,7 +112,7 @@ class Statistics(Shown):
         return iter(self.tensors)
 
     def __add__(self, other: Statistics) -> Statistics:
-        """Add two calibrations of one model; error OQ418 when they do not belong together."""
+        """Add two calibrations of one model; error OQ418 when they were not made alike."""
         difference = self.difference(other)
         paths = [path for path in (self.model_path, other.model_path) if path is not None]
         if difference:
@@ -138,9 +138,9 @@ class Statistics(Shown):
         )
 
     def difference(self, other: Statistics) -> str | None:
-        """Say why two calibrations do not add; None when they do."""
+        """Say why two calibrations cannot be added; None when they can."""
         if "cache" in (self.calibrator, other.calibrator):
-            return "what was imported from a TensorRT cache has no counts"
+            return "ranges imported from a TensorRT cache have no counts"
         for what, ours, theirs in (
             ("models", self.model_digest[:12], other.model_digest[:12]),
             ("calibrators", self.calibrator, other.calibrator),
@@ -223,7 +223,7 @@ def add_digests(*digests: str) -> str:
 
 
 def short_digests(digests: Iterable[str]) -> tuple[str, ...]:
-    """What `sample_digests` keeps of digests (hex): enough to know a sample again."""
+    """Shorten digests (hex) for `sample_digests`: enough to recognize a sample."""
     return tuple(sorted(digest[:_SHORT] for digest in digests))
 
 
@@ -276,16 +276,16 @@ class _TensorMeta(BaseModel):
         if isinstance(tensor.values, ImportedAmax):
             amax = tensor.values.amax.hex()
             return cls(name=name, kind="imported", samples=tensor.samples, maximum=amax)
-        seen = tensor.range
+        values = tensor.range
         return cls(
             name=name,
             kind="range" if tensor.histogram is None else "histogram",
             samples=tensor.samples,
-            count=seen.count,
-            nan=seen.nan,
-            inf=seen.inf,
-            minimum=seen.minimum.hex(),
-            maximum=seen.maximum.hex(),
+            count=values.count,
+            nan=values.nan,
+            inf=values.inf,
+            minimum=values.minimum.hex(),
+            maximum=values.maximum.hex(),
         )
 
     def tensor(
@@ -295,21 +295,21 @@ class _TensorMeta(BaseModel):
         maximum = float.fromhex(self.maximum)
         if self.kind == "imported":
             return TensorStatistics(values=ImportedAmax(amax=maximum), samples=self.samples)
-        seen = ValueRange(
+        values = ValueRange(
             count=self.count,
             nan=self.nan,
             inf=self.inf,
             minimum=float.fromhex(self.minimum),
             maximum=maximum,
         )
-        if seen.finite < 0 or (seen.finite and not seen.minimum <= seen.maximum):
+        if values.finite < 0 or (values.finite and not values.minimum <= values.maximum):
             raise ValueError(f"the range of tensor '{self.name}' contradicts itself")
         if self.kind == "range":
-            return TensorStatistics(values=seen, samples=self.samples)
+            return TensorStatistics(values=values, samples=self.samples)
         ordered = np.all(np.diff(bins, prepend=-1, append=BINS) > 0)
-        if not ordered or np.any(counts <= 0) or counts.sum() != seen.finite:
+        if not ordered or np.any(counts <= 0) or counts.sum() != values.finite:
             raise ValueError(f"the histogram of tensor '{self.name}' contradicts itself")
-        histogram = BitHistogram(range=seen, bins=bins.astype(np.uint32), counts=counts)
+        histogram = BitHistogram(range=values, bins=bins.astype(np.uint32), counts=counts)
         return TensorStatistics(values=histogram, samples=self.samples)
 
 

@@ -1,6 +1,6 @@
 """Samples from a Python file: a function that yields them, or an iterable such as a DataLoader.
 
-The file is run, so only when it is named: no folder is searched for one.
+The file is run, so it must be named: folders are not searched for one.
 """
 
 from __future__ import annotations

@@ -44,11 +44,11 @@ class SavedInputs(ReadWhole):
         return Numbering(map(len, self.shapes))
 
     def reader(self) -> Reader:
-        """One file is held in memory after the other."""
+        """One file at a time is held in memory."""
         return self._read
 
     def require_alike(self, numbers: Sequence[int]) -> None:
-        """All files were read once (OQ424)."""
+        """Compare the shapes, which are known since the files were opened (OQ424)."""
         alike = Alike(self.inputs)
         numbering = self.numbering
         for file, index in map(numbering.place, numbers):
@@ -66,13 +66,13 @@ class SavedInputs(ReadWhole):
 
 
 def open_saved(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> SavedInputs:
-    """Read the files. Errors: OQ401 when one is none of Polygraphy's, OQ403, OQ404."""
+    """Read the files. Errors: OQ401 when Polygraphy did not write one, OQ403, OQ404."""
     shapes: list[tuple[_Shapes, ...]] = []
     last: dict[Path, tuple[Sample, ...]] = {}
     for file in files:
         last.clear()
-        last[file] = found = _samples(file, inputs)
-        shapes.append(tuple({n: a.shape for n, a in one.tensors.items()} for one in found))
+        last[file] = in_file = _samples(file, inputs)
+        shapes.append(tuple({n: a.shape for n, a in s.tensors.items()} for s in in_file))
     if not any(shapes):
         raise error("OQ401", f"'{files[0]}' holds no sample", fix="save some in it")
     notes = [n for f in files for n in held_in_memory(f, f.stat().st_size, "save .npz files")]
@@ -82,22 +82,22 @@ def open_saved(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> SavedI
 
 
 def _samples(file: Path, inputs: tuple[InputSpec, ...]) -> tuple[Sample, ...]:
-    found: list[Sample] = []
+    in_file: list[Sample] = []
     for index, feed_dict in enumerate(_loaded(file)):
         where = f"{file}[{index}]"
-        found += samples(where, named(where, feed_dict, inputs), inputs)
-    return tuple(found)
+        in_file += samples(where, named(where, feed_dict, inputs), inputs)
+    return tuple(in_file)
 
 
 def _loaded(file: Path) -> list[dict[str, Any]]:
     from polygraphy.json import load_json
     from polygraphy.logger import G_LOGGER
 
-    why = "it is no list of dictionaries"
+    why = "it is not a list of dictionaries"
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):
             content = load_json(str(file))
-        if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        if isinstance(content, list) and all(isinstance(item, dict) for item in content):
             return content
     except Exception as reason:  # Polygraphy raises what json, base64 and numpy do
         why = first_line(reason)

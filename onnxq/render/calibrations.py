@@ -221,7 +221,7 @@ def _choices(
 ) -> None:
     rows = []
     for method, amax in sorted(read.items(), key=lambda item: item[1]):
-        found = summary.choice(histogram, amax)
+        found = summary.effect(histogram, amax)
         sqnr = "-" if found.sqnr_db is None else f"{found.sqnr_db:.1f}"
         name = Text(label if method == "percentile" else method, _COLORS[method])
         rows.append((name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(found.clipped), sqnr))

@@ -309,7 +309,7 @@ def test_a_first_look_does_not_use_up_an_iterator(batch):
     assert feed.first().tensors["x"][0, 0] == 0
     assert feed.first().tensors["x"][0, 0] == 0
     assert first_values(feed) == ([*range(9)] if batch is None else [0, 4, 8])
-    assert feed.found.read == 9
+    assert feed.findings.read == 9
     with pytest.raises(OnnxqError, match="OQ421"):
         feed.first()
 
