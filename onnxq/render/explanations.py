@@ -76,7 +76,8 @@ def _rule(found: RuleExplanation) -> list[str]:
         names = (f"{name} = {', '.join(b.tensors)}" for name, b in sorted(binding.items()))
         told.append(f"  matches {node.type} {node.name}" + "".join(f"; {n}" for n in names))
     told += [f"  binds more than one way at {n.type} {n.name}" for n in found.ambiguous]
-    if not found.matched and not found.ambiguous:
+    told += [f"  cannot be matched: {d.message}" for d in found.failures]
+    if not (found.matched or found.ambiguous or found.failures):
         told.append("  matches nothing in this model")
         if found.nearest is None:
             told.append("  no node has an op that it could match")
