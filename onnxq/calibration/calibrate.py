@@ -105,7 +105,7 @@ def calibrate(
             keep=_Keeping(checkpoint, passes),
             progress=lambda done: progress(done, len(passes)),
         )
-    whole = _side_by_side(gathered.parts)
+    whole = side_by_side(gathered.parts)
     return replace(whole, tensors=observation.complete(whole.tensors, whole.samples))
 
 
@@ -240,7 +240,7 @@ class _Tally:
         return Snapshot(parts=(*before, part + since), last=self._last, found=self._found)
 
 
-def _side_by_side(parts: Sequence[Statistics]) -> Statistics:
+def side_by_side(parts: Sequence[Statistics]) -> Statistics:
     """Put statistics of different tensors over the same data into one (OQ432)."""
     if len({part.data_digest for part in parts}) > 1:
         raise error(

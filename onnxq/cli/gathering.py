@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,14 @@ from onnxq.diagnostics import Diagnostic, error
 
 if TYPE_CHECKING:
     from onnxq.calibration.calibrate import Settings
+    from onnxq.calibration.checkpoint import Checkpoint
     from onnxq.calibration.statistics import Statistics
     from onnxq.cli.progress import Step
     from onnxq.cli.screen import Screen
     from onnxq.descriptor import Calibrator
     from onnxq.feeds import DataRequest, Feed
     from onnxq.feeds.checks import Findings
+    from onnxq.insertion.precision import FloatName
     from onnxq.model.graph import Graph
     from onnxq.model.source import Source
     from onnxq.planning.plan import Plan
@@ -64,6 +66,7 @@ class Gathering:
     request: DataRequest
     feed: Feed
     settings: Settings
+    float_type: FloatName = "fp32"
     long_run: options.LongRun
     shard: str | None = None
     path: Path
@@ -77,26 +80,56 @@ class Gathering:
                 self.long_run, self.read, self.path, self._run_of, self.request, screen.err
             ) as kept,
         ):
-            if self.long_run.worker_count is not None:
-                statistics, seen = self._shared_out(self.long_run.worker_count, step)
-                told = self.feed.told(seen)
-            else:
-                from onnxq.calibration.calibrate import calibrate
-
-                statistics = calibrate(
-                    self.source.model,
-                    self.view,
-                    self.feed,
-                    tensors=self.tensors,
-                    model_name=self._model_name,
-                    settings=self.settings,
-                    plan=self.plan,
-                    checkpoint=kept,
-                    progress=step,
-                )
-                told = self.feed.warnings
+            statistics, told = self._observe(self.tensors, self.settings, step, kept)
+            statistics = self._with_ranges(statistics, step)
             statistics.save(self.path)
         return statistics, tuple(told)
+
+    def _observe(
+        self,
+        tensors: Sequence[str],
+        settings: Settings,
+        step: Step,
+        checkpoint: Checkpoint | None = None,
+    ) -> tuple[Statistics, Sequence[Diagnostic]]:
+        """Run the samples here, or on workers."""
+        if self.long_run.worker_count is not None:
+            statistics, findings = self._shared_out(
+                self.long_run.worker_count, tensors, settings, step
+            )
+            return statistics, self.feed.told(findings)
+        from onnxq.calibration.calibrate import calibrate
+
+        statistics = calibrate(
+            self.source.model,
+            self.view,
+            self.feed,
+            tensors=tensors,
+            model_name=self._model_name,
+            settings=settings,
+            plan=self.plan,
+            checkpoint=checkpoint,
+            progress=step,
+        )
+        return statistics, self.feed.warnings
+
+    def _with_ranges(self, statistics: Statistics, step: Step) -> Statistics:
+        """Add the ranges that a half-precision type needs, from a second run over the samples."""
+        if self.float_type == "fp32":
+            return statistics
+        from onnxq.calibration.half_ranges import with_ranges
+        from onnxq.insertion.precision import HALF
+
+        def again(done: int = 1, passes: int = 1) -> None:
+            step(done, passes + 1)
+
+        settings = replace(self.settings, calibrator="max")
+        return with_ranges(
+            statistics,
+            self.view,
+            HALF[self.float_type].largest,
+            lambda tensors: self._observe(tensors, settings, again)[0],
+        )
 
     @property
     def _run_of(self) -> dict[str, str]:
@@ -106,6 +139,7 @@ class Gathering:
             "--existing": self.source.existing,
             "--shard": self.shard or "",
             "--calibrator": self.settings.calibrator,
+            "--float": "" if self.float_type == "fp32" else self.float_type,
             "--provider": self.long_run.provider or "",
             "--max-memory": self.long_run.max_memory or "",
         }
@@ -114,7 +148,9 @@ class Gathering:
     def _model_name(self) -> str:
         return paths.relative(self.source.path, self.path.parent)
 
-    def _shared_out(self, count: int, step: Step) -> tuple[Statistics, Findings]:
+    def _shared_out(
+        self, count: int, tensors: Sequence[str], settings: Settings, step: Step
+    ) -> tuple[Statistics, Findings]:
         from onnxq.calibration import workers
 
         job = workers.Job(
@@ -123,8 +159,8 @@ class Gathering:
             digest=self.source.digest,
             model_name=self._model_name,
             data=self.request.absolute(),
-            tensors=tuple(self.tensors),
-            settings=self.settings,
+            tensors=tuple(tensors),
+            settings=settings,
         )
         return workers.calibrate_with(
             count, job, address=self.long_run.cluster, samples=self.feed.length, progress=step

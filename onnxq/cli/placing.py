@@ -149,20 +149,23 @@ def _in_half(
     statistics: Statistics,
     placement: options.Placement,
 ) -> tuple[ModelProto, Placed]:
-    """Insert with scales that half precision holds, and put what has no pairs in that."""
-    from onnxq.insertion import half, precision, preparation
-    from onnxq.model import io as models
+    """Insert with scales that half precision has, and put what has no pairs in that type."""
+    from onnxq.insertion import lowering, precision
 
-    to = precision.HALF[placement.float_type]
-    choice = precision.choose(placed.view, placed.plan, statistics, to)
-    made = inserted(precision.held(computed, placed.view, choice, to))
-    higher = models.raised(made, to.opset, placed.path)
-    raised = preparation.compare_raised(
-        made, higher, statistics.input_shapes, purpose=placement.float_type
+    half = precision.HALF[placement.float_type]
+    lowered = lowering.in_half(
+        inserted,
+        computed,
+        placed.view,
+        placed.plan,
+        statistics,
+        half,
+        io_types=placement.io_types,
+        path=placed.path,
     )
-    made, rest = half.lower(higher, to, kept=choice.kept, io_types=placement.io_types)
-    odd = (*placed.odd, *choice.diagnostics)
-    return made, replace(placed, odd=odd, rest=rest, raised_for_float=raised)
+    odd = (*placed.odd, *lowered.diagnostics)
+    done = replace(placed, odd=odd, rest=lowered.rest, raised_for_float=lowered.raised)
+    return lowered.model, done
 
 
 def _raised(source: Source, prepared: ModelProto, statistics: Statistics) -> Raised | None:

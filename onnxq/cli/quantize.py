@@ -87,6 +87,7 @@ def run(
             request=request,
             feed=feed,
             settings=settings,
+            float_type=placement.float_type,
             long_run=long_run,
             path=calibration,
             read=files,
