@@ -38,6 +38,7 @@ class Unused:
 
     def __init__(self, feed: Feed, calibrations: Sequence[Statistics | None]) -> None:
         self._feed = feed
+        self.calibration = next((c for c in calibrations if c is not None), None)
         how = "" if feed.preprocess is None else feed.preprocess.model_dump_json()
         known = [c for c in calibrations if c is not None and _comparable(c, how)]
         self._is_known = bool(known) and len(known) == len(calibrations)

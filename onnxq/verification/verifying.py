@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import onnx
 
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.insertion.float_types import computed_types
@@ -81,7 +82,8 @@ def verify(
         _report(path, model, compared, compiler if backend != "onnxruntime" else None)
         for path, model, compared in zip(qdq_paths, read, numeric, strict=True)
     )
-    runs, why_not_run = _runs(float_path, qdq_paths, reports, first, options)
+    calibration = feed.calibration if isinstance(feed, Unused) else None
+    runs, why_not_run = _runs(float_path, qdq_paths, reports, first, options, calibration)
     return VerifyReport(
         float_model=str(float_path),
         data=_data(feed, numeric),
@@ -116,6 +118,7 @@ def _runs(
     reports: Sequence[ModelReport],
     samples: Sequence[Sample],
     options: CompileOptions,
+    calibration: Statistics | None,
 ) -> tuple[tuple[EngineRun, ...], str]:
     """What the engines did on a GPU, or why they did not run."""
     if not any(report.compiled is not None for report in reports):
@@ -124,7 +127,7 @@ def _runs(
         return (), "no GPU"
     if not samples:
         return (), "no data"
-    return run_engines(float_path, qdq_paths, samples, options), ""
+    return run_engines(float_path, qdq_paths, samples, options, calibration), ""
 
 
 def _data(
