@@ -32,6 +32,7 @@ WEIGHTED = "{op: [Conv, ConvTranspose, Gemm, MatMul]}"
 NOTHING = rule("{op: Einsum}", quantize="{inputs: act}")
 PAIRS = rule(WEIGHTED, quantize="{inputs: act, weights: weight}")
 KEPT = rule("{op: [Conv, Sigmoid, Add]}", id="kept", keep_fp32="true")
+drawn = st.booleans().flatmap(lambda large: float_models(large=large))
 MAX = Settings(calibrator="max")
 X = np.random.default_rng(7).normal(size=INPUT).astype(np.float32)
 
@@ -94,7 +95,7 @@ def sqnr_db(expected, computed_values):
     return 10 * np.log10(signal / noise) if noise else np.inf
 
 
-@given(float_models(), st.sampled_from([(NOTHING,), (NOTHING, KEPT)]))
+@given(drawn, st.sampled_from([(NOTHING,), (NOTHING, KEPT)]))
 @SETTINGS
 def test_outputs_are_near_the_float_model(tmp_path, model, rules):
     prepared, _, lowered = inserted(tmp_path, model, rules, "fp16")
@@ -112,7 +113,7 @@ def test_outputs_are_near_the_float_model(tmp_path, model, rules):
     assert not in_float(half, rest)
 
 
-@given(float_models(), st.sampled_from([(PAIRS,), (PAIRS, KEPT)]))
+@given(drawn, st.sampled_from([(PAIRS,), (PAIRS, KEPT)]))
 @SETTINGS
 def test_pairs_stay_as_they_were(tmp_path, model, rules):
     _, quantized, lowered = inserted(tmp_path, model, rules, "fp16")

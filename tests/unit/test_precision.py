@@ -152,3 +152,69 @@ def test_only_scales_below_the_normal_range_are_moved(tmp_path):
     kept = replace(plan, kept=(Kept(node="one", keep=True, because=because, overrides=()),))
     exact = representable_scales(scales, CHAIN, fp32_ops(CHAIN, kept, seen(), FP16), FP16)
     np.testing.assert_array_equal(exact[weight], small)
+
+
+# MatMul and what follows; only x is observed.
+SCALED = graph(
+    "g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1, 0, 0, 1}, float[1] up = {30000},"
+    " float[1] down = {0.001}> { [one] a = MatMul(x, w) [two] b = Mul(a, up) [three] c = Relu(b)"
+    " [four] y = Mul(c, down) }"
+)
+
+
+def test_an_activation_that_may_overflow_is_named(tmp_path):
+    choice = chosen(tmp_path, SCALED, seen(x=4))
+    assert choice.reasons == {}
+    (diagnostic,) = choice.diagnostics
+    assert diagnostic.code == "OQ514"
+    assert diagnostic.message == (
+        "the calibration does not have the range of 'b', which may exceed the 6.55e+04 of fp16, "
+        "nor that of 1 other tensor; 'two' and 2 more compute in fp16"
+    )
+    assert "--float fp16" in diagnostic.fix
+
+
+def test_an_activation_that_the_weights_bound_is_no_reason(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen(x=2))) == []
+
+
+def test_a_range_settles_what_the_weights_do_not(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen(x=4, b=60000))) == []
+    choice = chosen(tmp_path, SCALED, seen(x=4, b=70000, c=6))
+    assert choice.reasons == dict.fromkeys(("two", "three"), "out of range: b")
+    assert codes(choice) == ["OQ510"]
+
+
+def test_a_range_of_some_samples_is_not_enough(tmp_path):
+    some = replace(seen(x=4, b=60000, c=60000), samples=2)
+    some = replace(some, tensors={**some.tensors, "x": replace(some.tensors["x"], samples=2)})
+    assert codes(chosen(tmp_path, SCALED, some)) == ["OQ514"]
+
+
+@pytest.mark.parametrize("keep", ["true", "false"])
+def test_a_rule_settles_it_too(tmp_path, keep):
+    decided = rule("{name: [two, three, four]}", keep_fp32=keep)
+    choice = chosen(tmp_path, SCALED, seen(x=4), ALL, decided)
+    assert choice.diagnostics == ()
+    assert set(choice.reasons) == ({"two", "three", "four"} if keep == "true" else set())
+
+
+def test_an_op_that_only_fp32_ops_surround_is_not_told(tmp_path):
+    decided = rule("{name: [two, three]}", keep_fp32="true")
+    choice = chosen(tmp_path, SCALED, seen(x=4), ALL, decided)
+    assert "'b'" not in "".join(d.message for d in choice.diagnostics)
+    assert codes(choice) == ["OQ514"]  # of c, which 'four' reads
+
+
+def test_without_a_calibration_another_code_tells(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen())) == []
+
+
+def test_a_bound_below_the_normal_range_keeps_the_ops(tmp_path):
+    choice = chosen(tmp_path, SCALED, seen(x=1e-10))
+    assert choice.reasons["one"] == "out of range: a"
+    assert "OQ511" in codes(choice)
+
+
+def test_bfloat16_has_no_doubts(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen(x=1e30), half=BF16)) == []
