@@ -16,11 +16,14 @@ from onnxq.api.long_runs import LongRun
 from onnxq.calibration import workers
 from onnxq.calibration.calibrate import Settings, observed_tensors
 from onnxq.calibration.calibrate import calibrate as run_samples
+from onnxq.calibration.checkpoint import Checkpoint
+from onnxq.calibration.half_ranges import with_ranges
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import error
 from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.preprocess import Preprocess
+from onnxq.insertion.precision import HALF, FloatName
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
 from onnxq.planning import cascade
@@ -42,6 +45,7 @@ def calibrate(
     batch: int | None = None,
     ragged: bool = False,
     calibrator: Calibrator = "histogram",
+    float_type: FloatName = "fp32",
     existing: Existing = "refuse",
     shard: str | None = None,
     checkpoint: str | Path | None = None,
@@ -62,7 +66,8 @@ def calibrate(
     drawn by `seed`; `batch` runs so many at once; `ragged` lets them differ in shape.
     `preprocess` says how pictures become inputs: a shipped name, a YAML file or a Preprocess.
     `recipe` narrows what is observed to what that recipe quantizes. The calibrator "histogram"
-    serves every method, "max" only `method: max`, and is faster.
+    serves every method, "max" only `method: max`, and is faster. `float_type` "fp16" or "bf16", as
+    for `insert`, also observes the range of every tensor that may exceed that type.
     `shard` "2/8" takes every eighth sample from the second on; such parts add with `+`.
     `checkpoint` is a file for what was gathered, twice a minute and when the run is interrupted;
     `resume` goes on from there. `workers` shares the samples out with Ray, on `cluster` if given.
@@ -93,6 +98,7 @@ def calibrate(
         request=request,
         preprocess=preprocess,
         settings=settings,
+        float_type=float_type,
         run=run,
         part=part,
         output=path,
@@ -137,6 +143,7 @@ class Gathering:
     request: DataRequest
     preprocess: str | Path | Preprocess | None
     settings: Settings
+    float_type: FloatName = "fp32"
     run: LongRun
     part: tuple[int, int] = (0, 1)
     output: Path | None = None
@@ -148,22 +155,45 @@ class Gathering:
             progress(Progress(stage="calibrating", total=feed.length, note=note))
         steps = _Steps(progress, feed.length)
         with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:
-            if self.run.workers is not None:
-                statistics = self._on_workers(self.run.workers, feed, steps)
-                statistics = replace(statistics, model_path=self.model.path)
-            else:
-                statistics = run_samples(
-                    self.model.proto,
-                    self.model.graph,
-                    feed,
-                    tensors=self.tensors,
-                    model_path=self.model.path,
-                    settings=self.settings,
-                    plan=self.plan,
-                    checkpoint=checkpoint,
-                    progress=steps,
-                )
+            statistics = self._observe(feed, self.tensors, self.settings, steps, checkpoint)
+            statistics = self._with_ranges(statistics, feed, steps)
             return statistics if self.output is None else statistics.save(self.output)
+
+    def _observe(
+        self,
+        feed: Feed,
+        tensors: Sequence[str],
+        settings: Settings,
+        steps: _Steps,
+        checkpoint: Checkpoint | None = None,
+    ) -> Statistics:
+        """Run the samples here, or on workers."""
+        if self.run.workers is not None:
+            statistics = self._on_workers(self.run.workers, feed, tensors, settings, steps)
+            return replace(statistics, model_path=self.model.path)
+        return run_samples(
+            self.model.proto,
+            self.model.graph,
+            feed,
+            tensors=tensors,
+            model_path=self.model.path,
+            settings=settings,
+            plan=self.plan,
+            checkpoint=checkpoint,
+            progress=steps,
+        )
+
+    def _with_ranges(self, statistics: Statistics, feed: Feed, steps: _Steps) -> Statistics:
+        """Add ranges that a half-precision type needs, from a second pass over the samples."""
+        if self.float_type == "fp32":
+            return statistics
+        settings = replace(self.settings, calibrator="max")
+        return with_ranges(
+            statistics,
+            self.model.graph,
+            HALF[self.float_type].largest,
+            lambda tensors: self._observe(feed, tensors, settings, steps.again()),
+        )
 
     def _identity(self) -> Mapping[str, str]:
         """What tells one run from another, beside the data."""
@@ -172,11 +202,19 @@ class Gathering:
             "--existing": self.model.existing,
             "--shard": self.run.shard or "",
             "--calibrator": self.settings.calibrator,
+            "--float": "" if self.float_type == "fp32" else self.float_type,
             "--provider": self.run.provider or "",
             "--max-memory": str(self.run.max_memory or ""),
         }
 
-    def _on_workers(self, count: int, feed: Feed, steps: _Steps) -> Statistics:
+    def _on_workers(
+        self,
+        count: int,
+        feed: Feed,
+        tensors: Sequence[str],
+        settings: Settings,
+        steps: _Steps,
+    ) -> Statistics:
         if self.model.path is None:
             raise error(
                 "OQ434",
@@ -187,19 +225,26 @@ class Gathering:
             model=str(self.model.path.absolute()),
             existing=self.model.existing,
             data=self.request.absolute(),
-            tensors=tuple(self.tensors),
-            settings=self.settings,
+            tensors=tuple(tensors),
+            settings=settings,
         )
         return workers.calibrate_with(count, job, feed, address=self.run.cluster, progress=steps)
 
 
 class _Steps:
-    """Counts the samples of a stage for `progress`."""
+    """Counts the samples of a stage for `progress`, over all passes."""
 
-    def __init__(self, progress: OnProgress, total: int | None) -> None:
-        self._progress, self._total, self._done = progress, total, 0
+    def __init__(self, progress: OnProgress, total: int | None, passes: int = 0) -> None:
+        self._progress, self._total, self._passes = progress, total, passes
+        self._done = 0
 
     def __call__(self, done: int = 1, passes: int = 1) -> None:
         self._done += done
-        total = self._total and self._total * passes
+        total = self._total and self._total * (passes + self._passes)
         self._progress(Progress(stage="calibrating", done=self._done, total=total))
+
+    def again(self) -> _Steps:
+        """The steps of one more pass, which begins where this one ends."""
+        more = _Steps(self._progress, self._total, self._passes + 1)
+        more._done = self._done
+        return more

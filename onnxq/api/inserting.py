@@ -12,11 +12,12 @@ from onnx import ModelProto
 from onnxq.api.planning import RECIPE, require_no_warnings
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, error, warning
-from onnxq.insertion import half, precision, preparation, provenance
 from onnxq.insertion import insert as insertion
+from onnxq.insertion import preparation, provenance
 from onnxq.insertion.half import FloatRest, IoTypes
 from onnxq.insertion.insert import Weights
-from onnxq.insertion.precision import FloatName
+from onnxq.insertion.lowering import in_half
+from onnxq.insertion.precision import HALF, FloatName
 from onnxq.insertion.preparation import Preparation
 from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model import io as models
@@ -281,19 +282,26 @@ def _in_half(
     result: InsertResult, metadata: dict[str, str], statistics: Statistics, types: _Types
 ) -> tuple[InsertResult, tuple[Diagnostic, ...]]:
     """Insert with scales that half precision holds, and put what has no pairs into that type."""
-    model, to = result.model, precision.HALF[types.float_type]
-    choice = precision.choose(model.graph, result.plan, statistics, to)
-    held = precision.held(result.scales, model.graph, choice, to)
-    inserted = insertion.insert(
-        result.proto, result.plan, held, weights=types.weights, metadata=metadata
+
+    def inserted(scales: Scales) -> ModelProto:
+        return insertion.insert(
+            result.proto, result.plan, scales, weights=types.weights, metadata=metadata
+        )
+
+    lowered = in_half(
+        inserted,
+        result.scales,
+        result.model.graph,
+        result.plan,
+        statistics,
+        HALF[types.float_type],
+        io_types=types.io_types,
+        path=result.model.name,
     )
-    higher = models.raised(inserted, to.opset, model.name)
-    raised = preparation.compare_raised(
-        inserted, higher, statistics.input_shapes, purpose=types.float_type
+    lowered_result = replace(
+        result, proto=lowered.model, float_rest=lowered.rest, half_preparation=lowered.raised
     )
-    lowered, rest = half.lower(higher, to, kept=choice.kept, io_types=types.io_types)
-    made = replace(result, proto=lowered, scales=held, float_rest=rest, half_preparation=raised)
-    return made, (*result.scales.diagnostics, *choice.diagnostics)
+    return lowered_result, (*result.scales.diagnostics, *lowered.diagnostics)
 
 
 def _preparation(model: Model, typed: ModelProto, statistics: Statistics) -> Preparation | None:

@@ -203,6 +203,7 @@ def quantize(
             request=request,
             preprocess=preprocess,
             settings=settings,
+            float_type=float_type,
             run=run,
             output=calibration_path,
         ).run_with(progress)

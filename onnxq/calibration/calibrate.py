@@ -108,7 +108,7 @@ def calibrate(
             keep=_Keeping(checkpoint, passes),
             progress=lambda done: progress(done, len(passes)),
         )
-    whole = _side_by_side(gathered.parts)
+    whole = side_by_side(gathered.parts)
     return replace(
         whole,
         model_path=model_path,
@@ -248,7 +248,7 @@ class _Tally:
         return Snapshot(parts=(*before, part + since), last=self._last, findings=self._findings)
 
 
-def _side_by_side(parts: Sequence[Statistics]) -> Statistics:
+def side_by_side(parts: Sequence[Statistics]) -> Statistics:
     """Join statistics of different tensors over the same data (OQ432)."""
     if len({part.data_digest for part in parts}) > 1:
         raise error(

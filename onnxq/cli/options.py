@@ -129,6 +129,14 @@ ObservedRules = Annotated[
         _CALIBRATION,
     ),
 ]
+CalibratedFloat = Annotated[
+    Literal["fp32", "fp16", "bf16"],
+    option(
+        "--float fp32|fp16|bf16",
+        "With fp16 or bf16, as for insert: observe the range of every tensor that may exceed it.",
+        _CALIBRATION,
+    ),
+]
 Calibrator = Annotated[
     Literal["histogram", "max"],
     option(

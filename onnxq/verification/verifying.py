@@ -137,7 +137,8 @@ def _runs(run: _Run, reports: Sequence[ModelReport]) -> tuple[tuple[EngineRun, .
     if not run.first:
         return (), "no data"
     paths = [subject.path for subject in run.qdq]
-    return run_engines(run.float_model.path, paths, run.first, run.options), ""
+    calibration = next((s.calibration for s in run.qdq if s.calibration is not None), None)
+    return run_engines(run.float_model.path, paths, run.first, run.options, calibration), ""
 
 
 def _data(
