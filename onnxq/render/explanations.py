@@ -82,7 +82,8 @@ def _rule(found: RuleExplanation) -> list[str]:
         names = (f"{name} = {', '.join(b.tensors)}" for name, b in sorted(binding.items()))
         told.append(f"  matches {node.type} {node.name}" + "".join(f"; {n}" for n in names))
     told += [f"  binds more than one way at {n.type} {n.name}" for n in found.ambiguous]
-    if not found.matched and not found.ambiguous:
+    told += [f"  cannot be matched: {d.message}" for d in found.failures]
+    if not (found.matched or found.ambiguous or found.failures):
         told.append("  matches nothing in this model")
         if found.nearest is None:
             told.append("  no node has an op that it could match")
@@ -115,6 +116,7 @@ def explanation_dict(found: Explanation) -> dict[str, Any]:
             "nearest": None
             if found.nearest is None
             else {"node": found.nearest[0].name, "but": found.nearest[1].text},
+            "failures": [d.message for d in found.failures],
         }
     return {
         "node": found.edge.node,
