@@ -24,15 +24,25 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A place in a text file: one-based line and column, and the line itself."""
+    """A place in a text file: one-based line and column, and the line itself.
+
+    A recipe made in Python has no lines: there `file` is its name, `path` is the place of a key or
+    value, such as `rules[0].match`, and line and column are 0.
+    """
 
     file: str
     line: int
     column: int
     source: str = ""
+    path: str = ""
+
+    @property
+    def place(self) -> str:
+        """File and line, or name and path, without the column."""
+        return ":".join(filter(None, (self.file, str(self.line or self.path))))
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.place}:{self.column}" if self.line else self.place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

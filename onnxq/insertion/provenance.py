@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import version
 
 from onnxq.calibration.statistics import Statistics
@@ -24,6 +25,15 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
     if not statistics.tensors:  # of weights alone
         return made
     return {**made, "statistics": statistics.digest, "preprocess": statistics.preprocess}
+
+
+def recipe_name(made_by: Mapping[str, str]) -> str:
+    """The name of the recipe that a model's metadata records, '' without one.
+
+    The name may have spaces; the last space stands before the digest.
+    """
+    name, separator, digest = made_by.get("recipe", "").rpartition(" ")
+    return name if separator else digest
 
 
 def plan_digest(plan: Plan) -> str:

@@ -88,9 +88,10 @@ def _window(span: Span) -> tuple[str, str]:
 
 def diagnostic_dict(d: Diagnostic) -> dict[str, object]:
     """A diagnostic for JSON."""
-    span = None
+    span: dict[str, object] | None = None
     if d.span:
         span = {"file": d.span.file, "line": d.span.line, "column": d.span.column}
+        span |= {"path": d.span.path} if d.span.path else {}
     return {
         "code": d.code,
         "severity": str(d.severity),

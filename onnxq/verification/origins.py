@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.insertion.provenance import plan_digest
+from onnxq.insertion.provenance import plan_digest, recipe_name
 from onnxq.linting import Expected, QdqModel, predict_op
 from onnxq.linting.qdq import QUANTIZE, is_pair_node
 from onnxq.model import io as models
@@ -143,7 +143,7 @@ def _plan(
     sources: Sources,
 ) -> Plan | str:
     """The plan that made a model, or why it is not known."""
-    recorded, name = made_by.get("plan"), made_by.get("recipe", "").partition(" ")[0]
+    recorded, name = made_by.get("plan"), recipe_name(made_by)
     if not recorded:
         return "the model does not record a plan, as models of other tools do not"
     if sources.plan is not None and plan_digest(sources.plan) == recorded:
