@@ -9,7 +9,7 @@ from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, Span
 from onnxq.model.graph import Edge
 
-Kind = Literal["activation", "weight"]
+PairKind = Literal["activation", "weight"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,14 +25,14 @@ class Because:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the rules say of one use of a tensor; `descriptor` None means float.
+    """The decision of the rules on one use of a tensor; `descriptor` None means float.
 
-    `overrides` are the rules that decided before and lost, oldest first.
+    `overrides` are the earlier rules on it, which lost, oldest first.
     """
 
     tensor: str
     edge: Edge
-    kind: Kind
+    kind: PairKind
     descriptor: QuantDescriptor | None
     because: Because
     overrides: tuple[Because, ...]
@@ -40,10 +40,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What the rules say of the type of one op where the float rest is in half precision.
+    """The decision of the rules on the type of one op where the float rest is in half precision.
 
-    `keep` is True for FP32; False was said too, and no look at the data changes it. `overrides` as
-    in Decision.
+    `keep` True means FP32; False means half precision, whatever the data shows. `overrides` as in
+    Decision.
     """
 
     node: str
@@ -57,13 +57,13 @@ class Pair:
     """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
 
     `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
-    `existing` is the result of a pair that the model has on this tensor already: with its scale,
-    whatever the descriptor says, and shared with it where it stands early enough. The tensor of a
-    pair that `is_half` is float16, and so is the scale.
+    `existing` is the output of a pair that the model already has on this tensor: the new pair takes
+    its scale, whatever the descriptor, and is the same pair where the order of nodes allows it. With
+    `is_half` the tensor and the scale are float16.
     """
 
     tensor: str
-    kind: Kind
+    kind: PairKind
     descriptor: QuantDescriptor
     axis: int | None
     edges: tuple[Edge, ...]
@@ -84,8 +84,8 @@ class Group:
 class Plan:
     """Every decision of a recipe for a model, in graph order.
 
-    `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True when
-    somebody has changed the decisions of the recipe in a saved plan.
+    `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True for a saved
+    plan whose decisions were changed by hand.
     """
 
     model_digest: str

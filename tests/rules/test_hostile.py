@@ -252,12 +252,12 @@ def test_patterns_under_all_have_one_limit(here):
     """Each pattern alone matches in two ways; together they match in the product of these."""
     adds = "".join(f"r{i} = Relu (a{i}) a{i + 1} = Add (a{i}, r{i}) " for i in range(3))
     onnx.save(model(f"m (float[1,4] a0) => (float[1,4] a3) {{ {adds} }}"), here / "model.onnx")
-    for count in (1, 4, 16, 64):
+    for count in (1, 16):
         patterns = ", ".join(f"{{pattern: 'Add(p{n}, q{n})'}}" for n in range(count))
         nested = f"{{all: [{{all: [{patterns}]}}, {{op: Add}}]}}"
         for match in (f"{{all: [{patterns}]}}", nested):
             told = planned(here, rule(match)).stderr
-            if count < 16:
+            if count == 1:
                 assert "warning[OQ202]" in told
             else:
                 assert "r.yaml:3:5: error[OQ105]: rule 'a': the pattern could match in very" in told
