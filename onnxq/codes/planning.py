@@ -103,8 +103,8 @@ PLANNING: Final[dict[str, Code]] = {
         meaning="Two options of a command exclude each other, one that has one value is given "
         "twice, or what a command needs is missing.",
         example="onnxq insert --plan model.plan --rules yolo",
-        fix="Give one of them. `--data` may name a folder with links to others. For a missing option "
-        "the message has an example of the whole command.",
+        fix="Give one of them. `--data` may name a folder with links to others. For a missing "
+        "option the message has an example of the whole command.",
     ),
     "OQ225": Code(
         meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "
@@ -120,8 +120,8 @@ PLANNING: Final[dict[str, Code]] = {
     ),
     "OQ240": Code(
         meaning="No sample of the calibration reached a value in a body of If, Loop or Scan: none "
-        "took the branch, or the loop never ran. Ops that read such values get no pairs and stay in "
-        "float, because the range is not known.",
+        "took the branch, or the loop never ran. Ops that read such values get no pairs and stay "
+        "in float, because the range is not known.",
         example="an If on the sampling rate, calibrated with one rate",
         fix="Add data that reaches the body, or skip its ops: `match: {inside: If}`.",
     ),

@@ -13,8 +13,8 @@ RULE_FILES: Final[dict[str, Code]] = {
     ),
     "OQ102": Code(
         meaning="The file is not valid YAML, or uses a part of YAML that recipes may not have: "
-        "anchors, aliases, tags, a key given twice, several documents, nesting deeper than 50. Plain "
-        "YAML would accept some of these silently and change their meaning.",
+        "anchors, aliases, tags, a key given twice, several documents, nesting deeper than 50. "
+        "Plain YAML would accept some of these silently and change their meaning.",
         example="match: {name: **/conv}    # a text that begins with * needs quotes",
         fix="Correct the place under the caret. Quote texts with any of `*&!@%:#` in them.",
     ),
@@ -27,20 +27,21 @@ RULE_FILES: Final[dict[str, Code]] = {
     "OQ104": Code(
         meaning="A value has the wrong type or makes no sense, or a required key is missing.",
         example="match: {op: Convv}",
-        fix="Use the value that the message asks for. A text that looks like a number needs quotes.",
+        fix="Use the value that the message asks for. A text that looks like a number needs "
+        "quotes.",
     ),
     "OQ105": Code(
-        meaning="A pattern cannot be parsed, or matching it would not end. Patterns are expressions "
-        "over ops and tensors; they are never executed, so nothing else of Python has a meaning in "
-        "them. Each Add or Mul inside another doubles the ways to match, and patterns under `all` "
-        "multiply theirs; docs/rules.md has the limits.",
+        meaning="A pattern cannot be parsed, or matching it would not end. Patterns are "
+        "expressions over ops and tensors; they are never executed, so nothing else of Python has "
+        "a meaning in them. Each Add or Mul inside another doubles the ways to match, and patterns "
+        "under `all` multiply theirs; docs/rules.md has the limits.",
         example='match: {pattern: "Add(conv(...), skip)"}',
-        fix="Correct the place under the caret: ops are CamelCase, tensors lower case. With too many "
-        "ways, nest fewer Adds and Muls, or put fewer patterns under `all`.",
+        fix="Correct the place under the caret: ops are CamelCase, tensors lower case. With too "
+        "many ways, nest fewer Adds and Muls, or put fewer patterns under `all`.",
     ),
     "OQ106": Code(
-        meaning="A descriptor is used but not defined. A descriptor that another one extends must be "
-        "defined above it, or in an extended file.",
+        meaning="A descriptor is used but not defined. A descriptor that another one extends must "
+        "be defined above it, or in an extended file.",
         example="quantize: {inputs: activation}",
         fix="Define it under `descriptors`, or use one that is defined there.",
     ),
@@ -56,8 +57,8 @@ RULE_FILES: Final[dict[str, Code]] = {
         fix="Give each rule of a file its own id.",
     ),
     "OQ109": Code(
-        meaning="An action names a port that does not exist, or a name that some alternative of the "
-        "rule's pattern does not bind.",
+        meaning="An action names a port that does not exist, or a name that some alternative of "
+        "the rule's pattern does not bind.",
         example='{match: {pattern: "Relu(v) | Conv(u, ...)"}, skip: v}',
         fix="Use `inputs`, `weights`, `all`, `outputs`, `input[0]`, `output[0]`, or a name that "
         "every alternative of the pattern has.",

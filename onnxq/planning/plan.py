@@ -57,9 +57,9 @@ class Pair:
     """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
 
     `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
-    `existing` is the output of a pair that the model already has on this tensor: the new pair takes
-    its scale, whatever the descriptor, and is the same pair where the order of nodes allows it. With
-    `is_half` the tensor and the scale are float16.
+    `existing` is the output of a pair that the model already has on this tensor: the new pair
+    takes its scale, whatever the descriptor, and is the same pair where the order of nodes allows
+    it. With `is_half` the tensor and the scale are float16.
     """
 
     tensor: str
