@@ -100,8 +100,8 @@ def load(
 
     `model` is a path, or a ModelProto or a graph of onnx-graphsurgeon, which is not changed; a
     Model is returned as it is, with `shapes` if there are any. `existing` says what happens to Q/DQ
-    pairs that the model has: "refuse" raises OQ303, "keep" plans around them, "strip" removes them. `shapes` gives sizes to
-    inputs with dynamic dimensions. Raises OQ301 to OQ307, OQ530 and OQ561.
+    pairs that the model has: "refuse" raises OQ303, "keep" plans around them, "strip" removes them.
+    `shapes` gives sizes to inputs with dynamic dimensions. Raises OQ301 to OQ307, OQ530 and OQ561.
     """
     if isinstance(model, Model):
         return model if shapes is None else model.with_shapes(shapes)
