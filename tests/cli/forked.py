@@ -11,7 +11,7 @@ import sys
 
 PRELOADED = [
     "onnxruntime", "onnx_graphsurgeon", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
-    "onnxq.cli", "onnxq.render", "onnxq.insertion.insert", "onnxq.calibration.calibrate",
+    "onnxq.cli.app", "onnxq.render", "onnxq.insertion.insert", "onnxq.calibration.calibrate",
     "onnxq.verification", "rich.console", "rich.progress",
 ]  # fmt: skip
 _context = multiprocessing.get_context("forkserver")
