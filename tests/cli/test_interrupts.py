@@ -9,7 +9,6 @@ import pytest
 # Stands before the import of typer, which onnxq.cli.app begins with.
 INTERRUPTED = """
 import os, signal, sys
-from onnxq.cli import main
 
 class Interrupt:
     def find_spec(self, name, path=None, target=None):
@@ -27,6 +26,7 @@ def in_the_body_of_a_class():  # of which Python 3.11 makes a RuntimeError
 
 interrupt = globals()[sys.argv.pop()]
 sys.meta_path.insert(0, Interrupt())
+from onnxq.cli import main
 main()
 """
 
