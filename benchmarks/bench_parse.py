@@ -41,20 +41,22 @@ COUNT = """
 import atexit, json, sys, threading
 from collections import Counter
 
-counts = Counter(parses=0, inferred=0, graphs=0)
+counts = Counter()
 
 def callers(frame):
     while frame is not None:
-        yield frame.f_code.co_name
+        yield frame.f_code
         frame = frame.f_back
 
 def profile(frame, event, argument):
     if event == "call":
         if frame.f_code.co_qualname == "Graph.__init__" and "onnxq" in frame.f_code.co_filename:
-            counts["graphs"] += 1
-    elif event == "c_call" and argument.__name__ in ("ParseFromString", "FromString"):
-        if type(argument.__self__).__name__ == "ModelProto" or argument.__name__ == "FromString":
-            counts["inferred" if "infer_shapes" in callers(frame) else "parses"] += 1
+            counts["Graph"] += 1
+    elif event == "c_call" and argument.__name__ == "ParseFromString":
+        if type(argument.__self__).__name__ == "ModelProto":
+            codes = [c for c in callers(frame) if "/onnxq/" in c.co_filename]
+            place = codes[0].co_filename.rpartition("/onnxq/")[2] if codes else "elsewhere"
+            counts[place] += 1
 
 atexit.register(lambda: open("counts.json", "w").write(json.dumps(counts)))
 threading.setprofile(profile)
@@ -87,10 +89,9 @@ def report_counts(checkout, folder):
     for name, arguments in COMMANDS.items():
         measured(checkout, COUNT + RUN, *arguments, cwd=folder)
         counts = json.loads((folder / "counts.json").read_text())
-        print(
-            f"  {name:20} {counts['parses']} parses, {counts['graphs']} graphs, "
-            f"{counts['inferred']} results of shape inference"
-        )
+        graphs = counts.pop("Graph")
+        places = ", ".join(f"{count} in {place}" for place, count in sorted(counts.items()))
+        print(f"  {name:20} {graphs} graphs, {sum(counts.values())} parses: {places}")
 
 
 def report_seconds(folders):

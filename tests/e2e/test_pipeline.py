@@ -48,9 +48,9 @@ def test_calibration_sees_every_sample(quantized_yolox):
 
 
 def test_lint_has_nothing_to_say_but_of_deconvolutions(any_quantized):
-    found = any_quantized.verified["lint"]
-    assert {(d["code"], d["severity"]) for d in found} <= {("OQ638", "info")}
-    assert sum(d["message"].startswith("ConvTranspose ") for d in found) == len(found)
+    findings = any_quantized.verified["lint"]
+    assert {(d["code"], d["severity"]) for d in findings} <= {("OQ638", "info")}
+    assert sum(d["message"].startswith("ConvTranspose ") for d in findings) == len(findings)
 
 
 def test_written_model_is_valid_onnx(any_quantized):
