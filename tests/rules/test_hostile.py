@@ -11,7 +11,7 @@ import pytest
 from tests.command import ONNXQ
 from tests.onnx_text import model
 
-SECONDS = 60
+SECONDS = 600  # against hangs and exponential searches alone, which take far longer
 HEAD = "schema: 1\nrules:\n"
 MODEL = """
 m (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w> {
