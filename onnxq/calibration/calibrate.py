@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq.calibration.checkpoint import Checkpoint, Snapshot
-from onnxq.calibration.counting import Counting
+from onnxq.calibration.counting import Counting, kernel_diagnostics
 from onnxq.calibration.exposing import Exposing, expose
 from onnxq.calibration.observation import in_passes, observe
 from onnxq.calibration.statistics import (
@@ -113,7 +113,7 @@ def calibrate(
         whole,
         model_path=model_path,
         tensors=observation.complete(whole.tensors, whole.samples),
-        diagnostics=(*feed.warnings, *diagnostics),
+        diagnostics=(*feed.warnings, *diagnostics, *kernel_diagnostics(settings.calibrator)),
     )
 
 

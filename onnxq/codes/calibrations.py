@@ -31,10 +31,12 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         fix="Give a name or a glob that `onnxq calib show` lists; a percentile is in (0, 100].",
     ),
     "OQ445": Code(
-        meaning="onnxruntime could not write its optimized model into the temporary folder, so "
-        "that calibration takes longer. The values are the same.",
+        meaning="A file that saves time could not be written: onnxruntime's optimized model in the "
+        "temporary folder, or the counting code that numba compiled. Calibration takes longer; "
+        "its result is the same.",
         example="TMPDIR=/full onnxq calibrate model.onnx --data imgs/    # on a full disk",
-        fix="Free some space in the temporary folder, or name another in `TMPDIR`.",
+        fix="Free some space in the temporary folder, or name another one in `TMPDIR`; name a "
+        "folder for numba in `NUMBA_CACHE_DIR`.",
     ),
     "OQ450": Code(
         meaning="A file is not a TensorRT calibration cache, or a line of it cannot be read. A "
