@@ -88,6 +88,8 @@ def calibrate(
         sample = feed.first()
         taken = sizes(model, observation.exposed, sample) if sample else {}
         passes = in_passes(observation.exposed, taken, settings.max_memory if sample else None)
+    if len(passes) > 1:
+        feed.source.require_again()
     gathered = checkpoint.begin(passes) if checkpoint else Snapshot()
     progress(sum(part.samples for part in gathered.parts), len(passes))
     nothing = Statistics(
