@@ -50,7 +50,7 @@ def test_other_data(broken_off):
         (("--samples", "2", "--seed", "3"), "--samples was not given and is 2"),
         (("--shard", "1/2"), "--shard was not given and is 1/2"),
         (("--calibrator", "max"), "--calibrator was histogram and is max"),
-        (("--rules", "first.yaml"), "it looks at other tensors"),
+        (("--rules", "first.yaml"), "it observes other tensors"),
     ],
 )
 def test_what_differs_is_said(broken_off, more, differs):
