@@ -75,9 +75,9 @@ def test_what_is_int8_stays_int8(in_half):
     assert len(int8) >= 36
 
 
-def test_sqnr_falls_by_less_than_half_a_decibel(in_half):
+def test_sqnr_falls_by_less_than_a_decibel(in_half):
     fp32, fp16 = in_half.fp32.sqnr, in_half.verified["numeric"]["sqnr_db"]
-    assert fp16 > fp32 - 0.5
+    assert fp16 > fp32 - 1
     assert fp16 != fp32
 
 
