@@ -1,4 +1,4 @@
-"""What an edit leaves unread in a graph, removed with all that only it was computed from."""
+"""Removal of tensors that nothing reads after an edit, with everything computed only for them."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from onnxq.model.scopes import read_names, scopes
 
 
 def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
-    """Remove those of some tensors that nobody reads, and what only they were computed from.
+    """Remove those of `names` that nothing reads, and everything computed only for them.
 
-    Changes the graph and the bodies of its If, Loop and Scan in place, over which names are unique;
-    other tensors that nobody reads stay. What a body takes in stays too, for its place counts.
+    Changes the graph and the bodies of its If, Loop and Scan in place; names must be unique over
+    them. Other tensors that nothing reads stay, and so do inputs of bodies, whose places count.
     """
     outputs = {o.name for o in graph.output}
     while unread := names - read_names(graph.node) - outputs:
@@ -24,7 +24,7 @@ def drop_unread(graph: onnx.GraphProto, names: set[str]) -> None:
 
 
 def _drop(graph: onnx.GraphProto, unread: set[str]) -> set[str]:
-    """Remove some tensors from one graph; return what their makers read."""
+    """Remove tensors from a graph; return the inputs of the removed nodes."""
     for values in (graph.initializer, graph.value_info):
         kept = [v for v in values if v.name not in unread]
         del values[:]
