@@ -1,4 +1,4 @@
-"""OQ626: tensors that are joined have one scale, or a pair behind the Concat."""
+"""OQ626: tensors that are joined have one scale, or a pair on their join."""
 
 from collections.abc import Iterator
 
