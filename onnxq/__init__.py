@@ -1,66 +1,131 @@
 """onnxq: INT8 Q/DQ for ONNX models, placed by rules, for TensorRT.
 
-The functions below are the pipeline, one stage each; they are imported when first used.
+Every verb of the command line is a function here. Each returns a frozen result that prints as the
+command does, shows itself in a notebook, and has `to_dict()`; what cannot work raises OnnxqError.
+Names are imported when they are first used.
 """
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
-    from onnxq.calibration.calibrate import calibrate as gather_statistics
+    from onnxq.api.caches import ExportedCache, ImportedCache, export_cache, import_cache
+    from onnxq.api.calibrating import calibrate
+    from onnxq.api.calibrations import CalibrationSummary, merge, summarize
+    from onnxq.api.explaining import CodeExplanation, Explanations, explain
+    from onnxq.api.inserting import InsertResult, insert, require_calibration_of, scales
+    from onnxq.api.linting import LintReport, StripResult, lint, strip
+    from onnxq.api.planning import load_plan, plan, plan_changes, plan_lines
+    from onnxq.api.quantizing import QuantizeResult, quantize
+    from onnxq.api.recipes import (
+        load_preprocess,
+        load_recipe,
+        rule_schema,
+        shipped_preprocessings,
+        shipped_recipes,
+    )
+    from onnxq.api.verifying import verify
     from onnxq.calibration.statistics import Statistics
     from onnxq.descriptor import QuantDescriptor
-    from onnxq.diagnostics import Diagnostic, OnnxqError
-    from onnxq.feeds import DataRequest
-    from onnxq.insertion.insert import insert as insert_pairs
-    from onnxq.insertion.scales import compute_scales
-    from onnxq.model.graph import Graph
-    from onnxq.model.io import load as load_model
-    from onnxq.planning.cascade import plan as make_plan
-    from onnxq.planning.recipe import load as load_recipe
+    from onnxq.diagnostics import Diagnostic, OnnxqError, Severity
+    from onnxq.feeds.preprocess import Preprocess
+    from onnxq.insertion.scales import Scales
+    from onnxq.model.loading import Model, load
+    from onnxq.planning.plan import Plan
+    from onnxq.planning.recipe import Recipe
+    from onnxq.progress import Progress
     from onnxq.quantization import fake_tensor_quant, tensor_quant
-    from onnxq.verification import verify as verify_model
+    from onnxq.verification.profiles import Profile
+    from onnxq.verification.report import VerifyReport
 
-# The stages' modules are called calibrate, insert and verify, so their functions are not.
-_EXPORTS = {
-    "DataRequest": ("feeds", "DataRequest"),
-    "Diagnostic": ("diagnostics", "Diagnostic"),
-    "Graph": ("model.graph", "Graph"),
-    "OnnxqError": ("diagnostics", "OnnxqError"),
-    "QuantDescriptor": ("descriptor", "QuantDescriptor"),
-    "Statistics": ("calibration.statistics", "Statistics"),
-    "compute_scales": ("insertion.scales", "compute_scales"),
-    "fake_tensor_quant": ("quantization", "fake_tensor_quant"),
-    "gather_statistics": ("calibration.calibrate", "calibrate"),
-    "insert_pairs": ("insertion.insert", "insert"),
-    "load_model": ("model.io", "load"),
-    "load_recipe": ("planning.recipe", "load"),
-    "make_plan": ("planning.cascade", "plan"),
-    "tensor_quant": ("quantization", "tensor_quant"),
-    "verify_model": ("verification", "verify"),
+_MODULES: Final = {
+    "api.caches": ("ExportedCache", "ImportedCache", "export_cache", "import_cache"),
+    "api.calibrating": ("calibrate",),
+    "api.calibrations": ("CalibrationSummary", "merge", "summarize"),
+    "api.explaining": ("CodeExplanation", "Explanations", "explain"),
+    "api.inserting": ("InsertResult", "insert", "require_calibration_of", "scales"),
+    "api.linting": ("LintReport", "StripResult", "lint", "strip"),
+    "api.planning": ("load_plan", "plan", "plan_changes", "plan_lines"),
+    "api.quantizing": ("QuantizeResult", "quantize"),
+    "api.recipes": (
+        "load_preprocess",
+        "load_recipe",
+        "rule_schema",
+        "shipped_preprocessings",
+        "shipped_recipes",
+    ),
+    "api.verifying": ("verify",),
+    "calibration.statistics": ("Statistics",),
+    "descriptor": ("QuantDescriptor",),
+    "diagnostics": ("Diagnostic", "OnnxqError", "Severity"),
+    "feeds.preprocess": ("Preprocess",),
+    "insertion.scales": ("Scales",),
+    "model.loading": ("Model", "load"),
+    "planning.plan": ("Plan",),
+    "planning.recipe": ("Recipe",),
+    "progress": ("Progress",),
+    "quantization": ("fake_tensor_quant", "tensor_quant"),
+    "verification.profiles": ("Profile",),
+    "verification.report": ("VerifyReport",),
 }
+_MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [
-    "DataRequest",
+    "CalibrationSummary",
+    "CodeExplanation",
     "Diagnostic",
-    "Graph",
+    "Explanations",
+    "ExportedCache",
+    "ImportedCache",
+    "InsertResult",
+    "LintReport",
+    "Model",
     "OnnxqError",
+    "Plan",
+    "Preprocess",
+    "Profile",
+    "Progress",
     "QuantDescriptor",
+    "QuantizeResult",
+    "Recipe",
+    "Scales",
+    "Severity",
     "Statistics",
-    "compute_scales",
+    "StripResult",
+    "VerifyReport",
+    "calibrate",
+    "explain",
+    "export_cache",
     "fake_tensor_quant",
-    "gather_statistics",
-    "insert_pairs",
-    "load_model",
+    "import_cache",
+    "insert",
+    "lint",
+    "load",
+    "load_plan",
+    "load_preprocess",
     "load_recipe",
-    "make_plan",
+    "merge",
+    "plan",
+    "plan_changes",
+    "plan_lines",
+    "quantize",
+    "require_calibration_of",
+    "rule_schema",
+    "scales",
+    "shipped_preprocessings",
+    "shipped_recipes",
+    "strip",
+    "summarize",
     "tensor_quant",
-    "verify_model",
+    "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
-    if name not in _EXPORTS:
+    if name not in _MODULE_OF:
         raise AttributeError(f"module 'onnxq' has no attribute '{name}'")
-    module, attribute = _EXPORTS[name]
-    return getattr(import_module(f"onnxq.{module}"), attribute)
+    return getattr(import_module(f"onnxq.{_MODULE_OF[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

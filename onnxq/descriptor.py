@@ -1,4 +1,4 @@
-"""QuantDescriptor: how one tensor is quantized, and how its range is found."""
+"""QuantDescriptor: the format of one quantized tensor, and the method for its range."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ BLOCK_SIZES: Final = (32, 64, 128)
 class QuantDescriptor:
     """Symmetric quantization of one tensor; zero point 0, scale = amax / 127.
 
-    fp8e4m3 divides amax by 448, int4 by 7. int4 is for weights, `per_block`: one scale for
-    `block_size` values (None becomes 128) along `axis`.
-    `axis` is the channel axis of `per_channel` or that of the blocks; None means the op's own
-    (`node_inputs.channel_axis`, `node_inputs.block_axis`).
-    `calibrator` says how statistics are gathered, `method` how amax is read from them (None becomes
+    fp8e4m3 divides amax by 448, int4 by 7. int4 is for weights and needs `per_block`: one scale for
+    every `block_size` values (None becomes 128) along `axis`.
+    `axis` is the channel axis of `per_channel` or the axis of the blocks; None is the default of
+    the op (`node_inputs.channel_axis`, `node_inputs.block_axis`).
+    `calibrator` selects the statistics to gather, `method` computes amax from them (None becomes
     `max` for the max calibrator and for fp8e4m3 and int4, `entropy` for int8 and the histogram);
     `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp
     at -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
 
-    Descriptors are equal when they give equal pairs, however their statistics are gathered.
+    Descriptors that give equal pairs are equal, whatever their calibrators.
     """
 
     __pydantic_config__: ClassVar[dict[str, Any]] = {"extra": "forbid"}
@@ -49,7 +49,7 @@ class QuantDescriptor:
         if self.method is None:
             default = "entropy" if (self.calibrator, self.dtype) == ("histogram", "int8") else "max"
             object.__setattr__(self, "method", default)
-        self._require_what_the_type_takes()
+        self._require_options_of_type()
         if self.granularity == "per_block":
             self._require_blocks()
         elif self.block_size is not None:
@@ -63,7 +63,7 @@ class QuantDescriptor:
         if self.method != "percentile":
             object.__setattr__(self, "percentile", 99.99)
 
-    def _require_what_the_type_takes(self) -> None:
+    def _require_options_of_type(self) -> None:
         if (self.dtype == "int4") != (self.granularity == "per_block"):
             raise ValueError(
                 "int4 and 'per_block' need each other; write both, 'dtype: int4' and "
@@ -97,20 +97,20 @@ class QuantDescriptor:
 
     @classmethod
     def parse(cls, text: str) -> QuantDescriptor:
-        """Read what `text` gave; the calibrator is the histogram. ValueError for other text."""
-        found = _TEXT.fullmatch(text)
-        if found is None:
+        """Parse the result of `text`, with the histogram calibrator. ValueError for other text."""
+        match = _TEXT.fullmatch(text)
+        if match is None:
             raise ValueError(f"'{text}' is not a descriptor such as int8:per_tensor:max")
-        given: dict[str, Any] = {k: v for k, v in found.groupdict().items() if v is not None}
-        for key, read in (
+        fields: dict[str, Any] = {k: v for k, v in match.groupdict().items() if v is not None}
+        for key, convert in (
             ("axis", int),
             ("block_size", int),
             ("percentile", float),
             ("narrow_range", bool),
         ):
-            if key in given:
-                given[key] = read(given[key])
-        return cls(**given)
+            if key in fields:
+                fields[key] = convert(fields[key])
+        return cls(**fields)
 
 
 _TEXT: Final = re.compile(

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
 
 from onnxq.codes import CODES
 
@@ -52,6 +52,21 @@ class Diagnostic:
     def __str__(self) -> str:
         where = f"{self.span}: " if self.span else ""
         return f"{where}{self.severity}[{self.code}]: {self.message}; {self.fix}"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        span = self.span and {
+            "file": self.span.file,
+            "line": self.span.line,
+            "column": self.span.column,
+        }
+        return {
+            "code": self.code,
+            "severity": str(self.severity),
+            "message": self.message,
+            "fix": self.fix,
+            "span": span,
+        }
 
 
 class OnnxqError(Exception):
@@ -102,3 +117,8 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
     if near:
         return f"did you mean '{near[0]}'?"
     return otherwise or f"use one of: {', '.join(choices)}"
+
+
+def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:
+    """True when one of them is an error."""
+    return any(d.severity is Severity.ERROR for d in diagnostics)

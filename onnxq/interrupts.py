@@ -1,4 +1,4 @@
-"""Ctrl-C at a bad moment."""
+"""Ctrl-C must not interrupt a block in its middle."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from contextlib import contextmanager
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Let Ctrl-C wait for the end of the block, so that it is done whole or not at all."""
+    """Delay Ctrl-C to the end of the block, so that the block is executed whole."""
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python raises KeyboardInterrupt in the main thread alone
+        yield  # Python raises KeyboardInterrupt in the main thread only
         return
-    came: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: came.append(number))
+    signals: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
     try:
         yield
     finally:
         signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if came:
+    if signals:
         raise KeyboardInterrupt

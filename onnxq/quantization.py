@@ -1,4 +1,4 @@
-"""Symmetric quantization of arrays, bit for bit what the inserted Q/DQ nodes compute.
+"""Symmetric quantization of arrays, bit for bit as the inserted Q/DQ nodes compute it.
 
 ONNX QuantizeLinear divides by the scale. torch's fake_quantize functions multiply by the float32
 reciprocal of the scale instead, so a value next to a tie can land one step away;
@@ -39,7 +39,7 @@ def scale_of(amax: npt.ArrayLike, dtype: DType = "int8") -> Float32Array:
 
 
 def representable(scale: npt.NDArray[Any], dtype: np.dtype[Any]) -> Float32Array:
-    """The nearest values that a 16-bit float has; of those below its normal range the next up."""
+    """Round to a 16-bit float type: to nearest, below the normal range up; saturate at the top."""
     limits: Any = ml_dtypes.finfo(dtype)  # type: ignore[no-untyped-call]
     least = np.float32(limits.smallest_subnormal)
     bounded = np.minimum(scale, np.float32(limits.max))
@@ -59,25 +59,25 @@ def quantize(
     dtype: DType = "int8",
     block_size: int | None = None,
 ) -> npt.NDArray[Any]:
-    """Quantize: x / scale, rounded half to even, saturated to what the type has (-128..127).
+    """Quantize: x / scale, rounded half to even, saturated to the range of the type (-128..127).
 
-    `scale` is a scalar, or 1-D of length x.shape[axis] when `axis` is given, or with `block_size`
-    of the shape of x, but with one scale for so many values along `axis`. With `narrow_range`
+    `scale` is a scalar; with `axis` it may be 1-D of length x.shape[axis]; with `block_size` it has
+    the shape of x, but along `axis` one value for every `block_size` values. With `narrow_range`
     values saturate at -127, in int4 at -7. NaN becomes the lowest integer, as in onnxruntime and
     torch; fp8e4m3 has a NaN. Raises ValueError when the scale's shape does not fit.
     """
-    given = np.asarray(x)
-    values, step = _aligned(given, np.asarray(scale, dtype=np.float32), axis, block_size)
+    array = np.asarray(x)
+    values, step = _aligned(array, np.asarray(scale, dtype=np.float32), axis, block_size)
     how = (FORMATS[dtype], narrow_range, by_reciprocal)
     rows = max(1, _BLOCK * len(values) // max(1, values.size)) if values.ndim else 0
     if not 0 < rows < len(values):
-        return _quantized(values, step, *how).reshape(given.shape)
-    found = np.empty(values.shape, FORMATS[dtype].dtype)
+        return _quantized(values, step, *how).reshape(array.shape)
+    quantized = np.empty(values.shape, FORMATS[dtype].dtype)
     for first in range(0, len(values), rows):
         block = slice(first, first + rows)
         steps = step[block] if step.ndim and len(step) > 1 else step
-        found[block] = _quantized(values[block], steps, *how)
-    return found.reshape(given.shape)
+        quantized[block] = _quantized(values[block], steps, *how)
+    return quantized.reshape(array.shape)
 
 
 def _quantized(
@@ -107,9 +107,9 @@ def dequantize(
 
 
 def in_blocks(x: npt.NDArray[_T], axis: int, block_size: int) -> npt.NDArray[_T]:
-    """View x with one more axis, after `axis`, along which the values of a block lie.
+    """View x with one more axis after `axis`, which has the values of a block.
 
-    Raises ValueError when x.shape[axis] is no multiple of `block_size`.
+    Raises ValueError when x.shape[axis] is not a multiple of `block_size`.
     """
     if not -x.ndim <= axis < x.ndim or x.shape[axis] % block_size:
         raise ValueError(f"axis {axis} of shape {x.shape} has no blocks of {block_size}")
@@ -163,7 +163,7 @@ def fake_tensor_quant(
     narrow_range: bool = False,
     by_reciprocal: bool = False,
 ) -> Float32Array:
-    """Quantize and dequantize x: what a Q/DQ pair with scale amax / 127 passes on.
+    """Quantize and dequantize x, as a Q/DQ pair with scale amax / 127 does.
 
     Arguments and errors as in `tensor_quant`; the result is float32 in the shape of x.
     """

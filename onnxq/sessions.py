@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -28,6 +29,15 @@ _NUMPY_TYPES: Final = frozenset(
 )
 
 
+@functools.cache
+def runtime_errors() -> tuple[type[Exception], ...]:
+    """What onnxruntime raises: OSError, its own classes, which share no base, and those for C++."""
+    from onnxruntime.capi import onnxruntime_pybind11_state as state
+
+    own = (c for c in vars(state).values() if isinstance(c, type) and issubclass(c, Exception))
+    return (OSError, *own, RuntimeError, ValueError, MemoryError)
+
+
 def open_session(
     model: onnx.ModelProto,
     *,
@@ -39,11 +49,11 @@ def open_session(
 ) -> onnxruntime.InferenceSession:
     """Load a model into onnxruntime; OQ305 names it as `called`.
 
-    With `as_written`, and for a ModelProto with Q/DQ nodes, it does each operation as the file
-    says. Its optimizations fuse Q/DQ into integer kernels (which saturate on CPUs without VNNI),
-    add biases of their own in int32, and merge pairs: figures of the fused graph, not of the file
-    that TensorRT reads. On a YOLOX the exact graph costs 15 % more time. Without `spinning` its
-    threads sleep between runs, which leaves the cores to whoever works on the outputs.
+    With `as_written`, and for a ModelProto with Q/DQ nodes, onnxruntime computes each operation as
+    the file has it. Its optimizations would fuse Q/DQ into integer kernels (which saturate on CPUs
+    without VNNI), add biases in int32, and merge pairs: figures of another graph than TensorRT
+    reads. On a YOLOX the exact graph takes 15 % more time. Without `spinning` the threads sleep
+    between runs, which leaves the cores to the code that works on the outputs.
     """
     import onnxruntime as ort
 
@@ -51,22 +61,22 @@ def open_session(
     if as_written or has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
-        given = _give_misaligned(model, options)
+        misaligned = _give_misaligned(model, options)
         content = _content(model, options, sparing=as_written)
         session = ort.InferenceSession(content, options, providers=list(providers))
-    except Exception as reason:  # onnxruntime's exceptions share no other base
+    except runtime_errors() as reason:
         raise error(
             "OQ305",
             f"onnxruntime cannot load {called}: {first_line(reason)}",
             fix="check it with 'python -m onnx.checker' or export it again",
-        ) from None
-    if session.get_providers()[0] != providers[0]:  # onnxruntime falls back without a word
+        ) from reason
+    if session.get_providers()[0] != providers[0]:  # onnxruntime falls back silently
         raise error(
             "OQ430",
             f"onnxruntime could not start the {providers[0]}",
             fix="install what it needs on this machine, or leave out --provider",
         )
-    session.onnxq_weights = given  # onnxruntime may read them as long as it lives
+    session.onnxq_weights = misaligned  # the session may read them as long as it lives
     return session
 
 
@@ -74,16 +84,16 @@ def _options(threads: int | None, *, spinning: bool) -> onnxruntime.SessionOptio
     import onnxruntime as ort
 
     options = ort.SessionOptions()
-    options.log_severity_level = 4  # what goes wrong is raised, and told once
+    options.log_severity_level = 4  # errors are raised; it need not print them too
     options.intra_op_num_threads = threads or 0  # 0: one a core
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     return options
 
 
 def write_optimized(model: onnx.ModelProto, path: Path) -> None:
-    """Write what onnxruntime makes of a model for this CPU, its weights into a file beside it.
+    """Write the graph that onnxruntime optimized for this CPU, its weights in a file beside it.
 
-    The model holds its weights itself. Raises what onnxruntime raises.
+    The model must hold its weights. Raises `runtime_errors()`.
     """
     import onnxruntime as ort
 
@@ -98,7 +108,7 @@ def write_optimized(model: onnx.ModelProto, path: Path) -> None:
 def open_written(
     path: Path, *, threads: int | None, spinning: bool
 ) -> onnxruntime.InferenceSession:
-    """Open what `write_optimized` wrote, as it is. Raises what onnxruntime raises."""
+    """Open a file of `write_optimized` as it is. Raises `runtime_errors()`."""
     import onnxruntime as ort
 
     options = _options(threads, spinning=spinning)
@@ -109,10 +119,10 @@ def open_written(
 def _content(
     model: onnx.ModelProto, options: onnxruntime.SessionOptions, *, sparing: bool
 ) -> bytes:
-    """The model as bytes; `options` learn in which folder the weights are that it refers to.
+    """The model as bytes; `options` get the folder of the weight files that it refers to.
 
-    onnxruntime maps them into memory itself, and takes only files below one folder. With `sparing`,
-    and always above 2 GB, memory counts for more than speed.
+    onnxruntime maps these files into memory, and accepts only files below one folder. With
+    `sparing`, and always above 2 GB, less memory is preferred to speed.
     """
     if all(weights.place(t) is None for t in weights.tensors(model)):
         return bytes(model.SerializeToString())
@@ -134,10 +144,10 @@ def _content(
 def _give_misaligned(
     model: onnx.ModelProto, options: onnxruntime.SessionOptions
 ) -> dict[str, NDArray[Any]]:
-    """Give `options` the weights that begin where their type may not, as inside a model file.
+    """Give `options` the weights that are not aligned in their file, and return them by name.
 
-    Returns them by name. What NumPy has no type for is left to onnxruntime, which refuses to be
-    given a weight that nothing reads.
+    onnxruntime maps the others itself, and those of types that NumPy lacks. It refuses weights that
+    no node reads.
     """
     import onnxruntime as ort
 
@@ -147,14 +157,14 @@ def _give_misaligned(
         for t in model.graph.initializer
         if t.name in used and weights.place(t) is not None and t.data_type in _NUMPY_TYPES
     }
-    given = {name: array for name, array in arrays.items() if not array.flags.aligned}
-    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in given.values()]
-    options.add_external_initializers(list(given), values)
-    return given
+    misaligned = {name: array for name, array in arrays.items() if not array.flags.aligned}
+    values = [ort.OrtValue.ortvalue_from_numpy(array) for array in misaligned.values()]
+    options.add_external_initializers(list(misaligned), values)
+    return misaligned
 
 
 def has_pairs(model: onnx.ModelProto) -> bool:
-    """True for a model with Q/DQ nodes, which is run as the file says."""
+    """True for a model with Q/DQ nodes, which is run without optimizations."""
     return any(is_pair_op(node) for _, node in nodes(model.graph))
 
 
@@ -162,16 +172,18 @@ def provider(name: str) -> str:
     """Return onnxruntime's name of an execution provider, such as that of 'cuda' (OQ430)."""
     import onnxruntime as ort
 
-    have = ort.get_available_providers()
-    known = {p.removesuffix("ExecutionProvider").lower(): p for p in have}
-    found = known.get(name.removesuffix("ExecutionProvider").lower())
-    if found is None:
+    available = {
+        provider.removesuffix("ExecutionProvider").lower(): provider
+        for provider in ort.get_available_providers()
+    }
+    short = name.removesuffix("ExecutionProvider").lower()
+    if short not in available:
         raise error(
             "OQ430",
-            f"this onnxruntime has no provider '{name}', only {', '.join(known)}",
+            f"this onnxruntime has no provider '{name}', only {', '.join(available)}",
             fix="install the onnxruntime package that has it, such as onnxruntime-gpu",
         )
-    return str(found)
+    return str(available[short])
 
 
 def float_ports(session: onnxruntime.InferenceSession) -> frozenset[str]:
@@ -187,16 +199,16 @@ def run(
     """Return the outputs, and the inputs, by name (OQ305)."""
     if not outputs:  # which onnxruntime would take for all
         return sample.tensors
-    given = {o.name for o in session.get_outputs()}
+    available = {o.name for o in session.get_outputs()}
+    ports = [name if name in available else INSIDE + name for name in outputs]
     try:
-        asked = [name if name in given else INSIDE + name for name in outputs]
-        arrays = _outputs(session, asked, sample)
-    except Exception as reason:  # onnxruntime's exceptions share no other base
+        arrays = _outputs(session, ports, sample)
+    except runtime_errors() as reason:
         raise error(
             "OQ305",
             f"onnxruntime cannot run the model on '{sample.name}': {first_line(reason)}",
             fix="check the input shapes; --shape gives those that are dynamic",
-        ) from None
+        ) from reason
     return {**sample.tensors, **dict(zip(outputs, arrays, strict=True))}
 
 
@@ -216,19 +228,19 @@ def _outputs(
 def sizes(model: onnx.ModelProto, tensors: Iterable[str], sample: Sample) -> dict[str, int]:
     """Bytes that each float32 tensor takes when the model runs on a sample (OQ305).
 
-    The model itself tells, so that no tensor has to leave it.
+    The model itself computes them, so that no tensor has to leave it.
     """
     inner = [name for name in tensors if name not in sample.tensors]
     measured = with_inner_outputs(model, inner)
     flat = {o.name for o in measured.graph.output if o.name.startswith(INSIDE)}
     del measured.graph.output[len(model.graph.output) :]  # all at once may be too much
-    asked = [f"onnxq/size/{name}" for name in inner]
-    for name, size in zip(inner, asked, strict=True):
+    outputs = [f"onnxq/size/{name}" for name in inner]
+    for name, size in zip(inner, outputs, strict=True):
         source = INSIDE + name if INSIDE + name in flat else name
         measured.graph.node.append(onnx.helper.make_node("Size", [source], [size]))
         measured.graph.output.append(
             onnx.helper.make_tensor_value_info(size, onnx.TensorProto.INT64, [])
         )
-    told = run(open_session(measured), asked, sample)
-    known = {name: 4 * int(told[size]) for name, size in zip(inner, asked, strict=True)}
-    return known | {name: array.nbytes for name, array in sample.tensors.items()}
+    counts = run(open_session(measured), outputs, sample)
+    nbytes = {name: 4 * int(counts[size]) for name, size in zip(inner, outputs, strict=True)}
+    return nbytes | {name: array.nbytes for name, array in sample.tensors.items()}

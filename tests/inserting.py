@@ -42,7 +42,7 @@ def ranged(plan, amax=4.0):
     accumulator.observe(np.float32([-amax, amax]))
     seen = TensorStatistics(values=accumulator.freeze(), samples=1)
     tensors = {p.tensor: seen for p in plan.pairs if p.kind == "activation"}
-    return Statistics(model_name="m", model_digest="d", calibrator="histogram", tensors=tensors)
+    return Statistics(model_digest="d", calibrator="histogram", tensors=tensors)
 
 
 def quantized(folder, model, *rules, amax=4.0, **options):

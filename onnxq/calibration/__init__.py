@@ -1,1 +1,1 @@
-"""Model and data -> statistics of every activation, and statistics -> amax."""
+"""Model and data -> statistics of the activations, and statistics -> amax."""

@@ -41,16 +41,16 @@ def _extremes(bits: Any) -> Any:
 
 @_jit()
 def _count(bits: Any, rows: Any, shift: Any) -> None:
-    # Two rows, because a value that repeats would make each increment wait for the one before.
-    # Unsigned indices: numba then leaves out the test for negative ones.
-    mask, one = np.uint32(0x7FFFFFFF), np.uint32(1)
+    # Two rows: with one, each increment of a repeated value would wait for the one before.
+    # Unsigned indices: for them numba leaves out the test for negative ones.
+    mask, step = np.uint32(0x7FFFFFFF), np.uint32(1)
     row = np.uint64(rows.size // 2)
     pairs = bits.size // 2 * 2
     for i in range(0, pairs, 2):
-        rows[np.uint64((bits[i] & mask) >> shift)] += one
-        rows[row + np.uint64((bits[i + 1] & mask) >> shift)] += one
+        rows[np.uint64((bits[i] & mask) >> shift)] += step
+        rows[row + np.uint64((bits[i + 1] & mask) >> shift)] += step
     if pairs < bits.size:
-        rows[np.uint64((bits[pairs] & mask) >> shift)] += one
+        rows[np.uint64((bits[pairs] & mask) >> shift)] += step
 
 
 @_jit([(_bits, types.uint32[::1], types.int32[::1], types.uint32)])

@@ -2,10 +2,10 @@
 
 A cache is text: a line such as TRT-100300-EntropyCalibration2 (the version of TensorRT and the
 algorithm), then `name: hex` for each tensor of the network. The digits are the bits of a float32,
-the highest first, and the float is the scale: amax / 127. A name may have ': ' in it: the last one
-counts. What editors do to a file on its way is no part of it: line ends of Windows, a byte order
-mark, blanks at the end of a line, capital digits. TensorRT takes only a cache whose first
-line is its own, and else calibrates, for which an exported one has no data.
+the highest first, and the float is the scale: amax / 127. A name may contain ': '; the last one
+separates. Changes that editors make are accepted: line ends of Windows, a byte order mark, blanks
+at the end of a line, capital digits. TensorRT uses only a cache with its own first line; with
+another one it calibrates, which needs data.
 
 NVIDIA documents none of this. The sources are readers that others ship: `ReadDynamicRange` in
 onnxruntime/core/providers/tensorrt/tensorrt_execution_provider_utils.h and
@@ -27,7 +27,7 @@ import numpy as np
 
 from onnxq.calibration.methods import ImportedAmax
 from onnxq.calibration.statistics import Statistics, TensorStatistics
-from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error, first_line
 from onnxq.files import whole_file
 from onnxq.model.graph import Graph
 from onnxq.quantization import INT8_MAX, scale_of
@@ -49,14 +49,18 @@ class Cache:
     digest: str
 
     def statistics(
-        self, graph: Graph, *, model_name: str, input_shapes: Mapping[str, tuple[int, ...]]
+        self,
+        graph: Graph,
+        *,
+        model_path: Path | None = None,
+        input_shapes: Mapping[str, tuple[int, ...]],
     ) -> Statistics:
         """Return the entries of the tensors that the graph has, as final amaxes.
 
         Error OQ454 when there are none.
         """
-        known = self.scales.keys() - set(self.strangers(graph))
-        if not known:
+        names = self.scales.keys() - set(self.strangers(graph))
+        if not names:
             raise error(
                 "OQ454",
                 f"none of the {len(self.scales)} names of the cache is a tensor of the model",
@@ -64,10 +68,10 @@ class Cache:
             )
         tensors = {
             name: TensorStatistics(values=ImportedAmax(amax=_amax(self.scales[name])), samples=0)
-            for name in known
+            for name in names
         }
         return Statistics(
-            model_name=model_name,
+            model_path=model_path,
             model_digest=graph.digest,
             calibrator="cache",
             data_digest=self.digest,
@@ -76,33 +80,35 @@ class Cache:
         )
 
     def strangers(self, graph: Graph) -> tuple[str, ...]:
-        """Names that are no tensors of the graph, such as (Unnamed Layer* 4) [Scale]_output."""
-        known = {*graph.inputs, *(name for node in graph.nodes for name in node.outputs)}
-        return tuple(name for name in self.scales if name not in known)
+        """Names that the graph has no tensor of, such as (Unnamed Layer* 4) [Scale]_output."""
+        tensors = {*graph.inputs, *(name for node in graph.nodes for name in node.outputs)}
+        return tuple(name for name in self.scales if name not in tensors)
 
 
 def read(path: Path) -> Cache:
-    """Read a cache. Errors, all at once: OQ450 cannot be read, OQ451 a scale that cannot be."""
+    """Read a cache. Errors, all at once: OQ450 unreadable lines, OQ451 impossible scales."""
     content = _content(path)
     try:
         text = content.decode("utf-8-sig")  # editors of Windows begin a file with U+FEFF
     except UnicodeDecodeError:
-        raise error("OQ450", f"'{path}' is no TensorRT calibration cache", fix=_NO_CACHE) from None
+        raise error(
+            "OQ450", f"'{path}' is not a TensorRT calibration cache", fix=_NO_CACHE
+        ) from None
     header, *lines = text.split("\n")
     if not _HEADER.fullmatch(header.strip()):
         place = Span(file=str(path), line=1, column=1, source=header)
-        raise error("OQ450", "this is no TensorRT calibration cache", fix=_NO_CACHE, span=place)
+        raise error("OQ450", "this is not a TensorRT calibration cache", fix=_NO_CACHE, span=place)
     scales: dict[str, float] = {}
     places: dict[str, int] = {}
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for number, line in enumerate(lines, start=2):
         if line.strip():
             span = Span(file=str(path), line=number, column=1, source=line)
-            found += _entry(line, span, scales, places)
-    if not scales and not found:
+            diagnostics += _entry(line, span, scales, places)
+    if not scales and not diagnostics:
         raise error("OQ450", f"'{path}' has no entries", fix="calibrate with TensorRT again")
-    if found:
-        raise OnnxqError(*found)
+    if diagnostics:
+        raise OnnxqError(*diagnostics)
     digest = hashlib.sha256(content).hexdigest()
     return Cache(header=header.strip(), scales=scales, digest=digest)
 
@@ -127,8 +133,8 @@ def header_of(version: str) -> str:
     8.6.1 gives TRT-8601, 10.3.0 TRT-100300. ValueError for other texts and for 11, which has no
     calibration.
     """
-    found = re.fullmatch(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{1,2}))?(?:\.\d+)?", version)
-    major, minor, patch = (int(n or 0) for n in found.groups()) if found else (0, 0, 0)
+    match = re.fullmatch(r"(\d{1,2})\.(\d{1,2})(?:\.(\d{1,2}))?(?:\.\d+)?", version)
+    major, minor, patch = (int(n or 0) for n in match.groups()) if match else (0, 0, 0)
     if not 5 <= major <= 10:
         raise ValueError(f"'{version}' is not a version of TensorRT from 5 to 10")
     number = major * 10_000 + minor * 100 if major >= 10 else major * 1_000 + minor * 100
@@ -137,31 +143,31 @@ def header_of(version: str) -> str:
 
 def _content(path: Path) -> bytes:
     if not path.is_file():
-        what = "is no regular file" if path.exists() else "does not exist"
+        what = "is not a regular file" if path.exists() else "does not exist"
         raise error("OQ450", f"'{path}' {what}", fix="correct the path")
     if path.stat().st_size > _LARGEST:
         raise error("OQ450", f"'{path}' is too large for a calibration cache", fix=_NO_CACHE)
     try:
         return path.read_bytes()
     except OSError as reason:
-        told = f"'{path}' cannot be read: {(reason.strerror or str(reason)).lower()}"
-        raise error("OQ450", told, fix="correct the path or its permissions") from None
+        message = f"'{path}' cannot be read: {first_line(reason)}"
+        raise error("OQ450", message, fix="correct the path or its permissions") from reason
 
 
 def _entry(
     line: str, span: Span, scales: dict[str, float], places: dict[str, int]
 ) -> Iterator[Diagnostic]:
     """Add the scale of a line and its number, or yield what is wrong with it."""
-    found = _ENTRY.fullmatch(line.rstrip())
-    if found is None:
-        told = "this line is not 'name: ' and up to 8 hex digits"
-        yield _wrong("OQ450", told, "copy the cache again, or delete the line", span)
+    match = _ENTRY.fullmatch(line.rstrip())
+    if match is None:
+        message = "this line is not 'name: ' and up to 8 hex digits"
+        yield _wrong("OQ450", message, "copy the cache again, or delete the line", span)
         return
-    name = found["name"]
-    (scale,) = struct.unpack(">f", bytes.fromhex(found["bits"].zfill(8)))
+    name = match["name"]
+    (scale,) = struct.unpack(">f", bytes.fromhex(match["bits"].zfill(8)))
     if name in scales:
-        told = f"'{name}' has a second entry; the first is in line {places[name]}"
-        yield _wrong("OQ450", told, "delete one of them", span)
+        message = f"'{name}' has a second entry; the first is in line {places[name]}"
+        yield _wrong("OQ450", message, "delete one of them", span)
     elif not 0 < scale <= _LARGEST_SCALE:  # NaN too
         fix = "delete the line, and let the recipe skip the tensor or calibrate with data"
         yield _wrong("OQ451", f"the scale of '{name}' is {scale:g}", fix, span)
@@ -169,12 +175,12 @@ def _entry(
         scales[name], places[name] = scale, span.line
 
 
-def _wrong(code: str, told: str, fix: str, span: Span) -> Diagnostic:
-    return Diagnostic(code=code, message=told, fix=fix, span=span)
+def _wrong(code: str, message: str, fix: str, span: Span) -> Diagnostic:
+    return Diagnostic(code=code, message=message, fix=fix, span=span)
 
 
 def _amax(scale: float) -> float:
-    """Return the float32 amax that gives exactly this scale again, if there is one."""
+    """Return the float32 amax that gives exactly this scale, if there is one."""
     near = np.float32(INT8_MAX * scale)
     around = (near, *(np.nextafter(near, np.float32(end)) for end in (0, _LARGEST_FLOAT)))
     return float(next((a for a in around if scale_of(a) == np.float32(scale)), near))

@@ -1,10 +1,11 @@
-"""Model x data -> Statistics: onnxruntime runs, observed tensors are counted as they come."""
+"""Model x data -> Statistics: onnxruntime runs the model, the observed values are counted."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import onnx
@@ -32,7 +33,7 @@ from onnxq.model.graph import Graph
 from onnxq.planning.plan import Plan
 from onnxq.sessions import CPU, sizes
 
-# Samples done since the last call, at first those of the run that is resumed; passes over the data.
+# Arguments: samples done since the last call (first those of a resumed run); number of passes.
 Progress = Callable[[int, int], Any]
 
 
@@ -41,8 +42,8 @@ class Settings:
     """How a calibration runs.
 
     `providers` are onnxruntime's, first choice first. Tensors that together take more than
-    `max_memory` bytes are observed in several passes over the data. `threads` are those that
-    compute, by default one a core.
+    `max_memory` bytes are observed in several passes over the data. `threads` is the number of
+    computing threads, by default one per core.
     """
 
     calibrator: Calibrator = "histogram"
@@ -52,7 +53,7 @@ class Settings:
 
 
 def observed_tensors(graph: Graph, plan: Plan | None = None) -> tuple[str, ...]:
-    """Activations to observe: those that a plan quantizes, else all that could be quantized."""
+    """Activations to observe: those that a plan quantizes, else all that could be."""
     if plan is None:
         return tuple(t for t in node_inputs.observable(graph) if not is_quantized(graph, t))
     return tuple(dict.fromkeys(p.tensor for p in plan.pairs if p.kind == "activation"))
@@ -64,7 +65,7 @@ def calibrate(
     feed: Feed,
     *,
     tensors: Iterable[str],
-    model_name: str = "",
+    model_path: Path | None = None,
     settings: Settings | None = None,
     plan: Plan | None = None,
     checkpoint: Checkpoint | None = None,
@@ -72,41 +73,48 @@ def calibrate(
 ) -> Statistics:
     """Run the model over the feed and return the statistics of `tensors`.
 
-    Those that turn out not to be float are left out, or refused before anything runs when `plan`
-    quantizes them (OQ213). Memory does not grow with the number of samples. With a `checkpoint`
-    what was gathered is kept twice a minute and when the run breaks off, and a run begins where
-    the last one stood; the result is the same to the bit, and the feed tells the same. Raises
-    OQ305 when onnxruntime cannot load or run the model, OQ432 when the feed gives other data in a
-    later pass, and what feeds and checkpoints raise.
+    Tensors that are not float are left out, or refused before the run when `plan` quantizes them
+    (OQ213). Memory does not grow with the number of samples. A `checkpoint` is written twice a
+    minute and when the run breaks off; the next run continues there, with the same result to the
+    bit and the same diagnostics. `model_path` is recorded. The result has the diagnostics on the
+    data, and OQ445. Raises OQ305 when onnxruntime cannot load or run the model, OQ421 when an
+    iterator would be read twice, OQ432 when a later pass over the feed gives other data, and the
+    errors of feeds and checkpoints.
     """
     settings = settings or Settings()
     observation = observe(graph, (t for t in tensors if node_inputs.may_be_observed(graph, t)))
     passes: tuple[tuple[str, ...], ...] = (observation.exposed,)
     if settings.max_memory is not None:
-        sample = next(iter(feed), None)
+        sample = feed.first()
         taken = sizes(model, observation.exposed, sample) if sample else {}
         passes = in_passes(observation.exposed, taken, settings.max_memory if sample else None)
     gathered = checkpoint.begin(passes) if checkpoint else Snapshot()
     progress(sum(part.samples for part in gathered.parts), len(passes))
     nothing = Statistics(
-        model_name=model_name,
         model_digest=graph.digest,
         calibrator=settings.calibrator,
         preprocess="" if feed.preprocess is None else feed.preprocess.model_dump_json(),
         data=feed.unreal,
     )
+    diagnostics: dict[Diagnostic, None] = {}
     for number in range(max(0, len(gathered.parts) - 1), len(passes)):
         if number == len(gathered.parts):
             gathered = Snapshot(parts=(*gathered.parts, nothing))
         walk = _walk(model, graph, passes[number], settings, plan)
+        diagnostics |= dict.fromkeys(walk.exposing.diagnostics)
         gathered = walk.through(
             feed,
             gathered,
             keep=_Keeping(checkpoint, passes),
             progress=lambda done: progress(done, len(passes)),
         )
-    whole = _side_by_side(gathered.parts)
-    return replace(whole, tensors=observation.complete(whole.tensors, whole.samples))
+    whole = side_by_side(gathered.parts)
+    return replace(
+        whole,
+        model_path=model_path,
+        tensors=observation.complete(whole.tensors, whole.samples),
+        diagnostics=(*feed.warnings, *diagnostics),
+    )
 
 
 def _walk(
@@ -130,7 +138,7 @@ def _walk(
 
 
 def _require_floats(plan: Plan, others: Collection[str]) -> None:
-    found = [
+    diagnostics = [
         Diagnostic(
             code="OQ213",
             message=f"rule '{d.because.rule}': '{d.tensor}' of '{d.edge.node}' is not float",
@@ -140,8 +148,8 @@ def _require_floats(plan: Plan, others: Collection[str]) -> None:
         for d in plan.decisions
         if d.kind == "activation" and d.descriptor and d.tensor in others
     ]
-    if found:
-        raise OnnxqError(*found)
+    if diagnostics:
+        raise OnnxqError(*diagnostics)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -160,7 +168,7 @@ class _Walk:
         keep: _Keeping,
         progress: Callable[[int], Any],
     ) -> Snapshot:
-        """Go on from a snapshot to the end of the feed; keep what there is now and then."""
+        """Continue from a snapshot to the end of the feed, with checkpoints in between."""
         with Counting(self.tensors, self.settings.calibrator, self.settings.threads) as counting:
             tally = _Tally(begun, counting, feed)
             try:
@@ -168,19 +176,19 @@ class _Walk:
                     values = self.exposing.run(sample, self.tensors)
                     with held():
                         tally.take(sample, values)
-                    del values  # or the next run would need as much memory again
+                    del values  # before the next run allocates as much again
                     progress(sample.count)
                     if keep.due():
                         keep.keep(tally.snapshot())
             except BaseException:
-                if tally.whole and tally.is_news:
+                if tally.whole and tally.has_news:
                     keep.keep(tally.snapshot())
                 raise
             return tally.snapshot()
 
 
 class _Keeping:
-    """When to write the checkpoint of a run, if it has one."""
+    """Writes the checkpoint of a run, if it has one, and says when that is due."""
 
     def __init__(self, checkpoint: Checkpoint | None, passes: Sequence[Sequence[str]]) -> None:
         self._checkpoint, self._passes = checkpoint, passes
@@ -197,11 +205,11 @@ class _Keeping:
 
 
 class _Tally:
-    """What a walk has gathered since a snapshot; `whole` except while a sample is being counted."""
+    """The counts of a walk since a snapshot; `whole` except while a sample is being counted."""
 
     def __init__(self, begun: Snapshot, counting: Counting, feed: Feed) -> None:
         self._begun, self._counting, self._feed = begun, counting, feed
-        self._last, self._found = begun.last, begun.found
+        self._last, self._findings = begun.last, begun.findings
         self._samples = 0
         self._digests: list[str] = []
         self._parts: list[str] = []
@@ -209,14 +217,14 @@ class _Tally:
         self.whole = True
 
     @property
-    def is_news(self) -> bool:
+    def has_news(self) -> bool:
         """Whether the snapshot is worth keeping: samples, or passes that are complete."""
         return self._samples > 0 or (self._begun.last < 0 and len(self._begun.parts) > 1)
 
     def take(self, sample: Sample, values: Mapping[str, NDArray[Any]]) -> None:
         self.whole = False
         self._counting.observe(values)
-        self._last, self._found = sample.number, self._feed.found
+        self._last, self._findings = sample.number, self._feed.findings
         self._samples += sample.count
         self._digests.append(sample.digest)
         self._parts += sample.digests
@@ -233,19 +241,19 @@ class _Tally:
             input_shapes=self._shapes,
             sample_digests=short_digests(self._parts),
             tensors={
-                name: TensorStatistics(values=seen, samples=self._samples)
-                for name, seen in self._counting.freeze().items()
+                name: TensorStatistics(values=values, samples=self._samples)
+                for name, values in self._counting.freeze().items()
             },
         )
-        return Snapshot(parts=(*before, part + since), last=self._last, found=self._found)
+        return Snapshot(parts=(*before, part + since), last=self._last, findings=self._findings)
 
 
-def _side_by_side(parts: Sequence[Statistics]) -> Statistics:
-    """Put statistics of different tensors over the same data into one (OQ432)."""
+def side_by_side(parts: Sequence[Statistics]) -> Statistics:
+    """Join statistics of different tensors over the same data (OQ432)."""
     if len({part.data_digest for part in parts}) > 1:
         raise error(
             "OQ432",
-            "the data were not the same in every pass over them",
-            fix="leave the data as they are; a loader must not shuffle, or needs a seed",
+            "the data was not the same in every pass over it",
+            fix="leave the files alone; in a loader do not shuffle, or shuffle with a seed",
         )
     return replace(parts[0], tensors={k: t for part in parts for k, t in part.tensors.items()})

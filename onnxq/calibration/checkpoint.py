@@ -1,4 +1,4 @@
-"""What a calibration had gathered when it broke off, kept in a file."""
+"""The state of an unfinished calibration, kept in a file."""
 
 from __future__ import annotations
 
@@ -15,42 +15,43 @@ from pydantic import TypeAdapter
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError, error, first_line
 from onnxq.feeds.checks import Findings
-from onnxq.feeds.feed import Done
+from onnxq.feeds.feed import PassPosition
 from onnxq.files import whole_file
 
 _VERSION: Final = 2
 _COMMENT: Final = b"onnxq checkpoint %d" % _VERSION  # ends the file
-_FOUND: Final = TypeAdapter(Findings)
+_FINDINGS: Final = TypeAdapter(Findings)
 _RUN: Final = "run.json"
 _LARGEST: Final = 1 << 24  # bytes of run.json; names of tensors are most of it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Snapshot:
-    """How far a calibration is: statistics of each pass, of which the last may be incomplete.
+    """The state of a calibration: statistics of each pass, of which the last may be incomplete.
 
-    `last` is the number of the last sample that the last of them holds, -1 for none, and `found`
-    what the data had told until then.
+    `last` is the number of the last sample of the last pass, -1 for none, and `findings` are those
+    on the data up to it.
     """
 
     parts: tuple[Statistics, ...] = ()
     last: int = -1
-    found: Findings = field(default_factory=Findings)
+    findings: Findings = field(default_factory=Findings)
 
     @property
-    def done(self) -> Done | None:
+    def done(self) -> PassPosition | None:
         """Where the last pass stands; None at its beginning."""
         if self.last < 0:
             return None
-        return Done(last=self.last, found=self.found, digests=self.parts[-1].sample_digests)
+        digests = self.parts[-1].sample_digests
+        return PassPosition(last=self.last, findings=self.findings, digests=digests)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checkpoint:
-    """A file for snapshots of one run, written `every` so many seconds.
+    """A file for snapshots of one run, written each `every` seconds.
 
-    `run` has the model, the data and the options as text, by what they are called; `resume` permits
-    to take up the snapshot that the file holds.
+    `run` describes the model, the data and the options, each by its name; `resume` permits to
+    continue from the snapshot in the file.
     """
 
     path: Path
@@ -59,10 +60,10 @@ class Checkpoint:
     every: float = 30.0
 
     def begin(self, passes: Sequence[Sequence[str]]) -> Snapshot:
-        """Return where the run stood, or nothing when there is no file.
+        """Return the snapshot in the file, an empty one without a file.
 
-        Raises OQ431 when the file is of another run, OQ433 when it is damaged or when there is
-        one and it is not to be resumed.
+        Raises OQ431 when the file is of another run, OQ433 when it is damaged, or exists and must
+        not be resumed.
         """
         if not self.path.exists():
             return Snapshot()
@@ -78,11 +79,11 @@ class Checkpoint:
             raise error(
                 "OQ433",
                 f"the checkpoint '{self.path}' cannot be read: {first_line(reason)}",
-                fix="remove it and begin anew",
-            ) from None
+                fix="remove it and begin again",
+            ) from reason
         same = about["passes"] == [list(names) for names in passes]
         differs = _difference(about["run"], self.run) or (
-            "" if same else "it looks at other tensors"
+            "" if same else "it observes other tensors"
         )
         if differs:
             raise error(
@@ -93,13 +94,13 @@ class Checkpoint:
         return snapshot
 
     def keep(self, snapshot: Snapshot, passes: Sequence[Sequence[str]]) -> None:
-        """Write a snapshot in place of the one before (OQ501)."""
+        """Replace the snapshot in the file (OQ501)."""
         about = {
             "version": _VERSION,
             "run": dict(self.run),
             "passes": [list(names) for names in passes],
             "last": snapshot.last,
-            "found": _FOUND.dump_python(snapshot.found, mode="json"),
+            "found": _FINDINGS.dump_python(snapshot.findings, mode="json"),
             "parts": len(snapshot.parts),
         }
         with (
@@ -124,7 +125,7 @@ def _part(number: int) -> str:
 
 
 def _difference(before: Mapping[str, str], now: Mapping[str, str]) -> str:
-    """What differs first: '--samples was 10 and is 12'; '' when nothing does."""
+    """The first difference, such as '--samples was 10 and is 12'; '' when there is none."""
     for name in dict.fromkeys((*before, *now)):
         was, is_ = before.get(name, ""), now.get(name, "")
         if was != is_:
@@ -146,5 +147,5 @@ def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
             parts = tuple(Statistics.load(file) for file in files)
         except OnnxqError as reason:
             raise ValueError(reason.diagnostics[0].message) from None
-    found = _FOUND.validate_python(about["found"])
-    return about, Snapshot(parts=parts, last=int(about["last"]), found=found)
+    findings = _FINDINGS.validate_python(about["found"])
+    return about, Snapshot(parts=parts, last=int(about["last"]), findings=findings)

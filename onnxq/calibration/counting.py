@@ -22,7 +22,7 @@ from onnxq.descriptor import Calibrator
 
 
 class Counting:
-    """One accumulator a tensor; each array is counted by one of `threads`, one a core if None."""
+    """One accumulator per tensor; each array is counted by one of `threads`, None: one per core."""
 
     def __init__(
         self, tensors: Iterable[str], calibrator: Calibrator, threads: int | None = None
@@ -48,22 +48,22 @@ class Counting:
         *others, mine = _shares(values, self._accumulators, self._threads)
         waiting = [self._pool.submit(self._count, share, values) for share in others]
         self._count(mine, values)
-        for one in waiting:
-            one.result()
+        for share_done in waiting:
+            share_done.result()
 
     def _count(self, names: Iterable[str], values: Mapping[str, npt.NDArray[Any]]) -> None:
         for name in names:
             self._accumulators[name].observe(values[name].astype(np.float32, copy=False))
 
     def freeze(self) -> dict[str, BitHistogram | ValueRange]:
-        """Return what was observed so far, by tensor."""
+        """Return the values observed so far, by tensor."""
         return {name: a.freeze() for name, a in self._accumulators.items()}
 
 
 def _shares(
     values: Mapping[str, npt.NDArray[Any]], names: Iterable[str], count: int
 ) -> list[list[str]]:
-    """Deal the tensors out, largest first, each to the share that has least."""
+    """Deal out the tensors, largest first, each to the share with the least values."""
     shares: list[list[str]] = [[] for _ in range(count)]
     loads = [0] * count
     for name in sorted(names, key=lambda name: -values[name].size):

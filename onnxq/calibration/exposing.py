@@ -1,4 +1,4 @@
-"""Sessions that give out inner tensors, in the order of values that onnxruntime has them in.
+"""Sessions with inner tensors as outputs, in the order in which onnxruntime keeps the values.
 
 On a CPU onnxruntime computes convolutions on blocks of channels, and reorders each tensor that
 leaves such a part of the graph. Statistics do not depend on the order of values, so here tensors
@@ -8,8 +8,7 @@ leave as blocks. docs/adr/0016 has the figures.
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -17,9 +16,11 @@ from typing import TYPE_CHECKING, Any, Final
 import onnx
 from numpy.typing import NDArray
 
+from onnxq.diagnostics import Diagnostic, Severity, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
 from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
+from onnxq.model.pruning import keep_outputs
 from onnxq.sessions import (
     CPU,
     float_ports,
@@ -27,6 +28,7 @@ from onnxq.sessions import (
     open_session,
     open_written,
     run,
+    runtime_errors,
     write_optimized,
 )
 
@@ -39,10 +41,14 @@ _BLOCKED_OPS: Final = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAverag
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exposing:
-    """A session, and by which of its outputs it gives out each inner tensor."""
+    """A session, and the output that holds each inner tensor.
+
+    `diagnostics` has OQ445 when tensors are reordered needlessly.
+    """
 
     session: onnxruntime.InferenceSession
     outputs: Mapping[str, str]
+    diagnostics: tuple[Diagnostic, ...] = ()
 
     def floats(self) -> frozenset[str]:
         """The inner tensors, and inputs of the model, that are float32."""
@@ -59,23 +65,38 @@ class Exposing:
 def expose(
     model: onnx.ModelProto, tensors: Sequence[str], *, providers: Sequence[str], threads: int | None
 ) -> Exposing:
-    """Open a session that gives out inner tensors; OQ305 and OQ430 as `open_session`."""
-    given = with_inner_outputs(model, tensors)
+    """Open a session with inner tensors as outputs; OQ305 and OQ430 as `open_session`."""
+    opened = with_inner_outputs(model, tensors)
     if tensors:
         wanted = {name for tensor in tensors for name in (tensor, INSIDE + tensor)}
-        _keep_outputs(wanted, given.graph)
+        keep_outputs(opened.graph, wanted)
+    diagnostics: tuple[Diagnostic, ...] = ()
     if tuple(providers) == (CPU,) and _may_have_blocks(model):
-        with suppress(Exception):  # no space on the disk, say: then as for any other provider
-            if found := _in_blocks(given, tensors, threads):
-                return found
-    session = open_session(given, providers=providers, threads=threads, spinning=False)
-    return Exposing(session=session, outputs={name: name for name in tensors})
+        try:
+            if blocked := _in_blocks(opened, tensors, threads):
+                return blocked
+        except runtime_errors() as reason:  # a model that cannot be run fails below too
+            diagnostics = (_slower(reason),)
+    session = open_session(opened, providers=providers, threads=threads, spinning=False)
+    return Exposing(
+        session=session, outputs={name: name for name in tensors}, diagnostics=diagnostics
+    )
+
+
+def _slower(reason: Exception) -> Diagnostic:
+    return Diagnostic(
+        code="OQ445",
+        message="the calibration takes longer than it could, with the same result: the optimized "
+        f"model cannot be kept in the temporary folder: {first_line(reason)}",
+        fix="free some space there, or name another folder in the environment variable TMPDIR",
+        severity=Severity.INFO,
+    )
 
 
 def _may_have_blocks(model: onnx.ModelProto) -> bool:
-    """Whether onnxruntime might, and a model on the disk once more costs little.
+    """Whether onnxruntime may compute on blocks, and the model is small enough to be written again.
 
-    A model with Q/DQ nodes is not optimized (`open_session`), so it has none.
+    A model with Q/DQ nodes is not optimized (`open_session`), so it has no blocks.
     """
     if has_pairs(model):
         return False
@@ -84,12 +105,15 @@ def _may_have_blocks(model: onnx.ModelProto) -> bool:
 
 
 def _in_blocks(
-    given: onnx.ModelProto, tensors: Sequence[str], threads: int | None
+    opened: onnx.ModelProto, tensors: Sequence[str], threads: int | None
 ) -> Exposing | None:
-    """Open the model as onnxruntime optimizes it, less the reordering; None if there is none."""
+    """Open the model as onnxruntime optimizes it, less the reordering; None if there is none.
+
+    Raises `runtime_errors()`, as when there is no space for the files.
+    """
     with tempfile.TemporaryDirectory(prefix="onnxq-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "optimized.onnx"
-        write_optimized(given, path)
+        write_optimized(opened, path)
         model = onnx.load(path, load_external_data=False)
         blocks = _blocks(model.graph, tensors)
         if not blocks:
@@ -101,7 +125,7 @@ def _in_blocks(
 
 
 def _blocks(graph: onnx.GraphProto, tensors: Sequence[str]) -> dict[str, str]:
-    """Tensors that are reordered from blocks without padding, and those blocks."""
+    """By tensor that is reordered from a block without padding: that block."""
     wanted = set(tensors)
     return {
         node.output[0]: node.input[0]
@@ -113,41 +137,9 @@ def _blocks(graph: onnx.GraphProto, tensors: Sequence[str]) -> dict[str, str]:
 
 
 def _leave_as(blocks: Mapping[str, str], graph: onnx.GraphProto) -> None:
-    """Let the blocks be outputs in place of what is reordered from them."""
+    """Make the blocks outputs in place of the tensors reordered from them."""
     graph.output.extend(
         onnx.helper.make_tensor_value_info(block, onnx.TensorProto.FLOAT, None)
         for block in dict.fromkeys(blocks.values())
     )
-    _keep_outputs([o.name for o in graph.output if o.name not in blocks], graph)
-
-
-def _keep_outputs(names: Collection[str], graph: onnx.GraphProto) -> None:
-    """Remove all other outputs, and the nodes that nothing needs then."""
-    outputs = [output for output in graph.output if output.name in names]
-    del graph.output[:]
-    graph.output.extend(outputs)
-    needed = _needed(names, graph.node)
-    kept = [node for node in graph.node if not needed.isdisjoint(node.output)]
-    del graph.node[:]
-    graph.node.extend(kept)
-
-
-def _needed(names: Iterable[str], nodes: Sequence[onnx.NodeProto]) -> set[str]:
-    """The tensors that others are made from, with these; nodes may be in any order."""
-    needed, before = set(names), -1
-    while len(needed) > before:
-        before = len(needed)
-        for node in reversed(nodes):
-            if not needed.isdisjoint(node.output):
-                needed.update(_read([node]))
-    return needed
-
-
-def _read(nodes: Iterable[onnx.NodeProto]) -> Iterator[str]:
-    """Names that nodes read, those in their subgraphs too."""
-    for node in nodes:
-        yield from node.input
-        for attribute in node.attribute:
-            for inner in (*attribute.graphs, attribute.g):
-                yield from _read(inner.node)
-                yield from (output.name for output in inner.output)
+    keep_outputs(graph, [o.name for o in graph.output if o.name not in blocks])

@@ -30,7 +30,7 @@ IntArray = npt.NDArray[np.int64]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ValueRange:
-    """Exact extremes of the finite values seen, and counts; a commutative monoid under `+`.
+    """Exact extremes of the finite values, and counts; a commutative monoid under `+`.
 
     `count` is the number of all values, `nan` and `inf` of those that are not finite. With no
     finite value, minimum is inf and maximum -inf. Zeros are kept as +0.
@@ -85,7 +85,8 @@ class BitHistogram:
     """Counts of finite float32 magnitudes by bit bin, and the exact range; a commutative monoid.
 
     `bins` (uint32, ascending, each below BINS) are the bins that are not empty, `counts` (int64)
-    what they hold. Bin b holds the magnitudes whose bits, shifted right by SHIFT, are b.
+    the numbers of values in them. Bin b holds the magnitudes whose bits, shifted right by SHIFT,
+    are b.
     """
 
     range: ValueRange = field(default_factory=ValueRange)
@@ -121,17 +122,17 @@ class BitHistogram:
 
 
 class Accumulator(Protocol):
-    """What observes the values of one tensor during a run; not safe to share between threads."""
+    """Counts the values of one tensor during a run; not safe to share between threads."""
 
     def observe(self, x: npt.NDArray[np.float32]) -> None:
         """Take in a float32 array of any shape."""
 
     def freeze(self) -> ValueRange | BitHistogram:
-        """Return what was observed so far."""
+        """Return the statistics of the values observed so far."""
 
 
 class RangeAccumulator:
-    """Gathers what the `max` calibrator needs: a `ValueRange`."""
+    """Gathers a `ValueRange`, for the `max` calibrator."""
 
     def __init__(self) -> None:
         self._range = ValueRange()
@@ -176,14 +177,14 @@ class HistogramAccumulator:
             self._spilled += BitHistogram(range=ValueRange.of(values))
 
     def freeze(self) -> BitHistogram:
-        """Return the histogram of what was observed so far."""
+        """Return the histogram of the values observed so far."""
         self._spill()
         return self._spilled
 
     def _spill(self) -> None:
         """Move the 32-bit counts to 64-bit ones, before they could overflow."""
         dense = self._rows[:_INF_BIN] + self._rows[_ROW:][:_INF_BIN]  # 2**32 - 1 at most
-        bins = np.flatnonzero(dense > 0)  # of booleans it takes a seventh of the time
+        bins = np.flatnonzero(dense > 0)  # on booleans it takes a seventh of the time
         self._spilled += BitHistogram(
             range=_range_of(self._finite, self._extremes),
             bins=bins.astype(np.uint32),

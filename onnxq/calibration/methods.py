@@ -1,4 +1,4 @@
-"""How amax, the largest magnitude that a quantized type represents, is read from what was seen.
+"""Statistics -> amax, the largest magnitude that a quantized type represents.
 
 A method is one function in `METHODS`: a `BitHistogram` that holds some value other than zero and
 a `QuantDescriptor` in, a candidate amax out. Add one with `@_method("name")`, and its name to
@@ -93,9 +93,9 @@ def _max(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
 @_method("percentile")
 def _percentile(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     """Return the percentile of all values; of those that are not 0 where that would be 0."""
-    found = quantile(histogram, descriptor.percentile)
-    if found > SMALLEST_AMAX:
-        return found
+    value = quantile(histogram, descriptor.percentile)
+    if value > SMALLEST_AMAX:
+        return value
     return quantile(without_zeros(histogram), descriptor.percentile)
 
 
@@ -267,8 +267,8 @@ def weight_amax(
     rows = max(1, _WEIGHT_BLOCK // max(1, length))
     blocks = (channels[i : i + rows] for i in range(0, len(channels), rows))
     steps = (-levels if lowest is None else lowest, levels)
-    found = [_least_error(b.reshape(len(b), length).astype(np.float32), *steps) for b in blocks]
-    return np.concatenate(found) if found else np.zeros(0, np.float32)
+    amaxes = [_least_error(b.reshape(len(b), length).astype(np.float32), *steps) for b in blocks]
+    return np.concatenate(amaxes) if amaxes else np.zeros(0, np.float32)
 
 
 def all_finite(w: npt.NDArray[Any]) -> bool:

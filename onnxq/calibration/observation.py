@@ -1,4 +1,4 @@
-"""Which tensors a run gives out so that all that were asked for become known."""
+"""Which tensors must be outputs of a run, so that the values of all wanted ones are known."""
 
 from __future__ import annotations
 
@@ -15,32 +15,32 @@ from onnxq.model.graph import Graph
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """Tensors to look at, and those whose values are, all together, the values of others.
+    """Tensors to observe, and those whose values are, all together, the values of others.
 
-    Histograms add exactly, so the output of a Concat whose inputs are looked at need not leave the
-    runtime. `follows` is in the order in which it can be worked out, and has what is there several
-    times, as after a Resize, several times.
+    Histograms add exactly, so the output of a Concat whose inputs are observed need not leave the
+    runtime. `follows` maps such a tensor to its parts, in the order in which they can be added; a
+    part whose values occur several times, as after a Resize, is named several times.
     """
 
     exposed: tuple[str, ...]
     follows: Mapping[str, tuple[str, ...]]
 
     def complete(
-        self, seen: Mapping[str, TensorStatistics], samples: int
+        self, observed: Mapping[str, TensorStatistics], samples: int
     ) -> dict[str, TensorStatistics]:
-        """Add what follows to what was seen of the exposed tensors over so many samples."""
-        known = dict(seen)
+        """Add the tensors that follow to the statistics of the exposed ones over the samples."""
+        statistics = dict(observed)
         for tensor, parts in self.follows.items():
-            if all(part in known for part in parts):
+            if all(part in statistics for part in parts):
                 times = Counter(parts).items()
-                together = reduce(add, (_times(known[part], count) for part, count in times))
-                known[tensor] = replace(together, samples=samples)
-        return known
+                together = reduce(add, (_times(statistics[part], count) for part, count in times))
+                statistics[tensor] = replace(together, samples=samples)
+        return statistics
 
 
-def observe(graph: Graph, asked: Iterable[str]) -> Observation:
-    """Find what must be exposed to know the tensors that were asked for."""
-    wanted = dict.fromkeys(asked)
+def observe(graph: Graph, tensors: Iterable[str]) -> Observation:
+    """Find the tensors that must be exposed so that all of these are known."""
+    wanted = dict.fromkeys(tensors)
     follows: dict[str, tuple[str, ...]] = {}
     for node in graph.nodes:  # in topological order, so that parts come first
         if len(node.outputs) != 1:
@@ -66,7 +66,7 @@ def in_passes(
 ) -> tuple[tuple[str, ...], ...]:
     """Cut tensors, in order, into runs whose sizes (bytes) stay within a limit where they can.
 
-    A tensor above the limit gets a run of its own; no tensor gives one empty run.
+    A tensor above the limit gets a run of its own; without tensors there is one empty run.
     """
     passes: list[list[str]] = [[]]
     free = limit

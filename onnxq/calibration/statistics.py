@@ -1,4 +1,4 @@
-"""What a calibration gathered: per-tensor statistics that add, are kept in a file, have a digest.
+"""The result of a calibration: per-tensor statistics that add, with a file and a digest.
 
 Adding is exact, so any split of the data over runs, processes or machines, added in any order,
 gives the same `Statistics` and the same file, byte for byte.
@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, cast
@@ -22,15 +23,17 @@ from onnxq.calibration import methods, statistics_file
 from onnxq.calibration.histogram import BINS, MANTISSA_BITS, BitHistogram, ValueRange
 from onnxq.calibration.methods import ImportedAmax, Observed
 from onnxq.descriptor import Calibrator, QuantDescriptor
+from onnxq.diagnostics import Diagnostic, OnnxqError
+from onnxq.shown import Shown
 
-Source = Calibrator | Literal["cache"]  # what was gathered, or read from a TensorRT cache
-_SHORT: Final = 16  # hex digits; by chance one in 2**64 is like another
+CalibratorOrCache = Calibrator | Literal["cache"]  # "cache": amaxes imported from TensorRT
+_SHORT: Final = 16  # hex digits: two digests agree by chance once in 2**64
 NO_DATA: Final = f"{0:064x}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class TensorStatistics:
-    """What was observed of one tensor over `samples` samples, or its imported amax."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class TensorStatistics(Shown):
+    """The observed values of one tensor over `samples` samples, or its imported amax."""
 
     values: Observed
     samples: int
@@ -54,8 +57,8 @@ class TensorStatistics:
     def __add__(self, other: TensorStatistics) -> TensorStatistics:
         """Add exactly; the sum has a histogram only when both have one.
 
-        Of imported amaxes it is the larger; one of them does not add to what was observed
-        (ValueError).
+        The sum of imported amaxes is the larger; an imported one cannot be added to observed
+        values (ValueError).
         """
         mine, theirs = self.values, other.values
         values: Observed = self.range + other.range
@@ -68,42 +71,60 @@ class TensorStatistics:
         return TensorStatistics(values=values, samples=self.samples + other.samples)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Statistics:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Statistics(Shown):
     """One calibration; a commutative monoid under `+` for each model and way of calibrating.
 
-    `model_name` is the path of the model from the folder of the calibration file. `data_digest`
-    is the sum of the samples' digests, so it does not depend on their order; `input_shapes` are the
-    largest that were fed. The calibrator `cache` means that the amaxes were imported and are final,
-    and the digest is the cache's.
-    `sample_digests` has the first 16 hex digits of each sample's digest, sorted: verify tells by
-    them which samples were used; none where that is not known.
+    `model_path` is None for a model that has no file. `data_digest` is the sum of the samples'
+    digests, so it does not depend on their order; `input_shapes` are the largest that were fed. The
+    calibrator `cache` means that the amaxes were imported and are final; the data digest is then
+    that of the cache. `sample_digests` has the first 16 hex digits of each sample's digest, sorted:
+    `verify` recognizes by them the samples that were used; empty where they are not known.
+    `diagnostics` are what the calibration had to report, `path` is its file once it is saved; they
+    are no part of the digest or the file.
+
+    `statistics[name]` is what was observed of one tensor; iterating gives the tensors' names.
     """
 
-    model_name: str
+    model_path: Path | None = None
     model_digest: str
-    calibrator: Source
+    calibrator: CalibratorOrCache
     data_digest: str = NO_DATA
     samples: int = 0
     preprocess: str = ""
-    data: str = ""  # what it was when it was not real
+    data: str = ""  # a description, if the data was not real
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sample_digests: tuple[str, ...] = ()
     tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
+    diagnostics: tuple[Diagnostic, ...] = ()
+    path: Path | None = None
+
+    def __getitem__(self, tensor: str) -> TensorStatistics:
+        """Return what was observed of a tensor; a KeyError with OQ443 when it was not observed."""
+        if tensor not in self:
+            raise UnobservedTensorError(tensor, self.tensors)
+        return self.tensors[tensor]
+
+    def __contains__(self, tensor: object) -> bool:
+        return tensor in self.tensors
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.tensors)
 
     def __add__(self, other: Statistics) -> Statistics:
-        """Add two calibrations of one model; error OQ418 when they do not belong together."""
-        differs = self.difference(other)
-        if differs:
+        """Add two calibrations of one model; error OQ418 when they were not made alike."""
+        difference = self.difference(other)
+        paths = [path for path in (self.model_path, other.model_path) if path is not None]
+        if difference:
+            models = " and ".join(f"'{path}'" for path in paths) or "a model"
             raise diagnostics.error(
                 "OQ418",
-                f"two calibrations of '{self.model_name}' and '{other.model_name}' do not add:"
-                f" {differs}",
+                f"two calibrations of {models} cannot be added: {difference}",
                 fix="add calibrations that were made alike from one model",
             )
         names = sorted({*self.tensors, *other.tensors})
         return Statistics(
-            model_name=min(self.model_name, other.model_name),  # a copy may have another name
+            model_path=min(paths, default=None),  # a copy of the model may have another name
             model_digest=self.model_digest,
             calibrator=self.calibrator,
             data_digest=add_digests(self.data_digest, other.data_digest),
@@ -113,12 +134,13 @@ class Statistics:
             input_shapes=largest_shapes(self.input_shapes, other.input_shapes),
             sample_digests=tuple(sorted((*self.sample_digests, *other.sample_digests))),
             tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
+            diagnostics=(*self.diagnostics, *other.diagnostics),
         )
 
     def difference(self, other: Statistics) -> str | None:
-        """Say why two calibrations do not add; None when they do."""
+        """Say why two calibrations cannot be added; None when they can."""
         if "cache" in (self.calibrator, other.calibrator):
-            return "what was imported from a TensorRT cache has no counts"
+            return "ranges imported from a TensorRT cache have no counts"
         for what, ours, theirs in (
             ("models", self.model_digest[:12], other.model_digest[:12]),
             ("calibrators", self.calibrator, other.calibrator),
@@ -131,28 +153,49 @@ class Statistics:
 
     @property
     def digest(self) -> str:
-        """sha256 (hex) of everything in it but the model's name, which depends on where it lies."""
+        """sha256 (hex) of all that the file holds but the path of the model."""
         total = hashlib.sha256()
-        for key, array in sorted(_pack(replace(self, model_name="")).items()):
+        for key, array in sorted(_pack(self, model_name="").items()):
             total.update(f"{key} {array.dtype} {array.size};".encode() + array.tobytes())
         return total.hexdigest()
 
-    def save(self, path: str | Path) -> None:
+    @property
+    def values(self) -> int:
+        """How many values were observed, of all tensors together."""
+        return sum(tensor.range.count for tensor in self.tensors.values())
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts, the digest and the diagnostics; `onnxq.summarize` has the tensors."""
+        return {
+            "output": None if self.path is None else str(self.path),
+            "samples": self.samples,
+            "tensors": len(self.tensors),
+            "values": self.values,
+            "digest": self.digest,
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+    def save(self, path: str | Path) -> Statistics:
         """Write a compressed npz, whole or not at all; the same bytes for equal content.
 
-        Error OQ501 when it cannot be written.
+        The file names the model by its path from the folder of the file. Returns the statistics
+        with their `path`. Error OQ501 when the file cannot be written.
         """
-        statistics_file.write(path, _pack(self))
+        path = Path(path)
+        name = "" if self.model_path is None else _relative(self.model_path, path.parent)
+        statistics_file.write(path, _pack(self, model_name=name))
+        return replace(self, path=path)
 
     @classmethod
     def load(cls, path: str | Path) -> Statistics:
         """Read what `save` wrote; a file that was damaged or changed anywhere is refused.
 
-        Errors: OQ410 no such file, OQ412 not a usable calibration, OQ440 of a newer version.
+        `model_path` is where the model lies as seen from the working folder. Errors: OQ410 no such
+        file, OQ412 not a usable calibration, OQ440 of a newer version.
         """
         arrays = statistics_file.read(path)
         try:
-            return _unpack(arrays)
+            return replace(_unpack(arrays, folder=Path(path).parent), path=Path(path))
         except ValidationError as cause:
             first = cause.errors()[0]
             place = ".".join(map(str, first["loc"])) or "meta"
@@ -161,13 +204,26 @@ class Statistics:
             raise statistics_file.unusable(path, diagnostics.first_line(cause)) from cause
 
 
+class UnobservedTensorError(OnnxqError, KeyError):
+    """A calibration did not observe a tensor (OQ443); a KeyError too, as of any mapping."""
+
+    __str__ = Exception.__str__  # KeyError's own would quote the message
+
+    def __init__(self, tensor: str, observed: Iterable[str]) -> None:
+        fix = diagnostics.did_you_mean(
+            str(tensor), observed, otherwise="'onnxq calib show' lists those that were observed"
+        )
+        message = f"the calibration observed no tensor '{tensor}'"
+        super().__init__(Diagnostic(code="OQ443", message=message, fix=fix))
+
+
 def add_digests(*digests: str) -> str:
     """Add hex digests modulo 2**256: commutative and associative, and counts repeats."""
     return f"{sum(int(digest, 16) for digest in digests) % 2**256:064x}"
 
 
 def short_digests(digests: Iterable[str]) -> tuple[str, ...]:
-    """What `sample_digests` keeps of digests (hex): enough to know a sample again."""
+    """Shorten digests (hex) for `sample_digests`: enough to recognize a sample."""
     return tuple(sorted(digest[:_SHORT] for digest in digests))
 
 
@@ -182,6 +238,19 @@ def _larger(a: tuple[int, ...], b: tuple[int, ...]) -> tuple[int, ...]:
     if len(a) != len(b):
         return max(a, b, key=len)
     return tuple(map(max, a, b))
+
+
+def _relative(model: Path, folder: Path) -> str:
+    """The path of a model from a folder; a model that is a link keeps the name of the link."""
+    named = model.parent.resolve() / model.name
+    return Path(os.path.relpath(named, folder.resolve())).as_posix()
+
+
+def _joined(folder: Path, name: str) -> Path:
+    """The inverse of `_relative`, without '..' unless links make a difference."""
+    path = folder / name
+    short = Path(os.path.normpath(path))
+    return short if short.resolve() == path.resolve() else path
 
 
 def _add(a: TensorStatistics | None, b: TensorStatistics | None) -> TensorStatistics:
@@ -207,16 +276,16 @@ class _TensorMeta(BaseModel):
         if isinstance(tensor.values, ImportedAmax):
             amax = tensor.values.amax.hex()
             return cls(name=name, kind="imported", samples=tensor.samples, maximum=amax)
-        seen = tensor.range
+        values = tensor.range
         return cls(
             name=name,
             kind="range" if tensor.histogram is None else "histogram",
             samples=tensor.samples,
-            count=seen.count,
-            nan=seen.nan,
-            inf=seen.inf,
-            minimum=seen.minimum.hex(),
-            maximum=seen.maximum.hex(),
+            count=values.count,
+            nan=values.nan,
+            inf=values.inf,
+            minimum=values.minimum.hex(),
+            maximum=values.maximum.hex(),
         )
 
     def tensor(
@@ -226,21 +295,21 @@ class _TensorMeta(BaseModel):
         maximum = float.fromhex(self.maximum)
         if self.kind == "imported":
             return TensorStatistics(values=ImportedAmax(amax=maximum), samples=self.samples)
-        seen = ValueRange(
+        values = ValueRange(
             count=self.count,
             nan=self.nan,
             inf=self.inf,
             minimum=float.fromhex(self.minimum),
             maximum=maximum,
         )
-        if seen.finite < 0 or (seen.finite and not seen.minimum <= seen.maximum):
+        if values.finite < 0 or (values.finite and not values.minimum <= values.maximum):
             raise ValueError(f"the range of tensor '{self.name}' contradicts itself")
         if self.kind == "range":
-            return TensorStatistics(values=seen, samples=self.samples)
+            return TensorStatistics(values=values, samples=self.samples)
         ordered = np.all(np.diff(bins, prepend=-1, append=BINS) > 0)
-        if not ordered or np.any(counts <= 0) or counts.sum() != seen.finite:
+        if not ordered or np.any(counts <= 0) or counts.sum() != values.finite:
             raise ValueError(f"the histogram of tensor '{self.name}' contradicts itself")
-        histogram = BitHistogram(range=seen, bins=bins.astype(np.uint32), counts=counts)
+        histogram = BitHistogram(range=values, bins=bins.astype(np.uint32), counts=counts)
         return TensorStatistics(values=histogram, samples=self.samples)
 
 
@@ -253,7 +322,7 @@ class _Meta(BaseModel):
     model_name: str
     model_digest: str
     data_digest: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    calibrator: Source
+    calibrator: CalibratorOrCache
     samples: NonNegativeInt
     preprocess: str
     data: str = ""
@@ -262,14 +331,14 @@ class _Meta(BaseModel):
     tensors: list[_TensorMeta]
 
 
-def _pack(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
+def _pack(statistics: Statistics, *, model_name: str) -> dict[str, npt.NDArray[Any]]:
     """Return the arrays of the file: JSON, and the tensors' histograms end to end."""
     tensors = sorted(statistics.tensors.items())
     histograms = [t.histogram or BitHistogram() for _, t in tensors]
     bins = np.concatenate([np.zeros(0, np.int32), *(h.bins.astype(np.int32) for h in histograms)])
     meta = _Meta(
         mantissa_bits=MANTISSA_BITS,
-        model_name=statistics.model_name,
+        model_name=model_name,
         model_digest=statistics.model_digest,
         data_digest=statistics.data_digest,
         calibrator=statistics.calibrator,
@@ -289,7 +358,7 @@ def _pack(statistics: Statistics) -> dict[str, npt.NDArray[Any]]:
     }
 
 
-def _unpack(arrays: statistics_file.Arrays) -> Statistics:
+def _unpack(arrays: statistics_file.Arrays, *, folder: Path) -> Statistics:
     meta = _Meta.model_validate_json(arrays["meta"].tobytes())
     if meta.mantissa_bits != MANTISSA_BITS:
         raise ValueError(f"its bins have {meta.mantissa_bits} mantissa bits, not {MANTISSA_BITS}")
@@ -302,7 +371,7 @@ def _unpack(arrays: statistics_file.Arrays) -> Statistics:
     if len(tensors) != len(meta.tensors):
         raise ValueError("it has a tensor twice")
     return Statistics(
-        model_name=meta.model_name,
+        model_path=_joined(folder, meta.model_name) if meta.model_name else None,
         model_digest=meta.model_digest,
         data_digest=meta.data_digest,
         calibrator=meta.calibrator,

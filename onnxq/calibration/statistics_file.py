@@ -2,9 +2,9 @@
 
 The file is an ordinary compressed .npz, which numpy can read. Its zip comment ends the file and
 holds the version of the format and a sha256 of everything before that digest, so that a file that
-was cut off or changed anywhere is refused before any of it is parsed. The digest is no signature:
-who rewrites a file can make a new one. So what an entry claims is held against bounds before
-anything is read or allocated, and nothing is ever unpickled.
+was cut off or changed anywhere is refused before it is parsed. The digest is no signature: whoever
+rewrites a file can compute a new one. So the sizes that an entry claims are checked against bounds
+before anything is read or allocated, and nothing is ever unpickled.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ import numpy.typing as npt
 from onnxq.diagnostics import OnnxqError, error, first_line
 from onnxq.files import whole_file
 
-VERSION: Final = 2  # 1, which was never released, had no digest
+VERSION: Final = 2  # version 1, which was never released, had no digest
 DTYPES: Final = {"meta": np.uint8, "gaps": np.int32, "counts": np.int64, "offsets": np.int64}
 
 Arrays = Mapping[str, npt.NDArray[Any]]
@@ -32,7 +32,7 @@ _TRAILER: Final = re.compile(rb"onnxq calibration (\d{1,6}) sha256 ([0-9a-f]{64}
 _TRAILER_SIZE: Final = 128
 _BLOCK: Final = 1 << 20
 _NPY_HEADER: Final = 10_000  # characters; numpy's own bound
-# Unpacked, a file may take this, and so many times what it takes packed: real ones take 2 to 6.
+# Limits of the unpacked size: this, plus so many times the packed size (real files: 2 to 6).
 _SMALL: Final = 64 << 20
 _RATIO: Final = 256
 _LARGEST: Final = 4 << 30
@@ -66,7 +66,7 @@ def read(path: str | Path) -> Arrays:
             fix="run 'onnxq calibrate', or correct the path",
         )
     if not path.is_file():  # a pipe would block
-        raise unusable(path, "it is no regular file")
+        raise unusable(path, "it is not a regular file")
     try:
         with path.open("rb") as file:
             _check_whole(path, file)
@@ -89,14 +89,14 @@ def unusable(path: str | Path, why: str) -> OnnxqError:
 def _check_whole(path: Path, file: BinaryIO) -> None:
     size = file.seek(0, 2)
     file.seek(-min(size, _TRAILER_SIZE), 2)
-    found = _TRAILER.search(file.read())
-    if found is None:
+    trailer = _TRAILER.search(file.read())
+    if trailer is None:
         file.seek(0)
         why = "it is damaged or cut off, or was not written by onnxq"
-        raise unusable(path, why if file.read(2) == b"PK" else "it is no .npz file")
-    if _digest(file) != found[2].decode():
+        raise unusable(path, why if file.read(2) == b"PK" else "it is not an .npz file")
+    if _digest(file) != trailer[2].decode():
         raise unusable(path, "it was changed since it was written: its checksum does not fit")
-    version = int(found[1])
+    version = int(trailer[1])
     if version > VERSION:
         raise error(
             "OQ440",

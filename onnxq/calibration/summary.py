@@ -1,4 +1,4 @@
-"""What a calibration saw of a tensor, in figures for people: ranges, methods, outliers."""
+"""Figures of a calibrated tensor for people: ranges, methods, outliers."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ _FENCE: Final = 3.0  # interquartile ranges: Tukey's outer fence, Exploratory Da
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Choice:
-    """An amax, and what int8 with it does to the observed values.
+class AmaxEffect:
+    """The effect of int8 with an amax on the observed values.
 
-    `clipped` is the share of the values beyond amax; `sqnr_db` the ratio of signal to the noise
-    of clipping and rounding, None where nothing but zeros was seen.
+    `clipped` is the share of the values beyond amax; `sqnr_db` the ratio of the signal to the noise
+    of clipping and rounding, None where all values are zeros.
     """
 
     amax: float
@@ -48,7 +48,7 @@ class Outliers:
 
 
 def amaxes(tensor: TensorStatistics, percentile: float) -> dict[str, float]:
-    """Return amax by every method that what was gathered allows; `cache` for an imported one."""
+    """Return amax by every method that the statistics allow; `cache` for an imported one."""
     values = tensor.values
     if isinstance(values, ImportedAmax):
         return {"cache": values.amax}
@@ -61,16 +61,16 @@ def amaxes(tensor: TensorStatistics, percentile: float) -> dict[str, float]:
     }
 
 
-def choice(histogram: BitHistogram, amax: float) -> Choice:
-    """Say what int8 with this amax does to the values."""
+def effect(histogram: BitHistogram, amax: float) -> AmaxEffect:
+    """Compute the effect of int8 with this amax on the values."""
     signal = float(histogram.counts @ np.square(histogram.centres()))
     if not amax or not signal:
-        return Choice(amax=amax, clipped=0.0, sqnr_db=None)
+        return AmaxEffect(amax=amax, clipped=0.0, sqnr_db=None)
     limit = np.array([amax])
     noise = float(squared_errors(histogram, limit)[0])
     sqnr = 10 * math.log10(signal / noise) if noise > 0 else math.inf
     clipped = 1 - float(_below(histogram, limit)[0]) / histogram.range.finite
-    return Choice(amax=amax, clipped=max(0.0, clipped), sqnr_db=sqnr)
+    return AmaxEffect(amax=amax, clipped=max(0.0, clipped), sqnr_db=sqnr)
 
 
 def zeros(tensor: TensorStatistics) -> float | None:
@@ -98,8 +98,8 @@ def log_columns(histogram: BitHistogram, edges: FloatArray) -> FloatArray:
 
 
 def limits(histogram: BitHistogram) -> tuple[float, float]:
-    """Return the magnitudes that a picture should span: 99.9 % of what is not zero, an octave at
-    least and 20 at most.
+    """Return the magnitudes that a plot should span: 99.9 % of the values that are not zero, from
+    1 to 20 octaves.
     """
     high = histogram.range.amax
     low = quantile(without_zeros(histogram), 0.1)
@@ -107,20 +107,21 @@ def limits(histogram: BitHistogram) -> tuple[float, float]:
 
 
 def order(
-    tensors: Mapping[str, TensorStatistics], read: Mapping[str, Mapping[str, float]]
+    tensors: Mapping[str, TensorStatistics], amaxes: Mapping[str, Mapping[str, float]]
 ) -> list[str]:
-    """Return the names, those first that had NaN or Inf, then by how far max is from percentile."""
+    """Return the names: first those with NaN or Inf, then by the ratio of max to percentile."""
 
     def rank(name: str) -> tuple[bool, float, str]:
-        seen, found = tensors[name].range, read[name]
-        spread = found["max"] / found["percentile"] if found.get("percentile") else 0.0
-        return not (seen.nan or seen.inf), -spread, name
+        values, by_method = tensors[name].range, amaxes[name]
+        percentile = by_method.get("percentile")
+        spread = by_method["max"] / percentile if percentile else 0.0
+        return not (values.nan or values.inf), -spread, name
 
     return sorted(tensors, key=rank)
 
 
 def _below(histogram: BitHistogram, magnitudes: FloatArray) -> FloatArray:
-    """How many values are not beyond each magnitude."""
+    """The number of values up to each magnitude."""
     ends = np.cumsum(histogram.counts)
     knots = np.stack([histogram.lower_edges(), histogram.upper_edges()], axis=1).ravel()
     counts = np.stack([ends - histogram.counts, ends], axis=1).ravel()

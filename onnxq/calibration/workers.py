@@ -1,8 +1,9 @@
-"""One calibration shared out to many processes or machines by Ray, an optional dependency.
+"""One calibration shared by many processes or machines through Ray, an optional dependency.
 
-The statistics of the parts add exactly, so who ran what, in which order and how often does not
-show in the result. Ray starts the processes, runs a part again when its worker dies, and reaches
-the machines of a cluster; those need onnxq, and the model and the data under the same paths.
+The statistics of the parts add exactly, so the result does not depend on which worker ran which
+part, in which order or how often. Ray starts the processes, runs a part again when its worker dies,
+and reaches the machines of a cluster; these need onnxq, and the model and the data under the same
+paths.
 """
 
 from __future__ import annotations
@@ -23,61 +24,59 @@ from onnxq.calibration.calibrate import Progress, Settings, calibrate
 from onnxq.calibration.statistics import Statistics
 from onnxq.cores import cores
 from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error, first_line
-from onnxq.feeds import DataRequest
+from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.checks import Findings
-from onnxq.model import io as models
-from onnxq.model.graph import Graph
-from onnxq.model.inlining import inline_functions
-from onnxq.model.source import Existing, prepared
+from onnxq.model.loading import Existing, load
 
-_PARTS: Final = 4  # a worker: so little is lost with one, and none waits long for another
-_PATIENCE: Final = 10.0  # seconds to reach a cluster
-_TRIES: Final = 3  # again, for a part whose worker died
+_PARTS: Final = 4  # per worker: losing one costs little, and the load stays even
+_TIMEOUT: Final = 10.0  # seconds to reach a cluster
+_RETRIES: Final = 3  # of a part whose worker died
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
     """A calibration as plain data, from which any process can run a part.
 
-    `existing` says what becomes of pairs; `digest` is that of the model as it is run.
+    `model` is an absolute path; `existing` says what happens to its pairs.
     """
 
     model: str
     existing: Existing = "refuse"
-    digest: str
-    model_name: str
     data: DataRequest
     tensors: tuple[str, ...]
     settings: Settings
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
-    """What came of a part: its statistics, or the errors; and what was found out about the data."""
+class PartResult:
+    """The statistics of a part, None with `errors`, and the findings on its data.
+
+    The statistics lack the diagnostics on the data: these are made from the findings of all parts.
+    """
 
     statistics: Statistics | None
     errors: tuple[Diagnostic, ...] = ()
-    found: Findings = field(default_factory=Findings)
+    findings: Findings = field(default_factory=Findings)
 
 
-def run(job: Job, index: int, count: int, threads: int | None = None) -> Part:
+def run(job: Job, index: int, count: int, threads: int | None = None) -> PartResult:
     """Calibrate on every count-th sample, from sample `index` on."""
     try:
-        loaded = inline_functions(models.load(job.model), job.model)
-        model, _ = prepared(loaded, job.model, job.existing)
-        graph = Graph(model, digest=job.digest, shapes=job.data.shapes)
-        feed = job.data.open(graph).part(index, count)
+        model = load(job.model, existing=job.existing, shapes=job.data.shapes)
+        feed = job.data.open(model.graph).part(index, count)
         statistics = calibrate(
-            model,
-            graph,
+            model.proto,
+            model.graph,
             feed,
             tensors=job.tensors,
-            model_name=job.model_name,
+            model_path=model.path,
             settings=replace(job.settings, threads=threads),
         )
     except OnnxqError as reason:
-        return Part(statistics=None, errors=reason.diagnostics)
-    return Part(statistics=statistics, found=feed.found)
+        return PartResult(statistics=None, errors=reason.diagnostics)
+    on_data = feed.warnings
+    others = tuple(d for d in statistics.diagnostics if d not in on_data)
+    return PartResult(statistics=replace(statistics, diagnostics=others), findings=feed.findings)
 
 
 def require() -> None:
@@ -91,22 +90,21 @@ def require() -> None:
 def calibrate_with(
     workers: int,
     job: Job,
+    feed: Feed,
     *,
     address: str | None = None,
-    samples: int | None = None,
     progress: Progress = lambda done, passes: None,
-) -> tuple[Statistics, Findings]:
+) -> Statistics:
     """Run a job on so many workers, here or on the Ray cluster at `address`.
 
-    Returns the statistics, and what was found out about the data. `samples` is how many there
-    are, if that is known. Raises what a part raises, OQ435 without Ray, OQ436 when the cluster
-    cannot be reached or a part fails again and again.
+    `feed` is the job's data as opened here; it is not read. Raises what a part raises, OQ435
+    without Ray, OQ436 when the cluster cannot be reached or a part fails repeatedly.
     """
-    count = min(_PARTS * workers, samples or _PARTS * workers)
-    parts: list[Part] = []
+    count = min(_PARTS * workers, feed.length or _PARTS * workers)
+    parts: list[PartResult] = []
     with _ray(workers, address) as ray:
         threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
-        task = ray.remote(num_cpus=threads, max_retries=_TRIES)(run)
+        task = ray.remote(num_cpus=threads, max_retries=_RETRIES)(run)
         waiting = [task.remote(job, index, count, threads) for index in range(count)]
         while waiting:
             (done,), waiting = ray.wait(waiting)
@@ -116,20 +114,22 @@ def calibrate_with(
             parts.append(part)
             progress(part.statistics.samples if part.statistics else 0, 1)
     whole = reduce(add, (part.statistics for part in parts if part.statistics))
+    findings = reduce(add, (part.findings for part in parts))
     if not whole.samples:
-        raise error("OQ401", "the data holds no sample", fix="check what --data names")
-    return whole, reduce(add, (part.found for part in parts))
+        raise findings.nothing(feed.batch)
+    diagnostics = dict.fromkeys((*feed.report(findings), *whole.diagnostics))
+    return replace(whole, diagnostics=tuple(diagnostics))
 
 
-def _result(ray: Any, reference: Any) -> Part:
+def _result(ray: Any, reference: Any) -> PartResult:
     try:
-        part: Part = ray.get(reference)
+        part: PartResult = ray.get(reference)
     except ray.exceptions.RayError as reason:
         raise error(
             "OQ436",
             f"a part of the calibration failed on its worker: {first_line(reason)}",
             fix="see Ray's logs; fewer workers need less memory",
-        ) from None
+        ) from reason
     return part
 
 
@@ -149,8 +149,8 @@ def _ray(workers: int, address: str | None) -> Iterator[Any]:
             log_to_driver=False,
             logging_level=logging.ERROR,
         )
-    except (Exception, SystemExit) as reason:  # what Ray raises depends on what is wrong
-        raise _unreachable(address, first_line(reason)) from None
+    except (Exception, SystemExit) as reason:  # Ray raises exceptions of many kinds
+        raise _unreachable(address, first_line(reason)) from reason
     try:
         yield ray
     finally:
@@ -161,10 +161,10 @@ def _answers(address: str) -> bool:
     """Whether a port is open; Ray itself would try for two minutes."""
     host, _, port = address.rpartition("://")[2].rpartition(":")
     if not port.isdecimal():
-        return True  # such as 'auto', which Ray looks up
+        return True  # such as 'auto', which Ray resolves
     try:
-        socket.create_connection((host, int(port)), timeout=_PATIENCE).close()
-    except (OSError, ValueError):  # ValueError: no name that a host can have
+        socket.create_connection((host, int(port)), timeout=_TIMEOUT).close()
+    except (OSError, ValueError):  # ValueError: an impossible host name
         return False
     return True
 

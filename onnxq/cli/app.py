@@ -26,7 +26,7 @@ from onnxq.cli import (
     strip,
     verify,
 )
-from onnxq.cli.command import Once
+from onnxq.cli.command import Command
 from onnxq.cli.grouped import grouped
 from onnxq.cli.stdout import ReaderGoneError, require_streams
 from onnxq.diagnostics import OnnxqError, error
@@ -48,7 +48,7 @@ app.add_typer(calib.app, name="calib")
 app.add_typer(cache.app, name="cache")
 for group in (app, rules.app, calib.app, cache.app):
     for command in group.registered_commands:
-        command.cls = Once
+        command.cls = Command
 
 
 def _version(wanted: bool) -> None:
@@ -79,7 +79,7 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except OnnxqError as reason:
-        _tell(reason)
+        _report(reason)
         sys.exit(reason.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
@@ -90,17 +90,17 @@ def main() -> None:
         if reason.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        _tell(error("OQ501", "cannot write to the output: no space left", fix="free some space"))
+        _report(error("OQ501", "cannot write to the output: no space left", fix="free some space"))
         sys.exit(OnnxqError.exit_code)
 
 
-def _tell(reason: OnnxqError) -> None:
+def _report(reason: OnnxqError) -> None:
     from rich.console import Console
 
     from onnxq import render
 
     if "--json" in sys.argv:
-        found = [render.diagnostic_dict(d) for d in reason.diagnostics]
-        typer.echo(json.dumps({"diagnostics": found}, indent=2))
+        diagnostics = [d.to_dict() for d in reason.diagnostics]
+        typer.echo(json.dumps({"diagnostics": diagnostics}, indent=2))
     else:
         render.diagnostics(Console(stderr=True), reason.diagnostics)

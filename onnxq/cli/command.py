@@ -1,4 +1,4 @@
-"""What the parser is too short about: options given twice, and what is missing."""
+"""Clearer errors for repeated or missing options."""
 
 from __future__ import annotations
 
@@ -11,17 +11,17 @@ from typer.core import TyperCommand
 from onnxq.diagnostics import error
 
 
-class Once(TyperCommand):
-    """A command that refuses an option with one value when it is given twice (OQ217).
+class Command(TyperCommand):
+    """A command that refuses an option with one value when it is repeated (OQ217).
 
-    The parser would take the last, and not say so. What is missing is told with an example.
+    The parser would silently take the last one. The error for a missing option has an example.
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
-        """Look at what is given, then read it as usual."""
+        """Refuse repeated options, then parse as usual."""
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
-        given = Counter(p for p in order if not (p.multiple or getattr(p, "is_flag", True)))
-        for parameter, count in given.items():
+        single = Counter(p for p in order if not (p.multiple or getattr(p, "is_flag", True)))
+        for parameter, count in single.items():
             if count > 1:
                 name = max(parameter.opts, key=len)
                 fix = "give one of them"
@@ -37,5 +37,5 @@ class Once(TyperCommand):
         missing = max(named.opts, key=len)
         missing = missing if missing.startswith("-") else named.metavar or missing.upper()
         example = (self.epilog or "").partition(": ")[2].replace("`", "")
-        fix = f"give it, as in: {example}" if example else "give it; --help tells of it"
+        fix = f"give it, as in: {example}" if example else "give it; --help describes it"
         raise error("OQ217", f"{missing} is missing", fix=fix)

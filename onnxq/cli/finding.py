@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,71 +10,97 @@ from onnxq.cli import options
 from onnxq.diagnostics import OnnxqError, error
 
 if TYPE_CHECKING:
-    from onnxq.calibration.statistics import Statistics
-    from onnxq.model.source import Source
+    from onnxq import Model, Statistics
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Calibrated:
-    """The statistics of a calibration file; where none fits they are empty, `missing` says why."""
+    """A model and its calibration; where none fits, `missing` says why."""
 
-    path: Path | None
-    statistics: Statistics
+    model: Model
+    statistics: Statistics | None
     missing: OnnxqError | None = None
 
 
 def model_and_calibration(
-    model: Path | None, given: Path | None, existing: options.ExistingPairs
-) -> tuple[Source, Calibrated]:
-    """The model, and the calibration that was named or fits it."""
-    from onnxq.model import source
-
-    try:
-        found, statistics = calibration(given, model, existing)
-        read = model_of(found, statistics, model, existing)
-    except OnnxqError as reason:
-        fits = reason.diagnostics[0].code not in ("OQ410", "OQ411")
-        if model is None or given is not None or fits:
-            raise
-        read = source.read(model, existing)
-        return read, uncalibrated(read, missing=reason)
-    return read, Calibrated(path=found, statistics=statistics)
-
-
-def uncalibrated(
-    source: Source,
-    shapes: Mapping[str, tuple[int, ...]] | None = None,
-    *,
-    missing: OnnxqError | None = None,
+    path: Path | None, calibration: Path | None, existing: options.ExistingPairs
 ) -> Calibrated:
-    """No statistics of a model, whose inputs have these shapes."""
-    from onnxq.calibration.statistics import Statistics
+    """The model and its calibration; without a path the model that the calibration names."""
+    import onnxq
 
-    empty = Statistics(
-        model_name=source.path.name,
-        model_digest=source.digest,
-        calibrator="histogram",
-        input_shapes=shapes or {},
-    )
-    return Calibrated(path=None, statistics=empty, missing=missing)
+    if path is None:
+        statistics = calibration_file(calibration)
+        return Calibrated(model=model_of(statistics, existing), statistics=statistics)
+    model = onnxq.load(path, existing=existing)
+    if calibration is not None:
+        return Calibrated(model=model, statistics=onnxq.Statistics.load(calibration))
+    try:
+        return Calibrated(model=model, statistics=_of_model(model))
+    except OnnxqError as reason:
+        if reason.diagnostics[0].code not in ("OQ410", "OQ411"):
+            raise
+        return Calibrated(model=model, statistics=None, missing=reason)
 
 
-def calibration(
-    given: Path | None,
-    model: Path | None = None,
-    existing: options.ExistingPairs = "refuse",
-    *,
-    option: str = "--calibration",
-) -> tuple[Path, Statistics]:
-    """The calibration given, else the only one of the working folder, or of the model (OQ410).
+def calibration_file(path: Path | None, *, option: str = "--calibration") -> Statistics:
+    """The calibration that was named, else the only one of the working folder (OQ410).
 
-    `option` is what gives one, as the user knows it.
+    `option` is what names one, as the user knows it.
     """
-    from onnxq.calibration.statistics import Statistics
-    from onnxq.model import source
+    import onnxq
 
-    if given is not None:
-        return given, Statistics.load(given)
+    if path is not None:
+        return onnxq.Statistics.load(path)
+    files = _files(option)
+    if len(files) > 1:
+        raise _several(files, option)
+    return onnxq.Statistics.load(files[0])
+
+
+def model_of(
+    statistics: Statistics, existing: options.ExistingPairs = "refuse", model: Path | None = None
+) -> Model:
+    """The model of a calibration: where it was, beside the file, or here (OQ301)."""
+    import onnxq
+
+    if model is not None:
+        return onnxq.load(model, existing=existing)
+    named, file = statistics.model_path, statistics.path or Path()
+    candidates = (named, file.parent / named.name, Path(named.name)) if named else ()
+    for path in candidates:
+        if path.is_file():
+            return onnxq.load(path, existing=existing)
+    place = f"the model of '{file}' is not at '{named}' any more"
+    raise error(
+        "OQ301",
+        place if named else f"'{file}' does not name its model",
+        fix="give it: onnxq insert MODEL --rules ...",
+    )
+
+
+def _of_model(model: Model) -> Statistics:
+    """The only calibration of a model in the working folder (OQ410, OQ411)."""
+    import onnxq
+
+    option = "--calibration"
+    files = _files(option)
+    if len(files) == 1:
+        statistics = onnxq.Statistics.load(files[0])
+        onnxq.require_calibration_of(model, statistics)
+        return statistics
+    fitting = [f for f in files if _digest_of(f) == model.digest]
+    if not fitting:
+        raise error(
+            "OQ410",
+            f"none of the {len(files)} calibrations in this folder is of '{model.name}'",
+            fix=f"run 'onnxq calibrate {model.name} --data FOLDER' first, or give {option}",
+        )
+    if len(fitting) > 1:
+        raise _several(fitting, option)
+    return onnxq.Statistics.load(fitting[0])
+
+
+def _files(option: str) -> list[Path]:
     files = sorted(Path().glob("*.calib.npz"))
     if not files:
         raise error(
@@ -83,66 +108,18 @@ def calibration(
             "there is no calibration (*.calib.npz) in this folder",
             fix=f"run 'onnxq calibrate MODEL --data FOLDER' first, or give {option}",
         )
-    if len(files) > 1 and model is not None:
-        digest = source.digest(model, existing)
-        count, files = len(files), [f for f in files if _digest_of(f) == digest]
-        if not files:
-            raise error(
-                "OQ410",
-                f"none of the {count} calibrations in this folder is of '{model}'",
-                fix=f"run 'onnxq calibrate {model} --data FOLDER' first, or give {option}",
-            )
-    if len(files) > 1:
-        names = ", ".join(str(f) for f in files)
-        raise error(
-            "OQ410", f"there are several calibrations: {names}", fix=f"choose with {option}"
-        )
-    return files[0], Statistics.load(files[0])
+    return files
+
+
+def _several(files: list[Path], option: str) -> OnnxqError:
+    names = ", ".join(map(str, files))
+    return error("OQ410", f"there are several calibrations: {names}", fix=f"choose with {option}")
 
 
 def _digest_of(file: Path) -> str | None:
-    from onnxq.calibration.statistics import Statistics
+    import onnxq
 
     try:
-        return Statistics.load(file).model_digest
+        return onnxq.Statistics.load(file).model_digest
     except OnnxqError:  # a damaged file beside is no reason to fail: it is not chosen
         return None
-
-
-def model_of(
-    found: Path,
-    statistics: Statistics,
-    model: Path | None = None,
-    existing: options.ExistingPairs = "refuse",
-) -> Source:
-    """The model that a calibration was made from, unless another is given (OQ301, OQ411)."""
-    from onnxq.model import source
-
-    read = source.read(model or _named_model(found, statistics), existing)
-    if read.digest != statistics.model_digest:
-        imported = statistics.calibrator == "cache"
-        again = (
-            f"cache import CACHE --model {read.path}"
-            if imported
-            else f"calibrate {read.path} --data ..."
-        )
-        raise error(
-            "OQ411",
-            f"'{found}' was made from another model than '{read.path}'",
-            fix=f"run 'onnxq {again}' again",
-        )
-    return read
-
-
-def _named_model(found: Path, statistics: Statistics) -> Path:
-    """The model that a calibration names: from the calibration's folder, else by name here."""
-    named = found.parent / statistics.model_name
-    choices = (named, found.parent / named.name, Path(named.name))
-    for path in choices:
-        if path.is_file():
-            return path
-    raise error(
-        "OQ301",
-        f"the model of '{found}' is not at '{named}' any more",
-        fix="give it: onnxq insert MODEL --rules ...",
-    )

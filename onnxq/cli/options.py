@@ -5,7 +5,7 @@ Help shows the panel "Options" first, with what people need first, and then the 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -129,6 +129,14 @@ ObservedRules = Annotated[
         _CALIBRATION,
     ),
 ]
+CalibratedFloat = Annotated[
+    Literal["fp32", "fp16", "bf16"],
+    option(
+        "--float fp32|fp16|bf16",
+        "With fp16 or bf16, as for insert: observe the range of every tensor that may exceed it.",
+        _CALIBRATION,
+    ),
+]
 Calibrator = Annotated[
     Literal["histogram", "max"],
     option(
@@ -158,7 +166,7 @@ class LongRun:
         ),
     ] = None
     resume: Annotated[bool, option("--resume", "Go on from the --checkpoint.", _LONG)] = False
-    worker_count: Annotated[
+    workers: Annotated[
         int | None, option("--workers N", "Share the samples out to N processes with Ray.", _LONG)
     ] = None
     cluster: Annotated[
@@ -283,7 +291,7 @@ class Checks:
             _COMPILER,
         ),
     ] = "auto"
-    target: Annotated[
+    targets: Annotated[
         list[str] | None,
         option("--target sm89,sm120", "GPUs to compile for, by compute capability.", _COMPILER),
     ] = None
@@ -297,6 +305,17 @@ class Checks:
     no_cache: Annotated[
         bool, option("--no-cache", "Compile again what was compiled before.", _COMPILER)
     ] = False
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of `onnxq.verify`."""
+        values = asdict(self)
+        del values["everything"]
+        no_cache = values.pop("no_cache")
+        return {
+            **values,
+            "targets": self.targets or (),
+            "cache": not no_cache,
+        }
 
 
 PageRules = Annotated[

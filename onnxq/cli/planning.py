@@ -1,4 +1,4 @@
-"""A model as `plan` and `explain` look at it."""
+"""The plan of --rules or --plan."""
 
 from __future__ import annotations
 
@@ -7,20 +7,38 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxq.cli import options, shapes
+from onnxq.diagnostics import error
 
 if TYPE_CHECKING:
-    from onnxq.model.graph import Graph
-    from onnxq.model.source import Source
+    from onnxq import Model, Plan, Recipe
 
 
-def read(
-    model: Path, shape: list[str] | None, existing: options.ExistingPairs
-) -> tuple[Source, Graph]:
+def load(model: Path, shape: list[str] | None, existing: options.ExistingPairs) -> Model:
     """Read a model for planning alone."""
-    from onnxq.model import source
-    from onnxq.model.graph import Graph
+    import onnxq
 
-    found = source.read(model, existing)
-    view = Graph(found.model, digest=found.digest, shapes=shapes.fixed(shape))
-    gc.freeze()  # it lives to the end: looking at it again would cost a third of the planning
-    return found, view
+    loaded = onnxq.load(model, existing=existing, shapes=shapes.fixed(shape))
+    _ = loaded.graph
+    gc.freeze()  # it lives to the end; scanning it again would take a third of the planning time
+    return loaded
+
+
+def recipe(rules: str | None, plan_path: Path | None) -> Recipe | None:
+    """The recipe, read before anything else; None with a saved plan (OQ217)."""
+    import onnxq
+
+    if plan_path is None:
+        return onnxq.load_recipe(rules or options.RECIPE)
+    if rules is not None:
+        raise error("OQ217", "--plan and --rules exclude each other", fix="give one of them")
+    return None
+
+
+def plan(model: Model, recipe: Recipe | None, plan_path: Path | None) -> Plan:
+    """The plan of a recipe, or the saved plan."""
+    import onnxq
+
+    if recipe is None:
+        assert plan_path is not None
+        return onnxq.load_plan(plan_path, model)
+    return onnxq.plan(model, recipe)

@@ -6,7 +6,9 @@ import math
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
+
+from onnxq.progress import OnProgress, Progress
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,32 +16,55 @@ if TYPE_CHECKING:
 _LINE_EVERY: Final = 30.0  # seconds
 
 
-class Step(Protocol):
-    """What is called as work goes on."""
-
-    def __call__(self, done: int = 1, passes: int = 1) -> None:
-        """Say that `done` more are done; the work goes `passes` times over all of them."""
-
-
 @contextmanager
-def progress(
-    console: Console, what: str, total: int | None, *, quiet: bool, then: str = ""
-) -> Iterator[Step]:
-    """Yield what to call after each step; `total` is None when nobody knows how many there are.
+def shown(out: Console, err: Console, *, quiet: bool) -> Iterator[OnProgress]:
+    """Yield what shows the events of a call: notes on `out`, bars, lines and urgent notes on `err`.
 
-    `then` is what comes behind the last step and takes no steps, for a terminal to show.
+    When `quiet` only urgent notes are shown.
     """
-    if quiet:
-        yield lambda done=1, passes=1: None
-    elif console.is_terminal:
-        with _bar(console, what, total, then) as step:
-            yield step
-    else:
-        yield _Lines(console, what, total)
+    bars = _Bars(err) if err.is_terminal and not quiet else None
+    lines = None if quiet or bars else _Lines(err)
+
+    def show(event: Progress) -> None:
+        if event.note:
+            (err if event.urgent else out).print(event.note)
+        elif bars is not None:
+            bars.show(event)
+        elif lines is not None:
+            lines.show(event)
+
+    try:
+        yield show
+    finally:
+        if bars is not None:
+            bars.stop()
 
 
-@contextmanager
-def _bar(console: Console, what: str, total: int | None, then: str) -> Iterator[Step]:
+class _Bars:
+    """One bar, of the stage that goes on; it disappears when the stage ends."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._stage = ""
+        self._bar: Any = None
+        self._task: Any = None
+
+    def show(self, event: Progress) -> None:
+        if event.stage != self._stage:
+            self.stop()
+            self._stage = event.stage
+            self._bar = _bar(self._console, counted=event.total is not None or event.done > 0)
+            self._bar.start()
+            self._task = self._bar.add_task(event.stage, total=event.total)
+        self._bar.update(self._task, completed=event.done, total=event.total)
+
+    def stop(self) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+        self._bar, self._stage = None, ""
+
+
+def _bar(console: Console, *, counted: bool) -> Any:
     from rich import progress as rich
     from rich.text import Text
 
@@ -47,42 +72,33 @@ def _bar(console: Console, what: str, total: int | None, then: str) -> Iterator[
         def render(self, task: rich.Task) -> Text:
             return Text(f"{task.speed:.1f}/s" if task.speed else "")
 
-    counted = (rich.MofNCompleteColumn(), Rate(), rich.TimeRemainingColumn())
-    columns = ("{task.description}", rich.BarColumn(), *counted)
-    with rich.Progress(*columns, console=console, transient=True) as bars:
-        task = bars.add_task(what, total=total)
-
-        def step(done: int = 1, passes: int = 1) -> None:
-            bars.update(task, advance=done, total=total and total * passes)
-            if then and bars.tasks[task].finished:
-                bars.columns = (*columns[:2], rich.TimeElapsedColumn())
-                bars.reset(task, description=then, total=None)
-
-        yield step
+    steps = (rich.MofNCompleteColumn(), Rate(), rich.TimeRemainingColumn())
+    rest = steps if counted else (rich.TimeElapsedColumn(),)
+    columns = ("{task.description}", rich.BarColumn(), *rest)
+    return rich.Progress(*columns, console=console, transient=True)
 
 
 class _Lines:
     """Plain lines for a log."""
 
-    def __init__(self, console: Console, what: str, total: int | None) -> None:
-        self._console, self._what, self._total = console, what, total
-        self._done = self._before = 0
-        self._began = self._told = -math.inf
+    def __init__(self, console: Console) -> None:
+        self._console, self._stage = console, ""
+        self._before = 0
+        self._began = self._printed = -math.inf
 
-    def __call__(self, done: int = 1, passes: int = 1) -> None:
-        self._done += done
+    def show(self, event: Progress) -> None:
         now = time.monotonic()
-        if self._began == -math.inf:  # the first call tells what a resumed run had done before
-            self._began = self._told = now
-            self._before = self._done
-        if now - self._told < _LINE_EVERY or self._done == self._before:
+        if event.stage != self._stage:  # the first event has what a resumed run had done before
+            self._stage, self._before = event.stage, event.done
+            self._began = self._printed = now
+        if now - self._printed < _LINE_EVERY or event.done == self._before:
             return
-        self._told = now
-        rate = (self._done - self._before) / (now - self._began)
-        text = f"{self._what}: {self._done}"
-        if self._total:
-            left = (self._total * passes - self._done) / rate
-            text += f" of {self._total * passes}, {rate:.1f}/s, {_span(left)} left"
+        self._printed = now
+        rate = (event.done - self._before) / (now - self._began)
+        text = f"{event.stage}: {event.done}"
+        if event.total:
+            left = (event.total - event.done) / rate
+            text += f" of {event.total}, {rate:.1f}/s, {_span(left)} left"
         else:
             text += f", {rate:.1f}/s"
         self._console.print(text)

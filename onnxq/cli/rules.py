@@ -21,32 +21,33 @@ def check(
     files: Annotated[list[str], typer.Argument(metavar="FILE", help="Rule files.")],
 ) -> None:
     """Read rule files and say everything that is wrong with them."""
-    from onnxq.planning import recipe
+    import onnxq
 
-    found: list[Diagnostic] = []
+    diagnostics: list[Diagnostic] = []
     for file in files:
         try:
-            typer.echo(f"{file}: {len(recipe.load(file).rules)} rules with what it extends")
+            recipe = onnxq.load_recipe(file)
+            typer.echo(f"{file}: {len(recipe.rules)} rules with what it extends")
         except OnnxqError as reason:
-            found += reason.diagnostics
-    if found:
-        raise OnnxqError(*dict.fromkeys(found))
+            diagnostics += reason.diagnostics
+    if diagnostics:
+        raise OnnxqError(*dict.fromkeys(diagnostics))
 
 
 @app.command(name="list", epilog="Example: `onnxq rules list`")
 @grouped
 def list_() -> None:
     """Print the names of the shipped recipes and preprocessings."""
-    from onnxq import shipped
+    import onnxq
 
-    typer.echo(f"recipes: {', '.join(shipped.recipes())}")
-    typer.echo(f"preprocessings: {', '.join(shipped.preprocessings())}")
+    typer.echo(f"recipes: {', '.join(onnxq.shipped_recipes())}")
+    typer.echo(f"preprocessings: {', '.join(onnxq.shipped_preprocessings())}")
 
 
 @app.command(epilog="Example: `onnxq rules schema > schema.json`")
 @grouped
 def schema() -> None:
     """Print the JSON schema of rule files, for completion in an editor."""
-    from onnxq.planning import rule_file
+    import onnxq
 
-    typer.echo(json.dumps(rule_file.json_schema(), indent=2))
+    typer.echo(json.dumps(onnxq.rule_schema(), indent=2))

@@ -7,14 +7,25 @@ from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
-from onnxq.cli import options, stdout
-from onnxq.cli.progress import Step, progress
+from onnxq.cli import options, progress, stdout
 from onnxq.diagnostics import Diagnostic
+from onnxq.progress import OnProgress
 
 if TYPE_CHECKING:
     from rich.console import Console
+
+
+class Result(Protocol):
+    """What a function of the library returns."""
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What there is to report beside the result."""
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -47,27 +58,30 @@ class Screen(AbstractContextManager["Screen"]):
         """The console for progress and warnings."""
         return _console(stderr=True)
 
-    def progress(
-        self, what: str, total: int | None, *, then: str = ""
-    ) -> AbstractContextManager[Step]:
-        """Show how work goes on; `total` is None when nobody knows how many steps there are."""
-        return progress(self.err, what, total, quiet=self.is_silent, then=then)
+    def progress(self) -> AbstractContextManager[OnProgress]:
+        """Show how work goes on."""
+        return progress.shown(self.out, self.err, quiet=self.is_silent)
 
-    def tell(self, found: Iterable[Diagnostic], *, everything: bool = True) -> None:
+    def diagnose(self, diagnostics: Iterable[Diagnostic], *, everything: bool = True) -> None:
         """Print diagnostics; unless `everything` is asked for, a few of a kind stand for all."""
         from onnxq import render
 
-        render.diagnostics(self.err, found, everything=everything)
+        render.diagnostics(self.err, diagnostics, everything=everything)
 
-    def result(self, value: Mapping[str, Any], found: Iterable[Diagnostic] | None = None) -> None:
-        """Print a result, with the diagnostics that belong to it, if machines read it."""
+    def show(self, result: Result, *, everything: bool = True) -> None:
+        """Print a result for people and its diagnostics, or the whole as JSON."""
         from onnxq import render
 
-        if not self.as_json:
-            return
-        told = {} if found is None else {"diagnostics": [render.diagnostic_dict(d) for d in found]}
-        text = json.dumps({**value, **told}, indent=2, allow_nan=False)
-        self._result.write(f"{text}\n")
+        self.diagnose(result.diagnostics, everything=everything)
+        if self.as_json:
+            self.json(result.to_dict())
+        elif not self.is_silent:
+            render.show(result, self.out, everything=everything)
+
+    def json(self, value: Mapping[str, Any]) -> None:
+        """Print plain values, if machines read the output."""
+        if self.as_json:
+            self._result.write(f"{json.dumps(value, indent=2, allow_nan=False)}\n")
 
 
 @dataclass(kw_only=True, eq=False)

@@ -8,45 +8,57 @@ from typing import TYPE_CHECKING
 from onnxq.diagnostics import OnnxqError, error
 
 if TYPE_CHECKING:
-    from onnxq.verification.profiles import Profile
+    from onnxq import Profile
+
+Sizes = tuple[int, ...]
 
 
-def fixed(given: Iterable[str] | None) -> dict[str, tuple[int, ...]]:
-    """Read --shape options: 'x:1x3x640x640' gives {'x': (1, 3, 640, 640)} (OQ405)."""
-    found = {}
-    for text in given or ():
+def fixed(texts: Iterable[str] | None) -> dict[str, Sizes]:
+    """Parse --shape options: 'x:1x3x640x640' gives {'x': (1, 3, 640, 640)} (OQ405)."""
+    shapes: dict[str, Sizes] = {}
+    for text in texts or ():
         name, _, sizes = text.rpartition(":")
-        try:
-            found[name] = tuple(int(s) for s in sizes.lower().split("x"))
-        except ValueError:
-            found[name] = ()
-        if not name or not found[name] or not 0 < min(found[name]) <= max(found[name]) < 2**31:
-            raise _unreadable(text, "cannot be read", "name the input, as in images:1x3x640x640")
-    return found
+        _require_new(name, shapes)
+        shapes[name] = _sizes(text, name, sizes)
+    return shapes
 
 
-def profiles(given: Iterable[str] | None) -> dict[str, Profile]:
-    """Read --shape options for the compiler: 'x:1x8/1x64/4x64' is the shapes min, opt and max."""
-    from onnxq.verification import profiles
+def profiles(texts: Iterable[str] | None) -> dict[str, Profile]:
+    """Parse --shape options for the compiler: 'x:1x8/1x64/4x64' is the shapes min, opt and max."""
+    from onnxq import Profile
 
-    found = {}
-    for text in given or ():
+    shapes: dict[str, Profile] = {}
+    for text in texts or ():
         name, _, sizes = text.rpartition(":")
-        each = [fixed([f"{name}:{part}"])[name] for part in sizes.split("/")]
-        found[name] = profiles.Profile(*each) if len(each) == 3 else profiles.fixed(each[0])
-        if len(each) not in (1, 3) or not found[name].is_ordered:
-            raise _unreadable(
+        _require_new(name, shapes)
+        parts = [_sizes(text, name, part) for part in sizes.split("/")]
+        shapes[name] = Profile(*parts) if len(parts) == 3 else Profile(*parts[:1] * 3)
+        if len(parts) not in (1, 3) or not shapes[name].is_ordered:
+            raise _refused(
                 text,
-                "is no range of shapes",
+                "is not a range of shapes",
                 "write the least, usual and largest one: x:1x3x320x320/1x3x640x640/4x3x640x640",
             )
-    return found
+    return shapes
 
 
-def usual(profiles: dict[str, Profile]) -> dict[str, tuple[int, ...]]:
-    """The shapes to run the model with."""
-    return {name: profile.opt for name, profile in profiles.items()}
+def _sizes(text: str, name: str, sizes: str) -> Sizes:
+    try:
+        shape = tuple(int(size) for size in sizes.lower().split("x"))
+    except ValueError:
+        shape = ()
+    if not name or not shape or not 0 < min(shape) <= max(shape) < 2**31:
+        raise _refused(text, "cannot be parsed", "name the input, as in images:1x3x640x640")
+    return shape
 
 
-def _unreadable(text: str, why: str, fix: str) -> OnnxqError:
+def _require_new(name: str, shapes: Iterable[str]) -> None:
+    """Refuse a second shape of one input: only one of them could hold (OQ405)."""
+    if name in shapes:
+        message = f"--shape gives the input '{name}' two shapes"
+        fix = "give one; a range is x:1x3x320x320/1x3x640x640/4x3x640x640"
+        raise error("OQ405", message, fix=fix)
+
+
+def _refused(text: str, why: str, fix: str) -> OnnxqError:
     return error("OQ405", f"--shape '{text}' {why}", fix=fix)

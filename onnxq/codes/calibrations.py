@@ -1,4 +1,4 @@
-"""OQ440 to OQ459: calibration files, merging and showing them, TensorRT calibration caches."""
+"""OQ440 to OQ459: calibration, its files, TensorRT calibration caches."""
 
 from typing import Final
 
@@ -29,6 +29,12 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         "for a percentile that there is not.",
         example="onnxq calib show model.calib.npz --tensor /model.0/conf/Conv_output_0",
         fix="Give a name or a glob that `onnxq calib show` lists; a percentile is in (0, 100].",
+    ),
+    "OQ445": Code(
+        meaning="onnxruntime could not write its optimized model into the temporary folder, so "
+        "that calibration takes longer. The values are the same.",
+        example="TMPDIR=/full onnxq calibrate model.onnx --data imgs/    # on a full disk",
+        fix="Free some space in the temporary folder, or name another in `TMPDIR`.",
     ),
     "OQ450": Code(
         meaning="A file is not a TensorRT calibration cache, or a line of it cannot be read. A "

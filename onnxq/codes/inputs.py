@@ -131,6 +131,13 @@ INPUTS: Final[dict[str, Code]] = {
         example="onnxq calib merge yolo.calib.npz resnet.calib.npz -o all.npz",
         fix="Add calibrations that were made alike from one model.",
     ),
+    "OQ419": Code(
+        meaning="A scale cannot be looked up or replaced in Python: no pair has that tensor or "
+        "consumer node, the scale is not a positive finite number or does not have the shape of "
+        "the present one, or tensors that share one scale are given two.",
+        example='scales.replaced({"images": 0.0})',
+        fix="The message names the tensor; `print(scales)` lists all, with their scales.",
+    ),
     "OQ420": Code(
         meaning="Options on the data contradict each other, the data or the model.",
         example="onnxq calibrate model.onnx --data imgs/ --batch 4    # the model takes 1",

@@ -34,4 +34,13 @@ PRECISION: Final[dict[str, Code]] = {
         example="onnxq insert model.onnx --rules trt-int4-weights --float fp16",
         fix="Run `onnxq calibrate` first, or compare outputs with `onnxq verify` on real samples.",
     ),
+    "OQ514": Code(
+        meaning="The calibration does not have the ranges of some tensors that compute in half "
+        "precision. Those of other tensors and the weights do not bound them either, so that they "
+        "may exceed 65504, the end of FP16, and become infinite.",
+        example="a calibration that was made without `--float fp16`, in parts, or imported from a "
+        "TensorRT cache",
+        fix="Calibrate with `--float fp16`, which observes these tensors too, or write a rule with "
+        "`keep_fp32: true` for the ops; `keep_fp32: false` says that they fit.",
+    ),
 }

@@ -1,4 +1,4 @@
-"""Work done ahead in threads: bounded, in order, and over when the consumer is."""
+"""Jobs run ahead in threads: a bounded number, in order, and no longer than their consumer."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from typing import Final, TypeVar
 from onnxq.cores import cores
 
 T = TypeVar("T")
-_MOST: Final = 8  # more threads than that wait for the disk or for inference
+_MOST: Final = 8  # further threads would only wait for the disk or for inference
 
 
 def decoders() -> int:
-    """How many threads decode files: one a core that this process may use, 8 at most."""
+    """How many threads decode files: one per core that this process may use, 8 at most."""
     return min(cores(), _MOST)
 
 
 def ahead(jobs: Iterable[Callable[[], T]], *, threads: int) -> Iterator[T]:
-    """Yield the jobs' results in order; at most `threads` + 1 of them are under way or waiting.
+    """Yield the jobs' results in order; at most `threads` + 1 of them run or wait to be taken.
 
-    What a job raises is raised in its turn. When the consumer stops, for whatever reason, jobs
-    that have not begun are dropped and the threads are joined.
+    An exception of a job is raised in its turn. When the consumer stops, jobs that have not begun
+    are dropped and the threads are joined.
     """
     waiting: deque[Future[T]] = deque()
     with ThreadPoolExecutor(threads, thread_name_prefix="onnxq-data") as pool:
@@ -34,5 +34,5 @@ def ahead(jobs: Iterable[Callable[[], T]], *, threads: int) -> Iterator[T]:
             while waiting:
                 yield waiting.popleft().result()
         finally:
-            for one in waiting:
-                one.cancel()
+            for job_result in waiting:
+                job_result.cancel()

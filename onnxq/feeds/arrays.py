@@ -1,11 +1,9 @@
-"""Samples from .npy and .npz files. Sizes are read first, from the headers, values when needed."""
+"""Samples from .npy and .npz files: headers are read first, values when a sample is needed."""
 
 from __future__ import annotations
 
-import itertools
 import math
 import zipfile
-from bisect import bisect_left, bisect_right
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,17 +15,18 @@ from numpy.typing import NDArray
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, first_line, warning
 from onnxq.feeds.checks import Alike
-from onnxq.feeds.fitting import Cut, Rows, cut, require_names, require_type, sample
+from onnxq.feeds.fitting import Cut, Rows, cut, numbered, require_names, require_type, sample
+from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 
 SUFFIXES: Final = frozenset({".npy", ".npz"})
-LARGE: Final = 512 << 20  # bytes; who holds more than that in memory is told
+LARGE: Final = 512 << 20  # bytes; arrays above that in memory are reported
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrays(ReadWhole):
-    """Samples in NumPy files; `cuts` says how each file is cut."""
+    """Samples in NumPy files; `cuts` says how each file is cut into samples."""
 
     files: tuple[Path, ...]
     inputs: tuple[InputSpec, ...]
@@ -38,51 +37,50 @@ class Arrays(ReadWhole):
     @property
     def length(self) -> int:
         """Number of samples in all files."""
-        return self.firsts[-1]
+        return self.numbering.length
 
     @property
-    def firsts(self) -> list[int]:
-        """Number of each file's first sample, and of all samples."""
-        return [0, *itertools.accumulate(cut.count for cut in self.cuts)]
+    def numbering(self) -> Numbering:
+        """The numbers of the samples in each file."""
+        return Numbering(how.count for how in self.cuts)
 
     def reader(self) -> Reader:
-        """One file after the other is open, and no more of it in memory than a sample."""
+        """One file at a time is open, and one sample of it in memory."""
         return _Pass(self).read
 
     def require_alike(self, numbers: Sequence[int]) -> None:
-        """The headers tell (OQ424)."""
-        alike, firsts = Alike(self.inputs), self.firsts
-        for file, how, begin in zip(self.files, self.cuts, firsts[:-1], strict=True):
-            at = bisect_left(numbers, begin)
-            if at < len(numbers) and numbers[at] < begin + how.count:
-                alike.require(_name(file, how, numbers[at] - begin), how.shapes)
+        """Compare the shapes that the headers say (OQ424)."""
+        alike = Alike(self.inputs)
+        for file, index in self.numbering.first_in_each(numbers):
+            how = self.cuts[file]
+            alike.require(numbered(str(self.files[file]), how, index), how.shapes)
 
 
 def open_arrays(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Arrays:
     """Look at every file's header. Errors: OQ401 unreadable or no sample, OQ403 names, OQ404."""
-    headers = [_headers(file) for file in files]
-    cuts = tuple(_cut(f, found, inputs) for f, found in zip(files, headers, strict=True))
-    empty = [file for file, one in zip(files, cuts, strict=True) if not one.count]
+    by_file = tuple(zip(files, map(_headers, files), strict=True))
+    cuts = tuple(_cut(file, headers, inputs) for file, headers in by_file)
+    empty = [file for file, how in zip(files, cuts, strict=True) if not how.count]
     if len(empty) == len(files):
         raise error("OQ401", f"'{files[0]}' holds no sample", fix="save some in it")
-    notes = [n for f, found in zip(files, headers, strict=True) for n in _held(f, found)]
+    notes = [note for file, headers in by_file for note in _held(file, headers)]
     if empty:
         others = f", nor do {len(empty) - 1} other files" if len(empty) > 1 else ""
-        told = f"'{empty[0]}' holds no sample{others}"
-        notes.append(warning("OQ438", told, fix="save some in it, or remove it"))
+        message = f"'{empty[0]}' holds no sample{others}"
+        notes.append(warning("OQ438", message, fix="save some in it, or remove it"))
     return Arrays(files=files, inputs=inputs, cuts=cuts, notes=tuple(notes))
 
 
 def held_in_memory(file: Path, size: int, fix: str) -> list[Diagnostic]:
-    """Tell of what takes much memory (OQ439)."""
+    """Report a file whose `size` bytes take much memory (OQ439)."""
     if size <= LARGE:
         return []
-    told = f"'{file}' is held in memory whole, {size / 2**20:,.0f} MiB"
-    return [warning("OQ439", told, fix=fix)]
+    message = f"'{file}' is held in memory whole, {size / 2**20:,.0f} MiB"
+    return [warning("OQ439", message, fix=fix)]
 
 
 def _held(file: Path, headers: Mapping[str, _Header]) -> list[Diagnostic]:
-    """Arrays in archives whose rows are not together."""
+    """Report arrays in archives that must be read whole: those in Fortran order (OQ439)."""
     if file.suffix.lower() == ".npy":
         return []
     columns = (h for h in headers.values() if h.columns)
@@ -92,29 +90,24 @@ def _held(file: Path, headers: Mapping[str, _Header]) -> list[Diagnostic]:
 
 class _Pass:
     def __init__(self, arrays: Arrays) -> None:
-        self.of, self.firsts = arrays, arrays.firsts
+        self.of, self.numbering = arrays, arrays.numbering
         self.file, self.open = -1, ExitStack()
         self.rows: Mapping[str, Rows] = {}
 
     def read(self, number: int) -> Sample:
-        which = bisect_right(self.firsts, number) - 1
-        if which >= len(self.of.files):
+        if number >= self.numbering.length:
             self.open.close()
             raise EndOfDataError
+        which, index = self.numbering.place(number)
         file, how = self.of.files[which], self.of.cuts[which]
-        index = number - self.firsts[which]
         try:
             if self.file != which:
                 self.open.close()
                 self.file, self.rows = which, _opened(file, self.of.inputs, self.open)
-            found = how.sample(self.rows, index)
+            arrays = how.sample(self.rows, index)
         except Exception as reason:  # a damaged zip or array fails in a dozen ways
-            raise _unreadable(file, reason) from None
-        return sample(_name(file, how, index), found, self.of.inputs)
-
-
-def _name(file: Path, how: Cut, index: int) -> str:
-    return str(file) if how.count == 1 else f"{file}[{index}]"
+            raise _unreadable(file, reason) from reason
+        return sample(numbered(str(file), how, index), arrays, self.of.inputs)
 
 
 def _cut(file: Path, headers: Mapping[str, _Header], inputs: tuple[InputSpec, ...]) -> Cut:
@@ -129,7 +122,7 @@ def _cut(file: Path, headers: Mapping[str, _Header], inputs: tuple[InputSpec, ..
 
 @dataclass(frozen=True, slots=True)
 class _Header:
-    """What an array says of itself; with `columns` first its rows are not together in the file."""
+    """The header of an array; with `columns` it is in Fortran order: no row is in one piece."""
 
     shape: tuple[int, ...]
     columns: bool
@@ -143,22 +136,22 @@ def _headers(file: Path) -> Mapping[str, _Header]:
             with file.open("rb") as stream:
                 return {"": _header(stream)}
         with zipfile.ZipFile(file) as archive:
-            found = {}
+            headers = {}
             for member in archive.namelist():
                 with archive.open(member) as stream:
-                    found[member.removesuffix(".npy")] = _header(stream)
-            return found
-    except Exception as reason:
-        raise _unreadable(file, reason) from None
+                    headers[member.removesuffix(".npy")] = _header(stream)
+            return headers
+    except Exception as reason:  # as above
+        raise _unreadable(file, reason) from reason
 
 
 def _header(stream: IO[bytes]) -> _Header:
     version = np.lib.format.read_magic(stream)
-    read = {
+    readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
-    shape, columns, dtype = read[version](stream)
+    shape, columns, dtype = readers[version](stream)
     if dtype.hasobject:
         raise ValueError("it holds Python objects, which onnxq never loads")
     return _Header(shape, columns and len(shape) > 1, dtype)
@@ -172,8 +165,8 @@ def _opened(file: Path, inputs: tuple[InputSpec, ...], stack: ExitStack) -> Mapp
 
 
 def _member(archive: zipfile.ZipFile, name: str, stack: ExitStack) -> Rows:
-    known = archive.NameToInfo
-    stream = stack.enter_context(archive.open(known.get(f"{name}.npy") or known[name]))
+    entries = archive.NameToInfo
+    stream = stack.enter_context(archive.open(entries.get(f"{name}.npy") or entries[name]))
     header = _header(stream)
     if header.columns:
         with archive.open(stream.name) as again:
@@ -182,9 +175,9 @@ def _member(archive: zipfile.ZipFile, name: str, stack: ExitStack) -> Rows:
 
 
 class _Streamed:
-    """An array in an archive, of which rows are read as they are asked for, ascending.
+    """An array in an archive, whose rows are read in ascending order when they are needed.
 
-    What is between them is unpacked and dropped. zipfile compares the checksum at the end.
+    Rows between them are unpacked and dropped. zipfile compares the checksum at the end.
     """
 
     def __init__(self, stream: IO[bytes], header: _Header) -> None:
@@ -201,7 +194,7 @@ class _Streamed:
         content = self._read((end - begin) * size)
         self._at = end
         if end == (shape[0] if shape else 1):
-            self._stream.read(1)  # the end, where zipfile finds out about damage
+            self._stream.read(1)  # at the end zipfile detects damage
         return np.frombuffer(content, dtype).reshape((end - begin, *shape[1:]) if shape else ())
 
     def _read(self, size: int) -> bytes:

@@ -1,4 +1,4 @@
-"""What is found out about the data while it is read; what parts of it find adds up."""
+"""Findings on the data while it is read; those of several parts add up."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, warning
 from onnxq.feeds.samples import InputSpec, Sample, shape_text
 from onnxq.feeds.selection import Batching
 
-_NAMED: Final = 4  # more damaged files than that are told in one line
+_NAMED: Final = 4  # damaged files; more are reported in one line
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,17 +24,17 @@ class Infinite:
     where: str
 
     def __add__(self, other: Infinite) -> Infinite:
-        first = min(self, other, key=lambda one: one.number)
+        first = min(self, other, key=lambda infinite: infinite.number)
         return replace(first, count=self.count + other.count)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Findings:
-    """What reading found out; findings on different samples add, in any order.
+    """Findings of a pass; those on different samples add, in any order.
 
-    `read` samples were read, and made `given` batches. `left_out` has why others could not be, and
-    `unused` are those that no batch has, both by the sample's number in the source. `ended` when
-    the data did so before what was asked for. `animated` has the names of animations.
+    `read` samples were read, and given in `given` batches. By a sample's number in the source:
+    `left_out` says why it could not be read, `unused` are in no batch, `animated` has the names of
+    animations. `ended` means that the data has fewer samples than asked for.
     """
 
     read: int = 0
@@ -46,21 +46,21 @@ class Findings:
     animated: Mapping[int, str] = field(default_factory=dict)
 
     def __add__(self, other: Findings) -> Findings:
-        names = dict.fromkeys((*self.infinite, *other.infinite))
-        both = {n: [f.infinite[n] for f in (self, other) if n in f.infinite] for n in names}
+        infinite = dict(self.infinite)
+        for name, more in other.infinite.items():
+            infinite[name] = infinite[name] + more if name in infinite else more
         return Findings(
             read=self.read + other.read,
             given=self.given + other.given,
             left_out={**self.left_out, **other.left_out} if other.left_out else self.left_out,
             unused=(*self.unused, *other.unused) if other.unused else self.unused,
-            infinite={n: found[0] if len(found) == 1 else found[0] + found[1]
-                      for n, found in both.items()},
+            infinite=infinite,
             ended=self.ended or other.ended,
             animated={**self.animated, **other.animated} if other.animated else self.animated,
-        )  # fmt: skip
+        )
 
-    def told(self, batch: Batching, asked: int | None) -> list[Diagnostic]:
-        """Warnings on a whole pass for which so many samples were asked."""
+    def report(self, batch: Batching, asked: int | None) -> list[Diagnostic]:
+        """The warnings on a whole pass for which `asked` samples were asked."""
         return [
             *(too_few(self.read, asked) if self.ended else ()),
             *not_full(len(self.unused), batch),
@@ -69,55 +69,57 @@ class Findings:
             *(
                 warning(
                     "OQ425",
-                    f"the input '{name}' has {counted(found.count, 'infinite value')}, first in "
-                    f"'{found.where}'",
-                    fix="correct the data, unless they are meant, as in a mask",
+                    f"the input '{name}' has {counted(values.count, 'infinite value')}, first in "
+                    f"'{values.where}'",
+                    fix="correct the data, unless they are intended, as in a mask",
                 )
-                for name, found in sorted(self.infinite.items())
+                for name, values in sorted(self.infinite.items())
             ),
         ]
 
     def nothing(self, batch: Batching) -> OnnxqError:
-        """Say why a pass over all the data gave no sample."""
+        """The error that says why a pass over all the data gave no sample."""
         if self.unused:
             return none_full(len(self.unused), batch)
         if self.left_out:
             return error(
                 "OQ401",
-                f"none of the {len(self.left_out)} files could be read, the first: "
+                f"none of the {len(self.left_out)} files could be read; the first: "
                 f"{self._reasons()[0]}",
                 fix="give pictures that Pillow opens",
             )
-        return error("OQ401", "the data holds no sample", fix="check what --data names")
+        return error(
+            "OQ401", "the data holds no sample", fix="check its path, or the code that makes it"
+        )
 
     def _reasons(self) -> list[str]:
         return [reason for _, reason in sorted(self.left_out.items())]
 
 
 class Alike:
-    """Shapes must be those of the first sample, but for the size of a batch that is dynamic."""
+    """Requires the shapes of the first sample, except for the size of a dynamic batch."""
 
     def __init__(self, inputs: Iterable[InputSpec]) -> None:
         self._begin = {i.name: int(bool(i.shape) and i.shape[0] is None) for i in inputs}
         self._first: tuple[str, Mapping[str, tuple[int, ...]]] | None = None
 
     def require(self, where: str, shapes: Mapping[str, tuple[int, ...]]) -> None:
-        """Look at the shapes of one sample's inputs (OQ424)."""
+        """Compare the shapes of one sample's inputs with those of the first (OQ424)."""
         self._first = self._first or (where, shapes)
-        known, first = self._first
+        first_name, first = self._first
         for name, begin in self._begin.items():
             if shapes[name][begin:] != first[name][begin:]:
                 raise error(
                     "OQ424",
-                    f"the input '{name}' is {shape_text(first[name])} in '{known}' and "
+                    f"the input '{name}' is {shape_text(first[name])} in '{first_name}' and "
                     f"{shape_text(shapes[name])} in '{where}'",
-                    fix="pad the samples to one shape, or allow it with --ragged",
+                    fix="pad the samples to one shape, or permit several with --ragged",
                 )
 
 
 def infinite(sample: Sample, number: int) -> dict[str, Infinite]:
     """Return the infinite values of each input that has some; NaN raises OQ425."""
-    found = {}
+    by_input = {}
     for name, array in sample.tensors.items():
         if array.dtype.kind != "f" or np.isfinite(array).all():
             continue
@@ -128,43 +130,45 @@ def infinite(sample: Sample, number: int) -> dict[str, Infinite]:
                 fix="correct the data or remove the sample",
             )
         count = int(np.isinf(array).sum())
-        found[name] = Infinite(count=count, number=number, where=sample.name)
-    return found
+        by_input[name] = Infinite(count=count, number=number, where=sample.name)
+    return by_input
 
 
 def not_full(count: int, batch: Batching) -> list[Diagnostic]:
-    """Tell of samples that no batch has (OQ426)."""
+    """Report samples that are in no batch (OQ426)."""
     if not count:
         return []
     were = "sample was" if count == 1 else "samples were"
-    told = f"{count} {were} left out: the model takes {batch.size} at once, and they fill no batch"
-    return [warning("OQ426", told, fix="add or remove samples")]
+    message = (
+        f"{count} {were} left out: the model takes batches of {batch.size}, and they fill none"
+    )
+    return [warning("OQ426", message, fix="add or remove samples")]
 
 
 def too_few(count: int, asked: int | None) -> list[Diagnostic]:
-    """Tell that the data has fewer samples than asked for (OQ427)."""
+    """Report data with fewer samples than asked for (OQ427)."""
     if asked is None or count >= asked:
         return []
-    told = f"--samples asks for {asked}, and the data has {count}"
-    return [warning("OQ427", told, fix="add samples, or ask for fewer")]
+    message = f"{counted(asked, 'sample')} were asked for, and the data has {count:,}"
+    return [warning("OQ427", message, fix="add samples, or ask for fewer with --samples")]
 
 
 def none_full(count: int, batch: Batching) -> OnnxqError:
     """The error that no batch can be filled (OQ426)."""
-    told = f"the model takes {batch.size} samples at once, and the data has {count}"
-    return error("OQ426", told, fix="add samples")
+    message = f"the model takes batches of {batch.size} samples, and the data has {count}"
+    return error("OQ426", message, fix="add samples")
 
 
 def _left_out(reasons: list[str]) -> list[Diagnostic]:
     if len(reasons) <= _NAMED:
         return [warning("OQ402", reason, fix="replace or remove it") for reason in reasons]
-    told = f"{len(reasons)} files were left out; the first: {reasons[0]}"
-    return [warning("OQ402", told, fix="replace or remove them")]
+    message = f"{len(reasons)} files were left out; the first: {reasons[0]}"
+    return [warning("OQ402", message, fix="replace or remove them")]
 
 
 def _animated(names: list[str]) -> list[Diagnostic]:
     if not names:
         return []
     others = f" and of {counted(len(names) - 1, 'other')}" if len(names) > 1 else ""
-    told = f"only the first frame of '{names[0]}'{others} is used"
-    return [warning("OQ438", told, fix="save the frames as pictures, if they are meant")]
+    message = f"only the first frame of '{names[0]}'{others} is used"
+    return [warning("OQ438", message, fix="save the frames as pictures, to use them all")]

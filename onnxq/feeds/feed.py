@@ -1,4 +1,4 @@
-"""A feed: the samples chosen from the data, in batches, numbered, read ahead."""
+"""A feed: samples chosen from the data, in batches, numbered, read ahead."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from onnxq.feeds.checks import Findings, infinite
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.selection import Batching
-from onnxq.feeds.source import EndOfDataError, LeftOutError, Reader, Source
+from onnxq.feeds.source import EndOfDataError, LeftOutError, Reader, SampleSource
 from onnxq.model.graph import Shape
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Done:
-    """How far a pass came: the number of its last sample, what it found, and the digests of its
+class PassPosition:
+    """Where a pass stands: the number of its last sample, its findings, and the digests of its
     samples, shortened to any length.
     """
 
     last: int
-    found: Findings
+    findings: Findings
     digests: Sequence[str]
 
 
@@ -38,14 +38,14 @@ class Feed:
     """Samples for `inputs`, read when iterated, ahead of the consumer; the same every time.
 
     `picked` are the numbers of the samples used, None for all there are. `preprocess` is None
-    unless the data are pictures. `found` is what the last pass, or the part of it that is over,
-    found out; `notes` are on the data as such. `unreal` says what the data is when it is not real,
-    for the statistics made from it. `filled` are the inputs whose sizes nobody gave. With `alike`,
-    the samples behind the last one of a part are looked at too, so that all parts judge as the
-    whole.
+    unless the data are pictures. `findings` are those of the last pass, or of its part that is
+    over; `notes` are diagnostics from opening the data. `unreal` describes data that is not real,
+    for the statistics made from it. `filled` are the inputs whose sizes were not given. With
+    `alike`, a part also reads the samples behind its last one, so that every part refuses the
+    shapes that the whole would refuse.
     """
 
-    source: Source
+    source: SampleSource
     inputs: tuple[InputSpec, ...]
     picked: Sequence[int] | None
     batch: Batching
@@ -56,62 +56,77 @@ class Feed:
     filled: Mapping[str, Shape] = field(default_factory=dict)
     start: int = 0
     step: int = 1
-    found: Findings = field(default_factory=Findings)
+    findings: Findings = field(default_factory=Findings)
+    _begun: Iterator[Sample] | None = field(default=None, init=False, repr=False)
 
     @property
     def length(self) -> int | None:
-        """How many samples a pass gives, unless some cannot be read; None when only the end tells.
+        """How many samples a pass gives, if all can be read; None when only its end shows that.
 
-        For data whose own length is not known it is what --samples asks for.
+        Where the length of the data is not known, it is the number asked for or expected.
         """
-        total = self._total()
-        return None if total is None else len(range(self.start, total, self.step))
+        totals = [n for n in (self._total(), self.source.expected) if n is not None]
+        return len(range(self.start, min(totals), self.step)) if totals else None
 
     @property
     def warnings(self) -> list[Diagnostic]:
-        """What the last pass had to tell."""
-        return self.told(self.found)
+        """The diagnostics of the last pass."""
+        return self.report(self.findings)
 
-    def told(self, found: Findings) -> list[Diagnostic]:
-        """What there is to tell when a pass, or its parts together, found that."""
+    def report(self, findings: Findings) -> list[Diagnostic]:
+        """The diagnostics of a pass, or of its parts together, with these findings."""
         asked = len(self.picked) if self.picked is not None and self._is_whole else None
-        return [*self.notes, *found.told(self.batch, asked)]
+        return [*self.notes, *findings.report(self.batch, asked)]
 
     def part(self, start: int = 0, step: int = 1) -> Feed:
         """Samples number start, start + step, start + 2 * step ... of this feed.
 
-        Samples keep their `number`, and a file that cannot be read keeps its own, so parts do not
-        depend on what can be read. Files of other parts are not opened where each is one sample.
+        Samples keep their `number`, and so do files that cannot be read: parts do not depend on
+        which files can be read. Files of other parts are not opened if each is one sample.
         """
         return replace(
-            self, start=self.start + start * self.step, step=self.step * step, found=Findings()
+            self, start=self.start + start * self.step, step=self.step * step, findings=Findings()
         )
 
     def __iter__(self) -> Iterator[Sample]:
         return self.after(None)
 
-    def after(self, done: Done | None) -> Iterator[Sample]:
-        """Go on with a pass: the samples behind those that are `done`.
+    def first(self) -> Sample | None:
+        """Return the first sample, None when there is none.
 
-        Error OQ431 when the data are not those of then.
+        The next pass begins with it: it is not read again, which iterators do not permit.
         """
-        self.found = Findings() if done is None else done.found
+        samples = self.after(None)
+        sample = next(samples, None)
+        self._begun = itertools.chain(() if sample is None else (sample,), samples)
+        return sample
+
+    def after(self, done: PassPosition | None) -> Iterator[Sample]:
+        """Continue a pass behind the samples that are `done`, or begin one.
+
+        Error OQ431 when the data has changed since then.
+        """
+        begun, self._begun = self._begun, None
+        return begun if begun is not None and done is None else self._pass(done)
+
+    def _pass(self, done: PassPosition | None) -> Iterator[Sample]:
+        self.findings = Findings() if done is None else done.findings
         reader = self.source.reader()
         if done is not None:
             self._require_same(reader, done)
         batches = self._batches(self.start if done is None else done.last + self.step)
-        jobs = (partial(_read, reader, number, of) for number, of in batches)
+        jobs = (partial(_read, reader, number, members) for number, members in batches)
         for number, batch in ahead(jobs, threads=self.source.threads):
-            given = self._given(batch, number)
-            if given is not None:
-                yield given
+            stacked = self._take(batch, number)
+            if stacked is not None:
+                yield stacked
             if batch.ended:
                 break
-        if self._is_whole and not self.found.given:
-            raise self.found.nothing(self.batch)
+        if self._is_whole and not self.findings.given:
+            raise self.findings.nothing(self.batch)
         if self.alike:
             for last in self._behind():
-                with suppress(EndOfDataError):
+                with suppress(EndOfDataError):  # its part reports that
                     reader(last)
 
     @property
@@ -124,32 +139,32 @@ class Feed:
         mine = range(self.start, last + 1, self.step)
         return self.picked[-1:] if self.picked and last not in mine else ()
 
-    def _given(self, batch: _Batch, number: int) -> Sample | None:
-        """Add what a batch brings to `found`; the batch, if the model can be run on it (OQ425)."""
-        read = len(batch.samples)
-        given = read > 0 and not (self.batch.whole and read < self.batch.size)
-        self.found += Findings(
-            read=read,
-            given=int(given),
+    def _take(self, batch: _Batch, number: int) -> Sample | None:
+        """Add to `findings`; return the batch as a sample if the model can run on it (OQ425)."""
+        size = len(batch.samples)
+        can_run = size > 0 and not (self.batch.whole and size < self.batch.size)
+        self.findings += Findings(
+            read=size,
+            given=int(can_run),
             left_out=batch.left_out,
-            unused=() if given else tuple(batch.samples),
+            unused=() if can_run else tuple(batch.samples),
             ended=batch.ended,
-            animated={one: s.name for one, s in batch.samples.items() if s.frames > 1},
+            animated={n: sample.name for n, sample in batch.samples.items() if sample.frames > 1},
         )
-        if not given:
+        if not can_run:
             return None
-        if self.preprocess is None:  # pictures have nothing of the kind
-            for one, sample in batch.samples.items():
-                if odd := infinite(sample, one):
-                    self.found += Findings(infinite=odd)
+        if self.preprocess is None:  # pixels are finite
+            for member, sample in batch.samples.items():
+                if by_input := infinite(sample, member):
+                    self.findings += Findings(infinite=by_input)
         return replace(_stacked(list(batch.samples.values())), number=number)
 
-    def _require_same(self, reader: Reader, done: Done) -> None:
-        skipped = {*done.found.left_out, *done.found.unused}
-        before = itertools.takewhile(lambda one: one[0] <= done.last, self._batches(self.start))
-        numbers = (one for _, of in before for one in of if one not in skipped)
+    def _require_same(self, reader: Reader, done: PassPosition) -> None:
+        skipped = {*done.findings.left_out, *done.findings.unused}
+        before = itertools.takewhile(lambda batch: batch[0] <= done.last, self._batches(self.start))
+        numbers = (n for _, members in before for n in members if n not in skipped)
         left = Counter(done.digests)
-        jobs = (partial(_identity, self.source, reader, one) for one in numbers)
+        jobs = (partial(_identity, self.source, reader, number) for number in numbers)
         for name, digest in ahead(jobs, threads=self.source.threads):
             short = digest[: len(done.digests[0])]
             if not left[short]:
@@ -175,28 +190,28 @@ class Feed:
 
 @dataclass(slots=True)
 class _Batch:
-    """What a batch turned out to be: its samples, why others are missing, whether data ended."""
+    """The samples of a batch, why others are missing, and whether the data ended in it."""
 
     samples: dict[int, Sample] = field(default_factory=dict)
     left_out: dict[int, str] = field(default_factory=dict)
     ended: bool = False
 
 
-def _read(reader: Reader, number: int, of: Sequence[int]) -> tuple[int, _Batch]:
-    found = _Batch()
-    for one in of:
+def _read(reader: Reader, number: int, members: Sequence[int]) -> tuple[int, _Batch]:
+    batch = _Batch()
+    for member in members:
         try:
-            found.samples[one] = reader(one)
+            batch.samples[member] = reader(member)
         except LeftOutError as reason:
-            found.left_out[one] = str(reason)
+            batch.left_out[member] = str(reason)
         except EndOfDataError:
-            found.ended = True
+            batch.ended = True
             break
-    return number, found
+    return number, batch
 
 
-def _identity(source: Source, reader: Reader, number: int) -> tuple[str, str]:
-    """The name and the digest of a sample; an empty digest where there is none any more."""
+def _identity(source: SampleSource, reader: Reader, number: int) -> tuple[str, str]:
+    """The name and the digest of a sample; the digest is empty if the sample is gone."""
     try:
         return source.identity(number, reader)
     except LeftOutError as reason:
@@ -208,8 +223,8 @@ def _identity(source: Source, reader: Reader, number: int) -> tuple[str, str]:
 def _changed(name: str) -> OnnxqError:
     return error(
         "OQ431",
-        f"'{name}' is not what it was when the checkpoint was written",
-        fix="restore it, or remove the checkpoint and begin anew",
+        f"'{name}' has changed since the checkpoint was written",
+        fix="restore it, or remove the checkpoint and begin again",
     )
 
 

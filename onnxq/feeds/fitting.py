@@ -1,4 +1,4 @@
-"""Arrays -> inputs of the model: which is which, how they are cut into samples, their types."""
+"""Arrays -> inputs of the model: names, cutting into samples, types."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from onnxq.model.graph import Shape
 
 
 class Rows(Protocol):
-    """An array, or what gives its rows."""
+    """An array, or an object that reads its rows."""
 
     def __getitem__(self, rows: slice, /) -> NDArray[Any]:
         """Rows of the first axis."""
@@ -45,21 +45,21 @@ def _sliced(array: Rows, rows: int | None, index: int) -> NDArray[Any]:
 
 def require_names(where: str, have: Iterable[str], inputs: Sequence[InputSpec]) -> None:
     """Raise OQ403 unless the names are those of the inputs."""
-    given, wanted = set(have), {spec.name for spec in inputs}
+    names, wanted = set(have), {spec.name for spec in inputs}
     problems = [
         Diagnostic(
             code="OQ403",
             message=f"'{where}' has an array '{name}', which is not an input",
             fix=did_you_mean(name, wanted),
         )
-        for name in sorted(given - wanted)
+        for name in sorted(names - wanted)
     ] or [
         Diagnostic(
             code="OQ403",
             message=f"'{where}' has no array for the input '{name}'",
             fix="add it",
         )
-        for name in sorted(wanted - given)
+        for name in sorted(wanted - names)
     ]
     if problems:
         raise OnnxqError(*problems)
@@ -74,13 +74,13 @@ def cut(
     Where the first dimension is dynamic, `rows` says that every row is a sample, if the inputs
     have the same number of them.
     """
-    found = {spec.name: _rows(where, shapes[spec.name], spec, rows) for spec in inputs}
-    counts = {n: 1 if r is None else shapes[n][0] // r for n, r in found.items()}
+    sizes = {spec.name: _rows(where, shapes[spec.name], spec, rows) for spec in inputs}
+    counts = {n: 1 if size is None else shapes[n][0] // size for n, size in sizes.items()}
     if len(set(counts.values())) == 1:
-        each = {n: shapes[n] if r is None else (r, *shapes[n][1:]) for n, r in found.items()}
-        return Cut(next(iter(counts.values())), found, each)
+        each = {n: shapes[n] if s is None else (s, *shapes[n][1:]) for n, s in sizes.items()}
+        return Cut(next(iter(counts.values())), sizes, each)
     if all(_fits(shapes[spec.name], spec.shape) for spec in inputs):
-        return Cut(1, dict.fromkeys(found), shapes)
+        return Cut(1, dict.fromkeys(sizes), shapes)
     raise error(
         "OQ404",
         f"'{where}' has different numbers of samples: "
@@ -111,33 +111,33 @@ def _fits(have: Sequence[int | str | None], want: Shape) -> bool:
 
 
 def require_type(where: str, dtype: np.dtype[Any], spec: InputSpec) -> None:
-    """Raise OQ404 unless values of that type can become the input's without a loss that matters.
+    """Raise OQ404 unless values of that type can be converted to the input's.
 
-    Whole numbers and booleans become any type, as long as no value changes; floats become floats.
+    Integers and booleans are converted to any type if no value changes, floats to floats.
     """
     kinds = np.dtype(dtype).kind, spec.dtype.kind
     if dtype != spec.dtype and not (kinds[0] in "iub" or kinds == ("f", "f")):
         raise error(
             "OQ404",
             f"'{where}': the array '{spec.name}' is {dtype}, the model's input is {spec}",
-            fix=f"convert it with .astype('{spec.dtype}') if that is what it means",
+            fix=f"convert it with .astype('{spec.dtype}') if its values mean the same",
         )
 
 
 def converted(where: str, array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
-    """Return the array with the input's type; OQ404 when a value is out of the range of that."""
+    """Return the array with the input's type; OQ404 when a value is out of its range."""
     require_type(where, array.dtype, spec)
     if array.dtype == spec.dtype:
         return np.ascontiguousarray(array).reshape(array.shape)
     with np.errstate(over="ignore", invalid="ignore"):
-        made = array.astype(spec.dtype)
+        values = array.astype(spec.dtype)
     if array.dtype.kind == "f":
-        wrong = np.isinf(made) & np.isfinite(array)
+        wrong = np.isinf(values) & np.isfinite(array)
     elif spec.dtype.kind == "f":
-        wrong = ~np.isfinite(made)
+        wrong = ~np.isfinite(values)
     else:
-        wrong = made.astype(array.dtype) != array
-        wrong |= (made < 0) != (array < 0)
+        wrong = values.astype(array.dtype) != array
+        wrong |= (values < 0) != (array < 0)
     if wrong.any():
         raise error(
             "OQ404",
@@ -145,18 +145,22 @@ def converted(where: str, array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
             f"which is no {spec.dtype}",
             fix="correct the data, or the type of the model's input",
         )
-    return made
+    return values
+
+
+def numbered(where: str, how: Cut, index: int) -> str:
+    """What errors call a sample of some arrays: `where[3]`, or `where` when it is the only one."""
+    return where if how.count == 1 else f"{where}[{index}]"
 
 
 def samples(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Iterator[Sample]:
-    """Yield the samples in these arrays (OQ403, OQ404), of any batch where that is dynamic."""
+    """Yield the samples in these arrays, of any size where the batch is dynamic (OQ403, OQ404)."""
     require_names(where, arrays, inputs)
     for spec in inputs:
         require_type(where, arrays[spec.name].dtype, spec)
     how = cut(where, {name: array.shape for name, array in arrays.items()}, inputs, rows=False)
     for index in range(how.count):
-        name = where if how.count == 1 else f"{where}[{index}]"
-        yield sample(name, how.sample(arrays, index), inputs)
+        yield sample(numbered(where, how, index), how.sample(arrays, index), inputs)
 
 
 def sample(where: str, arrays: Tensors, inputs: Sequence[InputSpec]) -> Sample:

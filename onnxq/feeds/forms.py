@@ -6,22 +6,22 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from onnxq.diagnostics import Diagnostic, error, warning
-from onnxq.feeds import arrays, loaders, pictures, preprocess, random_data, saved_inputs
-from onnxq.feeds.places import Kind, Place
+from onnxq.diagnostics import Diagnostic, counted, error, warning
+from onnxq.feeds import arrays, in_memory, loaders, pictures, preprocess, random_data, saved_inputs
+from onnxq.feeds.places import DataKind, Place
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, shape_example, shape_text
 from onnxq.feeds.selection import Batching, batching
-from onnxq.feeds.source import Source
+from onnxq.feeds.source import SampleSource
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Wish:
-    """What opening needs to know beside the place. `how` was asked for, `otherwise` goes unsaid."""
+class OpenOptions:
+    """How to open data; `otherwise` is the preprocessing to use where `preprocess` is None."""
 
     inputs: tuple[InputSpec, ...]
     batch: int | None
-    how: Preprocess | None
+    preprocess: Preprocess | None
     otherwise: Preprocess | None
     samples: int | None
     seed: int | None
@@ -29,76 +29,88 @@ class Wish:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
+class OpenedData:
     """Data opened for a model."""
 
-    source: Source
+    source: SampleSource
     batch: Batching
     preprocess: Preprocess | None = None
     notes: tuple[Diagnostic, ...] = ()
     unreal: str = ""
 
 
-def _arrays(place: Place, wish: Wish) -> Opened:
-    inputs, batch = batching(wish.inputs, wish.batch)
+def _arrays(place: Place, options: OpenOptions) -> OpenedData:
+    inputs, batch = batching(options.inputs, options.batch)
     source = arrays.open_arrays(place.files, inputs)
-    return Opened(source=source, batch=batch, notes=source.notes)
+    return OpenedData(source=source, batch=batch, notes=source.notes)
 
 
-def _saved_inputs(place: Place, wish: Wish) -> Opened:
-    inputs, batch = batching(wish.inputs, wish.batch)
+def _saved_inputs(place: Place, options: OpenOptions) -> OpenedData:
+    inputs, batch = batching(options.inputs, options.batch)
     source = saved_inputs.open_saved(place.files, inputs)
-    return Opened(source=source, batch=batch, notes=source.notes)
+    return OpenedData(source=source, batch=batch, notes=source.notes)
 
 
-def _python(place: Place, wish: Wish) -> Opened:
-    if wish.seed is not None:
+def _python(place: Place, options: OpenOptions) -> OpenedData:
+    inputs, batch = batching(options.inputs, options.batch)
+    source = loaders.open_loader(place.path, place.function, inputs, ragged=options.ragged)
+    return OpenedData(source=_in_order(source, options), batch=batch)
+
+
+def _in_memory(place: Place, options: OpenOptions) -> OpenedData:
+    inputs, batch = batching(options.inputs, options.batch)
+    source = in_memory.open_in_memory(place.data, inputs, ragged=options.ragged)
+    return OpenedData(source=_in_order(source, options), batch=batch)
+
+
+def _in_order(source: SampleSource, options: OpenOptions) -> SampleSource:
+    """Refuse to draw samples from data whose length only its end tells (OQ420)."""
+    if options.seed is not None and source.length is None:
         raise error(
             "OQ420",
-            "--seed draws from data of known length, and a Python file yields as it likes",
-            fix="leave it out, and shuffle in the file with a seed of its own",
+            "a seed draws samples from data of known length, and this data shows its length only "
+            "at its end",
+            fix="leave out --seed, and shuffle with a seed where the samples are made",
         )
-    inputs, batch = batching(wish.inputs, wish.batch)
-    source = loaders.Loader(
-        file=place.path, function=place.function, inputs=inputs, ragged=wish.ragged
-    )
-    return Opened(source=source, batch=batch)
+    return source
 
 
-def _random(place: Place, wish: Wish) -> Opened:
-    inputs, batch = batching(wish.inputs, wish.batch)
-    source = random_data.open_random(inputs, wish.seed, wish.samples)
-    told = f"{source.length} random samples, seed {source.seed}, as --data random asks: their"
+def _random(place: Place, options: OpenOptions) -> OpenedData:
+    inputs, batch = batching(options.inputs, options.batch)
+    source = random_data.open_random(inputs, options.seed, options.samples)
     note = warning(
         "OQ428",
-        f"{told} ranges and figures mean nothing",
-        fix="give real data for a model that is used",
+        f"the data is {counted(source.length, 'random sample')}, seed {source.seed}: ranges and "
+        "figures from it mean nothing",
+        fix="give real data for a model that will be used",
     )
     unreal = f"random, seed {source.seed}"
-    return Opened(source=source, batch=batch, notes=(note,), unreal=unreal)
+    return OpenedData(source=source, batch=batch, notes=(note,), unreal=unreal)
 
 
-def _pictures(place: Place, wish: Wish) -> Opened:
-    if len(wish.inputs) != 1 or not _is_image(wish.inputs[0]):
+def _pictures(place: Place, options: OpenOptions) -> OpenedData:
+    if len(options.inputs) != 1 or not _is_image(options.inputs[0]):
         raise error(
             "OQ404",
             f"pictures need a model with one image input, not "
-            f"{'; '.join(map(str, wish.inputs)) or 'one without inputs'}",
-            fix="give .npz files with one array an input" if wish.inputs else "give another model",
+            f"{'; '.join(map(str, options.inputs)) or 'one without inputs'}",
+            fix="give .npz files with one array per input"
+            if options.inputs
+            else "give another model",
         )
-    fixed = wish.inputs[0].shape[0]
-    asked = wish.batch or (fixed if isinstance(fixed, int) else 1)
-    (single,), batch = batching(wish.inputs, asked)
+    fixed = options.inputs[0].shape[0]
+    asked = options.batch or (fixed if isinstance(fixed, int) else 1)
+    (single,), batch = batching(options.inputs, asked)
     if None in single.shape:
         raise error(
             "OQ405",
             f"the size of input '{single.name}' is not fixed ({shape_text(single.shape)})",
-            fix=f"give one, such as {shape_example(single.name, wish.inputs[0].shape)}",
+            fix=f"give one, such as {shape_example(single.name, options.inputs[0].shape)}",
         )
-    how = wish.how or wish.otherwise or preprocess.load(preprocess.DEFAULT)
+    how = options.preprocess or options.otherwise or preprocess.load(preprocess.DEFAULT)
     how.require_fit(tuple(int(d) for d in single.shape if d is not None), single.dtype)
     source = pictures.Pictures(files=place.files, spec=single, preprocess=how)
-    return Opened(source=source, batch=batch, preprocess=how)
+    return OpenedData(source=source, batch=batch, preprocess=how)
 
 
 def _is_image(spec: InputSpec) -> bool:
@@ -109,10 +121,11 @@ def _is_image(spec: InputSpec) -> bool:
     )
 
 
-FORMS: Final[Mapping[Kind, Callable[[Place, Wish], Opened]]] = {
+FORMS: Final[Mapping[DataKind, Callable[[Place, OpenOptions], OpenedData]]] = {
     "random": _random,
     "python": _python,
     "saved inputs": _saved_inputs,
     "arrays": _arrays,
     "pictures": _pictures,
+    "in memory": _in_memory,
 }

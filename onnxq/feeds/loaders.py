@@ -1,6 +1,6 @@
 """Samples from a Python file: a function that yields them, or an iterable such as a DataLoader.
 
-The file is run, so only when it is named: no folder is searched for one.
+The file is run, so it must be named: folders are not searched for one.
 """
 
 from __future__ import annotations
@@ -11,112 +11,65 @@ import re
 import sys
 import traceback
 from collections.abc import Iterator
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
 from onnxq.diagnostics import OnnxqError, Span, did_you_mean, error, first_line
-from onnxq.feeds.checks import Alike
-from onnxq.feeds.fitting import samples
-from onnxq.feeds.samples import InputSpec, Sample
-from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
-from onnxq.feeds.values import named
+from onnxq.feeds.samples import InputSpec
+from onnxq.feeds.stream import Stream, can_be_called, exception_text, in_worker
 
 FUNCTION: Final = "load_data"  # as in Polygraphy's data loader scripts
-_IN_WORKER: Final = re.compile(r'File "(.+)", line (\d+)')  # torch tells a worker's error as text
+_IN_TRACE: Final = re.compile(r'File "(.+)", line (\d+)')
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Loader(ReadWhole):
-    """A file, and what in it gives the samples, whose shapes may differ when `ragged`."""
-
-    file: Path
-    function: str
-    inputs: tuple[InputSpec, ...]
-    ragged: bool = False
-    length: None = None
-    threads: int = 1
-
-    def reader(self) -> Reader:
-        """Run the file anew, so that every pass yields the same."""
-        return _Pass(self).read
+def open_loader(
+    file: Path, function: str, inputs: tuple[InputSpec, ...], *, ragged: bool
+) -> Stream:
+    """Samples that `function` of a file gives; the file is run anew for each pass."""
+    begin = partial(_items, file, function or FUNCTION)
+    return Stream(name=str(file), begin=begin, inputs=inputs, ragged=ragged)
 
 
-class _Pass:
-    """Samples in their order; those between the numbers asked for are looked at (OQ424)."""
-
-    def __init__(self, loader: Loader) -> None:
-        self.samples = _samples(loader)
-        self.alike = None if loader.ragged else Alike(loader.inputs)
-        self.next = 0
-
-    def read(self, number: int) -> Sample:
-        for sample in self.samples:
-            self.next += 1
-            if self.alike is not None:
-                shapes = {name: array.shape for name, array in sample.tensors.items()}
-                self.alike.require(sample.name, shapes)
-            if self.next > number:
-                return sample
-        raise EndOfDataError
-
-
-def _samples(loader: Loader) -> Iterator[Sample]:
-    values = _iterator(loader)
-    index = 0
-    while True:
-        try:
-            value = next(values)
-        except StopIteration:
-            return
-        except (Exception, SystemExit) as reason:
-            raise _raised(loader.file, reason) from None
-        where = f"{loader.file}[{index}]"
-        arrays = named(where, value, loader.inputs)
-        yield from samples(where, arrays, loader.inputs)
-        index += 1
-
-
-def _iterator(loader: Loader) -> Iterator[Any]:
+def _items(file: Path, function: str) -> Iterator[Any]:
+    """Yield what the file yields (OQ421, OQ422)."""
+    iterator = _iterator(file, function)
     try:
-        module = _run(loader.file)
+        yield from iterator
     except (Exception, SystemExit) as reason:
-        raise _raised(loader.file, reason) from None
-    shown = f"{loader.file}:{loader.function}"
-    known = {name for name, value in vars(module).items() if not name.startswith("_")}
-    if not hasattr(module, loader.function):
+        raise _raised(file, reason) from reason
+
+
+def _iterator(file: Path, function: str) -> Iterator[Any]:
+    try:
+        module = _run(file)
+    except (Exception, SystemExit) as reason:
+        raise _raised(file, reason) from reason
+    names = {name for name, value in vars(module).items() if not name.startswith("_")}
+    if not hasattr(module, function):
         raise error(
             "OQ421",
-            f"'{loader.file}' has no '{loader.function}'",
-            fix=did_you_mean(
-                loader.function, known, otherwise=f"name its function: {loader.file}:FUNCTION"
-            ),
+            f"'{file}' has no '{function}'",
+            fix=did_you_mean(function, names, otherwise=f"name its function: {file}:FUNCTION"),
         )
-    found = getattr(module, loader.function)
+    data, shown = getattr(module, function), f"{file}:{function}"
     try:
-        values: Iterator[Any] = iter(found() if _makes(found) else found)
-    except TypeError as reason:
-        if _frames(loader.file, reason):
-            raise _raised(loader.file, reason) from None
+        iterator: Iterator[Any] = iter(data() if can_be_called(data) else data)
+    except (Exception, SystemExit) as reason:
+        if _frames(file, reason) or not isinstance(reason, TypeError):
+            raise _raised(file, reason) from reason
         raise error(
             "OQ421",
             f"'{shown}' gives no samples: {first_line(reason)}",
             fix="make it a function without arguments that yields samples, or an iterable",
-        ) from None
-    except (Exception, SystemExit) as reason:
-        raise _raised(loader.file, reason) from None
-    if values is found:
+        ) from reason
+    if iterator is data:
         raise error(
             "OQ421",
-            f"'{shown}' can be read only once",
-            fix="name the function that makes it",
+            f"'{shown}' is an iterator, which can be read only once",
+            fix="name a function that makes it",
         )
-    return values
-
-
-def _makes(found: Any) -> bool:
-    """True for functions and classes; an iterable that can be called too is used as it is."""
-    return isinstance(found, type) or (callable(found) and not hasattr(found, "__iter__"))
+    return iterator
 
 
 def _run(file: Path) -> Any:
@@ -138,19 +91,16 @@ def _run(file: Path) -> Any:
 
 def _raised(file: Path, reason: BaseException) -> OnnxqError:
     """What the loader raised, with its line (OQ422)."""
-    told, span = first_line(reason), None
-    kind = type(reason).__name__
-    text = str(reason)
-    if "Original Traceback" in text:
-        kind, _, told = text.strip().splitlines()[-1].partition(": ")
-        places = [line for name, line in _IN_WORKER.findall(text) if Path(name).name == file.name]
+    span = None
+    if trace := in_worker(reason):
+        places = [line for name, line in _IN_TRACE.findall(trace) if Path(name).name == file.name]
         span = _span(file, int(places[-1])) if places else None
     elif isinstance(reason, SyntaxError) and reason.lineno:
         span = _span(Path(reason.filename or file), reason.lineno, reason.offset or 1)
     elif frames := _frames(file, reason):
         span = _span(file, frames[-1].lineno or 1, (frames[-1].colno or 0) + 1)
-    what = kind if told in ("", kind) else f"{kind}: {told}"
-    return error("OQ422", f"the loader raised {what}", fix="correct it", span=span)
+    message = f"the loader raised {exception_text(reason)}"
+    return error("OQ422", message, fix="correct it", span=span)
 
 
 def _frames(file: Path, reason: BaseException) -> list[traceback.FrameSummary]:

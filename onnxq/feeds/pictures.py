@@ -16,14 +16,14 @@ from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import LeftOutError, Reader, ReadWhole
 
-# It would be told in the midst of other output; what Pillow really refuses is left out and told.
+# The warning would appear amid other output; pictures that Pillow refuses are reported anyway.
 warnings.filterwarnings("ignore", category=Image.DecompressionBombWarning)
 
 
 def suffixes() -> frozenset[str]:
     """Endings of the files that Pillow reads, in lower case and with their dot."""
-    known = Image.registered_extensions()
-    return frozenset(suffix for suffix, form in known.items() if form in Image.OPEN)
+    formats = Image.registered_extensions()
+    return frozenset(suffix for suffix, form in formats.items() if form in Image.OPEN)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,7 +41,7 @@ class Pictures(ReadWhole):
 
     @property
     def threads(self) -> int:
-        """Decoding takes a thread for each core."""
+        """One per core, for decoding."""
         return decoders()
 
     def reader(self) -> Reader:
@@ -61,13 +61,13 @@ class Pictures(ReadWhole):
             why = "it is no picture that Pillow can read" if content else "it is empty"
             raise LeftOutError(str(file), why) from None
         except Exception as reason:  # Pillow raises a dozen types on damaged bytes
-            raise LeftOutError(str(file), first_line(reason)) from None
+            raise LeftOutError(str(file), first_line(reason)) from reason
         tensors = {self.spec.name: tensor}
         digest = self._digest(content)
         return Sample(name=str(file), tensors=tensors, digest=digest, frames=frames)
 
     def identity(self, number: int, read: Reader) -> tuple[str, str]:
-        """The content of the file tells; it is not decoded."""
+        """Compute the digest of the file's content; the picture is not decoded."""
         file = self.files[number]
         try:
             return str(file), self._digest(file.read_bytes())
@@ -83,5 +83,5 @@ class Pictures(ReadWhole):
 
 
 def _is_animated(picture: Image.Image) -> bool:
-    """Whether there are further frames; the second picture that a camera adds (MPO) is none."""
+    """Whether there are further frames; the second picture of a camera (MPO) does not count."""
     return picture.format != "MPO" and getattr(picture, "is_animated", False)

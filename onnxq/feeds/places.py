@@ -1,4 +1,4 @@
-"""What `--data` names: which files, and of what kind."""
+"""Where data is: which files a path names, and of what kind they are."""
 
 from __future__ import annotations
 
@@ -8,53 +8,72 @@ import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from PIL import Image
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, first_line, warning
 from onnxq.feeds import arrays, loaders, pictures
+from onnxq.feeds.in_memory import DataSource, Iterated
 from onnxq.files import own_kind
 
-Kind = Literal["random", "python", "saved inputs", "arrays", "pictures"]
-RANDOM: Final = "random"  # what --data says for random data
+DataKind = Literal["random", "python", "saved inputs", "arrays", "pictures", "in memory"]
+RANDOM: Final = "random"  # asks for random data
 _PYTHON: Final = re.compile(r"(?P<file>.+\.py)(?::(?P<function>\w+))?")
-_CALIBRATION: Final = ".calib.npz"  # the usual name of what onnxq writes itself: no data
+_CALIBRATION: Final = ".calib.npz"  # the usual ending of calibrations, which are no data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """What `--data` names: files of one kind, and the function in a Python file.
+    """Where data is: files of one kind, the function in a Python file, or `data` in memory.
 
-    `notes` tell of what else is there and is not used.
+    `notes` report what else is there and is not used.
     """
 
-    kind: Kind
+    kind: DataKind
     path: Path = Path()
     files: tuple[Path, ...] = ()
     function: str = ""
+    data: Any = None
     notes: tuple[Diagnostic, ...] = ()
 
+    @property
+    def described(self) -> str:
+        """What the data is, for messages: "arrays in 'data.npz'"."""
+        if self.kind in ("random", "in memory"):
+            return self.kind
+        if self.kind == "python":
+            return f"the Python file '{self.path}'"
+        return f"{self.kind} in '{self.path}'"
 
-def path_of(source: str) -> Path:
+
+def path_of(source: str | os.PathLike[str]) -> Path:
     """The file or folder that a source names."""
-    python = _PYTHON.fullmatch(source)
-    return Path(python["file"] if python else source)
+    text = os.fspath(source)
+    python = _PYTHON.fullmatch(text)
+    return Path(python["file"] if python else text)
 
 
-def absolute(source: str) -> str:
-    """The same source, for a process that works in another folder."""
+def absolute(source: DataSource | Iterated) -> str:
+    """The same source, for a process that works in another folder (OQ434 for data in memory)."""
+    source = _in_files(source)
     if source == RANDOM:
-        return source
-    python = _PYTHON.fullmatch(source)
+        return RANDOM
+    python = _PYTHON.fullmatch(os.fspath(source))
     function = python["function"] if python else None
     return f"{path_of(source).absolute()}{f':{function}' if function else ''}"
 
 
-def locate(source: str) -> Place:
-    """Find out what a source is. Errors: OQ401, and OQ428 when `random` is a folder too."""
+def locate(source: DataSource | Iterated) -> Place:
+    """Find out which files a source names, and of what kind they are.
+
+    Errors: OQ401, OQ428 when `random` is a folder too, OQ434 for data in memory.
+    """
+    source = _in_files(source)
     if not source:  # as an unset variable of a shell; a path would take it for the working folder
-        raise error("OQ401", "--data is empty", fix="name the data; . is the working folder")
+        raise error(
+            "OQ401", "the path of the data is empty", fix="name the data; . is the working folder"
+        )
     path = path_of(source)
     if source == RANDOM:
         if path.exists():
@@ -66,14 +85,25 @@ def locate(source: str) -> Place:
         return Place(kind="random")
     if path.is_dir() and not path.name.endswith(".py"):
         return _folder(path)
+    text = os.fspath(source)
     if not path.is_file():
-        pattern = any(sign in source for sign in "*?[")
+        pattern = any(sign in text for sign in "*?[")
         fix = "give the folder: patterns are not read" if pattern else "give a file or a folder"
         raise error("OQ401", f"the data '{path}' {_why_none(path)}", fix=fix)
-    if python := _PYTHON.fullmatch(source):
+    if python := _PYTHON.fullmatch(text):
         function = python["function"] or loaders.FUNCTION
         return Place(kind="python", path=path, files=(path,), function=function)
     return Place(kind=_kind(path), path=path, files=(path,))
+
+
+def _in_files(source: DataSource | Iterated) -> str | os.PathLike[str]:
+    if isinstance(source, str | os.PathLike):
+        return source
+    raise error(
+        "OQ434",
+        "checkpoints and workers read the data from files, and this data is in memory",
+        fix="save it as .npz files, or give a Python file that makes it: loader.py:FUNCTION",
+    )
 
 
 def _why_none(path: Path) -> str:
@@ -82,11 +112,11 @@ def _why_none(path: Path) -> str:
     return "is no regular file" if path.exists() else "does not exist"
 
 
-def _kind(file: Path) -> Kind:
+def _kind(file: Path) -> DataKind:
     suffix = file.suffix.lower()
     if own := own_kind(file):
-        told = f"'{file}' is a {own} that onnxq wrote, and no data"
-        raise error("OQ401", told, fix="give samples of what the model will see")
+        message = f"'{file}' is a {own} that onnxq wrote, not data"
+        raise error("OQ401", message, fix="give samples like those that the model will be used on")
     if suffix in arrays.SUFFIXES:
         return "arrays"
     if suffix == ".json":
@@ -95,50 +125,50 @@ def _kind(file: Path) -> Kind:
         try:
             Image.open(file).close()
         except Exception as reason:
-            raise _no_data(file, reason) from None
+            raise _no_data(file, reason) from reason
     return "pictures"
 
 
 def _no_data(file: Path, reason: Exception) -> OnnxqError:
     if isinstance(reason, PermissionError):
-        told = f"'{file}' cannot be read: {first_line(reason)}"
-        return error("OQ401", told, fix="correct its permissions")
+        message = f"'{file}' cannot be read: {first_line(reason)}"
+        return error("OQ401", message, fix="correct its permissions")
     return error(
         "OQ401",
-        f"'{file}' is nothing that onnxq reads as data",
+        f"'{file}' is not of a kind that onnxq reads as data",
         fix="give pictures, .npy or .npz files, or a Python file that yields samples",
     )
 
 
 def _folder(folder: Path) -> Place:
-    """Pictures, arrays, or else saved inputs in a folder and those below it, no hidden ones."""
-    found = _Folder(folder)
-    by_kind = {
-        "arrays": found.with_suffixes(arrays.SUFFIXES),
-        "pictures": found.with_suffixes(pictures.suffixes()),
-    }
-    one, other = by_kind.values()
-    if one and other:
+    """Pictures, arrays, or else saved inputs in a folder and its subfolders; none hidden."""
+    content = _Folder(folder)
+    notes = tuple(content.notes)
+    array_files = content.with_suffixes(arrays.SUFFIXES)
+    picture_files = content.with_suffixes(pictures.suffixes())
+    if array_files and picture_files:
         raise error(
             "OQ401",
-            f"'{folder}' holds both arrays ('{one[0].name}') and pictures ('{other[0].name}')",
+            f"'{folder}' holds both arrays ('{array_files[0].name}') and pictures "
+            f"('{picture_files[0].name}')",
             fix="keep one kind in a folder",
         )
-    if one or other:
-        kind: Kind = "arrays" if one else "pictures"
-        return Place(kind=kind, path=folder, files=(*one, *other), notes=tuple(found.notes))
-    if saved := found.with_suffixes({".json"}):  # beside others they would be annotations
-        return Place(kind="saved inputs", path=folder, files=saved, notes=tuple(found.notes))
+    if array_files:
+        return Place(kind="arrays", path=folder, files=array_files, notes=notes)
+    if picture_files:
+        return Place(kind="pictures", path=folder, files=picture_files, notes=notes)
+    if saved := content.with_suffixes({".json"}):  # beside others they would be annotations
+        return Place(kind="saved inputs", path=folder, files=saved, notes=notes)
     raise error(
         "OQ401",
-        f"the folder '{folder}' has {found.instead or 'no pictures, no .npy and no .npz files'}",
-        fix="give a folder with samples of what the model will see",
+        f"the folder '{folder}' has {content.instead or 'no pictures, no .npy and no .npz files'}",
+        fix="give a folder with samples like those that the model will be used on",
     )
 
 
 @dataclass(slots=True)
 class _Folder:
-    """The files in a folder that could be data, in order, and what is to tell of others (OQ438)."""
+    """The files in a folder that could be data, in order, and notes on the others (OQ438)."""
 
     folder: Path
     files: list[Path] = field(default_factory=list)
@@ -155,12 +185,12 @@ class _Folder:
                 self.files.append(path)
         if self.own:
             others = f" and {counted(len(self.own) - 1, 'other')}" if len(self.own) > 1 else ""
-            told = f"not used as data: '{self.own[0]}'{others}, which onnxq wrote"
-            self._tell(told, "keep calibrations and checkpoints in another folder")
+            message = f"not used as data: '{self.own[0]}'{others}, which onnxq wrote"
+            self._note(message, "keep calibrations and checkpoints in another folder")
 
     @property
     def instead(self) -> str:
-        """What is there when there is no data."""
+        """A note on the folder's content when there is no data in it."""
         if self.notes:
             return f"no data; {self.notes[0].message}"
         return ""
@@ -170,32 +200,32 @@ class _Folder:
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
 
     def _below(self) -> Iterator[Path]:
-        """Paths in the folder and those below it, links to folders too, none hidden."""
-        known: set[str] = set()
+        """Paths in the folder and its subfolders, also behind links; hidden ones are skipped."""
+        visited: set[str] = set()
         for above, folders, files in os.walk(self.folder, onerror=self._closed, followlinks=True):
             real = os.path.realpath(above)
-            if real in known:  # a second link to it, or one that leads back
+            if real in visited:  # a second link to it, or one that leads back
                 folders.clear()
                 continue
-            known.add(real)
+            visited.add(real)
             folders[:] = sorted(name for name in folders if not name.startswith("."))
             yield from (Path(above, name) for name in files if not name.startswith("."))
 
     def _is_usable(self, path: Path) -> bool:
-        """Whether it is a file, or a link that leads nowhere, which its reader will tell of."""
+        """Whether it is a file, or a link that leads nowhere, which its reader will report."""
         try:
             usable = stat.S_ISREG(path.stat().st_mode)
         except OSError:
             return True
         if not usable and path.suffix.lower() in arrays.SUFFIXES | pictures.suffixes():
-            self._tell(f"'{path}' is no regular file and is not used", "remove it")
+            self._note(f"'{path}' is no regular file and is not used", "remove it")
         return usable
 
     def _closed(self, reason: OSError) -> None:
-        told = f"the folder '{reason.filename}' cannot be read: {first_line(reason)}"
+        message = f"the folder '{reason.filename}' cannot be read: {first_line(reason)}"
         if Path(reason.filename) == self.folder:
-            raise error("OQ401", told, fix="correct its permissions")
-        self._tell(told, "correct its permissions, or remove it")
+            raise error("OQ401", message, fix="correct its permissions")
+        self._note(message, "correct its permissions, or remove it")
 
-    def _tell(self, told: str, fix: str) -> None:
-        self.notes.append(warning("OQ438", told, fix=fix))
+    def _note(self, message: str, fix: str) -> None:
+        self.notes.append(warning("OQ438", message, fix=fix))

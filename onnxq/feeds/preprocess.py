@@ -1,4 +1,4 @@
-"""Picture -> input tensor, as a small YAML file says."""
+"""Picture -> input tensor, by a small YAML file."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Channels = float | list[float]
 class Preprocess(BaseModel):
     """How pictures become tensors: (pixel / divide - mean) / std, after resizing.
 
-    `letterbox` keeps the aspect ratio and fills with `pad` at the `anchor`'s far side or on both;
-    `stretch` does not keep it; `crop` scales so that the model's side is `crop_ratio` of the
-    picture's short side and takes the centre. `mean` and `std` are one number or one a channel,
-    in the order of `color`. `layout` and `dtype` are the model's unless they are given.
+    `letterbox` keeps the aspect ratio and fills the rest with `pad`: on both sides, or opposite the
+    `anchor`. `stretch` does not keep it. `crop` scales the picture so that the model's side is
+    `crop_ratio` of its short side, and takes the centre. `mean` and `std` are one number, or one
+    per channel in the order of `color`. `layout` and `dtype` are the model's by default.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -46,7 +46,7 @@ class Preprocess(BaseModel):
     @classmethod
     def _one_a_channel(cls, value: Channels) -> Channels:
         if isinstance(value, list) and len(value) not in (1, 3):
-            raise ValueError("neither 1 nor 3 numbers; give one, or one a channel")
+            raise ValueError("neither 1 nor 3 numbers; give one, or one per channel")
         return value
 
     @field_validator("std")
@@ -147,7 +147,7 @@ class Preprocess(BaseModel):
 
 
 def _eight_bits(picture: Image.Image) -> Image.Image:
-    """Scale 16-bit grey, which Pillow's `convert` would clip at 255; refuse what has no scale."""
+    """Scale 16-bit grey, which `convert` would clip at 255; refuse modes without a known range."""
     if picture.mode.startswith("I;16"):
         return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
     if picture.mode == "P" and "transparency" in picture.info:
@@ -166,8 +166,8 @@ def load(name: str) -> Preprocess:
     path, shown = shipped.find(
         name, shipped.preprocessings(), what="preprocessing", code="OQ406", beside=Path()
     )
-    known = tuple(Preprocess.model_fields)
-    return validate(Preprocess, yaml_source.read(path, shown_as=shown), lambda path: known)
+    keys = tuple(Preprocess.model_fields)
+    return validate(Preprocess, yaml_source.read(path, shown_as=shown), lambda path: keys)
 
 
 def from_json(text: str) -> Preprocess:
@@ -177,6 +177,6 @@ def from_json(text: str) -> Preprocess:
     except ValueError:
         raise error(
             "OQ406",
-            "the preprocessing that the model records cannot be read",
-            fix="give --preprocess",
+            "the recorded preprocessing cannot be read",
+            fix="name one with --preprocess",
         ) from None

@@ -1,4 +1,4 @@
-"""Random samples, for when only the way through the tools matters."""
+"""Random samples, to try the tools without data."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from onnxq.feeds.ahead import decoders
 from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_example, shape_text
 from onnxq.feeds.source import Reader, ReadWhole
 
-SAMPLES: Final = 16  # unless --samples says else
+SAMPLES: Final = 16  # by default
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RandomData(ReadWhole):
-    """Floats from 0 to 1, whole numbers and booleans 0 or 1: indices into any table."""
+    """Floats from 0 to 1; integers and booleans 0 or 1, which are indices into any table."""
 
     inputs: tuple[InputSpec, ...]
     seed: int

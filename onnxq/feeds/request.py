@@ -1,17 +1,19 @@
-"""What was asked for, as plain data, and the way from there to a feed."""
+"""A request for data, and how it is opened as a feed."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from os import PathLike
 from pathlib import Path
 from typing import Final
 
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
-from onnxq.feeds.forms import FORMS, Opened, Wish
-from onnxq.feeds.places import absolute, locate, path_of
+from onnxq.feeds.forms import FORMS, OpenedData, OpenOptions
+from onnxq.feeds.in_memory import DataSource, Iterated, for_passes
+from onnxq.feeds.places import Place, absolute, locate, path_of
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import InputSpec, input_specs
 from onnxq.feeds.selection import pick
@@ -23,16 +25,19 @@ _SIZELESS: Final = ("pictures", "random")  # kinds of data that take any size
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataRequest:
-    """Data as it was asked for: it can be pickled, and opened again in another process.
+    """Data as it was asked for.
 
-    `source` is what `--data` says. `preprocess` is for pictures alone; `otherwise` is used when
-    there is none, and `otherwise_shapes` for the sizes that data without a size of its own needs
-    and `shapes` does not give; the batch is no part of them. `samples` are drawn with `seed`, or
-    spread evenly; `batch` puts so many into one run of the model; `ragged` permits shapes that
-    differ between samples.
+    `source` is the path of files, 'random' for random data, or data in memory: an array of samples,
+    a mapping of arrays by input name, an iterable of samples, or a function that makes one. A
+    request for files can be pickled, and opened in another process; data that is an iterator can
+    be read only once. `preprocess` is for pictures only; `otherwise` is used when there is none.
+    `otherwise_shapes` are for pictures and random data, which take any size: they fill the sizes,
+    except the batch, that neither the model nor `shapes` fixes. So many `samples` are drawn with
+    `seed`, or spread evenly; `batch` is their number in one run of the model; `ragged` permits
+    shapes that differ between samples.
     """
 
-    source: str
+    source: DataSource | Iterated
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     otherwise_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     preprocess: Preprocess | None = None
@@ -42,40 +47,47 @@ class DataRequest:
     batch: int | None = None
     ragged: bool = False
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "source", for_passes(self.source))
+
     @property
-    def path(self) -> Path:
-        """The file or folder that is read."""
-        return path_of(self.source)
+    def path(self) -> Path | None:
+        """The file or folder that is read; None for data in memory."""
+        return path_of(self.source) if isinstance(self.source, str | PathLike) else None
 
     def absolute(self) -> DataRequest:
-        """The same, for a process that works in another folder."""
+        """The same, for a process that works in another folder (OQ434 for data in memory)."""
         return replace(self, source=absolute(self.source))
 
     def open(self, graph: Graph) -> Feed:
         """Open the data for a model. Raises OQ401 to OQ406 and OQ420 to OQ428."""
         self._check()
         inputs = input_specs(graph, self.shapes)
-        place = locate(self.source)
+        place = self._place()
         filled = self._filled(inputs) if place.kind in _SIZELESS else {}
         inputs = tuple(replace(spec, shape=filled.get(spec.name, spec.shape)) for spec in inputs)
         if self.preprocess is not None and place.kind != "pictures":
             raise error(
                 "OQ406",
-                f"--preprocess is for pictures, and '{self.source}' is no picture",
-                fix="leave it out, or give pictures",
+                f"a preprocessing is for pictures, and the data is {place.described}",
+                fix="leave out --preprocess, or give pictures",
             )
         if self.seed is not None and self.samples is None and place.kind != "random":
-            raise error("OQ420", "--seed draws samples, and --samples is missing", fix="give both")
-        wish = Wish(
+            raise error(
+                "OQ420",
+                "a seed draws samples, and their number is missing",
+                fix="give --samples with --seed",
+            )
+        options = OpenOptions(
             inputs=inputs,
             batch=self.batch,
-            how=self.preprocess,
+            preprocess=self.preprocess,
             otherwise=self.otherwise,
             samples=self.samples,
             seed=self.seed,
             ragged=self.ragged,
         )
-        opened = FORMS[place.kind](place, wish)
+        opened = FORMS[place.kind](place, options)
         picked = pick(opened.source.length, self.samples, self.seed)
         if not self.ragged and opened.source.length is not None and picked is not None:
             opened.source.require_alike(picked)
@@ -91,37 +103,43 @@ class DataRequest:
             notes=(*place.notes, *opened.notes, *self._missing(opened, picked)),
         )
 
+    def _place(self) -> Place:
+        if isinstance(self.source, str | PathLike):
+            return locate(self.source)
+        return Place(kind="in memory", data=self.source)
+
     def _filled(self, inputs: Sequence[InputSpec]) -> dict[str, Shape]:
-        """By input: its shape with unknown sizes, but for the batch, from `otherwise_shapes`."""
-        found = {}
+        """By input: its shape with the unknown sizes of `otherwise_shapes`, except the batch."""
+        filled = {}
         for spec in (s for s in inputs if None in s.shape[1:]):
             usual = self.otherwise_shapes.get(spec.name, ())
             if len(usual) == len(spec.shape):
                 sizes = zip(spec.shape[1:], usual[1:], strict=True)
-                found[spec.name] = (spec.shape[0], *(u if d is None else d for d, u in sizes))
-        return found
+                filled[spec.name] = (spec.shape[0], *(u if d is None else d for d, u in sizes))
+        return filled
 
     def _check(self) -> None:
-        for name, value in (("--samples", self.samples), ("--batch", self.batch)):
-            if value is not None and value < 1:
-                raise error("OQ420", f"{name} {value} asks for nothing", fix="give 1 or more")
-            if value is not None and value > _MOST:
-                raise error("OQ420", f"{name} {value} is too many", fix=f"give {_MOST:,} or fewer")
+        for name, value in (("samples", self.samples), ("batch", self.batch)):
+            what = "the number of samples" if name == "samples" else "the size of the batch"
+            if value is not None and not 1 <= value <= _MOST:
+                raise error(
+                    "OQ420", f"{what} is {value}", fix=f"give --{name} a number from 1 to {_MOST}"
+                )
         if self.seed is not None and self.seed < 0:
-            raise error("OQ420", f"--seed {self.seed} is negative", fix="give 0 or more")
+            raise error("OQ420", f"the seed is {self.seed}", fix="give --seed 0 or more")
         if self.ragged and self.batch not in (None, 1):
             raise error(
                 "OQ420",
-                "--ragged and --batch: samples of different shapes make no batch",
-                fix="leave one of them out",
+                "samples of different shapes cannot be put into a batch",
+                fix="leave out --ragged or --batch",
             )
 
-    def _missing(self, opened: Opened, picked: Sequence[int] | None) -> list[Diagnostic]:
-        """What is known to be missing before anything is read; OQ426 when nothing is left."""
+    def _missing(self, opened: OpenedData, picked: Sequence[int] | None) -> list[Diagnostic]:
+        """Warnings on missing samples, before any is read; OQ426 when no batch can be filled."""
         if opened.source.length is None or picked is None:
             return []
-        found = too_few(opened.source.length, self.samples)
+        warnings = too_few(opened.source.length, self.samples)
         batch = opened.batch
         if batch.whole and len(picked) < batch.size:
             raise none_full(len(picked), batch)
-        return found + (not_full(len(picked) % batch.size, batch) if batch.whole else [])
+        return warnings + (not_full(len(picked) % batch.size, batch) if batch.whole else [])

@@ -1,4 +1,4 @@
-"""What a model is fed: its inputs, and one sample for them."""
+"""The inputs of a model, and a sample for them."""
 
 from __future__ import annotations
 
@@ -32,11 +32,11 @@ class InputSpec:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sample:
-    """What one run of the model is fed; `digest` is the SHA-256 (hex) of what it was made from.
+    """The inputs of one run of the model; `digest` is the SHA-256 (hex) of its content.
 
-    `count` pictures or rows are in it: 1 unless it is a batch. `number` is its place in the feed,
-    counted from 0 before the feed is divided into parts. `parts` are the digests of the samples
-    that a batch is made of. `frames` is more than 1 for an animation, whose first is used.
+    `count` is the number of pictures or rows in it: 1 unless it is a batch, whose samples have the
+    digests `parts`. `number` is its place in the whole feed, from 0. `frames` is more than 1 for an
+    animation, of which the first frame is used.
     """
 
     name: str
@@ -54,32 +54,33 @@ class Sample:
 
 
 def input_specs(graph: Graph, shapes: Mapping[str, Sequence[int]]) -> tuple[InputSpec, ...]:
-    """Inputs of the model; a symbolic first dimension is a batch of 1 unless `shapes` says else."""
+    """Inputs of the model; a symbolic first dimension is a batch of 1 unless `shapes` has it."""
     for name in shapes:
         if name not in graph.inputs:
             fix = did_you_mean(name, graph.inputs)
-            raise error("OQ403", f"--shape names '{name}', which is not an input", fix=fix)
+            message = f"a shape is given for '{name}', which is not an input of the model"
+            raise error("OQ403", message, fix=fix)
     return tuple(_spec(graph, name, shapes.get(name)) for name in graph.inputs)
 
 
-def _spec(graph: Graph, name: str, given: Sequence[int] | None) -> InputSpec:
+def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
     kind = graph.declared[name]
     declared: Shape = tuple(d if isinstance(d, int) and d > 0 else None for d in kind.shape or ())
     if kind.dtype == 0:
         fix = "onnxq runs models with tensor inputs; give such an export"
         raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
     dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
-    if given is None:
+    if shape is None:
         return InputSpec(name=name, dtype=dtype, shape=declared)
-    fits = len(given) == len(declared) or kind.shape is None
-    if not fits or any(d not in (None, g) for g, d in zip(given, declared, strict=False)):
+    fits = len(shape) == len(declared) or kind.shape is None
+    if not fits or any(d not in (None, s) for s, d in zip(shape, declared, strict=False)):
         raise error(
             "OQ404",
-            f"--shape {name}:{shape_text(given)} does not fit the model's input "
+            f"the shape {shape_text(shape)} does not fit the model's input "
             f"{name}: {shape_text(declared)}",
-            fix=f"give {len(declared)} sizes that agree with the model's",
+            fix=f"give {len(declared)} sizes that agree with the model's (--shape)",
         )
-    return InputSpec(name=name, dtype=dtype, shape=tuple(given))
+    return InputSpec(name=name, dtype=dtype, shape=tuple(shape))
 
 
 def shape_text(shape: Sequence[int | str | None]) -> str:

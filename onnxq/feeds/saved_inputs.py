@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
-from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +11,7 @@ from onnxq.diagnostics import Diagnostic, error, first_line
 from onnxq.feeds.arrays import held_in_memory
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
+from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 from onnxq.feeds.values import named
@@ -37,44 +36,43 @@ class SavedInputs(ReadWhole):
     @property
     def length(self) -> int:
         """Number of samples in all files."""
-        return sum(map(len, self.shapes))
+        return self.numbering.length
+
+    @property
+    def numbering(self) -> Numbering:
+        """The numbers of the samples in each file."""
+        return Numbering(map(len, self.shapes))
 
     def reader(self) -> Reader:
-        """One file is held in memory after the other."""
+        """One file at a time is held in memory."""
         return self._read
 
     def require_alike(self, numbers: Sequence[int]) -> None:
-        """All files were read once (OQ424)."""
+        """Compare the shapes, which are known since the files were opened (OQ424)."""
         alike = Alike(self.inputs)
-        for number in numbers:
-            file, index = self._place(number)
+        numbering = self.numbering
+        for file, index in map(numbering.place, numbers):
             alike.require(f"{self.files[file]}[{index}]", self.shapes[file][index])
 
     def _read(self, number: int) -> Sample:
         if number >= self.length:
             raise EndOfDataError
-        which, index = self._place(number)
-        file = self.files[which]
+        place, index = self.numbering.place(number)
+        file = self.files[place]
         if file not in self.last:
             self.last.clear()  # before the next is read
             self.last[file] = _samples(file, self.inputs)
         return self.last[file][index]
 
-    def _place(self, number: int) -> tuple[int, int]:
-        """The file of a sample, and the sample in it."""
-        firsts = [0, *itertools.accumulate(map(len, self.shapes))]
-        file = bisect_right(firsts, number) - 1
-        return file, number - firsts[file]
-
 
 def open_saved(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> SavedInputs:
-    """Read the files. Errors: OQ401 when one is none of Polygraphy's, OQ403, OQ404."""
+    """Read the files. Errors: OQ401 when Polygraphy did not write one, OQ403, OQ404."""
     shapes: list[tuple[_Shapes, ...]] = []
     last: dict[Path, tuple[Sample, ...]] = {}
     for file in files:
         last.clear()
-        last[file] = found = _samples(file, inputs)
-        shapes.append(tuple({n: a.shape for n, a in one.tensors.items()} for one in found))
+        last[file] = in_file = _samples(file, inputs)
+        shapes.append(tuple({n: a.shape for n, a in s.tensors.items()} for s in in_file))
     if not any(shapes):
         raise error("OQ401", f"'{files[0]}' holds no sample", fix="save some in it")
     notes = [n for f in files for n in held_in_memory(f, f.stat().st_size, "save .npz files")]
@@ -84,22 +82,22 @@ def open_saved(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> SavedI
 
 
 def _samples(file: Path, inputs: tuple[InputSpec, ...]) -> tuple[Sample, ...]:
-    found: list[Sample] = []
+    in_file: list[Sample] = []
     for index, feed_dict in enumerate(_loaded(file)):
         where = f"{file}[{index}]"
-        found += samples(where, named(where, feed_dict, inputs), inputs)
-    return tuple(found)
+        in_file += samples(where, named(where, feed_dict, inputs), inputs)
+    return tuple(in_file)
 
 
 def _loaded(file: Path) -> list[dict[str, Any]]:
     from polygraphy.json import load_json
     from polygraphy.logger import G_LOGGER
 
-    why = "it is no list of dictionaries"
+    why = "it is not a list of dictionaries"
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):
             content = load_json(str(file))
-        if isinstance(content, list) and all(isinstance(one, dict) for one in content):
+        if isinstance(content, list) and all(isinstance(item, dict) for item in content):
             return content
     except Exception as reason:  # Polygraphy raises what json, base64 and numpy do
         why = first_line(reason)

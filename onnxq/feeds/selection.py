@@ -1,4 +1,4 @@
-"""Which samples of the data are used, and how they are put into batches."""
+"""Choice of samples from the data, and batches of them."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from onnxq.feeds.samples import InputSpec, shape_text
 def pick(length: int | None, samples: int | None, seed: int | None) -> Sequence[int] | None:
     """Numbers of the samples to use, ascending; None for all of data whose length is not known.
 
-    Without a seed they are spread evenly, so that a folder sorted by class gives some of each;
-    with one they are drawn without replacement, the same on every platform. Of data whose length
-    is not known they are the first.
+    Without a seed they are spread evenly, so that a folder sorted by class gives some of each
+    class; with a seed they are drawn without replacement, the same on every platform. Of data whose
+    length is not known they are the first.
     """
     if length is None:
         return None if samples is None else range(samples)
@@ -30,7 +30,7 @@ def pick(length: int | None, samples: int | None, seed: int | None) -> Sequence[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Batching:
-    """Samples in a batch; `whole` when the model takes no smaller one."""
+    """The number of samples in a batch; `whole` when the model takes no smaller batch."""
 
     size: int = 1
     whole: bool = False
@@ -39,9 +39,9 @@ class Batching:
 def batching(
     inputs: tuple[InputSpec, ...], asked: int | None
 ) -> tuple[tuple[InputSpec, ...], Batching]:
-    """Return the inputs as one sample fills them, and how many make a batch (OQ420).
+    """Return the inputs for one sample, and how many samples make a batch (OQ420).
 
-    Without `asked` samples are what the model takes in one run.
+    Without `asked` a sample is what the model takes in one run.
     """
     if asked is None:
         return inputs, Batching()
@@ -50,8 +50,8 @@ def batching(
             size = shape_text(spec.shape) or "a scalar"
             raise error(
                 "OQ420",
-                f"--batch {asked} does not fit the model's input {spec.name}: {size}",
-                fix="leave it out, or export the model with a dynamic batch",
+                f"a batch of {asked} does not fit the model's input {spec.name}: {size}",
+                fix="leave out --batch, or export the model with a dynamic batch",
             )
     whole = any(spec.shape[0] is not None for spec in inputs)
     singles = tuple(replace(spec, shape=(1, *spec.shape[1:])) for spec in inputs)

@@ -1,4 +1,4 @@
-"""What every form of data is to a feed: numbered samples."""
+"""The interface of all forms of data to a feed: numbered samples."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from onnxq.feeds.samples import Sample
 Reader = Callable[[int], Sample]
 
 
-class Source(Protocol):
-    """A form of data. `length` is None when it is known only at the end.
+class SampleSource(Protocol):
+    """Numbered samples in some form. `length` is None when only the end shows it.
 
     `threads` says how many may read at once; with 1 the numbers ascend, and each is read after
     those before it.
@@ -22,26 +22,35 @@ class Source(Protocol):
         """Number of samples."""
 
     @property
+    def expected(self) -> int | None:
+        """Where `length` is None: the number of samples to expect, if that is known."""
+
+    @property
     def threads(self) -> int:
         """How many threads may read at once."""
 
     def reader(self) -> Reader:
         """Begin a pass: a function from a number to the sample.
 
-        It raises EndOfDataError beyond the last, and LeftOutError for one that cannot be used.
+        It raises EndOfDataError beyond the last, and LeftOutError for a sample that is unusable.
         """
 
     def identity(self, number: int, read: Reader) -> tuple[str, str]:
-        """Return the name and the digest of a sample, which is read only if it must be."""
+        """Return the name and the digest of a sample, without reading it where that is possible."""
 
     def require_alike(self, numbers: Sequence[int]) -> None:
-        """Raise OQ424 where it is known before reading that these samples differ in shape."""
+        """Raise OQ424 if it is known before reading that the shapes of these samples differ."""
 
 
 class ReadWhole:
-    """A source whose samples are known once they are read."""
+    """A source that knows nothing of its samples before it reads them."""
 
     __slots__ = ()
+
+    @property
+    def expected(self) -> int | None:
+        """Not known."""
+        return None
 
     def identity(self, number: int, read: Reader) -> tuple[str, str]:
         """Read it."""
@@ -49,7 +58,7 @@ class ReadWhole:
         return sample.name, sample.digest
 
     def require_alike(self, numbers: Sequence[int]) -> None:
-        """Nothing is known."""
+        """Shapes are not known yet."""
 
 
 class EndOfDataError(Exception):
@@ -57,7 +66,7 @@ class EndOfDataError(Exception):
 
 
 class LeftOutError(Exception):
-    """A sample cannot be read, and the others can: `file` and why."""
+    """A sample is left out because its `file` cannot be read; the others are used."""
 
     def __init__(self, file: str, why: str) -> None:
         super().__init__(f"'{file}' was left out: {why}")

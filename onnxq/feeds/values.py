@@ -1,4 +1,4 @@
-"""What loaders yield -> arrays by the input's name."""
+"""Values that a loader yields -> arrays by input name."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from onnxq.feeds.samples import InputSpec, Tensors
 def named(where: str, value: Any, inputs: Sequence[InputSpec]) -> Tensors:
     """Return the arrays of a dictionary, of a tuple or list in the inputs' order, or of one tensor.
 
-    Tensors of torch and of other libraries become arrays without importing those. Errors: OQ403
-    when their number is not that of the inputs, OQ423 when it is nothing of the kind.
+    Tensors of torch and other libraries are converted without importing these. Errors: OQ403 when
+    the number of tensors is not that of the inputs, OQ423 for other values.
     """
     if isinstance(value, Mapping):
-        return {str(name): _array(f"{where}['{name}']", one) for name, one in value.items()}
+        return {str(name): _array(f"{where}['{name}']", v) for name, v in value.items()}
     parts = value if isinstance(value, tuple | list) else (value,)
-    arrays = [_array(where, one) for one in parts]
+    arrays = [_array(where, part) for part in parts]
     if len(arrays) != len(inputs):
         names = "".join(f", '{spec.name}'" for spec in inputs).replace(",", ":", 1)
         tensors, wanted = counted(len(arrays), "tensor"), counted(len(inputs), "input")
         raise error(
             "OQ403",
             f"'{where}' has {tensors}, and the model has {wanted}{names}",
-            fix="yield the inputs alone, without labels, or a dictionary by name",
+            fix="give each sample as the inputs alone, without labels, or as a dictionary by name",
         )
     return {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
 
@@ -37,22 +37,23 @@ def _array(where: str, value: Any) -> NDArray[Any]:
     if not hasattr(value, "__array__"):
         raise _no_array(where, value)
     try:
-        if hasattr(value, "detach"):  # a tensor of torch, on any device, with or without gradient
+        if hasattr(value, "detach"):  # a torch tensor, on any device, with or without gradient
             value = value.detach().cpu().numpy()
         return np.asarray(value)
     except Exception as reason:
         raise error(
             "OQ423",
-            f"'{where}' is a {_called(value)} that is no NumPy array: {first_line(reason)}",
-            fix="yield it as float32 on the CPU",
-        ) from None
+            f"'{where}' is a {_called(value)} that cannot become a NumPy array: "
+            f"{first_line(reason)}",
+            fix="give it as float32 on the CPU",
+        ) from reason
 
 
 def _no_array(where: str, value: Any) -> OnnxqError:
     return error(
         "OQ423",
         f"'{where}' is a {_called(value)}, not a tensor",
-        fix="yield arrays or tensors: a dictionary by input name, a tuple, or one alone",
+        fix="give arrays or tensors: a dictionary by input name, a tuple, or a single one",
     )
 
 

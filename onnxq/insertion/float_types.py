@@ -25,9 +25,9 @@ _GRAPHS: Final = (AttributeProto.GRAPH, AttributeProto.GRAPHS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Slots:
-    """For each input and each output of an op, whether it is half precision when the op is.
+    """For each input and output of an op, whether it is in half precision when the op is.
 
-    False is what has another type than float32, and what ONNX leaves in float32 at any rate.
+    False for a tensor of another type than float32, and for one that ONNX always has in float32.
     """
 
     inputs: tuple[bool, ...]
@@ -40,16 +40,16 @@ class Slots:
 
 
 def in_float32(node: onnx.NodeProto) -> Slots:
-    """The slots of an op that stays as it is."""
+    """The slots of an op that stays in FP32."""
     return Slots(inputs=(False,) * len(node.input), outputs=(False,) * len(node.output))
 
 
 def in_half(node: onnx.NodeProto, version: int, type_name: str, floats: Set[str]) -> Slots:
-    """The slots of an op in half precision; all False for one that cannot follow its inputs.
+    """The slots of an op in half precision; all False when its types do not follow its inputs.
 
-    That is an op with subgraphs or sequences, and one with a float32 result whose type does not
-    follow from its inputs, such as Cast. An op without a schema takes every type. `version` is of
-    ONNX's default operators, `floats` are the tensors of type float32.
+    That is so for an op with subgraphs or sequences, and for one with a float32 result whose type
+    does not depend on its inputs, such as Cast. An op without a schema takes every type. `version`
+    is the opset of ONNX's own operators, `floats` are the tensors of type float32.
     """
     inputs, outputs = ([t in floats for t in side] for side in (node.input, node.output))
     schema = _schema(node.op_type, node.domain, version)
@@ -74,8 +74,8 @@ def in_half(node: onnx.NodeProto, version: int, type_name: str, floats: Set[str]
 def float_tensors(model: onnx.ModelProto) -> frozenset[str]:
     """Names of the float32 tensors of the top-level graph.
 
-    Where shape inference knows nothing, as behind custom ops, a tensor has the type that its op
-    gives it by what else the op reads: an input of a Conv is what the weight of the Conv is.
+    Where shape inference knows no type, as behind custom ops, it follows from the other tensors of
+    the op: an input of a Conv has the type of the weight.
     """
     graph, version = Graph(model), opset(model)
     types: dict[str, int] = {}
@@ -99,17 +99,17 @@ def float_tensors(model: onnx.ModelProto) -> frozenset[str]:
 
 
 def computed_types(model: onnx.ModelProto) -> dict[str, int]:
-    """How many ops compute in 'fp32', 'fp16' and 'bf16': the type that they make, else read.
+    """How many ops compute in 'fp32', 'fp16' and 'bf16': the type of a result, else of an input.
 
-    Q/DQ, Casts and constants do not count. In a strongly typed network TensorRT is bound to it.
+    Q/DQ, Casts and constants do not count. TensorRT keeps these types in a strongly typed network.
     """
-    graph, found = Graph(model), Counter[str]()
+    graph, counts = Graph(model), Counter[str]()
     for node in graph.nodes:
         if node.op not in (*PAIR_OPS, "Cast", "Constant"):
             types = (graph.type(t).dtype for t in (*node.outputs, *node.inputs) if t)
             first = next((_FLOATS[dtype] for dtype in types if dtype in _FLOATS), None)
-            found.update(() if first is None else (first,))
-    return dict(found)
+            counts.update(() if first is None else (first,))
+    return dict(counts)
 
 
 @cache

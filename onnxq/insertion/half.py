@@ -31,10 +31,10 @@ IoTypes = Literal["keep", "half"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FloatRest:
-    """How many ops compute in half precision and how many in FP32, and the new Casts.
+    """How many ops compute in half precision and how many in FP32, and the number of new Casts.
 
-    Q/DQ, Casts and ops without float data do not count. `kept` says of the ops in FP32 why they
-    are: a rule, a tensor, or that they cannot be of another type.
+    Q/DQ, Casts and ops without float data do not count. `kept` has the ops in FP32, each with its
+    reason: a rule, a tensor, or that the type does not fit the op.
     """
 
     type: str
@@ -46,11 +46,11 @@ class FloatRest:
 def lower(
     model: onnx.ModelProto, half: Half, *, kept: Mapping[str, str], io_types: IoTypes = "keep"
 ) -> tuple[onnx.ModelProto, FloatRest]:
-    """Return a copy of the model in half precision, but for the nodes that `kept` has a reason for.
+    """Return a copy of the model in half precision, except for the nodes in `kept`.
 
-    `io_types` "keep" leaves graph inputs and outputs in float32. The opset is raised to the first
-    that has what the type needs (OQ304). The model itself is not changed. Subgraphs and local
-    functions stay in FP32. Raises OQ503 when a valid model would become one that is not.
+    `kept` maps node names to reasons. `io_types` "keep" leaves graph inputs and outputs in float32.
+    The opset is raised to the first one that supports the type (OQ304). Subgraphs and local
+    functions stay in FP32. Raises OQ503 when the result of a valid model would not be valid.
     """
     result = onnx.ModelProto()
     result.CopyFrom(model)
@@ -58,10 +58,10 @@ def lower(
     _store_constants(result.graph)
     types = HalfTypes(result, half, kept.keys(), half.proto if io_types == "half" else FP32)
     casts = _Writer(result.graph, types).write()
-    if (found := fault(result, full=True)) and not fault(model, full=True):
+    if (problem := fault(result, full=True)) and not fault(model, full=True):
         raise error(
             "OQ503",
-            f"the model in {half.called} would not be valid: {found}",
+            f"the model in {half.called} would not be valid: {problem}",
             fix="report this to onnxq with the model; nothing was written",
         )
     in_fp32 = [name for name in types.float_ops if not any(types.slots[name].all)]
@@ -74,16 +74,16 @@ def lower(
 
 
 def _store_constants(graph: onnx.GraphProto) -> None:
-    """Make initializers of the float32 Constant nodes, so that they can have a type by use."""
-    kept = []
+    """Replace float32 Constant nodes by initializers, which can be stored in two types."""
+    others = []
     for node in graph.node:
         value = _constant(node) if node.op_type == "Constant" and not node.domain else None
         if value is None:
-            kept.append(node)
+            others.append(node)
         else:
             graph.initializer.append(numpy_helper.from_array(value, node.output[0]))
     del graph.node[:]
-    graph.node.extend(kept)
+    graph.node.extend(others)
 
 
 def _constant(node: onnx.NodeProto) -> NDArray[Any] | None:
@@ -103,14 +103,14 @@ class _Writer:
         self._types = types
         self._type_names = {FP32: "float32", types.half.proto: types.half.name}
         self._taken = names(graph)
-        self._called: dict[tuple[str, int], str] = {}
-        self._there = {(i.name, types.home.get(i.name, FP32)) for i in graph.input}
-        self._stored: set[tuple[str, int]] = set()  # initializers, in each type that is read
+        self._other_names: dict[tuple[str, int], str] = {}  # of tensors in their second type
+        self._available = {(i.name, types.home.get(i.name, FP32)) for i in graph.input}
+        self._stored: set[tuple[str, int]] = set()  # initializers with the types that nodes read
         self._nodes: list[onnx.NodeProto] = []
         self._casts = 0
 
     def write(self) -> int:
-        """Do so; return the number of new Casts."""
+        """Write all types; return the number of new Casts."""
         for node in self._graph.node:
             self._add(node)
         for output in self._graph.output:
@@ -138,7 +138,7 @@ class _Writer:
             _rename(graph, inside)
         for slot, tensor in enumerate(node.output):
             if tensor in types.floats:
-                copy.output[slot] = self._made(tensor, types.home[tensor])
+                copy.output[slot] = self._output(tensor, types.home[tensor])
         self._nodes.append(copy)
 
     def _add_dequantizers(self, node: onnx.NodeProto) -> None:
@@ -147,34 +147,35 @@ class _Writer:
             copy = onnx.NodeProto()
             copy.CopyFrom(node)
             copy.input[1] = self._need(node.input[1], dtype)
-            copy.output[0] = self._made(output, dtype)
+            copy.output[0] = self._output(output, dtype)
             if dtype != self._types.home[output]:
                 copy.name = self._free(f"{node.name}_{self._type_names[dtype]}")
             self._nodes.append(copy)
 
-    def _made(self, tensor: str, dtype: int) -> str:
-        self._there.add((tensor, dtype))
+    def _output(self, tensor: str, dtype: int) -> str:
+        """The name of an output that a new node makes in a type."""
+        self._available.add((tensor, dtype))
         return self._name(tensor, dtype)
 
     def _need(self, tensor: str, dtype: int) -> str:
-        """The name of a tensor in a type; it is cast to that here if nothing has it yet."""
+        """The name of a tensor in a type; a Cast is added when no node makes it in that type."""
         name = self._name(tensor, dtype)
         if tensor in self._types.stored:
             self._stored.add((tensor, dtype))
-        elif (tensor, dtype) not in self._there:
-            home = self._name(tensor, self._types.home[tensor])
-            called = self._free(f"{tensor}_Cast_{self._type_names[dtype]}")
-            self._nodes.append(helper.make_node("Cast", [home], [name], name=called, to=dtype))
-            self._there.add((tensor, dtype))
+        elif (tensor, dtype) not in self._available:
+            source = self._name(tensor, self._types.home[tensor])
+            node_name = self._free(f"{tensor}_Cast_{self._type_names[dtype]}")
+            self._nodes.append(helper.make_node("Cast", [source], [name], name=node_name, to=dtype))
+            self._available.add((tensor, dtype))
             self._casts += 1
         return name
 
     def _name(self, tensor: str, dtype: int) -> str:
         if self._types.owner(tensor) == dtype:
             return tensor
-        if (tensor, dtype) not in self._called:
-            self._called[tensor, dtype] = self._free(f"{tensor}_{self._type_names[dtype]}")
-        return self._called[tensor, dtype]
+        if (tensor, dtype) not in self._other_names:
+            self._other_names[tensor, dtype] = self._free(f"{tensor}_{self._type_names[dtype]}")
+        return self._other_names[tensor, dtype]
 
     def _free(self, name: str) -> str:
         free = free_name(name, self._taken)
@@ -182,45 +183,44 @@ class _Writer:
         return free
 
     def _write_stored(self) -> None:
-        """Write initializers in the types that are read; every scale as half precision has it."""
+        """Write initializers in the types that nodes read; round every scale to half precision."""
         half = self._types.half
         scales = {n.input[1] for _, n in nodes(self._graph) if n.op_type in PAIR_OPS}
-        read: dict[str, set[int]] = {}
+        types: dict[str, set[int]] = {}
         for tensor, dtype in self._stored:
-            read.setdefault(tensor, set()).add(dtype)
-        written = []
+            types.setdefault(tensor, set()).add(dtype)
+        initializers = []
         for stored in self._graph.initializer:
-            types = read.get(stored.name, {FP32})
-            if types == {FP32}:
-                written.append(stored)
+            if types.get(stored.name, {FP32}) == {FP32}:
+                initializers.append(stored)
                 continue
-            for dtype in sorted(types):
+            for dtype in sorted(types[stored.name]):
                 name = self._name(stored.name, dtype)
-                written.append(_stored(stored, name, dtype, half, is_scale=name in scales))
+                initializers.append(_stored(stored, name, dtype, half, is_scale=name in scales))
         del self._graph.initializer[:]
-        self._graph.initializer.extend(written)
+        self._graph.initializer.extend(initializers)
 
 
 def _stored(
     tensor: onnx.TensorProto, name: str, dtype: int, half: Half, *, is_scale: bool
 ) -> onnx.TensorProto:
-    """An initializer in one of two types. Scales have equal values in both: Q and DQ must agree."""
+    """An initializer in one of two types. A scale has the same value in both, as Q and DQ need."""
     values = weights.array(tensor)
-    if is_scale:  # neither zero nor smaller than it was
+    if is_scale:  # never rounded to zero, nor down where the type loses bits
         values = representable(values, half.dtype)
     if dtype != FP32:
         with np.errstate(over="ignore"):  # a rule that wants half precision gets infinities
             values = values.astype(half.dtype)
-    made = helper.make_tensor(name, dtype, tensor.dims, values.tobytes(), raw=True)
-    made.doc_string = tensor.doc_string
-    return made
+    stored = helper.make_tensor(name, dtype, tensor.dims, values.tobytes(), raw=True)
+    stored.doc_string = tensor.doc_string
+    return stored
 
 
-def _rename(graph: onnx.GraphProto, names_now: Mapping[str, str]) -> None:
-    """Let a subgraph read tensors of the outer graph by their new names."""
+def _rename(graph: onnx.GraphProto, new_names: Mapping[str, str]) -> None:
+    """Let a subgraph read tensors of the outer graph by their new names, in place."""
     for node in graph.node:
-        node.input[:] = [names_now.get(name, name) for name in node.input]
+        node.input[:] = [new_names.get(name, name) for name in node.input]
         for inner in subgraphs(node):
-            _rename(inner, names_now)
+            _rename(inner, new_names)
     for output in graph.output:
-        output.name = names_now.get(output.name, output.name)
+        output.name = new_names.get(output.name, output.name)

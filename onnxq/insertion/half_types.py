@@ -18,12 +18,12 @@ DEQUANTIZE: Final = "DequantizeLinear"
 
 
 class HalfTypes:
-    """The types of a model's float32 tensors when all ops but those named in `fp32` go half.
+    """The types of a model's float32 tensors when all ops except those in `fp32` are in half.
 
-    Numbers are those of onnx.TensorProto. `home` is the type in which a tensor is made, `ports` has
-    the graph's inputs and outputs, of type `port`, and `slots` every op beside Q/DQ, `float_ops`
-    those of them with float data, but no Cast. An initializer is in half precision when it is read
-    in nothing else.
+    Types are numbers of onnx.TensorProto. `home` has the type in which each tensor is made, `ports`
+    the graph's inputs and outputs, of type `port`. `slots` has every op except Q/DQ, `float_ops`
+    those with float data, without Casts. An initializer is stored in half precision only when no
+    op reads it in FP32.
     """
 
     def __init__(self, model: onnx.ModelProto, half: Half, fp32: Set[str], port: int) -> None:
@@ -48,7 +48,7 @@ class HalfTypes:
             and not self.floats.isdisjoint((*n.input, *n.output))
         ]
         self.home: dict[str, int] = dict.fromkeys(inputs, port)
-        self._read: dict[str, set[int]] = {}
+        self._read_types: dict[str, set[int]] = {}
         self._settle(graph)
 
     def type(self, in_half: bool) -> int:
@@ -56,16 +56,16 @@ class HalfTypes:
         return self.half.proto if in_half else FP32
 
     def owner(self, tensor: str) -> int:
-        """The type that has the tensor's own name; in another type it is called otherwise."""
+        """The type under the tensor's own name; in the other type it has another name."""
         return self.ports.get(tensor, self.home.get(tensor, FP32))
 
     def reads(self, node: onnx.NodeProto) -> Iterator[tuple[int, int]]:
         """Slot and type of every float32 tensor that a node reads."""
         if node.op_type in PAIR_OPS:
-            followed = node.output[0] if node.op_type == DEQUANTIZE else node.input[0]
+            data = node.output[0] if node.op_type == DEQUANTIZE else node.input[0]
             for slot in (0, 1):
                 if node.input[slot] in self.floats:
-                    yield slot, self.home.get(followed, FP32)  # a stored weight stays in float32
+                    yield slot, self.home.get(data, FP32)  # a stored weight stays in float32
             return
         for slot, tensor in enumerate(node.input):
             if tensor in self.floats:
@@ -73,7 +73,7 @@ class HalfTypes:
 
     def dequantized(self, tensor: str) -> list[int]:
         """The types in which a DequantizeLinear makes its output, the home first."""
-        others = self._read.get(tensor, set()) | {self.owner(tensor)} - {self.home[tensor]}
+        others = self._read_types.get(tensor, set()) | {self.owner(tensor)} - {self.home[tensor]}
         return [self.home[tensor], *sorted(others - {self.home[tensor]})]
 
     def _settle(self, graph: onnx.GraphProto) -> None:
@@ -84,25 +84,25 @@ class HalfTypes:
                     self.home[tensor] = self.type(self.slots[node.name].outputs[slot])
         for node in graph.node:
             if node.op_type == DEQUANTIZE:
-                read = self._read.get(node.output[0], set())
-                self.home[node.output[0]] = self.type(read != {FP32})
+                types = self._read_types.get(node.output[0], set())
+                self.home[node.output[0]] = self.type(types != {FP32})
         for node in graph.node:
             if node.op_type in PAIR_OPS:
                 self._note_reads(node)
         for name in self.stored:
-            only_half = self._read.get(name) == {self.half.proto}
+            only_half = self._read_types.get(name) == {self.half.proto}
             self.home[name] = self.ports.get(name, self.type(only_half))
 
     def _note_reads(self, node: onnx.NodeProto) -> None:
         for slot, dtype in self.reads(node):
-            self._read.setdefault(node.input[slot], set()).add(dtype)
+            self._read_types.setdefault(node.input[slot], set()).add(dtype)
         for tensor in captured(node) & self.floats:
-            self._read.setdefault(tensor, set()).add(FP32)
+            self._read_types.setdefault(tensor, set()).add(FP32)
 
 
 def captured(node: onnx.NodeProto) -> frozenset[str]:
-    """Names that the subgraphs of a node read; those that they define themselves among them."""
-    return frozenset(name for graph in subgraphs(node) for name in _read_in(graph))
+    """Names that the subgraphs of a node read, including those that they define themselves."""
+    return frozenset(name for graph in subgraphs(node) for name in _names_read(graph))
 
 
 def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
@@ -114,7 +114,7 @@ def subgraphs(node: onnx.NodeProto) -> list[onnx.GraphProto]:
     ]
 
 
-def _read_in(graph: onnx.GraphProto) -> Iterator[str]:
+def _names_read(graph: onnx.GraphProto) -> Iterator[str]:
     for node in graph.node:
         yield from node.input
         yield from captured(node)

@@ -1,4 +1,4 @@
-"""Does a model compute the same once it is prepared? Both are run on one random sample."""
+"""Compare a model with its prepared form: both run on one random sample."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from onnxq.model.io import name_nodes, opset
 from onnxq.sessions import open_session, run
 
 
-def _brings(version: int) -> str:
-    """What onnxq raises an opset for."""
+def _feature(version: int) -> str:
+    """The feature that needs an opset."""
     return {FORMATS["fp8e4m3"].opset: "FP8", FORMATS["int4"].opset: "INT4"}.get(
         version, "per-channel Q/DQ"
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Raised:
-    """What preparing a model changed, and what that did to the outputs; `why` they are unchecked.
+class Preparation:
+    """Changes that preparing made to a model, and whether its outputs changed.
 
-    `before` and `after` are opsets, equal when it was not raised for `purpose`; `functions` is how
-    many local functions were inlined.
+    `before` and `after` are opsets, equal when the opset was not raised for `purpose`; `functions`
+    counts the local functions that were inlined; `why` is the reason for unchecked outputs.
     """
 
     before: int
@@ -42,16 +42,16 @@ class Raised:
     purpose: str = ""
 
     def __str__(self) -> str:
-        told = "outputs are the same"
-        if self.outputs == "changed":
-            told = "outputs changed"
-        elif self.outputs == "unchecked":
-            told = f"not checked, because {self.why}"
-        return f"{', '.join(self._changes())}: {told}"
+        outcome = {
+            "same": "outputs are the same",
+            "changed": "outputs changed",
+            "unchecked": f"not checked, because {self.why}",
+        }[self.outputs]
+        return f"{', '.join(self._changes())}: {outcome}"
 
     def _changes(self) -> Iterator[str]:
         if self.before != self.after:
-            purpose = self.purpose or _brings(self.after)
+            purpose = self.purpose or _feature(self.after)
             yield f"opset {self.before} raised to {self.after}, for {purpose}"
         if self.functions:
             yield f"{counted(self.functions, 'local function')} inlined"
@@ -62,12 +62,12 @@ class Raised:
         if self.outputs != "changed":
             return ()
         if self.before == self.after:
-            told = f"inlining {counted(self.functions, 'local function')} changed the outputs"
+            message = f"inlining {counted(self.functions, 'local function')} changed the outputs"
             fix = "export the model again without local functions"
-            return (warning("OQ535", told, fix=fix),)
-        told = f"raising the opset from {self.before} to {self.after} changed the outputs"
+            return (warning("OQ535", message, fix=fix),)
+        message = f"raising the opset from {self.before} to {self.after} changed the outputs"
         fix = f"export the model again with opset {self.after} or newer"
-        return (warning("OQ535", told, fix=fix),)
+        return (warning("OQ535", message, fix=fix),)
 
     def to_dict(self) -> dict[str, Any]:
         """For JSON."""
@@ -80,15 +80,15 @@ def compare_raised(
     shapes: Mapping[str, Sequence[int]],
     *,
     purpose: str = "",
-) -> Raised | None:
-    """Compare the outputs of a model and of what `model.raised` made of it, bit for bit.
+) -> Preparation | None:
+    """Compare the outputs of a model and of its prepared form, bit for bit.
 
-    None when the opset is as it was and no function was inlined. onnxruntime runs both with
-    optimizations off; `shapes` are those of inputs that the model leaves open. The original gets
-    node names.
+    Returns None when the opset is the same and no function was inlined. onnxruntime runs both with
+    optimizations off. `shapes` are the shapes of dynamic inputs. The nodes of the original get
+    names, in place.
     """
     change = partial(
-        Raised,
+        Preparation,
         before=opset(original),
         after=opset(raised),
         functions=len(original.functions) - len(raised.functions),
@@ -100,18 +100,17 @@ def compare_raised(
     try:
         specs = input_specs(Graph(raised, shapes=shapes), shapes)
         sample = open_random(specs, seed=0, samples=1).reader()(0)
-        found = []
+        outputs = []
         for model in (name_nodes(original), raised):
             values = run(open_session(model, as_written=True), names, sample)
-            found.append([values[name] for name in names])
+            outputs.append([values[name] for name in names])
     except OnnxqError as reason:
-        why = reason.diagnostics[0].message
-        return change(outputs="unchecked", why=why)
-    same = all(map(_equal, *found))
+        return change(outputs="unchecked", why=reason.diagnostics[0].message)
+    same = all(map(_equal, *outputs))
     return change(outputs="same" if same else "changed")
 
 
-def _equal(one: Any, other: Any) -> bool:
-    if isinstance(one, list):
-        return len(one) == len(other) and all(map(_equal, one, other))
-    return bool(np.array_equal(one, other, equal_nan=np.asarray(one).dtype.kind == "f"))
+def _equal(before: Any, after: Any) -> bool:
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_equal, before, after))
+    return bool(np.array_equal(before, after, equal_nan=np.asarray(before).dtype.kind == "f"))

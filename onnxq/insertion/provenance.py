@@ -1,31 +1,31 @@
-"""What made a Q/DQ model, in its metadata: versions and digests, never a path or a user's name."""
+"""Metadata of a Q/DQ model: versions, digests and edits, never a path or a user's name."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from importlib.metadata import version
 
 from onnxq.calibration.statistics import Statistics
-from onnxq.planning import plan_file
 from onnxq.planning.plan import Plan
 
 
 def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
-    """Return what to record of a plan and of the statistics that its scales come from, if any.
+    """Return the entries for a plan and for the statistics of its scales, if there are any.
 
-    `plan` is a digest of what is decided, without the places of the rules that did; the same inputs
-    give the same text wherever they lie. `edited` says that a saved plan was changed by hand.
+    `plan` is a digest of the decisions without the places of their rules, so that equal inputs give
+    equal text wherever they lie. `edited` says that a saved plan was changed by hand.
     """
-    made = {
+    entries = {
         "version": version("onnxq"),
         "recipe": f"{plan.recipe} {plan.recipe_digest}",
-        "plan": plan_digest(plan),
+        "plan": plan.digest,
         **({"edited": "by hand"} if plan.edited else {}),
     }
     if not statistics.tensors:  # of weights alone
-        return made
-    return {**made, "statistics": statistics.digest, "preprocess": statistics.preprocess}
+        return entries
+    return {**entries, "statistics": statistics.digest, "preprocess": statistics.preprocess}
 
 
-def plan_digest(plan: Plan) -> str:
-    """SHA-256 (hex) of what a plan decides, whichever rules did."""
-    return plan_file.digest(plan_file.lines(plan))
+def edited_scales(tensors: Sequence[str]) -> dict[str, str]:
+    """Return the entry for scales that were replaced by hand; none without such tensors."""
+    return {"scales": f"replaced by hand: {', '.join(tensors)}"} if tensors else {}

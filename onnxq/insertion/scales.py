@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial, reduce
 from operator import add
 from typing import Literal
@@ -16,6 +16,8 @@ from onnxq.calibration.histogram import ValueRange
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.formats import FORMATS
+from onnxq.insertion.scale_table import Scale as Scale
+from onnxq.insertion.scale_table import Scales as Scales
 from onnxq.model.existing import scale_at
 from onnxq.model.graph import Graph
 from onnxq.model.scopes import Scope, owner
@@ -23,82 +25,65 @@ from onnxq.planning.plan import Pair, Plan
 from onnxq.quantization import SMALLEST_AMAX, in_blocks, representable, scale_of
 
 Amax = NDArray[np.float32]  # scalar, one a channel, or one a block
-Scale = NDArray[np.float32 | np.float16]  # likewise
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Scales:
-    """The scale of every pair of a plan, and what was odd.
-
-    Scales are float32, of float16 tensors float16: a scalar, one a channel, or one a block in the
-    rank of the weight. Pairs are those of the plan, less the uses of which the data say nothing
-    (OQ240).
-    """
-
-    by_pair: Mapping[Pair, Scale]
-    diagnostics: tuple[Diagnostic, ...]
-
-    def __getitem__(self, pair: Pair) -> Scale:
-        return self.by_pair[pair]
 
 
 def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
-    """Read amax of every pair by its method, and of a share group from its merged histograms.
+    """Compute the scale of every pair by its method, of a share group from merged histograms.
 
     Raises OnnxqError with every OQ413, OQ416 and OQ417; all-zero tensors get scale 1 and a warning.
-    An op in a body that reads a value of that body which the data never made has no pair (OQ240).
+    Pairs on values of a body that no sample computed are left out (OQ240).
     """
     if unusable := _unusable(graph, plan, statistics):
         raise OnnxqError(*unusable)
     shared = _merged_groups(plan, statistics)
-    plan, unseen = _seen(graph, plan, statistics, shared)
-    given, unequal = _existing_scales(graph, plan)
+    plan, unobserved = _observed(graph, plan, statistics, shared)
+    existing, unequal = _existing_scales(graph, plan)
     amaxes = {
         pair: _weight_amax(graph, pair)
         if pair.kind == "weight"
         else _activation_amax(pair, statistics, shared)
         for pair in plan.pairs
-        if pair not in given
+        if pair not in existing
     }
     ranges = {name: tensor.range for name, tensor in statistics.tensors.items()}
-    told = (
+    ranges_odd = (
         diagnostic
         for pair, amax in amaxes.items()
         for diagnostic in odd(
             pair.tensor, amax, None if pair.kind == "weight" else ranges[pair.tensor]
         )
     )
-    scales = given | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
+    scales = existing | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
     return Scales(
         by_pair={pair: _in_type_of(pair, scales[pair]) for pair in plan.pairs},
-        diagnostics=(*unseen, *unequal, *told),
+        diagnostics=(*unobserved, *unequal, *ranges_odd),
     )
 
 
-def _seen(
+def _observed(
     graph: Graph, plan: Plan, statistics: Statistics, shared: Mapping[int, TensorStatistics]
 ) -> tuple[Plan, list[Diagnostic]]:
-    """Leave out what reads values of bodies that never were, as in a branch that was not taken."""
+    """Leave out nodes that read unobserved values of bodies, as in a branch that was not taken."""
 
-    def is_unseen(pair: Pair) -> bool:
+    def is_unobserved(pair: Pair) -> bool:
         if pair.kind == "weight" or pair.existing or not graph.home(pair.tensor):
             return False
-        seen = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
-        return not isinstance(seen.values, methods.ImportedAmax) and not seen.range.count
+        tensor = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
+        return not isinstance(tensor.values, methods.ImportedAmax) and not tensor.range.count
 
-    lost: dict[Scope, list[Pair]] = {}
-    for pair in filter(is_unseen, plan.pairs):
-        lost.setdefault(graph.home(pair.tensor), []).append(pair)
-    gone = {edge.node for pairs in lost.values() for pair in pairs for edge in pair.edges}
-    kept = (
-        replace(pair, edges=tuple(e for e in pair.edges if e.node not in gone))
+    unobserved: dict[Scope, list[Pair]] = {}
+    for pair in filter(is_unobserved, plan.pairs):
+        unobserved.setdefault(graph.home(pair.tensor), []).append(pair)
+    floats = {edge.node for pairs in unobserved.values() for pair in pairs for edge in pair.edges}
+    reduced = (
+        replace(pair, edges=tuple(e for e in pair.edges if e.node not in floats))
         for pair in plan.pairs
     )
-    told = [_never_was(graph, scope, pairs) for scope, pairs in lost.items()]
-    return replace(plan, pairs=tuple(pair for pair in kept if pair.edges)), told
+    diagnostics = [_stays_float(graph, scope, pairs) for scope, pairs in unobserved.items()]
+    return replace(plan, pairs=tuple(pair for pair in reduced if pair.edges)), diagnostics
 
 
-def _never_was(graph: Graph, scope: Scope, pairs: list[Pair]) -> Diagnostic:
+def _stays_float(graph: Graph, scope: Scope, pairs: list[Pair]) -> Diagnostic:
     around, body = graph.by_name[owner(scope)], scope[-1].rpartition("/")[2]
     nodes = list(dict.fromkeys(edge.node for pair in pairs for edge in pair.edges))
     others = f" and {len(nodes) - 1} more" if len(nodes) > 1 else ""
@@ -116,41 +101,41 @@ def _in_type_of(pair: Pair, scale: Amax) -> Scale:
 
 
 def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[Diagnostic]]:
-    """Scales of pairs on tensors that have one already, or are tied to such tensors.
+    """Scales of pairs on tensors that have a pair already, or are tied to such tensors.
 
-    Where the scales that a group has differ, its new pairs take their own, with OQ534.
+    Where the existing scales of a group differ, its new pairs get their own scales, with OQ534.
     """
-    given: dict[Pair, Amax] = {}
+    existing: dict[Pair, Amax] = {}
     unequal = []
     for index, group in enumerate(plan.groups):
         new = [p for p in plan.pairs if p.group == index and p.kind == "activation"]
         dtype = new[0].descriptor.dtype if new else "int8"
-        has = {t: s for t in group.tensors if (s := scale_at(graph, t, dtype)) is not None}
-        if len({float(s) for s in has.values()}) == 1:
-            given |= dict.fromkeys(new, next(iter(has.values())))
-        elif has and new:
-            one, other = list(has)[:2]
+        old = {t: s for t in group.tensors if (s := scale_at(graph, t, dtype)) is not None}
+        if len({float(s) for s in old.values()}) == 1:
+            existing |= dict.fromkeys(new, next(iter(old.values())))
+        elif old and new:
+            first, second = list(old)[:2]
             unequal.append(
                 warning(
                     "OQ534",
-                    f"rule '{group.because[0].rule}' ties '{one}' and '{other}', which have pairs "
-                    "of different scale already; these stay as they are",
+                    f"rule '{group.because[0].rule}' ties '{first}' and '{second}', which have "
+                    "pairs of different scale already; these stay as they are",
                     fix="--existing strip takes them out, so that all are placed by the rules",
                 )
             )
     for pair in plan.pairs:
         scale = scale_at(graph, pair.tensor, pair.descriptor.dtype) if pair.existing else None
         if scale is not None:
-            given[pair] = scale
-    return given, unequal
+            existing[pair] = scale
+    return existing, unequal
 
 
 def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnostic]:
-    found = []
+    diagnostics = []
     for pair in plan.pairs:
         if pair.kind == "weight":
             if not methods.all_finite(graph.array(pair.tensor)):
-                found.append(
+                diagnostics.append(
                     Diagnostic(
                         code="OQ417",
                         message=f"the weight '{pair.tensor}' of '{pair.edges[0].node}' has NaN or "
@@ -159,18 +144,18 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
                     )
                 )
         elif pair.tensor not in statistics.tensors:
-            found.append(_unknown_range(pair, statistics))
-    return found
+            diagnostics.append(_unknown_range(pair, statistics))
+    return diagnostics
 
 
 def _unknown_range(pair: Pair, statistics: Statistics) -> Diagnostic:
-    what = f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads, "
+    reason = "was not observed"
+    fix = "calibrate again with --rules and this recipe"
     if statistics.calibrator == "cache":
-        told = what + "has no entry in the imported TensorRT cache"
+        reason = "has no entry in the imported TensorRT cache"
         fix = "skip it in the recipe, or calibrate with data: 'onnxq calibrate'"
-    else:
-        told, fix = what + "was not observed", "calibrate again with --rules and this recipe"
-    return Diagnostic(code="OQ413", message=told, fix=fix)
+    tensor = f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads,"
+    return Diagnostic(code="OQ413", message=f"{tensor} {reason}", fix=fix)
 
 
 def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatistics]:
@@ -187,8 +172,8 @@ def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatis
 def _activation_amax(
     pair: Pair, statistics: Statistics, shared: Mapping[int, TensorStatistics]
 ) -> Amax:
-    seen = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
-    return np.asarray(seen.amax(pair.descriptor, tensor=pair.tensor), np.float32)
+    tensor = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
+    return np.asarray(tensor.amax(pair.descriptor, tensor=pair.tensor), np.float32)
 
 
 def _weight_amax(graph: Graph, pair: Pair) -> Amax:
@@ -204,17 +189,18 @@ def _weight_amax(graph: Graph, pair: Pair) -> Amax:
     return amax(blocks.reshape(-1, size), 0).reshape(blocks.shape[:-1])
 
 
-def odd(tensor: str, amax: Amax, seen: ValueRange | None) -> list[Diagnostic]:
-    """Tell of an amax that is next to nothing, and of values that it leaves out (OQ414, OQ415).
+def odd(tensor: str, amax: Amax, observed: ValueRange | None) -> list[Diagnostic]:
+    """Warn of an amax close to zero, and of values that are not finite (OQ414, OQ415).
 
-    `seen` is what was observed of an activation, None for a weight.
+    `observed` is the range of an activation, None for a weight.
     """
-    found = []
-    if (amax <= SMALLEST_AMAX).all() and (seen is None or seen.finite or not seen.count):
-        told = f"'{tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
+    diagnostics = []
+    is_nothing_finite = observed is not None and observed.count and not observed.finite
+    if (amax <= SMALLEST_AMAX).all() and not is_nothing_finite:
+        message = f"'{tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
         fix = "calibrate with data that reaches it, or skip it in the recipe"
-        found.append(warning("OQ414", told, fix=fix))
-    if seen is not None and (seen.nan or seen.inf):
-        told = f"'{tensor}' had {seen.nan} NaN and {seen.inf} infinite values, left out"
-        found.append(warning("OQ415", told, fix="check the data and the preprocessing"))
-    return found
+        diagnostics.append(warning("OQ414", message, fix=fix))
+    if observed is not None and (observed.nan or observed.inf):
+        message = f"'{tensor}' had {observed.nan} NaN and {observed.inf} infinite values, left out"
+        diagnostics.append(warning("OQ415", message, fix="check the data and the preprocessing"))
+    return diagnostics

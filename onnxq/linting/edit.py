@@ -11,8 +11,8 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
+from onnxq.model.pruning import drop_unread
 from onnxq.model.scopes import defined, free_name, names, nodes, read_names, scopes
-from onnxq.model.unread import drop_unread
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -28,7 +31,31 @@ HELD: Final = 2**28  # bytes; the weights of a larger model stay in their files
 _CHUNK: Final = 2**22  # bytes read at once
 
 
-def load(path: str | Path) -> onnx.ModelProto:
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ModelFile:
+    """A model as its file has it, the files of its external data, and the digest of all of them.
+
+    `path` is None for a model that was given as a ModelProto.
+    """
+
+    path: Path | None
+    proto: onnx.ModelProto
+    data_files: tuple[Path, ...] = ()
+
+    @property
+    def name(self) -> str:
+        """What messages call the model."""
+        return "the model" if self.path is None else str(self.path)
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the model file and of its data files, or of a ModelProto's content."""
+        if self.path is None:
+            return _content_digest(self.proto)
+        return _files_digest(self.path, self.data_files)
+
+
+def read(path: str | Path) -> ModelFile:
     """Read an ONNX model; OQ301 or OQ302 where that is not possible.
 
     Of a model over 256 MB, data files included, the large weights stay in their files: such tensors
@@ -46,7 +73,25 @@ def load(path: str | Path) -> onnx.ModelProto:
             weights.hold(tensor)
     if not model.graph.node or not model.opset_import:
         raise _not_onnx(path, "it has no graph")
-    return model
+    return ModelFile(path=path, proto=model, data_files=tuple(sorted(set(files.values()))))
+
+
+def copied(model: onnx.ModelProto) -> ModelFile:
+    """A copy of a ModelProto in place of a file: the original is not changed (OQ302)."""
+    if not model.graph.node or not model.opset_import:
+        raise error(
+            "OQ302",
+            "the ModelProto is not an ONNX model: it has no graph",
+            fix="give a model that onnx.checker accepts",
+        )
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    return ModelFile(path=None, proto=copy)
+
+
+def load(path: str | Path) -> onnx.ModelProto:
+    """The model of a file, as `read` gives it."""
+    return read(path).proto
 
 
 def _read(path: Path) -> onnx.ModelProto:
@@ -77,16 +122,29 @@ def _not_onnx(path: Path, reason: str) -> Exception:
 def digest(path: str | Path) -> str:
     """SHA-256 of the model file and of the external data files it names, as hex."""
     path = Path(path)
+    return _files_digest(path, external_files(path))
+
+
+def _files_digest(path: Path, data_files: Iterable[Path]) -> str:
     whole = hashlib.sha256()
     try:
         with path.open("rb") as file:
             while chunk := file.read(_CHUNK):
                 whole.update(chunk)
-        for data in external_files(path):
+        for data in data_files:
             with data.open("rb") as file:
                 whole.update(hashlib.file_digest(file, "sha256").digest())
     except OSError as reason:
         raise _unreadable(path, reason) from None
+    return whole.hexdigest()
+
+
+def _content_digest(model: onnx.ModelProto) -> str:
+    whole = hashlib.sha256(weights.light(model).SerializeToString(deterministic=True))
+    for tensor in model.graph.initializer:
+        if weights.is_large(tensor) or weights.place(tensor) is not None:
+            for chunk in weights.chunks(tensor):
+                whole.update(chunk)
     return whole.hexdigest()
 
 
@@ -244,8 +302,10 @@ def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelPr
     return changed
 
 
-def save(model: onnx.ModelProto, path: str | Path, *, external: bool = False) -> None:
-    """Write a model whole or not at all (OQ501), references with what they refer to.
+def save(model: onnx.ModelProto, path: str | Path, *, external: bool = False) -> tuple[Path, ...]:
+    """Write a model whole or not at all (OQ501); return the files, the model's first.
+
+    Tensors that refer to a file are written with what they refer to.
 
     With `external`, and always above 2 GB, large tensors go to a file beside it (`data_path`). An
     older model of this name is removed before its data is replaced: it would read the new data.
@@ -257,12 +317,13 @@ def save(model: onnx.ModelProto, path: str | Path, *, external: bool = False) ->
     if not external and weights.size(model) <= LARGEST:
         with whole_file(path) as part, part.open("wb") as file:
             write_inline(model, file)
-        return
+        return (path,)
     with whole_file(path) as part, whole_file(data) as data_part:
         with part.open("wb") as file, data_part.open("wb") as data_file:
             write_external(model, file, data_file, data.name)
         if data.exists():
             path.unlink(missing_ok=True)
+    return path, data
 
 
 def data_path(path: str | Path) -> Path:

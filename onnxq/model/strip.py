@@ -17,6 +17,7 @@ from onnxq.model.inlining import inline_functions
 from onnxq.model.metadata import record
 from onnxq.model.ops import traits_of, type_of
 from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_op
+from onnxq.model.pruning import drop_unread
 from onnxq.model.scopes import (
     all_nodes,
     bodies,
@@ -29,7 +30,6 @@ from onnxq.model.scopes import (
     subgraphs,
 )
 from onnxq.model.signs import may_be_negative
-from onnxq.model.unread import drop_unread
 
 _SUFFIX: Final = "_quantized"  # of stored weights, by onnxq and by onnxruntime
 

@@ -15,7 +15,7 @@ from onnxq.planning.pairs import fold
 from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
-from onnxq.planning.selectors import Binding, TooManyWaysError
+from onnxq.planning.selectors import Binding
 from onnxq.planning.sites import Sites
 
 Verdict = QuantDescriptor | None  # None is float
@@ -24,12 +24,13 @@ Verdict = QuantDescriptor | None  # None is float
 def plan(graph: Graph, recipe: Recipe) -> Plan:
     """Apply every rule of the recipe in order; the last that matches a site wins.
 
-    Raises OnnxqError when the decisions contradict each other or TensorRT's rules (OQ2xx errors).
+    Raises OnnxqError when the decisions contradict each other or TensorRT's rules (OQ2xx), or when
+    matching a rule would not end (OQ105, OQ226).
     """
-    made = draft(graph, recipe)
-    if errors := [d for d in made.diagnostics if d.severity is Severity.ERROR]:
+    drafted = draft(graph, recipe)
+    if errors := [d for d in drafted.diagnostics if d.severity is Severity.ERROR]:
         raise OnnxqError(*errors)
-    return made
+    return drafted
 
 
 def draft(graph: Graph, recipe: Recipe) -> Plan:
@@ -73,6 +74,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         kept=kept,
         unmatched=tuple(cascade.unmatched),
         diagnostics=tuple(diagnostics),
+        graph=graph,
     )
 
 
@@ -93,26 +95,26 @@ class _Cascade:
 
     def apply(self, rule: Rule) -> None:
         try:
-            found = rule.selector.select(self.graph)
-        except TooManyWaysError as around:
-            self.diagnostics.append(_endless(rule, str(around)))
+            matches = rule.select(self.graph)
+        except OnnxqError as failure:
+            self.diagnostics += failure.diagnostics
             return
         absent: dict[str, list[Node]] = {}
-        for node, ways in found:
+        for node, ways in matches:
             if len(ways) > 1:
                 self.diagnostics.append(_ambiguous(rule, node, ways))
             else:
                 for port in self._act(rule, node, ways[0]):
                     absent.setdefault(port, []).append(node)
         self.diagnostics += [_absent(rule, port, nodes) for port, nodes in absent.items()]
-        if not found and rule.places_pairs:
+        if not matches and rule.places_pairs:
             self.unmatched.append(rule.id)
-        applied = any(len(ways) == 1 for _, ways in found)
-        if (rule.required and not applied) or (rule.own and not found):
-            self.diagnostics.append(_unmatched(rule, bool(found)))
+        applied = any(len(ways) == 1 for _, ways in matches)
+        if (rule.required and not applied) or (rule.own and not matches):
+            self.diagnostics.append(_unmatched(rule, ambiguous=bool(matches)))
 
     def _act(self, rule: Rule, node: Node, binding: Binding) -> list[str]:
-        """Decide and tie what the rule says of one match; return the ports that it lacks."""
+        """Apply the actions of a rule to one match; return the ports that the node lacks."""
         because = Because(
             rule=rule.id,
             why=rule.why,
@@ -144,10 +146,10 @@ class _Cascade:
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
         if existing.is_decided(self.graph, edge):
             return
-        said = self.decided.setdefault(edge, [])
-        if said and said[-1][1].span == because.span:  # the same rule, at another match
-            said.pop()
-        said.append((verdict, because))
+        verdicts = self.decided.setdefault(edge, [])
+        if verdicts and verdicts[-1][1].span == because.span:  # the same rule, at another match
+            verdicts.pop()
+        verdicts.append((verdict, because))
 
     def decisions(self) -> tuple[Decision, ...]:
         return tuple(
@@ -155,37 +157,37 @@ class _Cascade:
                 tensor=self.graph.tensor(edge),
                 edge=edge,
                 kind="weight" if self.graph.is_constant(self.graph.tensor(edge)) else "activation",
-                descriptor=said[-1][0],
-                because=said[-1][1],
-                overrides=tuple(because for _, because in said[:-1]),
+                descriptor=verdicts[-1][0],
+                because=verdicts[-1][1],
+                overrides=tuple(because for _, because in verdicts[:-1]),
             )
             for node in self.graph.nodes
             for slot in range(len(node.inputs))
-            if (said := self.decided.get(edge := Edge(node=node.name, slot=slot)))
+            if (verdicts := self.decided.get(edge := Edge(node=node.name, slot=slot)))
         )
 
     def kept_ops(self) -> tuple[Kept, ...]:
         return tuple(
             Kept(
                 node=node.name,
-                keep=said[-1][0],
-                because=said[-1][1],
-                overrides=tuple(because for _, because in said[:-1]),
+                keep=verdicts[-1][0],
+                because=verdicts[-1][1],
+                overrides=tuple(because for _, because in verdicts[:-1]),
             )
             for node in self.graph.nodes
-            if (said := self.kept.get(node.name))
+            if (verdicts := self.kept.get(node.name))
         )
 
     def reversals(self, own: frozenset[Span]) -> Iterator[Diagnostic]:
         """OQ211 for inputs that one of the user's rules quantizes and an earlier one skipped."""
-        found: dict[tuple[Span, Span], list[tuple[Edge, Because, Because]]] = {}
-        for edge, said in self.decided.items():
-            verdict, winner = said[-1]
-            skips = [because for earlier, because in said[:-1] if earlier is None]
+        by_rules: dict[tuple[Span, Span], list[tuple[Edge, Because, Because]]] = {}
+        for edge, verdicts in self.decided.items():
+            verdict, winner = verdicts[-1]
+            skips = [because for earlier, because in verdicts[:-1] if earlier is None]
             if verdict is not None and skips and winner.span in own:
-                place = (winner.span, skips[-1].span)
-                found.setdefault(place, []).append((edge, winner, skips[-1]))
-        return (_after_skip(*edges[0], len(edges)) for edges in found.values())
+                rules = (winner.span, skips[-1].span)
+                by_rules.setdefault(rules, []).append((edge, winner, skips[-1]))
+        return (_after_skip(*edges[0], len(edges)) for edges in by_rules.values())
 
     def groups(self) -> tuple[Group, ...]:
         """Ties that touch become one group."""
@@ -215,11 +217,11 @@ def _root(parent: dict[str, str], tensor: str) -> str:
     return tensor
 
 
-def _unmatched(rule: Rule, ambiguous: bool) -> Diagnostic:
-    done = "is ambiguous wherever it matches" if ambiguous else "matched nothing in this model"
+def _unmatched(rule: Rule, *, ambiguous: bool) -> Diagnostic:
+    outcome = "is ambiguous wherever it matches" if ambiguous else "matched nothing in this model"
     return Diagnostic(
         code="OQ201",
-        message=f"rule '{rule.id}' {done}",
+        message=f"rule '{rule.id}' {outcome}",
         fix=f"'onnxq explain MODEL {shlex.quote(rule.id)} --rules "
         f"{rule.span.file if rule.own else 'FILE'}' shows how near it came",
         severity=Severity.ERROR if rule.required else Severity.WARNING,
@@ -227,19 +229,10 @@ def _unmatched(rule: Rule, ambiguous: bool) -> Diagnostic:
     )
 
 
-def _endless(rule: Rule, node: str) -> Diagnostic:
-    return Diagnostic(
-        code="OQ105",
-        message=f"rule '{rule.id}' could match in very many ways around '{node}'",
-        fix="put fewer Adds and Muls inside each other in its pattern",
-        span=rule.span,
-    )
-
-
 def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
-    one, other = ways[:2]
-    name = next(n for n in sorted({*one, *other}) if one.get(n) != other.get(n))
-    first, second = ("', '".join(w[name].tensors) if name in w else "nothing" for w in (one, other))
+    tensors = [{name: bound.tensors for name, bound in way.items()} for way in ways[:2]]
+    name = min(n for n in {*tensors[0], *tensors[1]} if tensors[0].get(n) != tensors[1].get(n))
+    first, second = ("', '".join(way[name]) if name in way else "nothing" for way in tensors)
     return warning(
         "OQ202",
         f"rule '{rule.id}' binds {len(ways)} ways at {node.op} '{node.name}': "
@@ -285,7 +278,7 @@ def _after_skip(edge: Edge, winner: Because, skip: Because, count: int) -> Diagn
 def _overridden(
     recipe: Recipe, decisions: tuple[Decision | Kept, ...], groups: tuple[Group, ...]
 ) -> Iterator[Diagnostic]:
-    """OQ210 for the user's rules of which later rules left nothing."""
+    """OQ210 for the user's rules whose decisions later rules override one and all."""
     losers = {lost.span: d.because for d in decisions for lost in d.overrides}
     winners = {d.because.span for d in decisions} | {b.span for g in groups for b in g.because}
     for rule in recipe.rules:

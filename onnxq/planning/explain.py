@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from onnxq.diagnostics import did_you_mean, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.model import node_inputs
 from onnxq.model.graph import Edge, Graph, Node
-from onnxq.planning.plan import Decision, Group, Kept, Pair, Plan
+from onnxq.planning.plan import FLOAT, Decision, Group, Kept, Pair, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
-from onnxq.planning.selectors import Binding, Miss
+from onnxq.planning.selectors import Binding, Miss, Search
 
-_FEW: Final = 3  # names that are told of many
+_FEW: Final = 3  # names shown of many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,25 +30,67 @@ class SiteExplanation:
     pair: Pair | None
     group: Group | None
 
+    @property
+    def descriptor(self) -> str:
+        """The descriptor of the pair in one word, or 'float'."""
+        return FLOAT if self.pair is None else self.pair.descriptor.text(self.pair.axis)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        decision = self.decision
+        return {
+            "node": self.edge.node,
+            "input": self.edge.slot,
+            "tensor": self.tensor,
+            "descriptor": self.descriptor,
+            "decided_by": None if decision is None else decision.because.with_reason(),
+            "overrides": [] if decision is None else [b.to_dict() for b in decision.overrides],
+            "shares_with": [] if self.group is None else list(self.group.tensors),
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RuleExplanation:
     """What a rule matched; when it matched nothing, the node that came nearest and why it failed.
 
-    `ambiguous` are the matches at which it was not applied.
+    `ambiguous` are the matches at which it was not applied. `failures` say why the rule could not
+    be matched at all (OQ105, OQ226).
     """
 
     rule: Rule
     matched: tuple[tuple[Node, Binding], ...]
     ambiguous: tuple[Node, ...]
     nearest: tuple[Node, Miss] | None
+    failures: tuple[Diagnostic, ...] = ()
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        nearest = None
+        if self.nearest is not None:
+            nearest = {"node": self.nearest[0].name, "but": self.nearest[1].text}
+        return {
+            "rule": self.rule.id,
+            "file": self.rule.span.file,
+            "line": self.rule.span.line,
+            "why": self.rule.why,
+            "matches": [
+                {"node": node.name, "names": {k: list(b.tensors) for k, b in binding.items()}}
+                for node, binding in self.matched
+            ],
+            "ambiguous": [node.name for node in self.ambiguous],
+            "nearest": nearest,
+            "failures": [d.message for d in self.failures],
+        }
 
 
 Explanation = SiteExplanation | RuleExplanation | Kept
 
 
 def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Explanation, ...]:
-    """Explain a node, a tensor or a rule by its name (OQ214 when it is none of them)."""
+    """Explain a node, a tensor or a rule by its name (OQ214 when it is none of them).
+
+    `plan` may be a draft with errors; a rule that cannot be matched is explained by its failures.
+    """
     rules = tuple(_rule(graph, r) for r in recipe.rules if r.id == target)
     if rules:
         return rules
@@ -59,21 +101,21 @@ def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Expl
     decided = {d.edge: d for d in plan.decisions}
     edges += [e for e in decided if e.node == target and e not in edges]
     if not edges and node is None and graph.producer(target) is None:
-        known = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
+        names = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
         raise error(
             "OQ214",
             f"'{target}' is no node, tensor or rule of these",
-            fix=_names_like(target, known),
+            fix=_names_like(target, names),
         )
     kept = (k for k in plan.kept if k.node == target)
     return (*(_site(graph, plan, decided, edge) for edge in edges), *kept)
 
 
-def _names_like(target: str, known: Iterable[str]) -> str:
-    """Names that hold what was given, the shortest first, else the nearest."""
-    holding = sorted((n for n in known if target and target in n), key=lambda n: (len(n), n))
+def _names_like(target: str, names: Iterable[str]) -> str:
+    """Names that contain the target, the shortest first; without any, the most similar name."""
+    holding = sorted((n for n in names if target and target in n), key=lambda n: (len(n), n))
     if not holding:
-        return did_you_mean(target, known, otherwise="give a node, a tensor, a rule id or a code")
+        return did_you_mean(target, names, otherwise="give a node, a tensor, a rule id or a code")
     more = f" and {len(holding) - _FEW} more" if len(holding) > _FEW else ""
     return f"names with that in them: {', '.join(holding[:_FEW])}{more}"
 
@@ -91,20 +133,31 @@ def _site(graph: Graph, plan: Plan, decided: dict[Edge, Decision], edge: Edge) -
 
 
 def _rule(graph: Graph, rule: Rule) -> RuleExplanation:
-    found = rule.selector.select(graph)
+    try:
+        matches = rule.select(graph)
+    except OnnxqError as failure:
+        return RuleExplanation(
+            rule=rule, matched=(), ambiguous=(), nearest=None, failures=failure.diagnostics
+        )
     return RuleExplanation(
         rule=rule,
-        matched=tuple((node, ways[0]) for node, ways in found if len(ways) == 1),
-        ambiguous=tuple(node for node, ways in found if len(ways) > 1),
-        nearest=None if found else _nearest(graph, rule),
+        matched=tuple((node, ways[0]) for node, ways in matches if len(ways) == 1),
+        ambiguous=tuple(node for node, ways in matches if len(ways) > 1),
+        nearest=None if matches else _nearest(graph, rule),
     )
 
 
 def _nearest(graph: Graph, rule: Rule) -> tuple[Node, Miss] | None:
     """The node whose miss is the furthest; None when no node has an op that could match."""
-    best: tuple[Node, Miss] | None = None
-    for node in graph.nodes_of(rule.selector.op_types()):
-        missed = rule.selector.miss(graph, node)
-        if missed is not None and (best is None or missed.depth > best[1].depth):
-            best = (node, missed)
-    return best
+    nearest: tuple[Node, Miss] | None = None
+    search = Search(graph)
+    for node in search.nodes(rule.selector.op_types()):
+        try:
+            miss = rule.selector.miss(search, node, [{}])
+        except OnnxqError as failure:
+            return nearest or (node, Miss(depth=0, text=failure.diagnostics[0].message))
+        if miss is None:
+            miss = Miss(depth=len(rule.selector.predicates), text="it is not at the position")
+        if nearest is None or miss.depth > nearest[1].depth:
+            nearest = (node, miss)
+    return nearest

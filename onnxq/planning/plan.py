@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+import hashlib
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Final, Literal
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, Span
-from onnxq.model.graph import Edge
+from onnxq.model.existing import is_decided
+from onnxq.model.graph import Edge, Graph
+from onnxq.model.node_inputs import data_slots
+from onnxq.model.ops import traits
+from onnxq.shown import Shown
 
-Kind = Literal["activation", "weight"]
+PairKind = Literal["activation", "weight"]
+FLOAT: Final = "float"
+KEPT: Final = {True: "fp32", False: "half"}  # instead of a descriptor, of a whole op
+WHOLE_OP: Final = "-"  # instead of an input
+NO_GROUP: Final = "-"
+NO_RULE: Final = "-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +35,15 @@ class Because:
     node: str
     bindings: tuple[tuple[str, tuple[str, ...]], ...] = ()
 
+    def to_dict(self) -> dict[str, Any]:
+        """The rule and its place."""
+        return {"rule": self.rule, "file": self.span.file, "line": self.span.line}
+
+    def with_reason(self) -> dict[str, Any]:
+        """The rule, its place, its reason and what its names bound."""
+        names = {name: list(tensors) for name, tensors in self.bindings}
+        return {**self.to_dict(), "why": self.why, "names": names}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
@@ -32,7 +54,7 @@ class Decision:
 
     tensor: str
     edge: Edge
-    kind: Kind
+    kind: PairKind
     descriptor: QuantDescriptor | None
     because: Because
     overrides: tuple[Because, ...]
@@ -51,6 +73,15 @@ class Kept:
     because: Because
     overrides: tuple[Because, ...]
 
+    def to_dict(self) -> dict[str, Any]:
+        """What is decided, and by which rules."""
+        return {
+            "node": self.node,
+            "keep_fp32": self.keep,
+            "decided_by": self.because.with_reason(),
+            "overrides": [b.to_dict() for b in self.overrides],
+        }
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pair:
@@ -63,7 +94,7 @@ class Pair:
     """
 
     tensor: str
-    kind: Kind
+    kind: PairKind
     descriptor: QuantDescriptor
     axis: int | None
     edges: tuple[Edge, ...]
@@ -81,8 +112,29 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Plan:
-    """Every decision of a recipe for a model, in graph order.
+class Line:
+    """One decision as a plan shows it."""
+
+    node: str
+    input: str
+    tensor: str
+    descriptor: str
+    group: str
+    rule: str
+    where: str
+
+    def fields(self) -> tuple[str, ...]:
+        """All of it, in the order of the text."""
+        return (*self.decided(), self.rule, self.where)
+
+    def decided(self) -> tuple[str, ...]:
+        """What is decided, without the rule that did."""
+        return (self.node, self.input, self.tensor, self.descriptor, self.group)
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
+class Plan(Shown):
+    """Every decision of a recipe for the model of `graph`, in graph order.
 
     `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True when
     somebody has changed the decisions of the recipe in a saved plan.
@@ -98,8 +150,89 @@ class Plan:
     unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     edited: bool = False
+    graph: Graph = field(compare=False)
 
     @property
     def needs_data(self) -> bool:
         """True when some activation has a pair, whose scale comes from a calibration."""
         return any(pair.kind == "activation" for pair in self.pairs)
+
+    @cached_property
+    def lines(self) -> tuple[Line, ...]:
+        """Every decision, in graph order, then the ops that `keep_fp32` decides."""
+        pair_of = {edge: pair for pair in self.pairs for edge in pair.edges}
+        labels = self._group_labels()
+        decided = (_line(d, pair_of.get(d.edge), labels) for d in self.decisions)
+        return (*decided, *map(_kept_line, self.kept))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is decided, whichever rules decided it."""
+        return digest(self.lines)
+
+    def _group_labels(self) -> dict[int | None, str]:
+        """Names of the groups that have more than one pair, in order of their first pair."""
+        members = Counter(pair.group for pair in self.pairs if pair.group is not None)
+        shared = [group for group, count in members.items() if count > 1]
+        return {group: f"g{index}" for index, group in enumerate(shared, start=1)}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every decision as a line, and the diagnostics."""
+        return {
+            "lines": [asdict(line) for line in self.lines],
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+
+def undecided(plan: Plan) -> tuple[Line, ...]:
+    """Inputs of weighted ops that no rule decides: they stay float."""
+    graph, decided = plan.graph, {d.edge for d in plan.decisions}
+    return tuple(
+        Line(
+            node=node.name,
+            input=f"input[{slot}]",
+            tensor=node.inputs[slot],
+            descriptor=FLOAT,
+            group=NO_GROUP,
+            rule=NO_RULE,
+            where=NO_RULE,
+        )
+        for node in graph.nodes
+        if traits(node).weighted
+        for slot in data_slots(graph, node)
+        if (edge := Edge(node=node.name, slot=slot)) not in decided and not is_decided(graph, edge)
+    )
+
+
+def digest(lines: Iterable[Line]) -> str:
+    """SHA-256 (hex) of what lines decide, whichever rules decided it."""
+    decided = "\n".join("  ".join(line.decided()) for line in lines)
+    return hashlib.sha256(decided.encode()).hexdigest()
+
+
+def _line(decision: Decision, pair: Pair | None, labels: Mapping[int | None, str]) -> Line:
+    return Line(
+        node=decision.edge.node,
+        input=f"input[{decision.edge.slot}]",
+        tensor=decision.tensor,
+        descriptor=FLOAT if pair is None else pair.descriptor.text(pair.axis),
+        group=NO_GROUP if pair is None else labels.get(pair.group, NO_GROUP),
+        rule=decision.because.rule,
+        where=_where(decision.because),
+    )
+
+
+def _kept_line(kept: Kept) -> Line:
+    return Line(
+        node=kept.node,
+        input=WHOLE_OP,
+        tensor=WHOLE_OP,
+        descriptor=KEPT[kept.keep],
+        group=NO_GROUP,
+        rule=kept.because.rule,
+        where=_where(kept.because),
+    )
+
+
+def _where(because: Because) -> str:
+    return f"{because.span.file}:{because.span.line}"

@@ -8,7 +8,6 @@ about whole ops, 'fp32' or 'half': what they compute in where the float rest is 
 from __future__ import annotations
 
 import difflib
-import hashlib
 import json
 import re
 from collections.abc import Iterable, Iterator
@@ -18,44 +17,27 @@ from typing import Final
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError, Severity, Span, error
-from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.node_inputs import data_slots
-from onnxq.model.ops import traits
 from onnxq.planning.pairs import fold
-from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
+from onnxq.planning.plan import (
+    FLOAT,
+    KEPT,
+    NO_GROUP,
+    WHOLE_OP,
+    Because,
+    Decision,
+    Group,
+    Kept,
+    Line,
+    Plan,
+    digest,
+)
 
 _HEAD: Final = "# onnxq plan 1"
 _DECISIONS: Final = "# decisions "
 _FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
 _WHERE: Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
-FLOAT: Final = "float"
-KEPT: Final = {True: "fp32", False: "half"}  # instead of a descriptor, of a whole op
-WHOLE_OP: Final = "-"  # instead of an input
-NO_GROUP: Final = "-"
-NO_RULE: Final = "-"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Line:
-    """One decision as a plan shows it."""
-
-    node: str
-    input: str
-    tensor: str
-    descriptor: str
-    group: str
-    rule: str
-    where: str
-
-    def fields(self) -> tuple[str, ...]:
-        """All of it, in the order of the text."""
-        return (*self.decided(), self.rule, self.where)
-
-    def decided(self) -> tuple[str, ...]:
-        """What is decided, without the rule that did."""
-        return (self.node, self.input, self.tensor, self.descriptor, self.group)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,92 +55,18 @@ class Saved:
         return digest(self.lines) != self.digest
 
 
-def lines(plan: Plan) -> tuple[Line, ...]:
-    """Every decision, in graph order, then the ops of which `keep_fp32` says something."""
-    pair_of = {edge: pair for pair in plan.pairs for edge in pair.edges}
-    labels = _group_labels(plan)
-    found = []
-    for d in plan.decisions:
-        pair = pair_of.get(d.edge)
-        found.append(
-            Line(
-                node=d.edge.node,
-                input=f"input[{d.edge.slot}]",
-                tensor=d.tensor,
-                descriptor=FLOAT if pair is None else pair.descriptor.text(pair.axis),
-                group=NO_GROUP if pair is None else labels.get(pair.group, NO_GROUP),
-                rule=d.because.rule,
-                where=_where(d.because),
-            )
-        )
-    return (*found, *(_kept_line(kept) for kept in plan.kept))
-
-
-def _kept_line(kept: Kept) -> Line:
-    return Line(
-        node=kept.node,
-        input=WHOLE_OP,
-        tensor=WHOLE_OP,
-        descriptor=KEPT[kept.keep],
-        group=NO_GROUP,
-        rule=kept.because.rule,
-        where=_where(kept.because),
-    )
-
-
-def _where(because: Because) -> str:
-    return f"{because.span.file}:{because.span.line}"
-
-
-def undecided(graph: Graph, plan: Plan) -> tuple[Line, ...]:
-    """Inputs of weighted ops that no rule decided: float for want of a rule."""
-    decided = {d.edge for d in plan.decisions}
-    return tuple(
-        Line(
-            node=node.name,
-            input=f"input[{slot}]",
-            tensor=node.inputs[slot],
-            descriptor=FLOAT,
-            group=NO_GROUP,
-            rule=NO_RULE,
-            where=NO_RULE,
-        )
-        for node in graph.nodes
-        if traits(node).weighted
-        for slot in data_slots(graph, node)
-        if (edge := Edge(node=node.name, slot=slot)) not in decided and not is_decided(graph, edge)
-    )
-
-
-def _group_labels(plan: Plan) -> dict[int | None, str]:
-    """Names of the groups that have more than one pair, in order of their first pair."""
-    members: dict[int, int] = {}
-    for pair in plan.pairs:
-        if pair.group is not None:
-            members[pair.group] = members.get(pair.group, 0) + 1
-    shared = [group for group, count in members.items() if count > 1]
-    return {group: f"g{index}" for index, group in enumerate(shared, start=1)}
-
-
-def digest(found: Iterable[Line]) -> str:
-    """SHA-256 (hex) of what is decided, whichever rules did."""
-    decided = "\n".join("  ".join(line.decided()) for line in found)
-    return hashlib.sha256(decided.encode()).hexdigest()
-
-
 def to_text(plan: Plan) -> str:
     """The whole plan as text; the same for the same model and recipe.
 
     It begins with digests of the model, the recipe and the decisions, which tell who edits them.
     """
-    found = lines(plan)
     head = (
         _HEAD,
         f"# model {plan.model_digest}",
         f"# recipe {plan.recipe} {plan.recipe_digest}",
-        f"{_DECISIONS}{digest(found)}",
+        f"{_DECISIONS}{plan.digest}",
     )
-    return "\n".join((*head, *(_joined(line.fields()) for line in found))) + "\n"
+    return "\n".join((*head, *(_joined(line.fields()) for line in plan.lines))) + "\n"
 
 
 def _joined(fields: Iterable[str]) -> str:
@@ -243,6 +151,7 @@ def load(path: Path, graph: Graph) -> Plan:
         kept=tuple(_kept(path, graph, line) for line in whole),
         unmatched=(),
         diagnostics=tuple(problems),
+        graph=graph,
     )
 
 

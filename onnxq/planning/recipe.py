@@ -34,11 +34,13 @@ def find(name: str, beside: Path) -> tuple[Path, str]:
     return shipped.find(name, shipped.recipes(), what="recipe", code="OQ101", beside=beside)
 
 
-def load(name: str | Path) -> Recipe:
+def load(name: str | Path | Recipe) -> Recipe:
     """Load a recipe by path or by the name of a shipped one, with all that it extends.
 
     Raises OnnxqError with every OQ1xx diagnostic of the first file that has any.
     """
+    if isinstance(name, Recipe):
+        return name
     path, shown = find(str(name), Path())
     files = list(_with_extended(path, shown, (), set()))
     descriptors = merged_descriptors((f.source, f.spec) for f in files)

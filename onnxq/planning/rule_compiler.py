@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, did_you_mean
+from onnxq.model.graph import Graph
 from onnxq.planning.rule_file import PORT, DescriptorSpec, Ports, RecipeSpec, RuleSpec
-from onnxq.planning.selectors import InvalidMatchError, Selector, compile_match
+from onnxq.planning.selectors import InvalidMatchError, Matched, Selector, compile_match
 from onnxq.yaml_source import Path_, Source
 
 Descriptors = Mapping[str, QuantDescriptor]
@@ -28,6 +29,21 @@ class Rule:
     keep_fp32: bool | None  # None says nothing, False takes an earlier True back
     required: bool
     own: bool
+
+    def select(self, graph: Graph) -> list[Matched]:
+        """Every node that the rule matches, in graph order, with its bindings.
+
+        Raises OnnxqError at the rule when matching would not end (OQ105, OQ226).
+        """
+        try:
+            return self.selector.select(graph)
+        except OnnxqError as failure:
+            raise OnnxqError(
+                *(
+                    replace(d, message=f"rule '{self.id}': {d.message}", span=self.span)
+                    for d in failure.diagnostics
+                )
+            ) from None
 
     @property
     def places_pairs(self) -> bool:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 from rich.console import Console
@@ -33,7 +32,7 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
     how = "imported from a TensorRT cache" if imported else f"calibrator {statistics.calibrator}"
     counts = counted(len(statistics.tensors), "tensor")
     if not imported:
-        seen = short_count(_values(statistics))
+        seen = short_count(statistics.values)
         counts += f", {counted(statistics.samples, 'sample')}, {seen} values"
     data = f", {statistics.data} data" if statistics.data else ""
     console.print(f"{name}: {how}, {counts}{data}")
@@ -41,34 +40,21 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
         f", {one_line(name)} {'x'.join(map(str, shape))}"
         for name, shape in statistics.input_shapes.items()
     )
-    console.print(f"model {one_line(statistics.model_name)}{''.join(shapes)}")
+    model = statistics.model_path or "without a file"
+    console.print(f"model {one_line(str(model))}{''.join(shapes)}")
 
 
-def gathered(console: Console, path: Path, statistics: Statistics) -> None:
+def gathered(console: Console, statistics: Statistics) -> None:
     """Print what was gathered, in a line."""
+    name = "statistics" if statistics.path is None else statistics.path
     console.print(
-        f"{path}: {counted(len(statistics.tensors), 'tensor')}, "
-        f"{counted(statistics.samples, 'sample')}, {_values_text(_values(statistics))}"
+        f"{name}: {counted(len(statistics.tensors), 'tensor')}, "
+        f"{counted(statistics.samples, 'sample')}, {_values_text(statistics.values)}"
     )
-
-
-def gathered_dict(path: Path, statistics: Statistics) -> dict[str, Any]:
-    """What was gathered, for JSON."""
-    return {
-        "output": str(path),
-        "samples": statistics.samples,
-        "tensors": len(statistics.tensors),
-        "values": _values(statistics),
-        "digest": statistics.digest,
-    }
 
 
 def _values_text(count: int) -> str:
     return f"{count / 1e6:,.0f} million values" if count >= 1e6 else f"{count:,} values"
-
-
-def _values(statistics: Statistics) -> int:
-    return sum(t.range.count for t in statistics.tensors.values())
 
 
 def calibration_tensors(
@@ -235,7 +221,7 @@ def _choices(
 ) -> None:
     rows = []
     for method, amax in sorted(read.items(), key=lambda item: item[1]):
-        found = summary.choice(histogram, amax)
+        found = summary.effect(histogram, amax)
         sqnr = "-" if found.sqnr_db is None else f"{found.sqnr_db:.1f}"
         name = Text(label if method == "percentile" else method, _COLORS[method])
         rows.append((name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(found.clipped), sqnr))

@@ -1,16 +1,14 @@
-"""Explanations as text and as plain values."""
+"""Explanations as text."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from onnxq.planning.explain import Explanation, RuleExplanation, SiteExplanation
-from onnxq.planning.plan import Because, Decision, Kept
-from onnxq.planning.plan_file import FLOAT
+from onnxq.planning.plan import Because, Kept
 from onnxq.render.text import one_line
 
 
@@ -45,7 +43,7 @@ def _site(site: SiteExplanation) -> list[str]:
     if site.decision is None:
         told = [f"{where}: float, because no rule decides it"]
     else:
-        told = [f"{where}: {_descriptor(site)}"]
+        told = [f"{where}: {site.descriptor}"]
         told += _because("decided by", site.decision.because)
         told += _overrides(site.decision.overrides)
     if site.group is not None:
@@ -53,10 +51,6 @@ def _site(site: SiteExplanation) -> list[str]:
         for because in dict.fromkeys(site.group.because):
             told += _because("tied by", because)
     return told
-
-
-def _descriptor(site: SiteExplanation) -> str:
-    return FLOAT if site.pair is None else site.pair.descriptor.text(site.pair.axis)
 
 
 def _because(verb: str, because: Because) -> list[str]:
@@ -82,7 +76,8 @@ def _rule(found: RuleExplanation) -> list[str]:
         names = (f"{name} = {', '.join(b.tensors)}" for name, b in sorted(binding.items()))
         told.append(f"  matches {node.type} {node.name}" + "".join(f"; {n}" for n in names))
     told += [f"  binds more than one way at {n.type} {n.name}" for n in found.ambiguous]
-    if not found.matched and not found.ambiguous:
+    told += [f"  cannot be matched: {d.message}" for d in found.failures]
+    if not (found.matched or found.ambiguous or found.failures):
         told.append("  matches nothing in this model")
         if found.nearest is None:
             told.append("  no node has an op that it could match")
@@ -90,49 +85,3 @@ def _rule(found: RuleExplanation) -> list[str]:
             node, missed = found.nearest
             told.append(f"  nearest: {node.type} '{node.name}', but {missed.text}")
     return told
-
-
-def explanation_dict(found: Explanation) -> dict[str, Any]:
-    """An explanation for JSON."""
-    if isinstance(found, Kept):
-        return {
-            "node": found.node,
-            "keep_fp32": found.keep,
-            "decided_by": _decided_by(found),
-            "overrides": [_told(b) for b in found.overrides],
-        }
-    if isinstance(found, RuleExplanation):
-        return {
-            "rule": found.rule.id,
-            "file": found.rule.span.file,
-            "line": found.rule.span.line,
-            "why": found.rule.why,
-            "matches": [
-                {"node": node.name, "names": {k: list(b.tensors) for k, b in binding.items()}}
-                for node, binding in found.matched
-            ],
-            "ambiguous": [node.name for node in found.ambiguous],
-            "nearest": None
-            if found.nearest is None
-            else {"node": found.nearest[0].name, "but": found.nearest[1].text},
-        }
-    return {
-        "node": found.edge.node,
-        "input": found.edge.slot,
-        "tensor": found.tensor,
-        "descriptor": _descriptor(found),
-        "decided_by": _decided_by(found.decision),
-        "overrides": [] if found.decision is None else [_told(b) for b in found.decision.overrides],
-        "shares_with": [] if found.group is None else list(found.group.tensors),
-    }
-
-
-def _decided_by(decision: Decision | Kept | None) -> dict[str, Any] | None:
-    if decision is None:
-        return None
-    names = {name: list(tensors) for name, tensors in decision.because.bindings}
-    return {**_told(decision.because), "why": decision.because.why, "names": names}
-
-
-def _told(because: Because) -> dict[str, Any]:
-    return {"rule": because.rule, "file": because.span.file, "line": because.span.line}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
 from onnxq.linting import RULES, Finding, Outlook, Repair
-from onnxq.render.text import COLOR, cut, diagnostic_dict, diagnostics, one_line
+from onnxq.render.text import COLOR, cut, diagnostics, one_line
 
 _FEW = 3  # findings of a kind that are shown, unless all are asked for
 
@@ -57,7 +55,7 @@ def _list(console: Console, lines: Sequence[str], *, everything: bool) -> None:
 
 def lint_summary(
     console: Console,
-    path: Path,
+    name: str,
     found: Sequence[Finding],
     outlook: Outlook,
     *,
@@ -69,7 +67,7 @@ def lint_summary(
     notes = f", {counted(count[Severity.INFO], 'note')}" if count[Severity.INFO] else ""
     errors, warnings = count[Severity.ERROR], count[Severity.WARNING]
     told = f"{counted(errors, 'error')}, {counted(warnings, 'warning')}{notes}"
-    console.print(f"{one_line(str(path))}: {told}")
+    console.print(f"{one_line(name)}: {told}")
     repairable = {one.code for one in found if RULES[one.code].repairs}
     if fixed and found:
         console.print("what is left takes calibration, another export or a decision of yours")
@@ -89,20 +87,3 @@ def lint_summary(
         [f"float: {op.op} '{op.node}': {op.reason}" for op in silent],
         everything=everything,
     )
-
-
-def lint_dict(found: Sequence[Finding], outlook: Outlook, made: Sequence[Repair]) -> dict[str, Any]:
-    """Findings, repairs and predictions for JSON."""
-    return {
-        "findings": [
-            {**diagnostic_dict(one), "effect": str(one.effect), "node": one.node} for one in found
-        ],
-        "repairs": [
-            {"code": r.code, "node": r.node, "text": r.text, "exact": r.exact} for r in made
-        ],
-        "builds": outlook.builds,
-        "expected": [
-            {"node": op.node, "op": op.op, "precision": op.precision, "reason": op.reason}
-            for op in outlook.ops
-        ],
-    }

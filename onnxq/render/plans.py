@@ -11,12 +11,9 @@ from rich.text import Text
 from onnxq.diagnostics import counted
 from onnxq.insertion.half import FloatRest
 from onnxq.insertion.precision import OUT_OF_RANGE
-from onnxq.model.existing import is_decided
-from onnxq.model.graph import Edge, Graph
-from onnxq.model.node_inputs import data_slots
-from onnxq.model.ops import traits
-from onnxq.planning.plan import Plan
-from onnxq.planning.plan_file import FLOAT, Line
+from onnxq.insertion.scales import Scales
+from onnxq.planning.coverage import by_rule, coverage
+from onnxq.planning.plan import FLOAT, Line, Plan
 from onnxq.render.tables import table
 from onnxq.render.text import one_line
 
@@ -40,58 +37,16 @@ def changes(console: Console, found: Sequence[str]) -> None:
         console.print("the plans are the same")
 
 
-def plan_counts(plan: Plan, graph: Graph) -> dict[str, int]:
-    """How many uses of tensors were decided, how many pairs that makes, and what stays float."""
-    paired = {edge for p in plan.pairs for edge in p.edges}
-    weighted = [n for n in graph.nodes if traits(n).weighted]
-    inputs = {n.name: [Edge(node=n.name, slot=s) for s in data_slots(graph, n)] for n in weighted}
-    existing = {e for edges in inputs.values() for e in edges if is_decided(graph, e)}
-    int4 = {e for p in plan.pairs if p.descriptor.dtype == "int4" for e in p.edges}
-    whole = [
-        n
-        for n in weighted
-        if existing.union(paired).issuperset(inputs[n.name]) or int4.intersection(inputs[n.name])
-    ]
-    pairs = Counter(p.kind for p in plan.pairs)
-    tied = Counter(p.group for p in plan.pairs if p.group is not None)
-    return {
-        "activation_pairs": pairs["activation"],
-        "weight_pairs": pairs["weight"],
-        "quantized": sum(d.descriptor is not None for d in plan.decisions),
-        "skipped": sum(d.descriptor is None for d in plan.decisions),
-        "shared_scales": sum(n > 1 for n in tied.values()),
-        "pairs_sharing": sum(n for n in tied.values() if n > 1),
-        "existing": len(existing),
-        "weighted_ops": len(weighted),
-        "weighted_ops_quantized": len(whole),
-    }
-
-
 def _weights(plan: Plan) -> list[str]:
     """How many weights have a pair, by type."""
     types = Counter(p.descriptor.dtype for p in plan.pairs if p.kind == "weight")
     return [counted(count, f"{dtype} weight") for dtype, count in types.items()]
 
 
-def plan_by_rule(plan: Plan) -> dict[str, Counter[str]]:
-    """Inputs that each rule decided, and groups that it tied, by rule id in order of decision."""
-    rules: dict[str, Counter[str]] = {}
-    for d in plan.decisions:
-        counts = rules.setdefault(d.because.rule, Counter())
-        counts["skipped" if d.descriptor is None else "quantized"] += 1
-        for loser in d.overrides:
-            rules.setdefault(loser.rule, Counter())["overridden"] += 1
-    for index, group in enumerate(plan.groups):
-        if sum(p.group == index for p in plan.pairs) > 1:
-            for rule in dict.fromkeys(b.rule for b in group.because):
-                rules.setdefault(rule, Counter())["shared"] += 1
-    return rules
-
-
-def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
+def plan_summary(console: Console, plan: Plan) -> None:
     """Print what the rules decided, rule by rule, and the pairs that makes."""
     rows = []
-    for rule, done in plan_by_rule(plan).items():
+    for rule, done in by_rule(plan).items():
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
         rows.append((rule, *(str(c) if c else "-" for c in cells)))
     columns = ("rule", "inputs quantized", "skipped", "overridden", "scales shared")
@@ -99,7 +54,7 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
         table(console, columns, rows, drop=("scales shared", "overridden"))
     if plan.unmatched:
         console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
-    n = plan_counts(plan, graph)
+    n = coverage(plan)
     parts = (
         counted(n["activation_pairs"], "activation pair"),
         *_weights(plan),
@@ -110,6 +65,19 @@ def plan_summary(console: Console, plan: Plan, graph: Graph) -> None:
     told = ", ".join(part for part in parts if not part.startswith("0 "))
     ops = f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized"
     console.print(f"{ops}: {told}" if told else ops, soft_wrap=True)
+
+
+def scales(console: Console, found: Scales) -> None:
+    """Print the scale of every pair, and the least and the largest where there are several."""
+    rows = []
+    for pair, scale in found.by_pair.items():
+        least, largest = f"{scale.min():.4g}", f"{scale.max():.4g}"
+        span = least if scale.size == 1 else f"{least} to {largest}"
+        descriptor = pair.descriptor.text(pair.axis)
+        rows.append((one_line(pair.tensor), pair.kind, descriptor, str(scale.size), span))
+    if rows:
+        table(console, ("tensor", "kind", "descriptor", "scales", "scale"), rows)
+    console.print(counted(len(rows), "pair"))
 
 
 def float_rest(console: Console, rest: FloatRest) -> None:

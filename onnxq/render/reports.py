@@ -71,9 +71,11 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
 
 
 def recipe_of(made_by: Mapping[str, str]) -> str:
-    """The recipe of a model, and whether its plan was edited by hand, from the metadata."""
+    """The recipe of a model, and whether plan or scales were edited by hand, from the metadata."""
     name = made_by.get("recipe", "").partition(" ")[0]
-    return f"{name}, its plan edited {made_by['edited']}" if "edited" in made_by else name
+    plan = f", its plan edited {made_by['edited']}" if "edited" in made_by else ""
+    scales = f", scales {made_by['scales'].partition(':')[0]}" if "scales" in made_by else ""
+    return f"{name}{plan}{scales}"
 
 
 def data_use(data: DataUse) -> str:

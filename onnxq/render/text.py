@@ -86,20 +86,6 @@ def _window(span: Span) -> tuple[str, str]:
     return f"{head}{shown}{tail}", f"{head}{source[begin:at]}"
 
 
-def diagnostic_dict(d: Diagnostic) -> dict[str, object]:
-    """A diagnostic for JSON."""
-    span = None
-    if d.span:
-        span = {"file": d.span.file, "line": d.span.line, "column": d.span.column}
-    return {
-        "code": d.code,
-        "severity": str(d.severity),
-        "message": d.message,
-        "fix": d.fix,
-        "span": span,
-    }
-
-
 def share(value: float) -> str:
     """A share as a percentage, 0.0% and 100.0% only where it is nothing or all."""
     text = f"{value:.1%}"

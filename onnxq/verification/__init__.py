@@ -3,7 +3,7 @@
 from onnxq.linting import lint
 from onnxq.verification.compiled import CompiledOp, CompiledReport
 from onnxq.verification.conversions import Conversions
-from onnxq.verification.data import DataUse, Unused, find_calibration
+from onnxq.verification.data import DataUse, Unused, matching_calibration
 from onnxq.verification.engines import EngineRun
 from onnxq.verification.numeric import (
     BAD_DB,
@@ -38,7 +38,7 @@ __all__ = [
     "available",
     "compare",
     "compile_report",
-    "find_calibration",
     "lint",
+    "matching_calibration",
     "verify",
 ]

@@ -4,25 +4,25 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
-from pathlib import Path
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
-from onnxq.linting import QdqModel
 from onnxq.verification import tensorrt
 from onnxq.verification.compiled import CompiledReport
+from onnxq.verification.subjects import FloatSubject, QdqSubject
 from onnxq.verification.tensorrt import CompileOptions
 
 
 class Compiling:
-    """Compiles the Q/DQ models of one float model, and that too where it tells something."""
+    """Compiles the Q/DQ models of one float model, and that one too where it explains something."""
 
     def __init__(
-        self, float_path: str | Path, options: CompileOptions, *, fp32_engine: bool
+        self, float_model: FloatSubject, options: CompileOptions, *, fp32_engine: bool
     ) -> None:
-        self._float_path, self._options, self._fp32_engine = float_path, options, fp32_engine
+        self._float_model, self._options = float_model, options
+        self._fp32_engine = fp32_engine
 
-    def report(self, path: str | Path, read: QdqModel) -> CompiledReport | Diagnostic:
-        """What the compiler makes of a Q/DQ model, or why there is nothing to tell."""
+    def report(self, subject: QdqSubject) -> CompiledReport | Diagnostic:
+        """What the compiler makes of a Q/DQ model, or why there is no report."""
         if self._options.compiler == "tensorrt-rtx" and tensorrt.available() is None:
             return warning(
                 "OQ601",
@@ -30,7 +30,9 @@ class Compiling:
                 fix=tensorrt.INSTALL,
             )
         try:
-            report = tensorrt.compile_report(path, self._options, read=read)
+            report = tensorrt.compile_report(
+                subject.path, self._options, model=subject.model, digest=subject.digest
+            )
         except OnnxqError as failed:
             return self._blamed(failed.diagnostics[0])
         return self._beside_fp32(report) if self._fp32_engine else report
@@ -39,12 +41,12 @@ class Compiling:
     def _of_float(self) -> int | Diagnostic:
         """The size of the float model's engine, or why there is none."""
         try:
-            return tensorrt.engine_bytes(self._float_path, self._options)
+            return tensorrt.engine_bytes(self._float_model.path, self._options)
         except OnnxqError as failed:
             return failed.diagnostics[0]
 
     def _blamed(self, failed: Diagnostic) -> Diagnostic:
-        """What failed, and whether that is the fault of the pairs."""
+        """The failure, and whether the pairs cause it."""
         if failed.code not in ("OQ602", "OQ660"):
             return failed
         of_float = self._of_float
@@ -62,5 +64,5 @@ class Compiling:
         of_float = self._of_float
         if not isinstance(of_float, Diagnostic):
             return replace(report, fp32_engine_bytes=of_float)
-        told = replace(of_float, message=f"the FP32 model: {of_float.message}")
-        return replace(report, notes=(*report.notes, told))
+        note = replace(of_float, message=f"the FP32 model: {of_float.message}")
+        return replace(report, notes=(*report.notes, note))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -30,63 +30,68 @@ class DataUse:
 
 
 class Unused:
-    """The samples of a feed that no calibration used, or all where they are fewer than `ENOUGH`.
+    """The samples of a feed that no calibration used; all of them when those are below `ENOUGH`.
 
-    The feed is read once to find out, and again each time that this is iterated. What was used is
-    not known when one of `calibrations` is not (None), or preprocessed pictures otherwise.
+    An iteration gives unused samples as they come and passes over the others, so the feed is read
+    once; only when too few were unused is it read again, for the others. What was used is not known
+    when one of `calibrations` is None, or preprocessed pictures otherwise.
     """
 
     def __init__(self, feed: Feed, calibrations: Sequence[Statistics | None]) -> None:
-        self._feed = feed
+        self.feed = feed
         how = "" if feed.preprocess is None else feed.preprocess.model_dump_json()
-        known = [c for c in calibrations if c is not None and _comparable(c, how)]
-        self._is_known = bool(known) and len(known) == len(calibrations)
-        self._digests = frozenset(d for c in known for d in c.sample_digests)
-        flags = [self._was_used(sample) for sample in feed] if self._is_known else []
-        used, fresh = flags.count(True), flags.count(False)
-        self._fresh_only = used > 0 and fresh >= ENOUGH
-        self._left_out = used if self._fresh_only else 0
-        self._used, self._compared = used - self._left_out, 0
+        comparable = [c for c in calibrations if c is not None and _comparable(c, how)]
+        self._is_known = bool(comparable) and len(comparable) == len(calibrations)
+        self._digests = frozenset(d for c in comparable for d in c.sample_digests)
+        self._use = DataUse(compared=0, used=None)
 
     @property
     def length(self) -> int | None:
-        """How many samples an iteration gives; None when only the end tells."""
-        return None if self._feed.length is None else self._feed.length - self._left_out
+        """How many samples an iteration gives at most; None when only the end tells."""
+        return self.feed.length
 
     def __iter__(self) -> Iterator[Sample]:
-        self._compared = 0
-        for sample in self._feed:
-            if not (self._fresh_only and self._was_used(sample)):
-                self._compared += 1
+        unused = used = 0
+        for sample in self.feed:
+            if self._was_used(sample):
+                used += 1
+                continue
+            unused += 1
+            yield sample
+        again = used if unused < ENOUGH else 0
+        for sample in self.feed if again else ():
+            if self._was_used(sample):
                 yield sample
+        self._use = DataUse(
+            compared=unused + again,
+            used=again if self._is_known else None,
+            left_out=used - again,
+        )
 
     @property
     def use(self) -> DataUse:
-        """What the last iteration gave."""
-        used = self._used if self._is_known else None
-        return DataUse(compared=self._compared, used=used, left_out=self._left_out)
+        """What the last whole iteration gave."""
+        return self._use
 
     def _was_used(self, sample: Sample) -> bool:
-        return not self._digests.isdisjoint(short_digests(sample.digests))
+        return self._is_known and not self._digests.isdisjoint(short_digests(sample.digests))
 
 
 def _comparable(calibration: Statistics, preprocess: str) -> bool:
-    """Whether digests tell: pictures that were preprocessed otherwise have others."""
+    """True when digests tell: pictures that were preprocessed otherwise have other digests."""
     return bool(calibration.sample_digests) and calibration.preprocess == preprocess
 
 
-def find_calibration(digest: str, qdq_path: Path, given: Path | None = None) -> Statistics | None:
-    """The calibration of a Q/DQ model by its digest: `given`, or beside the model, or here."""
-    if given is not None:
-        return Statistics.load(given)
+def matching_calibration(digest: str, folders: Iterable[Path]) -> Statistics | None:
+    """The calibration with a digest among the `*.calib.npz` files of some folders."""
     if not digest:
         return None
-    folders = dict.fromkeys(p.resolve() for p in (qdq_path.parent, Path()))
-    for file in (f for folder in folders for f in sorted(folder.glob("*.calib.npz"))):
-        try:
-            found = Statistics.load(file)
-        except OnnxqError:  # a damaged file beside is no reason to fail
-            continue
-        if found.digest == digest:
-            return found
+    for folder in dict.fromkeys(f.resolve() for f in folders):
+        for file in sorted(folder.glob("*.calib.npz")):
+            try:
+                statistics = Statistics.load(file)
+            except OnnxqError:  # a damaged file beside the model is no reason to fail
+                continue
+            if statistics.digest == digest:
+                return statistics
     return None

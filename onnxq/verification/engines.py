@@ -1,7 +1,7 @@
 """The engines of a model side by side on a GPU: Q/DQ, FP16 and FP32, their outputs and their times.
 
-FP16 is the float model lowered as `onnxq insert --float fp16` does, since an engine has the types
-that its file has.
+FP16 is the float model in the types that `onnxq insert --float fp16` gives it, since an engine has
+the types that its file has.
 """
 
 from __future__ import annotations
@@ -14,10 +14,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.feeds.samples import Sample
-from onnxq.insertion import half, precision
+from onnxq.insertion.lowering import in_half
+from onnxq.insertion.precision import HALF
+from onnxq.insertion.scales import Scales
 from onnxq.model import io as models
+from onnxq.model.graph import Graph
+from onnxq.planning import cascade, recipe
 from onnxq.verification import builder, tensorrt
 from onnxq.verification.arrays import load_arrays, save_arrays
 from onnxq.verification.numeric.comparison import Comparison, Totals
@@ -27,6 +32,8 @@ from onnxq.verification.tensorrt import CompileOptions
 Types = Literal["qdq", "fp16", "fp32"]
 
 SAMPLES: Final = 8  # that engines are run on
+_NO_STATISTICS: Final = Statistics(model_digest="", calibrator="max")
+_NO_SCALES: Final = Scales(by_pair={}, diagnostics=())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,12 +57,12 @@ class EngineRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Built:
-    """An engine in a file, or why there is none; `told` is the builder's result."""
+    """An engine in a file, or why there is none; `result` is the builder's."""
 
     model: str
     types: Types
     engine: Path
-    told: Mapping[str, Any]
+    result: Mapping[str, Any]
     problem: Diagnostic | None = None
 
 
@@ -64,17 +71,19 @@ def run_engines(
     qdq_paths: Sequence[str | Path],
     samples: Sequence[Sample],
     options: CompileOptions,
+    calibration: Statistics | None = None,
 ) -> tuple[EngineRun, ...]:
     """Build the engine of each Q/DQ model, and the float model's in FP16 and FP32, and run each.
 
-    The samples are the same for all. An engine that cannot be built or run gives its reason.
+    The samples are the same for all. The calibration says which ops FP16 cannot hold. An engine
+    that cannot be built or run gives its reason.
     """
     with tempfile.TemporaryDirectory(prefix="onnxq-") as folder, _files(samples) as files:
         with runner(models.load(float_path), "the float model") as reference:
             expected = [infer(reference, sample.tensors) for sample in samples]
         return tuple(
             _run(built, files, samples, expected, options)
-            for built in build_engines(float_path, qdq_paths, options, Path(folder))
+            for built in build_engines(float_path, qdq_paths, options, Path(folder), calibration)
         )
 
 
@@ -83,20 +92,27 @@ def build_engines(
     qdq_paths: Sequence[str | Path],
     options: CompileOptions,
     folder: Path,
+    calibration: Statistics | None = None,
 ) -> Iterator[Built]:
-    """Write the engines to files in a folder, each when it is asked for."""
+    """Write the engines to files in a folder, each when the caller asks for it."""
     for path in qdq_paths:
         yield _build(path, "qdq", partial(Path, path), options, folder)
-    yield _build(float_path, "fp16", partial(_in_half, float_path, folder), options, folder)
+    fp16 = partial(_fp16_model, float_path, folder, calibration or _NO_STATISTICS)
+    yield _build(float_path, "fp16", fp16, options, folder)
     yield _build(float_path, "fp32", partial(Path, float_path), options, folder)
 
 
-def _in_half(float_path: str | Path, folder: Path) -> Path:
-    """The float model in FP16, with inputs and outputs of the types that they have."""
+def _fp16_model(float_path: str | Path, folder: Path, calibration: Statistics) -> Path:
+    """Write the float model in FP16, with the shipped rules of what stays in FP32.
+
+    Its inputs and outputs keep their types.
+    """
     model = models.prepare(models.load(float_path), float_path)
-    made, _ = half.lower(model, precision.HALF["fp16"], kept={})
+    graph = Graph(model, shapes=calibration.input_shapes)
+    plan = cascade.plan(graph, recipe.load("half"))
+    lowered = in_half(lambda scales: model, _NO_SCALES, graph, plan, calibration, HALF["fp16"])
     path = folder / "fp16.onnx"
-    models.save(made, path)
+    models.save(lowered.model, path)
     return path
 
 
@@ -107,16 +123,16 @@ def _build(
     options: CompileOptions,
     folder: Path,
 ) -> Built:
-    engine, told, problem = folder / "engine", {}, None
+    engine, result, problem = folder / "engine", {}, None
     try:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as copies:
             job = tensorrt.job(file(), options, Path(copies))
-            told = builder.build(
+            result = builder.build(
                 {**job, "engine": str(engine)}, options.timeout, rtx=_is_rtx(options)
             )
     except OnnxqError as failed:
         problem = failed.diagnostics[0]
-    return Built(model=str(model), types=types, engine=engine, told=told, problem=problem)
+    return Built(model=str(model), types=types, engine=engine, result=result, problem=problem)
 
 
 def _run(
@@ -128,7 +144,7 @@ def _run(
 ) -> EngineRun:
     if built.problem is not None:
         return EngineRun(model=built.model, types=built.types, problem=built.problem)
-    size = int(built.told["engine_bytes"])
+    size = int(built.result["engine_bytes"])
     with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
         job = {"engine": str(built.engine), "samples": files, "outputs": folder}
         try:
@@ -166,7 +182,7 @@ def _compared(
 ) -> tuple[Comparison, ...]:
     totals = {name: Totals(name) for name in expected[0]}
     for index, (sample, outputs) in enumerate(zip(samples, expected, strict=True)):
-        found = load_arrays(folder / f"{index}.npz")
+        computed = load_arrays(folder / f"{index}.npz")
         for name, total in totals.items():
-            total.add(sample.name, outputs[name], found[name])
+            total.add(sample.name, outputs[name], computed[name])
     return tuple(total.result() for total in totals.values())

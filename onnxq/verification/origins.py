@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Final
 
@@ -14,11 +15,8 @@ from onnx import TensorProto, helper
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.insertion.provenance import plan_digest
 from onnxq.linting import Expected, QdqModel, predict_op
-from onnxq.model import io as models
 from onnxq.model.graph import Graph, Node
-from onnxq.model.metadata import metadata_of
 from onnxq.model.pairs import QUANTIZE, is_pair_node
 from onnxq.model.scopes import nodes
 from onnxq.planning import cascade, plan_file, recipe
@@ -26,6 +24,7 @@ from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.verification.macs import is_product, macs, runs_once
 from onnxq.verification.shapes import Shapes
+from onnxq.verification.subjects import FloatSubject, QdqSubject
 
 # The integers, or for fp8 the values, between which a quantized type lies.
 _LIMITS: Final[Mapping[int, tuple[float, float]]] = {
@@ -82,85 +81,77 @@ class Origin:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Sources:
-    """What may have made the models: recipes and saved plans that somebody named, and a plan."""
+class PlanSources:
+    """What may have made the models: recipes and saved plans that were named, and a plan."""
 
     recipes: tuple[Recipe, ...] = ()
     plans: tuple[Path, ...] = ()
     plan: Plan | None = None
 
     @property
-    def named(self) -> bool:
-        """Whether somebody named any."""
+    def are_named(self) -> bool:
+        """True when a recipe or a saved plan was named."""
         return bool(self.recipes or self.plans)
 
 
-def origin(
-    float_path: str | Path,
-    qdq_path: str | Path,
-    calibration: Statistics | None,
-    sources: Sources,
-) -> Origin:
-    """Read a Q/DQ model, and find the plan that it records among the sources.
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Lineage:
+    """The models of a report, and what may have made them."""
+
+    float_model: FloatSubject
+    qdq: tuple[QdqSubject, ...]
+    sources: PlanSources = PlanSources()
+
+    @cached_property
+    def origins(self) -> tuple[Origin, ...]:
+        """The origin of each Q/DQ model, in order; OQ212 for a saved plan of another model."""
+        return tuple(origin(self.float_model, subject, self.sources) for subject in self.qdq)
+
+
+def origin(float_model: FloatSubject, subject: QdqSubject, sources: PlanSources) -> Origin:
+    """Find out what made a Q/DQ model, and the plan that it records among the sources.
 
     A recipe that ships with onnxq is found by its recorded name. A plan counts only when its digest
     is the recorded one. Raises OQ212 for a saved plan of another model.
     """
-    qdq = models.load(qdq_path)
-    read, made_by = QdqModel(qdq), metadata_of(qdq)
-    usable = _usable(calibration, float_path, made_by)
-    shapes = usable.input_shapes if isinstance(usable, Statistics) else {}
-    float_model = models.load(float_path)
-    plan = _plan(float_model, models.digest(float_path), shapes, made_by, sources)
+    calibration = subject.calibration
+    shapes = {} if calibration is None else calibration.input_shapes
+    plan = _plan(float_model, shapes, subject.made_by, sources)
+    missing = subject.calibration_problem or "the calibration was not found; name its file"
     return Origin(
-        ranges=tuple(_ranges(read, _tensors(float_model))),
-        products=tuple(_products(read, shapes)),
-        calibration=usable if isinstance(usable, Statistics) else None,
-        why_no_calibration=usable if isinstance(usable, str) else "",
+        ranges=tuple(_ranges(subject.model, _tensors(float_model.prepared))),
+        products=tuple(_products(subject.model, shapes)),
+        calibration=calibration,
+        why_no_calibration="" if calibration is not None else missing,
         plan=plan if isinstance(plan, Plan) else None,
         why_no_plan=plan if isinstance(plan, str) else "",
     )
 
 
-def _usable(
-    calibration: Statistics | None, float_path: str | Path, made_by: Mapping[str, str]
-) -> Statistics | str:
-    """The calibration, or why it says nothing of the model."""
-    if calibration is None:
-        return "the calibration was not found; --calibration FILE names it"
-    if calibration.digest == made_by.get("statistics"):
-        return calibration
-    if calibration.model_digest != models.digest(float_path):
-        return "the given calibration is one of another model; --calibration FILE names the right"
-    return calibration
-
-
 def _plan(
-    float_model: onnx.ModelProto,
-    digest: str,
+    float_model: FloatSubject,
     shapes: Mapping[str, tuple[int, ...]],
     made_by: Mapping[str, str],
-    sources: Sources,
+    sources: PlanSources,
 ) -> Plan | str:
     """The plan that made a model, or why it is not known."""
-    recorded, name = made_by.get("plan"), made_by.get("recipe", "").partition(" ")[0]
+    recorded, name = made_by.get("plan"), made_by.get("recipe", "").rpartition(" ")[0]
     if not recorded:
         return "the model does not record a plan, as models of other tools do not"
-    if sources.plan is not None and plan_digest(sources.plan) == recorded:
+    if sources.plan is not None and sources.plan.digest == recorded:
         return sources.plan
-    try:
-        graph = Graph(models.prepare(float_model), digest=digest, shapes=shapes)
-    except OnnxqError as failed:
-        return f"the float model cannot be planned: {failed.diagnostics[0].message}"
-    found = [plan_file.load(path, graph) for path in sources.plans]
-    found += [plan for made in _recipes(name, sources) if (plan := _planned(graph, made))]
-    right = next((plan for plan in found if plan_digest(plan) == recorded), None)
-    if right is not None:
-        return right
+    if float_model.problem is not None:
+        return f"the float model cannot be planned: {float_model.problem.message}"
+    graph = float_model.graph_with(shapes)
+    plans = [plan_file.load(path, graph) for path in sources.plans]
+    plans += [plan for made in _recipes(name, sources) if (plan := _planned(graph, made))]
+    match = next((plan for plan in plans if plan.digest == recorded), None)
+    if match is not None:
+        return match
     return f"it was made by the recipe '{name}'; --rules FILE or --plan FILE gives what that said"
 
 
-def _recipes(name: str, sources: Sources) -> Iterator[Recipe]:
+def _recipes(name: str, sources: PlanSources) -> Iterator[Recipe]:
     yield from sources.recipes
     if name in shipped.recipes():
         with suppress(OnnxqError):  # by its name, under which it is shown; a file here may have it

@@ -10,7 +10,6 @@ from enum import Enum
 from types import NoneType, UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
-from onnxq.diagnostics import Diagnostic
 from onnxq.verification.report import DERIVED, HIDDEN, VERSION, VerifyReport
 
 _SIMPLE: Final[Mapping[type, dict[str, Any]]] = {
@@ -31,12 +30,6 @@ def schema() -> dict[str, Any]:
     report = types.of(VerifyReport)
     shown = types.found[VerifyReport.__name__]
     shown["properties"]["version"] = {"const": VERSION}
-    shown["properties"]["diagnostics"] = {
-        "type": "array",
-        "items": types.of(Diagnostic),
-        "description": "Every finding of the run, as it is printed without --json.",
-    }
-    shown["required"].append("diagnostics")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "onnxq verify --json",

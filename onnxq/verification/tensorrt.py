@@ -109,29 +109,33 @@ def job(path: str | Path, options: CompileOptions, folder: Path) -> dict[str, An
 
 
 def compile_report(
-    qdq_path: str | Path, options: CompileOptions = DEFAULTS, *, read: QdqModel | None = None
+    qdq_path: str | Path,
+    options: CompileOptions = DEFAULTS,
+    *,
+    model: QdqModel | None = None,
+    digest: str | None = None,
 ) -> CompiledReport:
     """Build an engine in a process of its own and tell how it computes each weighted op.
 
-    `read` is the model of that file, where it was read before. MACs are those of the usual shapes.
-    Raises OQ601 without TensorRT-RTX, OQ405 where an input's profile is missing or does not fit,
-    and what `builder.build` raises.
+    `model` and `digest` are those of the file, where they are known. MACs are those of the usual
+    shapes. Raises OQ601 without TensorRT-RTX, OQ405 where an input's profile is missing or does not
+    fit, and what `builder.build` raises.
     """
-    read = QdqModel(models.load(qdq_path)) if read is None else read
-    profiles = of_dynamic_inputs(read.graph, options.profiles)
-    built = _built(read, Path(qdq_path), profiles, options)
+    model = QdqModel(models.load(qdq_path)) if model is None else model
+    profiles = of_dynamic_inputs(model.graph, options.profiles)
+    built = _built(model, Path(qdq_path), profiles, options, digest)
     layers = read_layers(built["layers"])
-    ops = compiled_ops(read, layers, profiles)
+    ops = compiled_ops(model, layers, profiles)
     untested = _untested(options.compiler, built["version"])
     return CompiledReport(
         backend=options.compiler,
         version=built["version"],
         targets=options.targets,
         engine_bytes=built["engine_bytes"],
-        conversions=conversions(read, layers) if layers.is_whole else None,
+        conversions=conversions(model, layers) if layers.is_whole else None,
         ops=ops,
         notes=(
-            *contradictions(read.graph, profiles).values(),
+            *contradictions(model.graph, profiles).values(),
             *((untested,) if untested else ()),
             *unexpected(ops),
         ),
@@ -151,12 +155,16 @@ def engine_bytes(path: str | Path, options: CompileOptions = DEFAULTS) -> int:
 
 
 def _built(
-    read: QdqModel, path: Path, profiles: Mapping[str, Profile], options: CompileOptions
+    read: QdqModel,
+    path: Path,
+    profiles: Mapping[str, Profile],
+    options: CompileOptions,
+    digest: str | None = None,
 ) -> dict[str, Any]:
     """What the builder told of a model, now or when it was built before."""
     version = _version(options.compiler)
     name = build_cache.key(
-        model=models.digest(path),
+        model=digest or models.digest(path),
         compiler=[options.compiler, version],
         profiles=profiles,
         targets=options.targets,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final, Literal
+from typing import TYPE_CHECKING, Final, Literal
 
 from onnxq.diagnostics import Diagnostic, did_you_mean, error
 from onnxq.verification.numeric import Comparison
-from onnxq.verification.report import ModelReport, VerifyReport
+
+if TYPE_CHECKING:
+    from onnxq.verification.report import ModelReport
 
 Figure = Literal["sqnr", "cosine"]
 _LIMITS: Final[Mapping[Figure, tuple[float, float]]] = {
@@ -33,72 +35,91 @@ class Thresholds:
     quantized: float | None = None
 
 
-def parse(
+NONE: Final = Thresholds()
+Limits = float | Mapping[str, float] | Iterable[str]
+
+
+def thresholds(
     outputs: Sequence[str],
     *,
-    sqnr: Iterable[str] = (),
-    cosine: Iterable[str] = (),
+    sqnr: Limits | None = None,
+    cosine: Limits | None = None,
     int8: float | None = None,
     quantized: float | None = None,
 ) -> Thresholds:
-    """Read thresholds as the command line has them: '25' for every output, 'boxes:25' for one.
+    """Check thresholds for a model with these outputs.
 
-    The last that names an output holds. OQ654 for what cannot be read or never be met, and for a
-    name that is not among `outputs`.
+    `sqnr` (dB) and `cosine` are one number for every float output, numbers by output, or texts as
+    on the command line: '25' for every output, 'boxes:25' for one; the last one for an output
+    counts. Raises OQ654 for what cannot be parsed or never be met, and for an unknown output.
     """
     for name, share in (("int8", int8), ("quantized", quantized)):
         if share is not None and not 0 <= share <= 1:
-            raise error("OQ654", f"--min-{name} {share:g} is no share", fix="give one from 0 to 1")
-    read_sqnr, read_cosine = _read("sqnr", sqnr, outputs), _read("cosine", cosine, outputs)
+            message = f"--min-{name} {share:g} is not a share"
+            raise error("OQ654", message, fix="give one from 0 to 1")
+    by_figure: dict[Figure, dict[str, float]] = {
+        "sqnr": _by_output("sqnr", sqnr, outputs),
+        "cosine": _by_output("cosine", cosine, outputs),
+    }
     return Thresholds(
-        every_sqnr=read_sqnr.pop("", None),
-        every_cosine=read_cosine.pop("", None),
-        sqnr=read_sqnr,
-        cosine=read_cosine,
+        every_sqnr=by_figure["sqnr"].pop("", None),
+        every_cosine=by_figure["cosine"].pop("", None),
+        sqnr=by_figure["sqnr"],
+        cosine=by_figure["cosine"],
         int8=int8,
         quantized=quantized,
     )
 
 
-def _read(figure: Figure, given: Iterable[str], outputs: Sequence[str]) -> dict[str, float]:
-    found = {}
-    for text in given:
-        name, _, number = text.rpartition(":")
-        low, high = _LIMITS[figure]
-        try:
-            value = float(number)
-        except ValueError:
-            value = float("nan")
-        if not low <= value <= high:
-            example = "25 or --min-sqnr NAME:25" if figure == "sqnr" else "0.99"
-            raise error(
-                "OQ654",
-                f"--min-{figure} '{text}' is no threshold",
-                fix=f"write --min-{figure} {example}",
-            )
-        if name and name not in outputs:
-            raise error(
-                "OQ654",
-                f"--min-{figure} names '{name}', which is not an output",
-                fix=did_you_mean(name, outputs),
-            )
-        found[name] = value
-    return found
+def _by_output(figure: Figure, limits: Limits | None, outputs: Sequence[str]) -> dict[str, float]:
+    """The least figure by output; '' is every output."""
+    if limits is None:
+        return {}
+    if isinstance(limits, int | float):
+        items: list[tuple[str, object]] = [("", limits)]
+    elif isinstance(limits, Mapping):
+        items = list(limits.items())
+    else:
+        parts = (text.rpartition(":") for text in limits)
+        items = [(name, number) for name, _, number in parts]
+    return {name: _limit(figure, name, value, outputs) for name, value in items}
 
 
-def refusals(report: VerifyReport, least: Thresholds) -> tuple[Diagnostic, ...]:
-    """What the thresholds refuse (OQ604), of every Q/DQ model.
+def _limit(figure: Figure, name: str, value: object, outputs: Sequence[str]) -> float:
+    low, high = _LIMITS[figure]
+    try:
+        limit = float(str(value))
+    except ValueError:
+        limit = float("nan")
+    if not low <= limit <= high:
+        example = "25 or --min-sqnr NAME:25" if figure == "sqnr" else "0.99"
+        text = f"{name}:{value}" if name else value
+        raise error(
+            "OQ654",
+            f"--min-{figure} '{text}' is not a threshold",
+            fix=f"write --min-{figure} {example}",
+        )
+    if name and name not in outputs:
+        raise error(
+            "OQ654",
+            f"--min-{figure} names '{name}', which is not an output",
+            fix=did_you_mean(name, outputs),
+        )
+    return limit
 
-    A figure that could not be had is below every threshold.
+
+def refusals(models: Sequence[ModelReport], least: Thresholds) -> tuple[Diagnostic, ...]:
+    """The thresholds that Q/DQ models miss (OQ604).
+
+    A figure that could not be measured is below every threshold.
     """
-    several = len(report.models) > 1
     return tuple(
         Diagnostic(
             code="OQ604",
-            message=f"'{model.model}': {message}" if several else message,
+            message=f"'{model.model}': {message}" if len(models) > 1 else message,
             fix=fix,
         )
-        for model in report.models
+        for model in models
         for message, fix in _missed(model, least)
     )
 

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import onnx
@@ -13,96 +12,115 @@ import onnx
 from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.insertion.float_types import computed_types
-from onnxq.linting import QdqModel, lint
-from onnxq.model import io as models
-from onnxq.model.metadata import metadata_of
+from onnxq.linting import lint
 from onnxq.verification import tensorrt
 from onnxq.verification.compiling import Compiling
 from onnxq.verification.data import DataUse, Unused
 from onnxq.verification.engines import SAMPLES, EngineRun, run_engines
 from onnxq.verification.gpu import gpu
 from onnxq.verification.labels import Labels
-from onnxq.verification.numeric import NumericReport, Progress, compare_all, require_same_ports
+from onnxq.verification.numeric import NumericReport, compare_all, require_same_ports
 from onnxq.verification.profiles import fixed
 from onnxq.verification.report import ModelReport, VerifyReport
+from onnxq.verification.subjects import FloatSubject, QdqSubject
 from onnxq.verification.tensorrt import DEFAULTS, CompileOptions
 
 Backend = Literal["auto", "tensorrt-rtx", "tensorrt", "onnxruntime"]
-ModelPath = str | Path
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Checks:
+    """What is compared and compiled.
+
+    `tensors` compares every pair and weighted op too, `labels` how often a classifier is right.
+    The backend "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
+    "tensorrt-rtx" and "tensorrt" demand that compiler. `fp32_engine` compiles the float model too,
+    to compare the sizes.
+    """
+
+    tensors: bool = False
+    labels: Labels | None = None
+    backend: Backend = "auto"
+    compiling: CompileOptions = DEFAULTS
+    fp32_engine: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Run:
+    """One verification in progress: its models, options with all shapes, and the first samples."""
+
+    float_model: FloatSubject
+    qdq: Sequence[QdqSubject]
+    checks: Checks
+    options: CompileOptions
+    first: tuple[Sample, ...] = field(default=())
 
 
 def verify(
-    float_path: ModelPath,
-    qdq_paths: Sequence[ModelPath],
-    feed: Iterable[Sample] | Unused | None,
+    float_model: FloatSubject,
+    qdq: Sequence[QdqSubject],
+    samples: Unused | None,
+    checks: Checks,
     *,
-    tensors: bool = False,
-    labels: Labels | None = None,
-    backend: Backend = "auto",
     shapes: Mapping[str, Sequence[int]] | None = None,
-    compiling: CompileOptions = DEFAULTS,
-    fp32_engine: bool = False,
-    progress: Progress | None = None,
+    progress: Callable[[int], Any] | None = None,
 ) -> VerifyReport:
-    """Lint each Q/DQ model, compare it with the float model on `feed`, and compile it.
+    """Lint each Q/DQ model, compare it with the float model on `samples`, and compile it.
 
-    A feed that is `data.Unused` leaves out what was used for calibration, and the report tells.
-    The float model runs once for all. `tensors` compares every pair and weighted op too, `labels`
-    how often a classifier is right.
-    `backend` "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
-    "tensorrt-rtx" demands it (BackendMissingError, before anything runs), and "tensorrt" demands
-    that. Where there is a GPU the engines run on the first samples. Inputs with dynamic
-    dimensions take their shape from `compiling`, `shapes`, else from the first sample. With
-    `fp32_engine` the float model is compiled too, to compare the sizes. A model that cannot be
-    read (OQ301, OQ302), models that do not belong together (OQ603) and unusable samples (OQ401,
+    The float model runs once for all. Where there is a GPU the engines run on the first samples.
+    Inputs with dynamic dimensions take their shape from `checks.compiling`, `shapes`, else from the
+    first sample. `progress` gets the number of samples compared. Models that do not belong together
+    (OQ603), a backend that is not installed (BackendMissingError) and unusable samples (OQ401,
     OQ404) raise; what a backend says is reported, and a model that fails does not stop the others.
     """
-    tensorrt.require_backend(backend)
-    if backend == "tensorrt":
+    tensorrt.require_backend(checks.backend)
+    compiling = checks.compiling
+    if checks.backend == "tensorrt":
         compiling = replace(compiling, compiler="tensorrt")
-    float_model = models.load(float_path)
-    read = [QdqModel(models.load(path)) for path in qdq_paths]
-    for model in read:
-        require_same_ports(float_model, model.proto)
-    samples = None if feed is None else iter(feed)
-    first = tuple(itertools.islice(samples or (), SAMPLES if gpu() else 1))
-    seen = {n: a.shape for n, a in first[0].tensors.items()} if first else {}
-    profiles = {n: fixed(s) for n, s in (*seen.items(), *(shapes or {}).items())}
+    for subject in qdq:
+        require_same_ports(float_model.proto, subject.proto)
+    remaining = None if samples is None else iter(samples)
+    first = tuple(itertools.islice(remaining or (), SAMPLES if gpu() else 1))
+    fed = {n: a.shape for n, a in first[0].tensors.items()} if first else {}
+    profiles = {n: fixed(s) for n, s in (*fed.items(), *(shapes or {}).items())}
     options = replace(compiling, profiles={**profiles, **compiling.profiles})
-    numeric: tuple[NumericReport | Diagnostic | None, ...] = (None,) * len(read)
-    if samples is not None:
-        every = itertools.chain(first, samples)
-        protos = [model.proto for model in read]
-        numeric = _compare(
-            float_model, protos, every, tensors=tensors, labels=labels, progress=progress
-        )
-    compiler = Compiling(float_path, options, fp32_engine=fp32_engine)
-    reports = tuple(
-        _report(path, model, compared, compiler if backend != "onnxruntime" else None)
-        for path, model, compared in zip(qdq_paths, read, numeric, strict=True)
-    )
-    runs, why_not_run = _runs(float_path, qdq_paths, reports, first, options)
+    run = _Run(float_model=float_model, qdq=qdq, checks=checks, options=options, first=first)
+    every = None if remaining is None else itertools.chain(first, remaining)
+    numeric = _compare(run, every, progress)
+    reports = _reports(run, numeric)
+    runs, why_not_run = _runs(run, reports)
     return VerifyReport(
-        float_model=str(float_path),
-        data=_data(feed, numeric),
+        float_model=float_model.name,
+        data=_data(samples, numeric),
         models=reports,
         runs=runs,
         why_not_run=why_not_run,
     )
 
 
+def _reports(
+    run: _Run, numeric: Sequence[NumericReport | Diagnostic | None]
+) -> tuple[ModelReport, ...]:
+    compiler = None
+    if run.checks.backend != "onnxruntime":
+        compiler = Compiling(run.float_model, run.options, fp32_engine=run.checks.fp32_engine)
+    return tuple(
+        _report(subject, compared, compiler)
+        for subject, compared in zip(run.qdq, numeric, strict=True)
+    )
+
+
 def _report(
-    path: ModelPath,
-    model: QdqModel,
+    subject: QdqSubject,
     compared: NumericReport | Diagnostic | None,
     compiler: Compiling | None,
 ) -> ModelReport:
-    compiled = None if compiler is None else compiler.report(path, model)
+    compiled = None if compiler is None else compiler.report(subject)
     return ModelReport(
-        model=str(path),
-        made_by=metadata_of(model.proto),
-        float_ops=computed_types(model.proto),
-        lint=lint(model),
+        model=subject.name,
+        made_by=subject.made_by,
+        float_ops=computed_types(subject.proto),
+        lint=lint(subject.model),
         numeric=None if isinstance(compared, Diagnostic) else compared,
         why_not_numeric=compared if isinstance(compared, Diagnostic) else None,
         compiled=None if isinstance(compiled, Diagnostic) else compiled,
@@ -110,41 +128,43 @@ def _report(
     )
 
 
-def _runs(
-    float_path: ModelPath,
-    qdq_paths: Sequence[ModelPath],
-    reports: Sequence[ModelReport],
-    samples: Sequence[Sample],
-    options: CompileOptions,
-) -> tuple[tuple[EngineRun, ...], str]:
+def _runs(run: _Run, reports: Sequence[ModelReport]) -> tuple[tuple[EngineRun, ...], str]:
     """What the engines did on a GPU, or why they did not run."""
     if not any(report.compiled is not None for report in reports):
         return (), "no compiler"
     if not gpu():
         return (), "no GPU"
-    if not samples:
+    if not run.first:
         return (), "no data"
-    return run_engines(float_path, qdq_paths, samples, options), ""
+    paths = [subject.path for subject in run.qdq]
+    calibration = next((s.calibration for s in run.qdq if s.calibration is not None), None)
+    return run_engines(run.float_model.path, paths, run.first, run.options, calibration), ""
 
 
 def _data(
-    feed: Iterable[Sample] | Unused | None, numeric: Sequence[NumericReport | Diagnostic | None]
+    samples: Unused | None, numeric: Sequence[NumericReport | Diagnostic | None]
 ) -> DataUse | None:
-    compared = next((n.samples for n in numeric if isinstance(n, NumericReport)), None)
-    if compared is None:
+    if samples is None or not any(isinstance(n, NumericReport) for n in numeric):
         return None
-    return feed.use if isinstance(feed, Unused) else DataUse(compared=compared, used=None)
+    return samples.use
 
 
 def _compare(
-    float_model: onnx.ModelProto,
-    qdq_models: Sequence[onnx.ModelProto],
-    samples: Iterable[Sample],
-    **how: Any,
-) -> tuple[NumericReport | Diagnostic, ...]:
+    run: _Run, samples: Iterable[Sample] | None, progress: Callable[[int], Any] | None
+) -> Sequence[NumericReport | Diagnostic | None]:
+    if samples is None:
+        return (None,) * len(run.qdq)
+    protos: list[onnx.ModelProto] = [subject.proto for subject in run.qdq]
     try:
-        return compare_all(float_model, qdq_models, samples, **how)
+        return compare_all(
+            run.float_model.prepared,
+            protos,
+            samples,
+            tensors=run.checks.tensors,
+            labels=run.checks.labels,
+            progress=progress,
+        )
     except OnnxqError as failed:
         if failed.diagnostics[0].code != "OQ305":
             raise
-        return (failed.diagnostics[0],) * len(qdq_models)
+        return (failed.diagnostics[0],) * len(run.qdq)

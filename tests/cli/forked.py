@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 PRELOADED = [
-    "onnxruntime", "onnx_graphsurgeon", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
-    "onnxq.cli", "onnxq.render", "onnxq.insertion.insert", "onnxq.calibration.calibrate",
+    "onnxruntime", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
+    "onnxq.cli", "onnxq.render", "onnxq.api.quantizing", "onnxq.api.caches", "onnxq.api.linting", "onnxq.api.explaining",
     "onnxq.verification", "rich.console", "rich.progress",
 ]  # fmt: skip
 _context = multiprocessing.get_context("forkserver")

@@ -136,7 +136,7 @@ def save(path, count, **arrays):
     rng = np.random.default_rng(0)
     normal = {LONG.format(i): rng.normal(size=2000) * 3.0**i for i in range(count)}
     Statistics(
-        model_name="m.onnx", model_digest="d", calibrator="histogram", samples=1,
+        model_path=path.parent / "m.onnx", model_digest="d", calibrator="histogram", samples=1,
         input_shapes={"x": (1, 3, 8, 8)},
         tensors={
             name: TensorStatistics(values=BitHistogram.of(np.float32(x)), samples=1)

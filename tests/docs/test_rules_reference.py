@@ -63,7 +63,7 @@ def test_an_example_gives_its_plan(title, model, rules, plan, tmp_path):
     (tmp_path / "example.yaml").write_text(rules)
     graph = Graph(onnx.parser.parse_model(model))
     planned = cascade.plan(graph, recipe.load(tmp_path / "example.yaml"))
-    found = [(*line.decided(), line.rule) for line in plan_file.lines(planned)]
+    found = [(*line.decided(), line.rule) for line in planned.lines]
     if UPDATE:
         widths = [max(map(len, column)) for column in zip(*found, strict=True)]
         rows = (

@@ -4,7 +4,8 @@ A line `== NAME` begins a file of the session's folder (models are ONNX text, ar
 calibration only the version of its format),
 `$ onnxq ...` is a command, and what follows is what it prints, errors after the result, and its
 exit code unless that is 0. `$ without MODULE onnxq ...` runs it as where MODULE is not installed,
-`$ tested VERSION onnxq ...` as if onnxq had been tested with that TensorRT-RTX only, and
+`$ tested VERSION onnxq ...` as if onnxq had been tested with that TensorRT-RTX only,
+`$ temporary FOLDER onnxq ...` with another temporary folder than the system's, and
 `$ limited N onnxq ...` in a process of its own with N kilobytes of memory.
 After a change that is meant, ONNXQ_GOLDEN=write pytest tests/golden writes the output anew; read
 the difference before you commit it.
@@ -16,6 +17,7 @@ import re
 import shlex
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -71,6 +73,9 @@ def printed(command, monkeypatch, capfd):
             del words[:2]
         if words[0] == "tested":
             during.setitem(tensorrt.TESTED, "tensorrt-rtx", (words[1],))
+            del words[:2]
+        if words[0] == "temporary":
+            during.setattr(tempfile, "tempdir", words[1])
             del words[:2]
         during.setattr(sys, "argv", words)
         try:
@@ -152,6 +157,7 @@ def test_every_code_is_in_a_session():
     text = "".join(session.read_text() for session in SESSIONS)
     elsewhere = {
         "OQ307",  # only the library is given models in memory
+        "OQ419",  # only the library replaces scales; tests/unit has
         "OQ439",  # takes half a gigabyte; tests/cli has
         "OQ503",  # no known way
         "OQ666",  # needs a GPU; tests/verification provokes it without one

@@ -175,6 +175,18 @@ _STEPS = [
 ]  # fmt: skip
 
 
+def _scaled_up_and_down(d):
+    """Values that FP16 cannot hold, between values that it can."""
+    x = d.tensor()
+    shape = d.shapes[x]
+    d.add("Mul", [x, d.stored(np.float32(d.any_of([2e4, 3e4, 6e4])))], shape)
+    large = f"t{len(d.nodes) - 1}"
+    d.add(d.any_of(["Relu", "Identity", "Neg"]), [large], shape)
+    d.add("Mul", [f"t{len(d.nodes) - 1}", d.stored(np.float32(1e-4))], shape)
+    if d.draw(st.booleans()):
+        del d.shapes[large]  # no further op reads it
+
+
 def _decorated(draw, model):
     """What is not wiring: notes, metadata, types of inner values, initializers nobody reads."""
     model.producer_name = draw(st.sampled_from(["", "somebody"]))
@@ -203,15 +215,18 @@ def _two_products(d):
 
 
 @st.composite
-def float_models(draw, opset=17, wide=False):
+def float_models(draw, opset=17, wide=False, large=False):
     """Conv, ConvTranspose, Gemm, MatMul, Add, Mul, Concat, pools, Reshape, Transpose and others.
 
     Weights are shared, stored, in Constant nodes or computed; some nodes have no name or one that
     others have; outputs may be inner values; input x is float[1,4,6,6]. `wide` models end in a
-    product that sums over 64 values.
+    product that sums over 64 values, `large` ones have values beyond 65504.
     """
     drawing = _Drawing(draw)
     for _ in range(draw(st.integers(1, 8))):
+        draw(st.sampled_from(_STEPS))(drawing)
+    if large:
+        _scaled_up_and_down(drawing)
         draw(st.sampled_from(_STEPS))(drawing)
     if wide:
         _two_products(drawing)

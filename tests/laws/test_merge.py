@@ -1,5 +1,7 @@
 """Adding statistics is a commutative monoid, exact to the byte."""
 
+from pathlib import Path
+
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,11 +18,11 @@ samples = st.dictionaries(st.sampled_from(["a", "b", "c"]), arrays, max_size=3)
 
 def gathered(parts, calibrator="histogram", name="m"):
     """What a run over some samples gathers; each a mapping of tensor names to values."""
-    total = Statistics(model_name=name, model_digest="d", calibrator=calibrator)
+    total = Statistics(model_path=Path(name), model_digest="d", calibrator=calibrator)
     for sample in parts:
         observe = BitHistogram.of if calibrator == "histogram" else ValueRange.of
         total += Statistics(
-            model_name=name,
+            model_path=Path(name),
             model_digest="d",
             calibrator=calibrator,
             data_digest=sample_digest(sample),
@@ -47,7 +49,7 @@ def test_associative(a, b, c):
 
 @given(calibrations)
 def test_identity(a):
-    empty = Statistics(model_name=a.model_name, model_digest="d", calibrator="histogram")
+    empty = Statistics(model_path=a.model_path, model_digest="d", calibrator="histogram")
     assert (a + empty).digest == (empty + a).digest == a.digest
 
 

@@ -73,7 +73,7 @@ def outcome(view):
         plan = cascade.plan(view, recipe.load("main.yaml"))
     except OnnxqError as reason:
         return None, reason.diagnostics
-    return [" ".join(line.fields()[:-1]) for line in plan_file.lines(plan)], plan.diagnostics
+    return [" ".join(line.fields()[:-1]) for line in plan.lines], plan.diagnostics
 
 
 @pytest.mark.parametrize(("case", "text"), list(cases()))

@@ -142,3 +142,15 @@ def test_a_part_without_samples_is_nothing(run):
     assert nothing.samples == 0
     assert (nothing + run()).digest == run().digest
     assert run(7, 8, settings=Settings(max_memory=1)).digest == nothing.digest
+
+
+@pytest.mark.parametrize("settings", [Settings(), Settings(max_memory=1)])
+def test_a_slower_run_says_so_once_and_has_the_same_result(run, tmp_path, monkeypatch, settings):
+    run.proto = model(NET.replace("float[4,4,3,3] v", "float[16,4,3,3] v").replace("3,12", "3,24"))
+    run.graph = Graph(run.proto, digest="d" * 64)
+    usual = run(settings=settings)
+    assert usual.diagnostics == ()
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    slower = run(settings=settings)
+    assert [d.code for d in slower.diagnostics] == ["OQ445"]
+    assert slower.digest == usual.digest

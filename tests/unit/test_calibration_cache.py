@@ -149,7 +149,7 @@ def test_written_and_imported_scales_are_the_same_bits(tmp_path_factory, ranges)
     calibration_cache.write(path, scales, "TRT-100300-EntropyCalibration2")
     found = calibration_cache.read(path)
     assert dict(found.scales) == scales
-    statistics = found.statistics(GRAPH, model_name="m", input_shapes={})
+    statistics = found.statistics(GRAPH, input_shapes={})
     assert {n: float(scale_of(t.values.amax)) for n, t in statistics.tensors.items()} == scales
 
 
@@ -190,16 +190,14 @@ def test_versions_that_have_no_calibration(version):
 
 def test_no_name_in_common(tmp_path):
     with pytest.raises(OnnxqError) as caught:
-        cache(tmp_path, "TRT-8601-X\nx: 3f800000\n").statistics(
-            GRAPH, model_name="m", input_shapes={}
-        )
+        cache(tmp_path, "TRT-8601-X\nx: 3f800000\n").statistics(GRAPH, input_shapes={})
     assert caught.value.diagnostics[0].code == "OQ454"
 
 
 def imported(folder, **scales):
     lines = (f"{name}: {struct.pack('>f', scale).hex()}\n" for name, scale in scales.items())
     found = cache(folder, "TRT-8601-EntropyCalibration2\n" + "".join(lines))
-    return found.statistics(GRAPH, model_name="m", input_shapes={})
+    return found.statistics(GRAPH, input_shapes={})
 
 
 CONVS = rule("{op: Conv}", id="convs", quantize="{inputs: other, weights: weight}")

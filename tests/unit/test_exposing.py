@@ -1,12 +1,15 @@
 """Tensors leave a session with the values that the model has, whatever their order."""
 
 import platform
+import resource
 
 import numpy as np
 import onnx
 import pytest
 
+from onnxq.calibration import exposing as exposing_module
 from onnxq.calibration.exposing import expose
+from onnxq.diagnostics import OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.sessions import CPU, open_session, run
@@ -102,8 +105,56 @@ def test_a_model_with_pairs_is_run_as_its_file_says(sample):
         np.testing.assert_array_equal(values, known[name])
 
 
-def test_where_nothing_can_be_written_tensors_are_reordered(proto, sample, monkeypatch, tmp_path):
-    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
-    exposing = expose(proto, INNER, providers=(CPU,), threads=None)
+def cannot_write(how, monkeypatch, tmp_path):
+    """Take the space away from the temporary folder, or the folder."""
+    if how == "no folder":
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path / "missing"))
+    else:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (int(how), hard))
+        return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    return lambda: None
+
+
+@BLOCKS
+@pytest.mark.parametrize("how", ["no folder", "0", "1000", "15000"])
+def test_where_nothing_can_be_written_tensors_are_reordered(
+    proto, sample, monkeypatch, tmp_path, how
+):
+    restore = cannot_write(how, monkeypatch, tmp_path)
+    try:
+        exposing = expose(proto, INNER, providers=(CPU,), threads=None)
+    finally:
+        restore()
     assert exposing.outputs == {name: name for name in INNER}
-    assert exposing.run(sample, INNER)["c"].shape == (1, 32, 9, 9)
+    (diagnostic,) = exposing.diagnostics
+    assert (diagnostic.code, diagnostic.severity) == ("OQ445", "info")
+    assert "TMPDIR" in diagnostic.fix
+    seen, known = (
+        e.run(sample, INNER)
+        for e in (exposing, expose(proto, INNER, providers=(CPU,), threads=None))
+    )
+    for name in INNER:
+        ordered = (np.sort(x.ravel().view(np.uint32)) for x in (seen[name], known[name]))
+        np.testing.assert_array_equal(*ordered)
+
+
+def test_nothing_is_reported_where_all_is_well(proto):
+    assert expose(proto, INNER, providers=(CPU,), threads=None).diagnostics == ()
+    assert expose(model(PAIRS), ("p",), providers=(CPU,), threads=None).diagnostics == ()
+
+
+@BLOCKS
+def test_a_fault_of_onnxq_is_not_hidden(proto, monkeypatch):
+    monkeypatch.setattr(exposing_module, "_leave_as", {}.__getitem__)
+    with pytest.raises(TypeError):
+        expose(proto, INNER, providers=(CPU,), threads=None)
+
+
+def test_a_model_that_cannot_be_run_is_an_error(proto):
+    broken = onnx.ModelProto.FromString(proto.SerializeToString())
+    broken.graph.node[0].op_type = "NoSuchOp"
+    with pytest.raises(OnnxqError, match="OQ305") as caught:
+        expose(broken, ("a",), providers=(CPU,), threads=None)
+    assert caught.value.__cause__ is not None

@@ -11,7 +11,7 @@ from polygraphy.json import save_json
 from onnxq.calibration.statistics import short_digests
 from onnxq.diagnostics import OnnxqError
 from onnxq.feeds import DataRequest
-from onnxq.feeds.feed import Done
+from onnxq.feeds.feed import PassPosition
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.model.graph import Graph
 from tests.onnx_text import graph, model
@@ -183,7 +183,7 @@ def stops(feed):
     digests = []
     for sample in feed:
         digests += short_digests(sample.digests)
-        yield Done(last=sample.number, found=feed.found, digests=tuple(digests))
+        yield PassPosition(last=sample.number, findings=feed.findings, digests=tuple(digests))
 
 
 @pytest.mark.parametrize("part", [(0, 1), (1, 3), (7, 8)])
@@ -293,7 +293,7 @@ def test_more_samples_than_can_be_counted(tmp_path):
 
 
 def test_no_name_is_not_the_working_folder():
-    assert "--data is empty" in refused("OQ401", "", IMAGE)
+    assert "the path of the data is empty" in refused("OQ401", "", IMAGE)
 
 
 RAGGED = graph('g (float[1,"T"] x) => (float y) { y = Relu (x) }')

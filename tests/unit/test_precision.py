@@ -8,7 +8,7 @@ from onnx import numpy_helper
 
 from onnxq.calibration.histogram import RangeAccumulator
 from onnxq.calibration.statistics import Statistics, TensorStatistics
-from onnxq.insertion.precision import HALF, choose, held
+from onnxq.insertion.precision import HALF, fp32_ops, representable_scales
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes
@@ -38,11 +38,11 @@ def seen(**amaxes):
         accumulator = RangeAccumulator()
         accumulator.observe(np.float32([0, -amax]))
         tensors[name] = TensorStatistics(values=accumulator.freeze(), samples=1)
-    return Statistics(model_name="m", model_digest="d", calibrator="max", tensors=tensors)
+    return Statistics(model_digest="d", calibrator="max", tensors=tensors)
 
 
 def chosen(folder, view, statistics, *rules, half=FP16):
-    return choose(view, planned(folder, view, *(rules or (ALL,))), statistics, half)
+    return fp32_ops(view, planned(folder, view, *(rules or (ALL,))), statistics, half)
 
 
 def codes(choice):
@@ -73,19 +73,19 @@ def test_what_is_representable_stays(half):
 
 def test_nothing_is_kept_without_a_reason(tmp_path):
     choice = chosen(tmp_path, CHAIN, seen(x=3, a=4, b=60000))
-    assert (choice.kept, choice.diagnostics) == ({}, ())
+    assert (choice.reasons, choice.diagnostics) == ({}, ())
 
 
 @pytest.mark.parametrize(("amax", "code"), [(65505, "OQ510"), (1e-5, "OQ511")])
 def test_an_activation_out_of_range_keeps_who_makes_and_who_reads_it(tmp_path, amax, code):
-    choice = chosen(tmp_path, CHAIN, seen(x=3, a=amax))
-    assert choice.kept == {"one": "out of range: a", "two": "out of range: a"}
+    choice = chosen(tmp_path, CHAIN, seen(x=3, a=amax, b=3))
+    assert choice.reasons == {"one": "out of range: a", "two": "out of range: a"}
     assert codes(choice) == [code]
     assert "'a'" in choice.diagnostics[0].message
 
 
 def test_zero_is_in_range(tmp_path):
-    assert chosen(tmp_path, CHAIN, seen(x=0, a=0)).kept == {}
+    assert chosen(tmp_path, CHAIN, seen(x=0, a=0)).reasons == {}
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_a_constant_out_of_range_keeps_who_reads_it(tmp_path, value, expected):
     view = constant(value)
     choice = chosen(tmp_path, view, seen(), rule("{op: Relu}", skip="all"))
     assert codes(choice) == expected
-    assert choice.kept == ({"one": "out of range: c"} if expected else {})
+    assert choice.reasons == ({"one": "out of range: c"} if expected else {})
 
 
 def test_infinity_is_in_range(tmp_path):
@@ -105,12 +105,12 @@ def test_infinity_is_in_range(tmp_path):
     lowest = numpy_helper.from_array(np.float32([-np.inf, np.inf]), "c")
     proto.graph.initializer[0].CopyFrom(lowest)
     choice = chosen(tmp_path, Graph(name_nodes(proto)), seen(), rule("{op: Relu}", skip="all"))
-    assert choice.kept == {}
+    assert choice.reasons == {}
 
 
 def test_bfloat16_reaches_what_float32_does(tmp_path):
     choice = chosen(tmp_path, CHAIN, seen(x=1e30, a=1e-30), half=BF16)
-    assert (choice.kept, choice.diagnostics) == ({}, ())
+    assert (choice.reasons, choice.diagnostics) == ({}, ())
 
 
 def test_tensorrt_has_no_transposed_conv_in_bfloat16(tmp_path):
@@ -118,20 +118,20 @@ def test_tensorrt_has_no_transposed_conv_in_bfloat16(tmp_path):
         "g (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w> "
         "{ [up] y = ConvTranspose(x, w) }"
     )
-    assert chosen(tmp_path, view, seen()).kept == {}
-    assert chosen(tmp_path, view, seen(), half=BF16).kept == {
+    assert chosen(tmp_path, view, seen()).reasons == {}
+    assert chosen(tmp_path, view, seen(), half=BF16).reasons == {
         "up": "TensorRT has no ConvTranspose in bf16"
     }
 
 
 def test_the_rules_have_the_last_word(tmp_path):
     keep = rule("{name: [two, three]}", keep_fp32="true")
-    choice = chosen(tmp_path, CHAIN, seen(a=1e6), ALL, keep)
-    assert choice.kept == {"one": "out of range: a", "two": "r", "three": "r"}
+    choice = chosen(tmp_path, CHAIN, seen(a=1e6, b=3), ALL, keep)
+    assert choice.reasons == {"one": "out of range: a", "two": "r", "three": "r"}
     assert "'one' stays" in choice.diagnostics[0].message
     back = rule("{name: [one, two]}", id="back", keep_fp32="false")
-    choice = chosen(tmp_path, CHAIN, seen(a=1e6), ALL, keep, back)
-    assert (choice.kept, choice.diagnostics) == ({"three": "r"}, ())
+    choice = chosen(tmp_path, CHAIN, seen(a=1e6, b=3), ALL, keep, back)
+    assert (choice.reasons, choice.diagnostics) == ({"three": "r"}, ())
 
 
 def test_many_tensors_give_one_line(tmp_path):
@@ -145,10 +145,76 @@ def test_only_scales_below_the_normal_range_are_moved(tmp_path):
     activation, weight = plan.pairs
     small = np.float32([0.1, 1e-9, 1e-6, 0.2])
     scales = replace(scales, by_pair={activation: scales[activation], weight: small})
-    found = held(scales, CHAIN, chosen(tmp_path, CHAIN, seen()), FP16)
+    found = representable_scales(scales, CHAIN, chosen(tmp_path, CHAIN, seen()), FP16)
     assert found[activation] == scales[activation]
     assert found[weight].tolist() == [small[0], 2**-24, 17 * 2**-24, small[3]]
     because = Because(rule="r", why="", span=plan.decisions[0].because.span, node="one")
     kept = replace(plan, kept=(Kept(node="one", keep=True, because=because, overrides=()),))
-    exact = held(scales, CHAIN, choose(CHAIN, kept, seen(), FP16), FP16)
+    exact = representable_scales(scales, CHAIN, fp32_ops(CHAIN, kept, seen(), FP16), FP16)
     np.testing.assert_array_equal(exact[weight], small)
+
+
+# MatMul and what follows; only x is observed.
+SCALED = graph(
+    "g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {1, 0, 0, 1}, float[1] up = {30000},"
+    " float[1] down = {0.001}> { [one] a = MatMul(x, w) [two] b = Mul(a, up) [three] c = Relu(b)"
+    " [four] y = Mul(c, down) }"
+)
+
+
+def test_an_activation_that_may_overflow_is_named(tmp_path):
+    choice = chosen(tmp_path, SCALED, seen(x=4))
+    assert choice.reasons == {}
+    (diagnostic,) = choice.diagnostics
+    assert diagnostic.code == "OQ514"
+    assert diagnostic.message == (
+        "the calibration does not have the range of 'b', which may exceed the 6.55e+04 of fp16, "
+        "nor that of 1 other tensor; 'two' and 2 more compute in fp16"
+    )
+    assert "--float fp16" in diagnostic.fix
+
+
+def test_an_activation_that_the_weights_bound_is_no_reason(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen(x=2))) == []
+
+
+def test_a_range_settles_what_the_weights_do_not(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen(x=4, b=60000))) == []
+    choice = chosen(tmp_path, SCALED, seen(x=4, b=70000, c=6))
+    assert choice.reasons == dict.fromkeys(("two", "three"), "out of range: b")
+    assert codes(choice) == ["OQ510"]
+
+
+def test_a_range_of_some_samples_is_not_enough(tmp_path):
+    some = replace(seen(x=4, b=60000, c=60000), samples=2)
+    some = replace(some, tensors={**some.tensors, "x": replace(some.tensors["x"], samples=2)})
+    assert codes(chosen(tmp_path, SCALED, some)) == ["OQ514"]
+
+
+@pytest.mark.parametrize("keep", ["true", "false"])
+def test_a_rule_settles_it_too(tmp_path, keep):
+    decided = rule("{name: [two, three, four]}", keep_fp32=keep)
+    choice = chosen(tmp_path, SCALED, seen(x=4), ALL, decided)
+    assert choice.diagnostics == ()
+    assert set(choice.reasons) == ({"two", "three", "four"} if keep == "true" else set())
+
+
+def test_an_op_that_only_fp32_ops_surround_is_not_told(tmp_path):
+    decided = rule("{name: [two, three]}", keep_fp32="true")
+    choice = chosen(tmp_path, SCALED, seen(x=4), ALL, decided)
+    assert "'b'" not in "".join(d.message for d in choice.diagnostics)
+    assert codes(choice) == ["OQ514"]  # of c, which 'four' reads
+
+
+def test_without_a_calibration_another_code_tells(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen())) == []
+
+
+def test_a_bound_below_the_normal_range_keeps_the_ops(tmp_path):
+    choice = chosen(tmp_path, SCALED, seen(x=1e-10))
+    assert choice.reasons["one"] == "out of range: a"
+    assert "OQ511" in codes(choice)
+
+
+def test_bfloat16_has_no_doubts(tmp_path):
+    assert codes(chosen(tmp_path, SCALED, seen(x=1e30), half=BF16)) == []

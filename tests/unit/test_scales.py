@@ -29,7 +29,7 @@ def observed(histogram=True, **tensors):
         accumulator = HistogramAccumulator() if histogram else RangeAccumulator()
         accumulator.observe(np.asarray(values, np.float32))
         found[name] = TensorStatistics(values=accumulator.freeze(), samples=1)
-    return Statistics(model_name="m", model_digest="d", calibrator="histogram", tensors=found)
+    return Statistics(model_digest="d", calibrator="histogram", tensors=found)
 
 
 def test_scales_of_float16_tensors_are_float16_and_never_zero(tmp_path):

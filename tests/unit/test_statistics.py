@@ -5,6 +5,7 @@ import os
 import re
 import resource
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -19,7 +20,7 @@ from onnxq.calibration.statistics import (
     short_digests,
 )
 from onnxq.descriptor import QuantDescriptor
-from onnxq.diagnostics import OnnxqError
+from onnxq.diagnostics import OnnxqError, warning
 from onnxq.feeds.samples import sample_digest
 from tests.sealed import arrays_of, of_arrays
 
@@ -34,7 +35,7 @@ def tensor(seed, samples=2, histogram=True):
 
 def statistics(**fields):
     defaults = {
-        "model_name": "net.onnx",
+        "model_path": Path("net.onnx"),
         "model_digest": "ab" * 32,
         "calibrator": "histogram",
         "data_digest": sample_digest({"x": np.arange(3)}),
@@ -58,7 +59,6 @@ def test_saved_and_loaded_is_the_same(tmp_path):
     loaded = Statistics.load(tmp_path / "c.npz")
     assert loaded.digest == original.digest
     for field in (
-        "model_name",
         "model_digest",
         "calibrator",
         "data_digest",
@@ -89,7 +89,7 @@ def test_samples_are_known_again_after_adding():
 
 
 def test_an_empty_calibration_is_kept(tmp_path):
-    empty = Statistics(model_name="n", model_digest="d", calibrator="max")
+    empty = Statistics(model_digest="d", calibrator="max")
     empty.save(tmp_path / "c.npz")
     assert Statistics.load(tmp_path / "c.npz").digest == empty.digest
 
@@ -126,7 +126,7 @@ def test_the_digest_depends_on_the_content(change):
 
 
 def test_the_digest_does_not_depend_on_where_the_model_lies():
-    elsewhere = dataclasses.replace(statistics(), model_name="../b.onnx")
+    elsewhere = dataclasses.replace(statistics(), model_path=Path("../b.onnx"))
     assert elsewhere.digest == statistics().digest
 
 
@@ -322,3 +322,78 @@ def test_imported_amaxes_add_to_the_larger_and_to_nothing_else():
     for one, other in ((parts["a"], tensor(1)), (tensor(1, histogram=False), parts["a"])):
         with pytest.raises(ValueError, match="do not add"):
             one + other
+
+
+def in_file(path):
+    """What a file says of where the model is."""
+    return arrays_of(path)[1]["model_name"]
+
+
+def test_the_file_names_the_model_from_its_own_folder(tmp_path, monkeypatch):
+    (tmp_path / "out" / "deep").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path)
+    original = statistics(model_path=Path("nets/net.onnx"))
+    original.save("c.npz")
+    original.save("out/deep/c.npz")
+    assert in_file("c.npz") == "nets/net.onnx"
+    assert in_file("out/deep/c.npz") == "../../nets/net.onnx"
+    for file in ("c.npz", "out/deep/c.npz"):
+        assert Statistics.load(file).model_path == Path("nets/net.onnx")
+    monkeypatch.chdir("out")
+    assert Statistics.load("deep/c.npz").model_path == Path("../nets/net.onnx")
+    absolute = Statistics.load(tmp_path / "c.npz")
+    assert absolute.model_path == tmp_path / "nets" / "net.onnx"
+    absolute.save("again.npz")
+    assert in_file("again.npz") == "../nets/net.onnx"
+
+
+def test_behind_a_link_to_a_folder_the_model_is_found(tmp_path):
+    (tmp_path / "far" / "out").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(tmp_path / "far" / "out")
+    (tmp_path / "far" / "net.onnx").write_text("")
+    (tmp_path / "net.onnx").symlink_to("far/net.onnx")
+    statistics(model_path=tmp_path / "far" / "net.onnx").save(tmp_path / "link" / "c.npz")
+    assert in_file(tmp_path / "link" / "c.npz") == "../net.onnx"
+    found = Statistics.load(tmp_path / "link" / "c.npz").model_path
+    assert found.samefile(tmp_path / "far" / "net.onnx")
+    statistics(model_path=tmp_path / "net.onnx").save(tmp_path / "c.npz")
+    assert in_file(tmp_path / "c.npz") == "net.onnx"  # the name that the user knows
+
+
+def test_a_model_without_a_file(tmp_path):
+    original = statistics(model_path=None)
+    original.save(tmp_path / "c.npz")
+    assert in_file(tmp_path / "c.npz") == ""
+    assert Statistics.load(tmp_path / "c.npz").model_path is None
+    named = statistics(model_path=Path("b.onnx"))
+    assert (original + named).model_path == (named + original).model_path == Path("b.onnx")
+    other = statistics(model_path=Path("a.onnx"))
+    assert (other + named).model_path == (named + other).model_path == Path("a.onnx")
+    with pytest.raises(OnnxqError, match="two calibrations of a model cannot be added"):
+        original + statistics(model_path=None, model_digest="cd" * 32)
+
+
+def test_what_a_calibration_reports_is_not_in_its_file(tmp_path):
+    notes = [warning("OQ427", f"told {number}", fix="do it") for number in range(2)]
+    first, second = (statistics(diagnostics=(note,)) for note in notes)
+    assert first.digest == second.digest == statistics().digest
+    first.save(tmp_path / "a.npz")
+    second.save(tmp_path / "b.npz")
+    assert (tmp_path / "a.npz").read_bytes() == (tmp_path / "b.npz").read_bytes()
+    assert Statistics.load(tmp_path / "a.npz").diagnostics == ()
+    assert (first + second).diagnostics == tuple(notes)
+
+
+def test_tensors_by_name():
+    original = statistics()
+    assert original["a"] is original.tensors["a"]
+    assert list(original) == list(original.tensors)
+    assert "a" in original
+    assert "b" not in original
+    with pytest.raises(OnnxqError, match="did you mean 'z/out'") as caught:
+        original["z/outs"]
+    assert code_of(caught) == "OQ443"
+    assert isinstance(caught.value, KeyError)
+    assert str(caught.value).startswith("error[OQ443]: the calibration observed no tensor")
+    with pytest.raises(KeyError):
+        original["nothing like it"]

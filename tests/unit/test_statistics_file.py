@@ -25,7 +25,7 @@ def whole(tmp_path_factory):
         for name, x in (("x", rng.standard_normal(3000)), ("y", np.abs(rng.laplace(size=500))))
     }
     statistics = Statistics(
-        model_name="m.onnx", model_digest="ab" * 32, calibrator="histogram", samples=3,
+        model_digest="ab" * 32, calibrator="histogram", samples=3,
         input_shapes={"x": (1, 3)}, tensors=tensors,
     )  # fmt: skip
     path = tmp_path_factory.mktemp("whole") / "c.npz"

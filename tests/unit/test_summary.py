@@ -29,7 +29,7 @@ def observed(x):
 def test_a_choice_is_what_int8_does_to_the_values(name, share):
     x = VALUES[name].astype(np.float32)
     amax = float(np.abs(x).max()) * share
-    found = summary.choice(BitHistogram.of(x), amax)
+    found = summary.effect(BitHistogram.of(x), amax)
     noise = fake_tensor_quant(x, amax, narrow_range=True).astype(np.float64) - x
     sqnr = 10 * np.log10(np.square(x.astype(np.float64)).sum() / np.square(noise).sum())
     assert found.sqnr_db == pytest.approx(sqnr, abs=0.3 if name == "integers" else 0.1)

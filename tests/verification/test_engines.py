@@ -8,8 +8,10 @@ import numpy as np
 import onnx
 import pytest
 from jsonschema import Draft202012Validator
+from onnx.shape_inference import infer_shapes
 from rich.console import Console
 
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.samples import Sample
 from onnxq.render.runs import runs
@@ -19,13 +21,14 @@ from onnxq.verification.arrays import load_arrays, save_arrays
 from onnxq.verification.gpu import gpu
 from onnxq.verification.layers import parse_layers
 from onnxq.verification.schema import schema
-from tests.command import onnxq
+from tests.command import onnxq, succeeded
 
 from .models import Builder, float_conv, quantized_conv, saved
 
 without_gpu = pytest.mark.skipif(gpu(), reason="there is a GPU")
 
 
+NO_CALIBRATION = Statistics(model_name="", model_digest="", calibrator="max")
 NOT_RUN = Diagnostic(code="OQ666", message="it did not run", fix="see why")
 
 
@@ -89,19 +92,20 @@ def test_three_engines_are_built(tmp_path):
     """All of the GPU's path but the runner: the engines of the Q/DQ model, in FP16 and in FP32."""
     qdq, given = saved(chained(quantized=True), tmp_path), saved(chained(), tmp_path, "float.onnx")
     before = given.read_bytes()
-    found = engines_of(given, [qdq], tmp_path)
-    assert all(size == built.told["engine_bytes"] > 10_000 for built, size in found)
-    made = [built for built, _ in found]
-    assert [(b.model, b.types) for b in made] == [
+    sized = engines_of(given, [qdq], tmp_path)
+    assert all(size == built.result["engine_bytes"] > 10_000 for built, size in sized)
+    engines_built = [built for built, _ in sized]
+    assert [(b.model, b.types) for b in engines_built] == [
         (str(qdq), "qdq"), (str(given), "fp16"), (str(given), "fp32"),
     ]  # fmt: skip
-    computed = [parse_layers(b.told["layers"]).computed(n) for b in made for n in ("one", "two")]
+    layers = [parse_layers(built.result["layers"]) for built in engines_built]
+    computed = [each.computed(name) for each in layers for name in ("one", "two")]
     assert [c.dtype for c in computed] == ["int8"] * 2 + ["fp16"] * 2 + ["fp32"] * 2
     assert given.read_bytes() == before
 
 
 def engines_of(float_path, qdq_paths, folder):
-    """What was built one after the other, each in the file of the one before, with its size."""
+    """The engines with their sizes; each is written to the file of the one before."""
     return [
         (built, built.engine.stat().st_size if built.problem is None else None)
         for built in engines.build_engines(float_path, qdq_paths, CompileOptions(), folder)
@@ -110,13 +114,51 @@ def engines_of(float_path, qdq_paths, folder):
 
 def test_the_half_engine_computes_what_the_float_model_does(tmp_path):
     given = saved(chained(), tmp_path, "float.onnx")
-    half = onnx.load(engines._in_half(given, tmp_path))
-    kinds = [[p.type.tensor_type.elem_type for p in (m.graph.input[0], m.graph.output[0])]
-             for m in (onnx.load(given), half)]  # fmt: skip
-    assert kinds[0] == kinds[1]
+    both = onnx.load(given), onnx.load(engines._fp16_model(given, tmp_path, NO_CALIBRATION))
+    ports = [(m.graph.input[0], m.graph.output[0]) for m in both]
+    first, second = ([p.type.tensor_type.elem_type for p in each] for each in ports)
+    assert first == second
     (sample,) = some(1)
-    found = [open_session(m).run(None, dict(sample.tensors))[0] for m in (onnx.load(given), half)]
-    assert 0 < np.abs(found[0] - found[1]).max() < 1e-2 * np.abs(found[0]).max()
+    fp32, fp16 = (open_session(m).run(None, dict(sample.tensors))[0] for m in both)
+    assert 0 < np.abs(fp32 - fp16).max() < 1e-2 * np.abs(fp32).max()
+
+
+def overflowing(tmp_path):
+    """A float model with values above 65504 inside, and one sample, as files."""
+    build = Builder()
+    conv = build.conv("x", 4, 32, name="one", weights=False, scale=None)
+    up = build.op("Mul", conv, build.constant(np.float32(6e4)), name="up")
+    relu = build.op("Relu", up, name="relu")
+    down = build.op("Mul", relu, build.constant(np.float32(1e-4)), name="down")
+    probabilities = build.op("Softmax", down, name="softmax")
+    given = saved(build.model(probabilities), tmp_path, "float.onnx")
+    (sample,) = some(1)
+    np.save(tmp_path / "x.npy", sample.tensors["x"])
+    return given
+
+
+def fp32_ops(model):
+    types = {v.name: v.type.tensor_type.elem_type for v in infer_shapes(model).graph.value_info}
+    return {n.name for n in model.graph.node if types.get(n.output[0]) == onnx.TensorProto.FLOAT}
+
+
+def test_the_half_engine_is_of_the_model_that_insert_makes(tmp_path):
+    """The shipped rules and the calibration keep the same ops in FP32."""
+    given = overflowing(tmp_path)
+    (tmp_path / "none.yaml").write_text("schema: 1\nextends: half\nrules: []\n")
+    for command in (
+        ("calibrate", "float.onnx", "--data", "x.npy", "--float", "fp16"),
+        ("insert", "float.onnx", "--rules", "none.yaml", "--float", "fp16", "-o", "half.onnx"),
+    ):
+        succeeded(onnxq(*command, cwd=tmp_path))
+    calibration = Statistics.load(tmp_path / "float.calib.npz")
+    inserted = onnx.load(tmp_path / "half.onnx")
+    compared = onnx.load(engines._fp16_model(given, tmp_path, calibration))
+    assert compared.graph.node == inserted.graph.node
+    assert compared.graph.initializer == inserted.graph.initializer
+    assert {"up", "relu", "down"} <= fp32_ops(compared)
+    without = onnx.load(engines._fp16_model(given, tmp_path, NO_CALIBRATION))
+    assert not {"up", "relu", "down"} & fp32_ops(without)
 
 
 def test_an_engine_that_cannot_be_built_does_not_stop_the_others(tmp_path):

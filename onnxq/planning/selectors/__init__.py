@@ -1,7 +1,7 @@
 """Selectors decide where a rule applies; each predicate is one class, registered by its key.
 
 A predicate looks at one node and yields every way it can match there: a binding of the names that
-the rule may use as ports. None means no match, more than one that the rule is ambiguous.
+the rule may use as ports. No binding means no match; with several, the rule is ambiguous.
 """
 
 from onnxq.planning.selectors import basic as basic
@@ -11,8 +11,9 @@ from onnxq.planning.selectors.base import PREDICATES as PREDICATES
 from onnxq.planning.selectors.base import Binding as Binding
 from onnxq.planning.selectors.base import Bound as Bound
 from onnxq.planning.selectors.base import InvalidMatchError as InvalidMatchError
+from onnxq.planning.selectors.base import Matched as Matched
 from onnxq.planning.selectors.base import Miss as Miss
 from onnxq.planning.selectors.base import Predicate as Predicate
+from onnxq.planning.selectors.base import Search as Search
 from onnxq.planning.selectors.base import Selector as Selector
-from onnxq.planning.selectors.base import TooManyWaysError as TooManyWaysError
 from onnxq.planning.selectors.base import compile_match as compile_match

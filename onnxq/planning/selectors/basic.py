@@ -14,8 +14,8 @@ from onnxq.diagnostics import did_you_mean, error
 from onnxq.model.graph import Graph, Node, Shape
 from onnxq.model.node_inputs import attribute, weight_slots
 from onnxq.model.ops import TRAITS
-from onnxq.planning.selectors.base import InvalidMatchError, Miss, NodeTest, each, predicate
-from onnxq.planning.selectors.condition import ANY, Condition, condition, is_comparison
+from onnxq.planning.selectors.base import InvalidMatchError, NodeTest, Search, each, predicate
+from onnxq.planning.selectors.condition import ANY, Condition, condition, is_comparison, shown
 
 Names = str | list[str]
 Scalar = int | float | str
@@ -47,13 +47,13 @@ class OpIs(NodeTest):
         """The ops themselves."""
         return self._ops
 
-    def holds(self, graph: Graph, node: Node) -> bool:
+    def holds(self, search: Search, node: Node) -> bool:
         """Whether the op is listed."""
         return node.type in self._ops
 
-    def miss(self, graph: Graph, node: Node) -> Miss:
+    def reason(self, search: Search, node: Node) -> str:
         """The op that it is."""
-        return Miss(depth=0, text=f"it is {node.type}, not {' or '.join(sorted(self._ops))}")
+        return f"it is {node.type}, not {' or '.join(sorted(self._ops))}"
 
 
 @predicate("domain", Names)
@@ -63,13 +63,13 @@ class DomainIs(NodeTest):
     def __init__(self, value: Names) -> None:
         self._domains = frozenset(each(value, lambda d: "" if d == "ai.onnx" else d))
 
-    def holds(self, graph: Graph, node: Node) -> bool:
+    def holds(self, search: Search, node: Node) -> bool:
         """Whether the domain is listed."""
         return node.domain in self._domains
 
-    def miss(self, graph: Graph, node: Node) -> Miss:
+    def reason(self, search: Search, node: Node) -> str:
         """The domain that it has."""
-        return Miss(depth=0, text=f"its domain is '{node.domain or 'ai.onnx'}'")
+        return f"its domain is '{node.domain or 'ai.onnx'}'"
 
 
 @predicate("name", Names)
@@ -77,39 +77,38 @@ class NameIs(NodeTest):
     """The name fits one of these globs (`*` stops at `/`, `**` does not) or `re:` regexes."""
 
     def __init__(self, value: Names) -> None:
-        self._given = each(value, str)
         self._patterns = each(value, name_pattern)
 
-    def holds(self, graph: Graph, node: Node) -> bool:
+    def holds(self, search: Search, node: Node) -> bool:
         """Whether a glob or regex fits the whole name."""
         return any(p.fits(node.name) for p in self._patterns)
 
-    def miss(self, graph: Graph, node: Node) -> Miss:
+    def reason(self, search: Search, node: Node) -> str:
         """The globs that do not fit."""
-        given = "' or '".join(self._given)
-        return Miss(depth=0, text=f"its name does not fit '{given}'")
+        texts = "' or '".join(p.text for p in self._patterns)
+        return f"its name does not fit '{texts}'"
 
 
 _SECONDS: Final = 1  # on one name, where a microsecond is usual
-_WILDCARDS: Final = 3  # a glob of so many ends soon on any name, in a tenth of the time of `regex`
+_WILDCARDS: Final = 3  # `re` is 10 times as fast as `regex`, and safe for so few wildcards
 _GLOB = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamePattern:
-    """A glob or a regular expression over whole names, as it was given."""
+    """A compiled glob or regular expression over whole names, and its text."""
 
-    given: str
+    text: str
     fullmatch: Callable[[str], object | None]
 
     def fits(self, name: str) -> bool:
-        """Whether it fits the whole name; OQ226 when that takes over a second to find out."""
+        """Whether it fits the whole name; OQ226 when one name takes over a second."""
         try:
             return self.fullmatch(name) is not None
         except TimeoutError:
             raise error(
                 "OQ226",
-                f"'{self.given[:60]}' takes more than {_SECONDS} s on '{name[:60]}'",
+                f"'{self.text[:60]}' takes more than {_SECONDS} s on '{name[:60]}'",
                 fix="put no repetition inside another, such as (a+)+ or **a**a**",
             ) from None
 
@@ -120,8 +119,8 @@ def name_pattern(text: str) -> NamePattern:
         import regex
 
         try:
-            re.compile(text[3:])  # its errors have a place, and what it refuses nobody else reads
-            return NamePattern(given=text, fullmatch=_bounded(text[3:]))
+            re.compile(text[3:])  # its errors have a position; `regex` would accept more
+            return NamePattern(text=text, fullmatch=_bounded(text[3:]))
         except (re.error, regex.error, OverflowError, RecursionError) as reason:
             raise InvalidMatchError(
                 f"not a regular expression: {getattr(reason, 'msg', 'it is too large')}",
@@ -131,9 +130,7 @@ def name_pattern(text: str) -> NamePattern:
     pieces = re.split(r"(\*\*|\*|\?)", text)
     glob = "(?s)" + "".join(_GLOB.get(p, re.escape(p)) for p in pieces)
     quick = len(pieces) // 2 <= _WILDCARDS
-    return NamePattern(
-        given=text, fullmatch=re.compile(glob).fullmatch if quick else _bounded(glob)
-    )
+    return NamePattern(text=text, fullmatch=re.compile(glob).fullmatch if quick else _bounded(glob))
 
 
 def _bounded(expression: str) -> Callable[[str], object | None]:
@@ -151,9 +148,9 @@ class AttributesAre(NodeTest):
     """
 
     def __init__(self, value: dict[str, Any]) -> None:
-        self._wanted = {name: (shown, _condition(name, shown)) for name, shown in value.items()}
+        self._wanted = {name: (want, _condition(name, want)) for name, want in value.items()}
 
-    def holds(self, graph: Graph, node: Node) -> bool:
+    def holds(self, search: Search, node: Node) -> bool:
         """Whether every attribute fits."""
         return self._unfit(node) is None
 
@@ -164,12 +161,12 @@ class AttributesAre(NodeTest):
                 return name
         return None
 
-    def miss(self, graph: Graph, node: Node) -> Miss:
+    def reason(self, search: Search, node: Node) -> str:
         """The first attribute that does not fit."""
         name = self._unfit(node) or ""
         value = attribute(node, name)
-        have = "it has no attribute" if value is None else f"its attribute is {value}:"
-        return Miss(depth=0, text=f"{have} {name}, wanted {self._wanted[name][0]}")
+        have = "has no value" if value is None else f"is {shown(value)}"
+        return f"its attribute '{name}' {have}, not {self._wanted[name][0]}"
 
 
 def _condition(name: str, wanted: Any) -> Condition:
@@ -194,9 +191,9 @@ class ShapesAre(NodeTest):
     def __init__(self, value: dict[str, list[int | str]]) -> None:
         self._wanted = {port: _dimensions(port, dims) for port, dims in value.items()}
 
-    def holds(self, graph: Graph, node: Node) -> bool:
+    def holds(self, search: Search, node: Node) -> bool:
         """Whether every port's shape fits."""
-        return self._unfit(graph, node) is None
+        return self._unfit(search.graph, node) is None
 
     def _unfit(self, graph: Graph, node: Node) -> str | None:
         for port, (conditions, open_ended) in self._wanted.items():
@@ -205,20 +202,20 @@ class ShapesAre(NodeTest):
                 return port
         return None
 
-    def miss(self, graph: Graph, node: Node) -> Miss:
+    def reason(self, search: Search, node: Node) -> str:
         """The first port whose shape does not fit."""
-        port = self._unfit(graph, node) or ""
-        shape = _shape(graph, node, port)
-        told = (
-            "not known" if shape is None else "x".join("?" if d is None else str(d) for d in shape)
-        )
-        return Miss(depth=0, text=f"the shape of {port} is {told}")
+        port = self._unfit(search.graph, node) or ""
+        shape = _shape(search.graph, node, port)
+        if shape is None:
+            return f"the shape of {port} is not known"
+        sizes = "x".join("?" if d is None else str(d) for d in shape)
+        return f"the shape of {port} is {sizes}"
 
 
 def _dimensions(port: str, dims: list[int | str]) -> tuple[list[Condition | None], bool]:
     if not _PORT.fullmatch(port):
         fix = "use weights, input[0] or output[0]"
-        raise InvalidMatchError(f"'{port}' has no one shape", fix=fix, path=(port,))
+        raise InvalidMatchError(f"'{port}' is not one tensor", fix=fix, path=(port,))
     open_ended = dims[-1:] == [REST]
     fixed = dims[:-1] if open_ended else dims
     try:
@@ -237,14 +234,14 @@ def _dimension(wanted: int | str) -> Condition | None:
 
 
 def _shape(graph: Graph, node: Node, port: str) -> Shape | None:
-    found = _PORT.fullmatch(port)
-    if found is None:
+    port_match = _PORT.fullmatch(port)
+    if port_match is None:
         return None
     if port == "weights":
         slots = weight_slots(graph, node)
         return graph.type(node.inputs[slots[0]]).shape if slots else None
-    tensors = node.inputs if found[2] else node.outputs
-    index = int(found[2] or found[3])
+    tensors = node.inputs if port_match[2] else node.outputs
+    index = int(port_match[2] or port_match[3])
     return graph.type(tensors[index]).shape if index < len(tensors) else None
 
 

@@ -20,14 +20,15 @@ _COMPARISONS: Final[dict[str, Callable[[Any, Any], bool]]] = {
     "<": operator.lt,
     ">": operator.gt,
 }
+_SHOWN: Final = 60
 _COMPARISON: Final = re.compile(r"\s*(<=|>=|==|!=|<|>)\s*(.+?)\s*")
 
 
 def condition(wanted: Any) -> Condition:
     """Read a condition; text that does not begin with a comparison is compared for equality."""
-    if isinstance(wanted, str) and (found := _COMPARISON.fullmatch(wanted)):
-        compare, operand = _COMPARISONS[found[1]], _number(found[2])
-        if not isinstance(operand, (int, float)) and found[1] not in ("==", "!="):
+    if isinstance(wanted, str) and (parts := _COMPARISON.fullmatch(wanted)):
+        compare, operand = _COMPARISONS[parts[1]], _number(parts[2])
+        if not isinstance(operand, (int, float)) and parts[1] not in ("==", "!="):
             raise InvalidMatchError(
                 f"'{wanted}' compares with something that is not a number",
                 fix="give a number, or compare with == or !=",
@@ -42,18 +43,27 @@ def is_comparison(text: str) -> bool:
 
 
 def _number(text: str) -> int | float | str:
-    for read in (int, float):
+    for number_type in (int, float):
         try:
-            return read(text)
+            return number_type(text)
         except ValueError:
             continue
     return text
 
 
 def _compared(compare: Callable[[Any, Any], bool], value: Any, operand: Any) -> bool:
-    if isinstance(operand, str) != isinstance(value, str) or isinstance(value, list):
-        return False
-    return bool(compare(value, operand))
+    """False for values that are not comparable: numbers with texts, and lists, tensors, graphs."""
+    comparable = str if isinstance(operand, str) else (int, float)
+    return isinstance(value, comparable) and bool(compare(value, operand))
+
+
+def shown(value: Any) -> str:
+    """An attribute's value for a message, in at most 60 characters."""
+    value = plain(value)
+    if not isinstance(value, (int, float, str, list)):
+        return f"a {type(value).__name__}"
+    text = str(value)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
 
 
 def plain(value: Any) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 from onnxq.model.graph import Edge, Graph, Node
@@ -14,11 +14,12 @@ from onnxq.planning.selectors.base import (
     Bound,
     Miss,
     Predicate,
-    TooManyWaysError,
+    Search,
+    distinct,
     each,
     predicate,
 )
-from onnxq.planning.selectors.condition import plain
+from onnxq.planning.selectors.condition import plain, shown
 from onnxq.planning.selectors.pattern_syntax import (
     ANYTHING,
     Call,
@@ -29,6 +30,8 @@ from onnxq.planning.selectors.pattern_syntax import (
     parse,
     variables,
 )
+
+_ANONYMOUS: Final = ("", ANYTHING)
 
 
 @predicate("pattern", str | list[str])
@@ -46,54 +49,66 @@ class Pattern(Predicate):
         """Names that every alternative binds."""
         return frozenset.intersection(*(variables(r) for r in self._roots))
 
-    def matches(self, graph: Graph, node: Node) -> Iterator[Binding]:
-        """Every binding, of the first alternative that matches."""
+    def choices(
+        self, search: Search, node: Node, bindings: list[Binding]
+    ) -> Iterator[list[Binding]]:
+        """The bindings of each alternative that matches."""
+        matcher = _Matcher(search)
         for root in self._roots:
-            if found := _Matcher(graph).root(root, node):
-                yield from found
-                return
+            ways = [way for bound in bindings for way in matcher.root(root, node, bound)]
+            if ways:
+                extended = distinct(ways)
+                yield extended
+                if extended == bindings:  # it binds nothing: another alternative changes nothing
+                    return
 
-    def miss(self, graph: Graph, node: Node) -> Miss:
+    def miss(self, search: Search, node: Node, bindings: list[Binding]) -> Miss:
         """The furthest point that any alternative reached."""
-        matcher = _Matcher(graph, misses=[])
+        matcher = _Matcher(search, explain=True)
         for root in self._roots:
-            matcher.root(root, node)
-        return max(matcher.misses or [Miss(depth=0, text="the pattern does not match")])
-
-
-_STEPS: Final = 50_000  # a real pattern takes some dozens
+            for bound in bindings:
+                matcher.root(root, node, bound)
+        return matcher.furthest or Miss(depth=0, text="the pattern does not match")
 
 
 @dataclass(slots=True)
 class _Matcher:
-    """Matches terms on one graph; collects why branches failed when `misses` is a list.
+    """Matches terms on one graph; with `explain`, `furthest` is the furthest failure.
 
-    Every method returns all bindings that extend the one it is given.
+    Every method returns all bindings that extend `bound`.
     """
 
-    graph: Graph
-    misses: list[Miss] | None = None
-    steps: int = 0
+    search: Search
+    explain: bool = False
+    furthest: Miss | None = None
+    graph: Graph = field(init=False)
 
-    def root(self, call: Call, node: Node) -> list[Binding]:
-        named = {call.name: self._output(node)} if call.name else {}
-        return self._call(call, node, named, 0)
+    def __post_init__(self) -> None:
+        self.graph = self.search.graph
 
-    def _output(self, node: Node) -> Bound:
-        return Bound(tensors=node.outputs[:1], edges=self.graph.consumers(node.outputs[0]))
+    def root(self, call: Call, node: Node, bound: Binding) -> list[Binding]:
+        self.search.step(node)
+        if node.type not in call.ops:
+            return []
+        tensors = tuple(filter(None, node.outputs[:1]))
+        edges = tuple(edge for tensor in tensors for edge in self.graph.consumers(tensor))
+        return [
+            binding
+            for named in self._bind(call.name, Bound(tensors=tensors, edges=edges), node, bound, 0)
+            for binding in self._call(call, node, named, 0)
+        ]
 
     def _missed(self, depth: int, text: str) -> list[Binding]:
-        if self.misses is not None:
-            self.misses.append(Miss(depth=depth, text=text))
+        if self.explain:
+            miss = Miss(depth=depth, text=text)
+            self.furthest = max(self.furthest or miss, miss)
         return []
 
     def _term(self, term: Term, node: Node, slot: int, bound: Binding, depth: int) -> list[Binding]:
+        self.search.step(node)
         tensor = node.inputs[slot]
-        self.steps += 1
-        if self.steps > _STEPS:
-            raise TooManyWaysError(node.name)
         if isinstance(term, Value):
-            return self._bind(term.name, node, slot, bound, depth)
+            return self._bind_inputs(term.name, node, [slot], bound, depth)
         if isinstance(term, Call):
             producer = self.graph.producer(tensor)
             if producer is None:
@@ -102,42 +117,46 @@ class _Matcher:
                 wanted = " or ".join(sorted(term.ops))
                 return self._missed(depth, f"{_input(node, slot)} is {producer.type}, not {wanted}")
             return [
-                inner
-                for named in self._bind(term.name or ANYTHING, node, slot, bound, depth)
-                for inner in self._call(term, producer, named, depth + 1)
+                binding
+                for named in self._bind_inputs(term.name, node, [slot], bound, depth)
+                for binding in self._call(term, producer, named, depth + 1)
             ]
         if isinstance(term, Either):
             options = (self._term(option, node, slot, bound, depth) for option in term.options)
-            return [inner for found in options for inner in found]
+            return [binding for bindings in options for binding in bindings]
         if self.graph.is_constant(tensor):
-            return self._bind(term.name or ANYTHING, node, slot, bound, depth)
+            return self._bind_inputs(term.name, node, [slot], bound, depth)
         return self._missed(depth, f"{_input(node, slot)} is not a constant")
 
-    def _bind(self, name: str, node: Node, slot: int, bound: Binding, depth: int) -> list[Binding]:
-        if name == ANYTHING:
-            return [bound]
-        return self._bind_all(name, node, [slot], bound, depth)
-
-    def _bind_all(
+    def _bind_inputs(
         self, name: str, node: Node, slots: list[int], bound: Binding, depth: int
     ) -> list[Binding]:
+        if name in _ANONYMOUS:
+            return [bound]
         tensors = tuple(node.inputs[s] for s in slots)
         edges = tuple(Edge(node=node.name, slot=s) for s in slots)
+        return self._bind(name, Bound(tensors=tensors, edges=edges), node, bound, depth)
+
+    def _bind(
+        self, name: str, value: Bound, node: Node, bound: Binding, depth: int
+    ) -> list[Binding]:
+        if name in _ANONYMOUS:
+            return [bound]
         if (before := bound.get(name)) is not None:
-            if before.tensors != tensors:
-                here, there = (" and ".join(t) or "nothing" for t in (tensors, before.tensors))
+            if before.tensors != value.tensors:
+                here, there = (" and ".join(b.tensors) or "nothing" for b in (value, before))
                 return self._missed(
-                    depth, f"{_told(node)} reads {here} where '{name}' is {there} already"
+                    depth, f"'{name}' would be {here} at {_op(node)} and is {there} elsewhere"
                 )
-            edges = tuple(sorted({*before.edges, *edges}))
-        return [{**bound, name: Bound(tensors=tensors, edges=edges)}]
+            edges = tuple(sorted({*before.edges, *value.edges}))
+            value = Bound(tensors=value.tensors, edges=edges)
+        return [{**bound, name: value}]
 
     def _call(self, call: Call, node: Node, bound: Binding, depth: int) -> list[Binding]:
-        if node.type not in call.ops:
-            return []
         for name, wanted in call.attributes:
-            if plain(have := attribute(node, name)) != plain(wanted):
-                return self._missed(depth, f"{name} of {_told(node)} is {have}, not {wanted}")
+            if plain(value := attribute(node, name)) != plain(wanted):
+                have = "missing" if value is None else shown(value)
+                return self._missed(depth, f"{name} of {_op(node)} is {have}, not {wanted}")
         return [bound] if call.inputs is None else self._inputs(call.inputs, node, bound, depth)
 
     def _inputs(
@@ -148,16 +167,16 @@ class _Matcher:
         rest = terms[-1] if terms and isinstance(terms[-1], Rest) else None
         fixed = terms[:-1] if rest is not None else terms
         if len(slots) < len(fixed):
-            return self._missed(depth, f"{_told(node)} has only {len(slots)} inputs")
+            return self._missed(depth, f"{_op(node)} has only {len(slots)} inputs")
         if rest is None and len(slots) > len(fixed):
-            return self._missed(depth, f"{_told(node)} has further inputs; end with '...'")
+            return self._missed(depth, f"{_op(node)} has more inputs; end with '...'")
         orders = [slots]
         if traits(node).commutative and len(slots) > 1 and fixed:
             orders.append([slots[1], slots[0], *slots[2:]])
         return [
-            one
+            binding
             for order in orders
-            for one in self._in_order(fixed, rest, node, order, bound, depth)
+            for binding in self._in_order(fixed, rest, node, order, bound, depth)
         ]
 
     def _in_order(
@@ -169,22 +188,26 @@ class _Matcher:
         bound: Binding,
         depth: int,
     ) -> list[Binding]:
-        found = [bound]
+        bindings = [bound]
         for count, (term, slot) in enumerate(zip(fixed, slots, strict=False)):
-            found = [
-                more for one in found for more in self._term(term, node, slot, one, depth + count)
+            bindings = [
+                extended
+                for binding in bindings
+                for extended in self._term(term, node, slot, binding, depth + count)
             ]
-            if not found:
+            if not bindings:
                 return []
-        if rest is None or rest.name in ("", ANYTHING):
-            return found
+        if rest is None or rest.name in _ANONYMOUS:
+            return bindings
         further = slots[len(fixed) :]
         return [
-            more for one in found for more in self._bind_all(rest.name, node, further, one, depth)
+            extended
+            for binding in bindings
+            for extended in self._bind_inputs(rest.name, node, further, binding, depth)
         ]
 
 
-def _told(node: Node) -> str:
+def _op(node: Node) -> str:
     return f"{node.op} '{node.name}'"
 
 

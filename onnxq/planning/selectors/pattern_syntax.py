@@ -69,7 +69,7 @@ Term = Value | Const | Rest | Call | Either
 
 
 class _RefusedError(Exception):
-    """What cannot stand in a pattern, and where."""
+    """A part of an expression that a pattern cannot have, and its place."""
 
     def __init__(self, message: str, node: ast.expr, fix: str = _FIX) -> None:
         super().__init__(message)
@@ -78,15 +78,15 @@ class _RefusedError(Exception):
 
 
 def parse(text: str) -> tuple[Call, ...]:
-    """Read a pattern: the calls of which its node must be one.
+    """Read a pattern; return its alternatives, one of which the node must match.
 
     Raises InvalidMatchError with the offset in the text.
     """
     if not text.strip():
         raise InvalidMatchError("the pattern is empty", fix="write an op, such as Conv(...)")
     if len(text) > _LENGTH:
-        told = f"the pattern is longer than {_LENGTH:,} characters"
-        raise InvalidMatchError(told, fix="use several rules")
+        message = f"the pattern is longer than {_LENGTH:,} characters"
+        raise InvalidMatchError(message, fix="use several rules")
     wrapped = f"({text})"  # lets a pattern have several lines, and begin with a name
     try:
         with warnings.catch_warnings(action="ignore"):
@@ -101,8 +101,8 @@ def parse(text: str) -> tuple[Call, ...]:
         offset = _offset(wrapped, reason.lineno or 1, (reason.offset or 1) - 1)
         if "was never closed" in reason.msg:
             offset = _unclosed(text)
-        told = f"the pattern is not one expression: {reason.msg.removesuffix('?')}"
-        raise InvalidMatchError(told, fix=_FIX, offset=min(offset, len(text) - 1)) from None
+        message = f"the pattern is not one expression: {reason.msg.removesuffix('?')}"
+        raise InvalidMatchError(message, fix=_FIX, offset=min(offset, len(text) - 1)) from None
     except (RecursionError, MemoryError):
         raise InvalidMatchError("the pattern is nested too deeply", fix=_FIX) from None
     except ValueError as reason:  # a null character
@@ -111,18 +111,19 @@ def parse(text: str) -> tuple[Call, ...]:
 
 def _offset(wrapped: str, line: int, column: int) -> int:
     """Offset in the text, without the parenthesis put before it."""
-    return max(sum(len(one) + 1 for one in wrapped.split("\n")[: line - 1]) + column - 1, 0)
+    lines = wrapped.split("\n")[: line - 1]
+    return max(sum(len(before) + 1 for before in lines) + column - 1, 0)
 
 
 def _unclosed(text: str) -> int:
     """Offset of the innermost bracket that nothing closes."""
-    found: list[int] = []
+    brackets: list[int] = []
     for offset, character in enumerate(text):
         if character in "([{":
-            found.append(offset)
-        elif character in ")]}" and found:
-            found.pop()
-    return found[-1] if found else 0
+            brackets.append(offset)
+        elif character in ")]}" and brackets:
+            brackets.pop()
+    return brackets[-1] if brackets else 0
 
 
 def _roots(term: Term, node: ast.expr) -> tuple[Call, ...]:
@@ -177,11 +178,11 @@ def _inputs(args: list[ast.expr]) -> tuple[Term, ...]:
 
 def _name(name: str, node: ast.expr) -> str:
     if name in _RESERVED:
-        told = "{} has a meaning of its own and cannot be a name"
-        raise _refused(told, node, "choose another name")
+        message = "{} has a meaning of its own and cannot be a name"
+        raise _refused(message, node, "choose another name")
     if name[0].isupper():
-        told = "{} is written like an op and cannot be a name"
-        raise _refused(told, node, "begin it with a small letter")
+        message = "{} is written like an op and cannot be a name"
+        raise _refused(message, node, "begin it with a small letter")
     return name
 
 
@@ -226,15 +227,15 @@ def _domain(node: ast.expr) -> str:
     raise _refused("{} is not a domain", node)
 
 
-def _attribute(given: ast.keyword) -> tuple[str, Any]:
-    if given.arg is None:
-        raise _refused("a pattern cannot have '**' with {}", given.value)
+def _attribute(keyword: ast.keyword) -> tuple[str, Any]:
+    if keyword.arg is None:
+        raise _refused("a pattern cannot have '**' with {}", keyword.value)
     try:
-        return given.arg, ast.literal_eval(given.value)
+        return keyword.arg, ast.literal_eval(keyword.value)
     except (ValueError, TypeError):
-        told = "an attribute must be a literal value, not {}"
+        message = "an attribute must be a literal value, not {}"
         fix = "write a number, a text in quotes or a list"
-        raise _refused(told, given.value, fix) from None
+        raise _refused(message, keyword.value, fix) from None
 
 
 def variables(term: Term) -> frozenset[str]:

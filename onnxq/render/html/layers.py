@@ -6,8 +6,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from onnxq.planning import plan_file
-from onnxq.planning.plan import Because, Plan
+from onnxq.planning.plan import Because, Line, Plan
 from onnxq.render.html.subjects import Subject
 from onnxq.verification.compiled import CompiledOp
 from onnxq.verification.numeric import TensorComparison
@@ -38,7 +37,7 @@ class DecisionRow:
     """One line of a plan, of an input or a whole op, with the rules that it overrides."""
 
     subject: Subject
-    line: plan_file.Line
+    line: Line
     why: str
     overrides: tuple[str, ...]
 
@@ -108,7 +107,7 @@ def decision_rows(subjects: Sequence[Subject]) -> tuple[DecisionRow, ...]:
         DecisionRow(subject=subject, line=line, why=because.why, overrides=_names(overrides))
         for subject in subjects
         if (plan := subject.origin.plan) is not None
-        for line, (because, overrides) in zip(plan_file.lines(plan), _reasons(plan), strict=True)
+        for line, (because, overrides) in zip(plan.lines, _reasons(plan), strict=True)
     )
 
 

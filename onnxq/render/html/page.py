@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Final
@@ -21,8 +21,6 @@ from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import figure, one_line
 from onnxq.verification import BAD_DB, VerifyReport, targets
-from onnxq.verification.origins import Origin
-from onnxq.verification.thresholds import Thresholds
 
 _FOLDER: Final = Path(__file__).parent
 _PACKAGES: Final = ("jinja2", "vl_convert")
@@ -42,17 +40,13 @@ def require() -> None:
         )
 
 
-def page(
-    report: VerifyReport,
-    origins: Sequence[Origin],
-    least: Thresholds,
-    diagnostics: Iterable[Diagnostic] = (),
-) -> str:
-    """The page: one origin for each model of the report, in its order.
+def page(report: VerifyReport) -> str:
+    """The page of a report (OQ670 where what draws it is not installed).
 
     Names from models are untrusted text: the template escapes all, and the page's policy runs no
-    script but its own. `diagnostics` are all findings of the run.
+    script but its own.
     """
+    require()
     import jinja2
     from markupsafe import Markup
 
@@ -64,7 +58,7 @@ def page(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(figure=_figure, name=one_line, count=short_count)
-    about = subjects(report, origins, least)
+    about = subjects(report)
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     rows, decisions = layer_rows(about), decision_rows(about)
     return environment.get_template("page.html.jinja").render(
@@ -77,10 +71,10 @@ def page(
         facts=tuple(_facts(about)),
         figures=tuple(_figures(about)),
         runs=tuple(run_rows(report)),
-        thresholds=tuple(asked(least)),
+        thresholds=tuple(asked(report.thresholds)),
         data=data_use(report.data) if report.data is not None else "",
         unknown=[(subject, tuple(unknown(subject))) for subject in about],
-        diagnostics=tuple(diagnostics),
+        diagnostics=report.diagnostics,
         layers=rows,
         decisions=decisions,
         rules=rule_rows(decisions),

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Literal
 
-from onnxq.diagnostics import Diagnostic, Severity
+from onnxq.diagnostics import Diagnostic, has_errors
 from onnxq.render.side_by_side import file_names
 from onnxq.verification import ModelReport, VerifyReport
 from onnxq.verification.origins import Origin
@@ -28,24 +28,23 @@ class Subject:
     findings: tuple[Diagnostic, ...]
 
 
-def subjects(
-    report: VerifyReport, origins: Sequence[Origin], least: Thresholds
-) -> tuple[Subject, ...]:
+def subjects(report: VerifyReport) -> tuple[Subject, ...]:
     """The models of a report, in its order."""
+    if report.lineage is None:
+        raise ValueError("a report without the models that it is about has no page")
     names = file_names([model.model for model in report.models])
-    each = zip(report.models, origins, names, strict=True)
+    each = zip(report.models, report.lineage.origins, names, strict=True)
     return tuple(
-        _subject(f"model{index}", name, replace(report, models=(model,)), origin, least)
+        _subject(f"model{index}", name, model, origin, report.thresholds)
         for index, (model, origin, name) in enumerate(each)
     )
 
 
 def _subject(
-    kind: str, name: str, report: VerifyReport, origin: Origin, least: Thresholds
+    kind: str, name: str, model: ModelReport, origin: Origin, least: Thresholds
 ) -> Subject:
-    (model,) = report.models
-    findings = (*refusals(report, least), *model.diagnostics)
-    failed = any(d.severity is Severity.ERROR for d in findings)
+    findings = (*refusals((model,), least), *model.diagnostics)
+    failed = has_errors(findings)
     passed: Literal["passed", "open"] = "passed" if tuple(asked(least)) else "open"
     return Subject(
         kind=kind,

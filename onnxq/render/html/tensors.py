@@ -32,7 +32,7 @@ class Choice:
     kind: str
     title: str
     amax: float | None
-    found: summary.Choice | None
+    found: summary.AmaxEffect | None
     chosen: bool = False
     how: str = ""
     local: float | None = None
@@ -166,8 +166,8 @@ def _shared(pair: Pair, subject: Subject) -> int:
     return sum(p.group == pair.group and p.tensor != pair.tensor for p in pairs)
 
 
-def _found(histogram: BitHistogram | None, amax: float) -> summary.Choice | None:
-    return None if histogram is None else summary.choice(histogram, amax)
+def _found(histogram: BitHistogram | None, amax: float) -> summary.AmaxEffect | None:
+    return None if histogram is None else summary.effect(histogram, amax)
 
 
 def _facts(seen: TensorStatistics | None) -> str:

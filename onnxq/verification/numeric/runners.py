@@ -11,21 +11,26 @@ import onnx
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Tensors
 from onnxq.sessions import open_session
+from onnxq.verification.numeric.half_rounding import with_rounding
 
 
 @contextmanager
 def runner(model: onnx.ModelProto, called: str) -> Iterator[Any]:
-    """A runner of the model on the CPU, each operation as the file says; OQ305 says `called`."""
+    """Run a model on the CPU, each operation as the file says: float16 tensors are rounded.
+
+    OQ305 names the model as `called`.
+    """
     from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.logger import G_LOGGER
 
-    made = OnnxrtRunner(open_session(model, called=called, as_written=True), name=called)
+    session = open_session(with_rounding(model), called=called, as_written=True)
+    opened = OnnxrtRunner(session, name=called)
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):  # its errors reach us as exceptions
-        made.activate()
+        opened.activate()
         try:
-            yield made
+            yield opened
         finally:
-            made.deactivate()
+            opened.deactivate()
 
 
 def infer(runner: Any, tensors: Tensors) -> Mapping[str, Any]:
@@ -37,8 +42,8 @@ def infer(runner: Any, tensors: Tensors) -> Mapping[str, Any]:
     try:
         outputs: Mapping[str, Any] = runner.infer(dict(tensors), check_inputs=True)
     except PolygraphyException as reason:
-        said = " ".join(str(reason).split())
-        raise error("OQ404", said, fix="give samples that fit the model's inputs") from None
+        message = " ".join(str(reason).split())
+        raise error("OQ404", message, fix="give samples that fit the model's inputs") from None
     except Exception as reason:
         raise error(
             "OQ305",

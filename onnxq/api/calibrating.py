@@ -1,0 +1,250 @@
+"""calibrate: samples run through the model, and statistics of its activations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxq.api import data as datasets
+from onnxq.api import long_runs
+from onnxq.api.data import Selection, Shapes
+from onnxq.api.long_runs import LongRun
+from onnxq.calibration import workers
+from onnxq.calibration.calibrate import Settings, observed_tensors
+from onnxq.calibration.calibrate import calibrate as run_samples
+from onnxq.calibration.checkpoint import Checkpoint
+from onnxq.calibration.half_ranges import with_ranges
+from onnxq.calibration.statistics import Statistics
+from onnxq.descriptor import Calibrator
+from onnxq.diagnostics import error
+from onnxq.feeds import DataRequest, Feed
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.insertion.precision import HALF, FloatName
+from onnxq.model.loading import Existing, Model, load
+from onnxq.outputs import require_writable
+from onnxq.planning import cascade
+from onnxq.planning import recipe as recipes
+from onnxq.planning.plan import Plan
+from onnxq.planning.recipe import Recipe
+from onnxq.progress import OnProgress, Progress, silent
+
+
+def calibrate(
+    model: str | Path | ModelProto | Model,
+    data: Any,
+    *,
+    recipe: str | Path | Recipe | None = None,
+    preprocess: str | Path | Preprocess | None = None,
+    shapes: Shapes | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    ragged: bool = False,
+    calibrator: Calibrator = "histogram",
+    float_type: FloatName = "fp32",
+    existing: Existing = "refuse",
+    shard: str | None = None,
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
+    provider: str | None = None,
+    max_memory: int | str | None = None,
+    output: str | Path | None = None,
+    progress: OnProgress = silent,
+) -> Statistics:
+    """Run the model over samples and return statistics of its activations.
+
+    `data` is a path (pictures, .npy, .npz, Polygraphy's saved inputs, FILE.py[:FUNCTION]), an array
+    whose rows are samples, a mapping of such arrays by input, an iterable, a generator or a
+    DataLoader of samples, or a function that makes one. A sample is an array or tensor, a tuple in
+    the order of the inputs, or a dictionary by name. `samples` are spread evenly over the data or
+    drawn by `seed`; `batch` runs so many at once; `ragged` lets them differ in shape.
+    `preprocess` says how pictures become inputs: a shipped name, a YAML file or a Preprocess.
+    `recipe` narrows what is observed to what that recipe quantizes. The calibrator "histogram"
+    serves every method, "max" only `method: max`, and is faster. `float_type` "fp16" or "bf16", as
+    for `insert`, also observes the range of every tensor that may exceed that type.
+    `shard` "2/8" takes every eighth sample from the second on; such parts add with `+`.
+    `checkpoint` is a file for what was gathered, twice a minute and when the run is interrupted;
+    `resume` goes on from there. `workers` shares the samples out with Ray, on `cluster` if given.
+    `provider` is an execution provider of onnxruntime, such as "cuda". `max_memory`, in bytes or as
+    "2GB", bounds the activations that are looked at in one pass. `output` is the file to write.
+    Raises OQ301 to OQ307, OQ4xx and what reading the recipe raises.
+    """
+    run = LongRun(
+        shard=shard,
+        checkpoint=checkpoint,
+        resume=resume,
+        workers=workers,
+        cluster=cluster,
+        provider=provider,
+        max_memory=max_memory,
+    )
+    part, settings = run.part, run.settings(calibrator)
+    model = load(model, existing=existing, shapes=shapes)
+    selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
+    request = datasets.request(data, preprocess, selection, model.shapes)
+    path = None if output is None else Path(output)
+    require_calibration_places(path, run, (*model.files, request.path, recipe_path(recipe)))
+    plan = None if recipe is None else cascade.plan(model.graph, recipes.load(recipe))
+    job = Gathering(
+        model=model,
+        tensors=observed(model, plan),
+        plan=plan,
+        request=request,
+        preprocess=preprocess,
+        settings=settings,
+        float_type=float_type,
+        run=run,
+        part=part,
+        output=path,
+    )
+    before = (*model.diagnostics, *(plan.diagnostics if plan else ()))
+    statistics = job.run_with(progress)
+    return replace(statistics, diagnostics=(*before, *statistics.diagnostics))
+
+
+def recipe_path(recipe: str | Path | Recipe | None) -> Path | None:
+    """The file that a recipe may be, which must not be overwritten."""
+    return None if recipe is None or isinstance(recipe, Recipe) else Path(recipe)
+
+
+def require_calibration_places(
+    output: Path | None, run: LongRun, inputs: Sequence[Path | None]
+) -> None:
+    """Check what a calibration writes (OQ501, OQ502)."""
+    checkpoint = None if run.checkpoint is None else Path(run.checkpoint)
+    require_writable({"the calibration": output, "the checkpoint": checkpoint}, inputs)
+
+
+def observed(model: Model, *plans: Plan | None) -> tuple[str, ...]:
+    """The activations to observe for plans; for None what any recipe could quantize (OQ306)."""
+    tensors = dict.fromkeys(t for plan in plans for t in observed_tensors(model.graph, plan))
+    if not tensors:
+        raise error(
+            "OQ306",
+            f"'{model.name}' has no float32 or float16 activation that could be quantized",
+            fix="give the FP32 or FP16 export of a model with Conv, Gemm or MatMul",
+        )
+    return tuple(tensors)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Gathering:
+    """A calibration whose options are checked: it can begin."""
+
+    model: Model
+    tensors: Sequence[str]
+    plan: Plan | None
+    request: DataRequest
+    preprocess: str | Path | Preprocess | None
+    settings: Settings
+    float_type: FloatName = "fp32"
+    run: LongRun
+    part: tuple[int, int] = (0, 1)
+    output: Path | None = None
+
+    def run_with(self, progress: OnProgress) -> Statistics:
+        """Run it, and write the statistics where that was asked for."""
+        feed = self.request.open(self.model.graph).part(*self.part)
+        for note in datasets.notes(feed, self.preprocess):
+            progress(Progress(stage="calibrating", total=feed.length, note=note))
+        steps = _Steps(progress, feed.length)
+        with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:
+            statistics = self._observe(feed, self.tensors, self.settings, steps, checkpoint)
+            statistics = self._with_ranges(statistics, feed, steps)
+            return statistics if self.output is None else statistics.save(self.output)
+
+    def _observe(
+        self,
+        feed: Feed,
+        tensors: Sequence[str],
+        settings: Settings,
+        steps: _Steps,
+        checkpoint: Checkpoint | None = None,
+    ) -> Statistics:
+        """Run the samples here, or on workers."""
+        if self.run.workers is not None:
+            statistics = self._on_workers(self.run.workers, feed, tensors, settings, steps)
+            return replace(statistics, model_path=self.model.path)
+        return run_samples(
+            self.model.proto,
+            self.model.graph,
+            feed,
+            tensors=tensors,
+            model_path=self.model.path,
+            settings=settings,
+            plan=self.plan,
+            checkpoint=checkpoint,
+            progress=steps,
+        )
+
+    def _with_ranges(self, statistics: Statistics, feed: Feed, steps: _Steps) -> Statistics:
+        """Add ranges that a half-precision type needs, from a second pass over the samples."""
+        if self.float_type == "fp32":
+            return statistics
+        settings = replace(self.settings, calibrator="max")
+        return with_ranges(
+            statistics,
+            self.model.graph,
+            HALF[self.float_type].largest,
+            lambda tensors: self._observe(feed, tensors, settings, steps.again()),
+        )
+
+    def _identity(self) -> Mapping[str, str]:
+        """What tells one run from another, beside the data."""
+        return {
+            "the model": self.model.digest[:16],
+            "--existing": self.model.existing,
+            "--shard": self.run.shard or "",
+            "--calibrator": self.settings.calibrator,
+            "--float": "" if self.float_type == "fp32" else self.float_type,
+            "--provider": self.run.provider or "",
+            "--max-memory": str(self.run.max_memory or ""),
+        }
+
+    def _on_workers(
+        self,
+        count: int,
+        feed: Feed,
+        tensors: Sequence[str],
+        settings: Settings,
+        steps: _Steps,
+    ) -> Statistics:
+        if self.model.path is None:
+            raise error(
+                "OQ434",
+                "workers read the model from its file, and a ModelProto was given",
+                fix="save it and give its path",
+            )
+        job = workers.Job(
+            model=str(self.model.path.absolute()),
+            existing=self.model.existing,
+            data=self.request.absolute(),
+            tensors=tuple(tensors),
+            settings=settings,
+        )
+        return workers.calibrate_with(count, job, feed, address=self.run.cluster, progress=steps)
+
+
+class _Steps:
+    """Counts the samples of a stage for `progress`, over all passes."""
+
+    def __init__(self, progress: OnProgress, total: int | None, passes: int = 0) -> None:
+        self._progress, self._total, self._passes = progress, total, passes
+        self._done = 0
+
+    def __call__(self, done: int = 1, passes: int = 1) -> None:
+        self._done += done
+        total = self._total and self._total * (passes + self._passes)
+        self._progress(Progress(stage="calibrating", done=self._done, total=total))
+
+    def again(self) -> _Steps:
+        """The steps of one more pass, which begins where this one ends."""
+        more = _Steps(self._progress, self._total, self._passes + 1)
+        more._done = self._done
+        return more

@@ -1,0 +1,72 @@
+"""Data of a call: the request that opens it, and what a user should know before it is used."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from onnxq.feeds import DataRequest, Feed
+from onnxq.feeds import preprocess as preprocessing
+from onnxq.feeds.preprocess import DEFAULT, Preprocess
+from onnxq.feeds.samples import shape_text
+
+Shapes = Mapping[str, Sequence[int]]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Selection:
+    """Which samples of the data are used, and how many at once: see `DataRequest`."""
+
+    samples: int | None = None
+    seed: int | None = None
+    batch: int | None = None
+    ragged: bool = False
+
+
+def request(
+    data: Any,
+    preprocess: str | Path | Preprocess | None,
+    selection: Selection,
+    shapes: Shapes,
+    *,
+    recorded: str = "",
+    calibrated_shapes: Shapes | None = None,
+) -> DataRequest:
+    """The request for some data.
+
+    `recorded` and `calibrated_shapes` are the preprocessing (JSON) and the input shapes of the
+    calibration, for what the caller does not say.
+    """
+    named = _preprocess(preprocess)
+    return DataRequest(
+        source=data,
+        shapes=shapes,
+        otherwise_shapes=calibrated_shapes or {},
+        preprocess=named,
+        otherwise=preprocessing.from_json(recorded) if recorded and named is None else None,
+        samples=selection.samples,
+        seed=selection.seed,
+        batch=selection.batch,
+        ragged=selection.ragged,
+    )
+
+
+def _preprocess(preprocess: str | Path | Preprocess | None) -> Preprocess | None:
+    if preprocess is None or isinstance(preprocess, Preprocess):
+        return preprocess
+    return preprocessing.load(str(preprocess))
+
+
+def notes(
+    feed: Feed, preprocess: str | Path | Preprocess | None, *, as_calibrated: bool = False
+) -> Iterator[str]:
+    """How pictures become inputs, who chose that, and sizes that the calibration gave."""
+    if feed.preprocess is not None:
+        default = f"{DEFAULT}, the default; --preprocess changes it"
+        named = "as given" if isinstance(preprocess, Preprocess) else preprocess
+        chosen = named or ("as calibrated" if as_calibrated else default)
+        yield f"preprocess: {feed.preprocess} ({chosen})"
+    for name, (batch, *sizes) in feed.filled.items():
+        yield f"shape: {name}:{shape_text((batch or feed.batch.size, *sizes))} (as calibrated)"

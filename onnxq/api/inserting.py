@@ -1,0 +1,331 @@
+"""scales and insert: from a plan and statistics to a Q/DQ model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Final
+
+from onnx import ModelProto
+
+from onnxq.api.planning import RECIPE, require_no_warnings
+from onnxq.calibration.statistics import Statistics
+from onnxq.diagnostics import Diagnostic, error, warning
+from onnxq.insertion import insert as insertion
+from onnxq.insertion import preparation, provenance
+from onnxq.insertion.half import FloatRest, IoTypes
+from onnxq.insertion.insert import Weights
+from onnxq.insertion.lowering import in_half
+from onnxq.insertion.precision import HALF, FloatName
+from onnxq.insertion.preparation import Preparation
+from onnxq.insertion.scales import Scales, compute_scales
+from onnxq.model import io as models
+from onnxq.model.loading import Existing, Model, load
+from onnxq.outputs import require_writable
+from onnxq.planning import cascade
+from onnxq.planning import recipe as recipes
+from onnxq.planning.coverage import by_rule, coverage
+from onnxq.planning.plan import Plan
+from onnxq.planning.recipe import Recipe
+from onnxq.shown import Shown
+
+PlanLike = str | Path | Recipe | Plan
+IMPORTED: Final = "cache"  # the calibrator of ranges that a TensorRT cache gave
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class InsertResult(Shown):
+    """A Q/DQ model, and what made it.
+
+    `plan` has the pairs that were inserted: those of the recipe, less those whose tensors the data
+    never produced. `preparation` says what preparing the model changed, if anything;
+    `half_preparation` what raising the opset for half precision changed. `float_rest` describes the
+    ops without pairs where they are in half precision. `path` and
+    `data_files` are its files, once it is saved.
+    """
+
+    proto: ModelProto
+    model: Model
+    plan: Plan
+    scales: Scales
+    statistics: Statistics | None
+    preparation: Preparation | None
+    float_rest: FloatRest | None = None
+    half_preparation: Preparation | None = None
+    diagnostics: tuple[Diagnostic, ...]
+    path: Path | None = None
+    data_files: tuple[Path, ...] = ()
+
+    def save(self, path: str | Path) -> InsertResult:
+        """Write the model whole or not at all, with external data if the float model has such.
+
+        Raises OQ501 where it cannot be written and OQ502 over a file that it was made from.
+        """
+        path = Path(path)
+        require_writable(model_outputs(path), self.inputs)
+        files = models.save(self.proto, path, external=bool(self.model.data_files))
+        return replace(self, path=path, data_files=files[1:])
+
+    @property
+    def inputs(self) -> tuple[Path | None, ...]:
+        """Files that must not be overwritten."""
+        return (*self.model.files, self.statistics.path if self.statistics else None)
+
+    @property
+    def preparations(self) -> tuple[Preparation, ...]:
+        """What changed beside the pairs, in the order of the steps."""
+        return tuple(p for p in (self.preparation, self.half_preparation) if p is not None)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts of pairs, decisions by rule, changes beside the pairs, and diagnostics."""
+        statistics = self.statistics
+        calibration = None if statistics is None else statistics.path
+        half_preparation = self.half_preparation
+        return {
+            "output": None if self.path is None else str(self.path),
+            "model": None if self.model.path is None else str(self.model.path),
+            "calibration": None if calibration is None else str(calibration),
+            "calibrator": None if statistics is None else statistics.calibrator,
+            **coverage(self.plan),
+            "raised": None if self.preparation is None else self.preparation.to_dict(),
+            "unmatched_rules": list(self.plan.unmatched),
+            "rules": {rule: dict(counts) for rule, counts in by_rule(self.plan).items()},
+            "float_rest": None if self.float_rest is None else asdict(self.float_rest),
+            "raised_for_float": None if half_preparation is None else half_preparation.to_dict(),
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+
+def model_outputs(path: Path | None) -> dict[str, Path | None]:
+    """The files of a model that is written to `path`, by what messages call them."""
+    data = None if path is None else models.data_path(path)
+    return {"the output": path, "the data of the output": data}
+
+
+def scales(
+    model: str | Path | ModelProto | Model,
+    plan: PlanLike = RECIPE,
+    statistics: Statistics | str | Path | None = None,
+    *,
+    existing: Existing = "refuse",
+) -> Scales:
+    """The scale of every pair of a plan: they can be looked at and replaced before insertion.
+
+    Raises OQ411 for statistics of another model, OQ413, OQ416, OQ417, and what `plan` raises.
+    """
+    model = load(model, existing=existing)
+    calibration = _statistics(model, statistics)
+    plan = plan_for(model, plan)
+    require_data(plan, calibration)
+    return compute_scales(model.graph, plan, calibration or uncalibrated(model))
+
+
+def insert(
+    model: str | Path | ModelProto | Model,
+    plan: PlanLike = RECIPE,
+    statistics: Statistics | str | Path | None = None,
+    *,
+    scales: Scales | None = None,
+    weights: Weights = "int8",
+    float_type: FloatName = "fp32",
+    io_types: IoTypes = "keep",
+    existing: Existing = "refuse",
+    strict: bool = False,
+    output: str | Path | None = None,
+) -> InsertResult:
+    """Insert a Q/DQ pair for every pair of a plan; the model that was given is not changed.
+
+    `plan` is a Plan, or a recipe to make one. `statistics` are those of `calibrate`, or their file;
+    a plan for weights alone needs none. `scales` replaces those that would be computed. `weights`
+    "int8" stores them quantized, "qdq" keeps them in float behind a pair. `float_type` is the type
+    of all ops without pairs; `io_types` "half" puts graph inputs and outputs into it too. With
+    `strict` the warnings of the plan are raised as errors. `output` is the file to write.
+    Raises OQ212 for a plan of another model, OQ217, OQ225 without statistics that the plan needs,
+    OQ411 for statistics of another model, OQ413 to OQ417, OQ5xx, and what `plan` raises.
+    """
+    require_float_types(float_type, io_types)
+    path = None if output is None else Path(output)
+    calibration = _statistics(model if isinstance(model, Model) else None, statistics)
+    shapes = None if calibration is None else calibration.input_shapes
+    loaded = model if isinstance(model, Model) else load(model, existing=existing, shapes=shapes)
+    require_calibration_of(loaded, calibration)
+    planned = plan_for(loaded, plan, strict=strict)
+    require_data(planned, calibration)
+    recipe = None if isinstance(plan, Plan | Recipe) else Path(plan)
+    source = None if calibration is None else calibration.path
+    require_writable(model_outputs(path), (*loaded.files, source, recipe))
+    chosen = _Types(weights=weights, float_type=float_type, io_types=io_types)
+    result = _inserted(loaded, planned, calibration, scales, chosen)
+    return result if path is None else result.save(path)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Types:
+    """What becomes of weights, and of all that has no pairs."""
+
+    weights: Weights
+    float_type: FloatName
+    io_types: IoTypes
+
+
+def _statistics(
+    model: Model | None, statistics: Statistics | str | Path | None
+) -> Statistics | None:
+    calibration = Statistics.load(statistics) if isinstance(statistics, str | Path) else statistics
+    if model is not None:
+        require_calibration_of(model, calibration)
+    return calibration
+
+
+def require_calibration_of(model: Model, statistics: Statistics | None) -> None:
+    """Raise OQ411 when statistics are of another model."""
+    if statistics is None or statistics.model_digest == model.digest:
+        return
+    imported = statistics.calibrator == IMPORTED
+    again = (
+        f"cache import CACHE --model {model.name}"
+        if imported
+        else f"calibrate {model.name} --data ..."
+    )
+    source = "the calibration" if statistics.path is None else f"'{statistics.path}'"
+    raise error(
+        "OQ411",
+        f"{source} was made from another model than '{model.name}'",
+        fix=f"run 'onnxq {again}' again",
+    )
+
+
+def require_float_types(float_type: FloatName, io_types: IoTypes) -> None:
+    """Refuse half precision inputs and outputs where nothing else is in it (OQ217)."""
+    if float_type == "fp32" and io_types == "half":
+        raise error(
+            "OQ217",
+            "--io-types half needs a float type that is half precision",
+            fix="add --float fp16 or --float bf16",
+        )
+
+
+def plan_for(model: Model, plan: PlanLike, *, strict: bool = False) -> Plan:
+    """The plan that a recipe makes for a model, or a plan that fits it (OQ212)."""
+    if not isinstance(plan, Plan):
+        planned = cascade.plan(model.graph, recipes.load(plan))
+        require_no_warnings(planned, strict=strict)
+        return planned
+    require_no_warnings(plan, strict=strict)
+    if plan.model_digest != model.digest:
+        raise error(
+            "OQ212",
+            f"the plan was made for another model than '{model.name}'",
+            fix="make it again for this one with 'onnxq plan'",
+        )
+    return plan
+
+
+def require_data(plan: Plan, statistics: object) -> None:
+    """Raise OQ225 when activations have pairs and there is nothing to compute scales from."""
+    if statistics is None and plan.needs_data:
+        raise error(
+            "OQ225",
+            f"recipe '{plan.recipe}' quantizes activations, and there is no calibration or data",
+            fix="give the samples to calibrate on",
+        )
+
+
+def uncalibrated(model: Model) -> Statistics:
+    """Statistics without any tensor, for plans that need none."""
+    return Statistics(
+        model_path=model.path,
+        model_digest=model.digest,
+        calibrator="histogram",
+        input_shapes=model.shapes,
+    )
+
+
+def _inserted(
+    model: Model,
+    plan: Plan,
+    calibration: Statistics | None,
+    scales: Scales | None,
+    types: _Types,
+) -> InsertResult:
+    statistics = calibration or uncalibrated(model)
+    typed = insertion.with_types(model.proto, plan)
+    computed = scales or compute_scales(model.graph, plan, statistics)
+    metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
+    result = InsertResult(
+        proto=typed,
+        model=model,
+        plan=replace(plan, pairs=tuple(computed.by_pair)),
+        scales=computed,
+        statistics=calibration,
+        preparation=_preparation(model, typed, statistics),
+        diagnostics=(),
+    )
+    odd = computed.diagnostics
+    if types.float_type != "fp32":
+        result, odd = _in_half(result, metadata, statistics, types)
+    else:
+        proto = insertion.insert(typed, plan, computed, weights=types.weights, metadata=metadata)
+        result = replace(result, proto=proto)
+    diagnostics = (
+        *model.diagnostics,
+        *_unreal(calibration, types),
+        *(d for d in plan.diagnostics if d not in model.diagnostics),
+        *odd,
+        *(d for done in reversed(result.preparations) for d in done.diagnostics),
+    )
+    return replace(result, diagnostics=diagnostics)
+
+
+def _in_half(
+    result: InsertResult, metadata: dict[str, str], statistics: Statistics, types: _Types
+) -> tuple[InsertResult, tuple[Diagnostic, ...]]:
+    """Insert with scales that half precision holds, and put what has no pairs into that type."""
+
+    def inserted(scales: Scales) -> ModelProto:
+        return insertion.insert(
+            result.proto, result.plan, scales, weights=types.weights, metadata=metadata
+        )
+
+    lowered = in_half(
+        inserted,
+        result.scales,
+        result.model.graph,
+        result.plan,
+        statistics,
+        HALF[types.float_type],
+        io_types=types.io_types,
+        path=result.model.name,
+    )
+    lowered_result = replace(
+        result, proto=lowered.model, float_rest=lowered.rest, half_preparation=lowered.raised
+    )
+    return lowered_result, (*result.scales.diagnostics, *lowered.diagnostics)
+
+
+def _preparation(model: Model, typed: ModelProto, statistics: Statistics) -> Preparation | None:
+    """What preparing did to the outputs; None when neither the opset nor functions changed."""
+    original = model.unprepared or (None if typed is model.proto else model.proto)
+    if original is None:
+        return None
+    return preparation.compare_raised(original, typed, statistics.input_shapes)
+
+
+def _unreal(statistics: Statistics | None, types: _Types) -> Iterator[Diagnostic]:
+    """Warn of scales from data that is not real (OQ428), and of half precision without any."""
+    if statistics is None:
+        if types.float_type != "fp32":
+            yield warning(
+                "OQ513",
+                "without a calibration nobody knows which activations "
+                f"{types.float_type} cannot hold",
+                fix="calibrate, or compare the outputs with 'onnxq verify'",
+            )
+    elif statistics.data:
+        source = "the calibration" if statistics.path is None else f"'{statistics.path}'"
+        yield warning(
+            "OQ428",
+            f"{source} holds no real data ({statistics.data}): the scales mean nothing",
+            fix="calibrate with real data for a model that is used",
+        )

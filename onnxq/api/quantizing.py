@@ -1,0 +1,252 @@
+"""quantize: calibrate, insert and verify in one call."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxq.api import data as datasets
+from onnxq.api.calibrating import Gathering, observed, recipe_path
+from onnxq.api.data import Selection
+from onnxq.api.inserting import (
+    InsertResult,
+    PlanLike,
+    insert,
+    model_outputs,
+    plan_for,
+    require_data,
+    require_float_types,
+)
+from onnxq.api.long_runs import LongRun
+from onnxq.api.planning import RECIPE
+from onnxq.api.verifying import (
+    Checking,
+    ProfileLike,
+    compile_options,
+    lineage_of,
+    profiles_of,
+    require_page,
+)
+from onnxq.calibration.statistics import Statistics
+from onnxq.descriptor import Calibrator
+from onnxq.diagnostics import Diagnostic, error
+from onnxq.feeds import DataRequest
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.insertion.half import IoTypes
+from onnxq.insertion.insert import Weights
+from onnxq.insertion.precision import FloatName
+from onnxq.model.loading import Existing, Model, load
+from onnxq.outputs import require_writable
+from onnxq.planning.plan import Plan
+from onnxq.progress import OnProgress, Progress, silent
+from onnxq.shown import Shown
+from onnxq.verification.data import Unused
+from onnxq.verification.labels import load as load_labels
+from onnxq.verification.report import VerifyReport
+from onnxq.verification.tensorrt import TIMEOUT
+from onnxq.verification.thresholds import Limits, thresholds
+from onnxq.verification.verifying import Backend, Checks
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class QuantizeResult(Shown):
+    """The statistics, the Q/DQ model and the report; no statistics for a plan that needs none."""
+
+    statistics: Statistics | None
+    inserted: InsertResult
+    report: VerifyReport
+
+    def save(self, path: str | Path) -> QuantizeResult:
+        """Write the Q/DQ model, as `InsertResult.save` does."""
+        return replace(self, inserted=self.inserted.save(path))
+
+    @property
+    def proto(self) -> ModelProto:
+        """The Q/DQ model."""
+        return self.inserted.proto
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """All diagnostics, of calibration, insertion and verification, each once."""
+        calibration = () if self.statistics is None else self.statistics.diagnostics
+        return tuple(
+            dict.fromkeys((*self.inserted.diagnostics, *calibration, *self.report.diagnostics))
+        )
+
+    @property
+    def passed(self) -> bool:
+        """True when the report has no error."""
+        return self.report.passed
+
+    def to_dict(self) -> dict[str, Any]:
+        """The results of the three steps, and all diagnostics."""
+        inserted = self.inserted.to_dict()
+        return {
+            "output": inserted["output"],
+            "model": inserted["model"],
+            "calibrate": None if self.statistics is None else self.statistics.to_dict(),
+            "insert": inserted,
+            "verify": self.report.to_dict(),
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+
+def quantize(
+    model: str | Path | ModelProto | Model,
+    data: Any = None,
+    recipe: PlanLike = RECIPE,
+    *,
+    preprocess: str | Path | Preprocess | None = None,
+    verify_data: Any = None,
+    shapes: Mapping[str, ProfileLike] | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    ragged: bool = False,
+    calibrator: Calibrator = "histogram",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    workers: int | None = None,
+    cluster: str | None = None,
+    provider: str | None = None,
+    max_memory: int | str | None = None,
+    weights: Weights = "int8",
+    float_type: FloatName = "fp32",
+    io_types: IoTypes = "keep",
+    existing: Existing = "refuse",
+    strict: bool = False,
+    tensors: bool = False,
+    labels: str | Path | None = None,
+    min_sqnr: Limits | None = None,
+    min_cosine: Limits | None = None,
+    min_int8: float | None = None,
+    min_quantized: float | None = None,
+    backend: Backend = "auto",
+    targets: Sequence[str] = (),
+    timeout: float = TIMEOUT,
+    cache: bool = True,
+    fp32_engine: bool = False,
+    output: str | Path | None = None,
+    calibration_output: str | Path | None = None,
+    html: str | Path | None = None,
+    progress: OnProgress = silent,
+) -> QuantizeResult:
+    """Calibrate on `data`, insert by `recipe`, and verify on `verify_data`, else on `data`.
+
+    Options are those of `calibrate`, `insert` and `verify`; everything is checked before the first
+    sample is read. A recipe for weights alone needs no data. The files `output` (the Q/DQ model),
+    `calibration_output` and `html` are written as soon as there is something to write; without
+    them `result.save(path)` writes the model. Statistics serve every recipe, not only this one.
+    Raises what the three functions raise; `result.passed` is False when a limit is missed.
+    """
+    require_float_types(float_type, io_types)
+    run = LongRun(
+        checkpoint=checkpoint,
+        resume=resume,
+        workers=workers,
+        cluster=cluster,
+        provider=provider,
+        max_memory=max_memory,
+    )
+    settings = run.settings(calibrator)
+    profiles = profiles_of(shapes)
+    sizes = {name: profile.opt for name, profile in profiles.items()}
+    model = load(model, existing=existing, shapes=sizes)
+    checks = Checks(
+        tensors=tensors,
+        labels=None,
+        backend=backend,
+        compiling=compile_options(backend, profiles, targets, timeout, cache=cache),
+        fp32_engine=fp32_engine,
+    )
+    least = thresholds(
+        model.graph.outputs,
+        sqnr=min_sqnr,
+        cosine=min_cosine,
+        int8=min_int8,
+        quantized=min_quantized,
+    )
+    if labels is not None:
+        checks = replace(checks, labels=load_labels(labels))
+    selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
+    request, other = (
+        None if source is None else datasets.request(source, preprocess, selection, model.shapes)
+        for source in (data, data if verify_data is None else verify_data)
+    )
+    path, calibration_path, page = (
+        None if p is None else Path(p) for p in (output, calibration_output, html)
+    )
+    require_page(page)
+    require_writable(
+        {
+            **model_outputs(path),
+            "the calibration": calibration_path,
+            "--html": page,
+            "the checkpoint": None if run.checkpoint is None else Path(run.checkpoint),
+        },
+        (*model.files, *_inputs(request, other, recipe, labels)),
+    )
+    planned = plan_for(model, recipe, strict=strict)
+    require_data(planned, request)
+    statistics = None
+    if request is not None:
+        _require_twice(request, other)
+        statistics = Gathering(
+            model=model,
+            tensors=observed(model, None, planned),
+            plan=planned,
+            request=request,
+            preprocess=preprocess,
+            settings=settings,
+            float_type=float_type,
+            run=run,
+            output=calibration_path,
+        ).run_with(progress)
+    inserted = insert(
+        model,
+        planned,
+        statistics,
+        weights=weights,
+        float_type=float_type,
+        io_types=io_types,
+        output=path,
+    )
+    with TemporaryDirectory(prefix="onnxq-") as folder:
+        lineage = lineage_of(model, inserted, Path(folder))
+        unused = None
+        if other is not None:
+            feed = other.open(model.graph)
+            if request is None:
+                for note in datasets.notes(feed, preprocess):
+                    progress(Progress(stage="comparing", total=feed.length, note=note))
+            unused = Unused(feed, [statistics])
+        checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)
+        report = checking.run(unused, progress)
+    return QuantizeResult(statistics=statistics, inserted=inserted, report=report)
+
+
+def _inputs(
+    request: DataRequest | None,
+    other: DataRequest | None,
+    recipe: PlanLike,
+    labels: str | Path | None,
+) -> tuple[Path | None, ...]:
+    """Files that must not be overwritten, beside the model's."""
+    named = None if isinstance(recipe, Plan) else recipe_path(recipe)
+    data = (r.path for r in (request, other) if r is not None)
+    return (*data, named, None if labels is None else Path(labels))
+
+
+def _require_twice(request: DataRequest, other: DataRequest | None) -> None:
+    """Raise OQ421 for data that can be read once: quantize reads it to calibrate and to compare."""
+    if other is not None and other.source is request.source and hasattr(request.source, "__next__"):
+        raise error(
+            "OQ421",
+            "the data can be read only once, and quantize reads it twice",
+            fix="give a list, a function that makes it, or verify_data",
+        )

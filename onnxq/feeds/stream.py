@@ -1,0 +1,91 @@
+"""Samples that come one after the other, from a Python file or from an iterable in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from onnxq.diagnostics import first_line
+from onnxq.feeds.checks import Alike
+from onnxq.feeds.fitting import samples
+from onnxq.feeds.samples import InputSpec, Sample
+from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
+from onnxq.feeds.values import named
+
+_IN_WORKER = "Original Traceback"  # torch reports the error of a worker process as text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stream(ReadWhole):
+    """Samples whose number shows only at the end.
+
+    `begin` begins a pass over the items, each with one sample or several; it raises OQ421 and
+    OQ422. Errors call the items `name[0]`, `name[1]` ... There should be `items` of them, if that
+    is known. Shapes may differ when `ragged`.
+    """
+
+    name: str
+    begin: Callable[[], Iterator[Any]]
+    inputs: tuple[InputSpec, ...]
+    ragged: bool = False
+    items: int | None = None
+    length: None = None
+    threads: int = 1
+
+    @property
+    def expected(self) -> int | None:
+        """The items, where each is one sample whatever its number of rows."""
+        one_each = all(spec.shape[:1] == (None,) for spec in self.inputs)
+        return self.items if one_each else None
+
+    def reader(self) -> Reader:
+        """Begin anew, so that every pass yields the same."""
+        return _Pass(self).read
+
+
+class _Pass:
+    """Samples in their order; those between the numbers asked for are checked too (OQ424)."""
+
+    def __init__(self, stream: Stream) -> None:
+        self.samples = _samples(stream)
+        self.alike = None if stream.ragged else Alike(stream.inputs)
+        self.next = 0
+
+    def read(self, number: int) -> Sample:
+        for sample in self.samples:
+            self.next += 1
+            if self.alike is not None:
+                shapes = {name: array.shape for name, array in sample.tensors.items()}
+                self.alike.require(sample.name, shapes)
+            if self.next > number:
+                return sample
+        raise EndOfDataError
+
+
+def _samples(stream: Stream) -> Iterator[Sample]:
+    for index, item in enumerate(stream.begin()):
+        where = f"{stream.name}[{index}]"
+        arrays = named(where, item, stream.inputs)
+        # Samples are read ahead, and many loaders fill one buffer again and again.
+        own = {name: array.copy() for name, array in arrays.items()}
+        yield from samples(where, own, stream.inputs)
+
+
+def can_be_called(data: Any) -> bool:
+    """True for functions and classes; an iterable that can be called too is used as it is."""
+    return isinstance(data, type) or (callable(data) and not hasattr(data, "__iter__"))
+
+
+def in_worker(reason: BaseException) -> str:
+    """The traceback in the worker process of a DataLoader, or '' when it happened in none."""
+    text = str(reason)
+    return text if _IN_WORKER in text else ""
+
+
+def exception_text(reason: BaseException) -> str:
+    """The type and the first line of an exception, as Python prints them."""
+    kind, message = type(reason).__name__, first_line(reason)
+    if trace := in_worker(reason):
+        kind, _, message = trace.strip().splitlines()[-1].partition(": ")
+    return kind if message in ("", kind) else f"{kind}: {message}"

@@ -1,0 +1,201 @@
+"""Each result of the library, as the command prints it; also for `print` and for notebooks."""
+
+from __future__ import annotations
+
+import io
+from functools import singledispatch
+
+from rich.console import Console
+
+from onnxq.api.caches import ExportedCache, ImportedCache
+from onnxq.api.calibrations import PERCENTILE, CalibrationSummary, summarize
+from onnxq.api.explaining import CodeExplanation, Explanations
+from onnxq.api.inserting import IMPORTED, InsertResult
+from onnxq.api.linting import LintReport, StripResult
+from onnxq.api.quantizing import QuantizeResult
+from onnxq.calibration import summary
+from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.diagnostics import Severity
+from onnxq.insertion.scales import Scales
+from onnxq.planning.plan import Plan
+from onnxq.render import calibrations, explanations, findings, html, plans, reports
+from onnxq.verification.report import VerifyReport
+
+_WIDTH = 100  # columns of a text that is not for a terminal
+
+
+@singledispatch
+def show(result: object, console: Console, *, everything: bool = False) -> None:
+    """Print a result, less its diagnostics; `everything` cuts no list."""
+    raise TypeError(f"onnxq does not show a {type(result).__name__}")
+
+
+@show.register
+def _(result: Statistics, console: Console, *, everything: bool = False) -> None:
+    show(summarize(result), console)
+
+
+@show.register
+def _(result: TensorStatistics, console: Console, *, everything: bool = False) -> None:
+    amaxes = summary.amaxes(result, PERCENTILE)
+    calibrations.calibration_tensor(console, "", result, amaxes, f"percentile {PERCENTILE:g}")
+
+
+@show.register
+def _(result: CalibrationSummary, console: Console, *, everything: bool = False) -> None:
+    statistics, percentile = result.statistics, f"{result.percentile:g}"
+    name = "statistics" if statistics.path is None else str(statistics.path)
+    calibrations.calibration(console, name, statistics)
+    if not result.histograms:
+        calibrations.calibration_tensors(
+            console, result.tensors, statistics, result.amaxes, f"{percentile}%"
+        )
+    for tensor in result.tensors if result.histograms else ():
+        console.print()
+        amaxes, label = result.amaxes[tensor], f"percentile {percentile}"
+        calibrations.calibration_tensor(console, tensor, statistics.tensors[tensor], amaxes, label)
+    if result.hidden:
+        console.print(f"{result.hidden} more; without --limit all are shown")
+
+
+@show.register
+def _(result: Plan, console: Console, *, everything: bool = False) -> None:
+    plans.plan_lines(console, result.lines)
+    plans.plan_summary(console, result)
+
+
+@show.register
+def _(result: Scales, console: Console, *, everything: bool = False) -> None:
+    plans.scales(console, result)
+
+
+@show.register
+def _(result: InsertResult, console: Console, *, everything: bool = False) -> None:
+    plans.plan_summary(console, result.plan)
+    if result.float_rest is not None:
+        plans.float_rest(console, result.float_rest)
+    for preparation in result.preparations:
+        console.print(str(preparation))
+    statistics, plan = result.statistics, result.plan
+    source = "a calibration" if statistics is None or statistics.path is None else "calibration"
+    path = "" if statistics is None or statistics.path is None else f" {statistics.path}"
+    made_with = "which needs no calibration" if statistics is None else f"{source}{path}"
+    edited = ", its plan edited by hand" if plan.edited else ""
+    name = "Q/DQ model" if result.path is None else result.path
+    console.print(f"{name}: recipe {plan.recipe}{edited}, {made_with}")
+    if statistics is not None and statistics.calibrator == IMPORTED:
+        console.print(
+            "activation ranges are those of an imported TensorRT cache: "
+            "methods of the recipe do not change them"
+        )
+
+
+@show.register
+def _(result: VerifyReport, console: Console, *, everything: bool = False) -> None:
+    reports.verify_report(console, result, everything=everything)
+
+
+@show.register
+def _(result: QuantizeResult, console: Console, *, everything: bool = False) -> None:
+    if result.statistics is not None:
+        calibrations.gathered(console, result.statistics)
+    show(result.inserted, console)
+    show(result.report, console, everything=everything)
+
+
+@show.register
+def _(result: LintReport, console: Console, *, everything: bool = False) -> None:
+    lint_report(result, console, everything=everything)
+
+
+def lint_report(
+    result: LintReport, console: Console, *, everything: bool = False, quiet: bool = False
+) -> None:
+    """Print repairs, findings and the outlook; when `quiet` no notes and no outlook."""
+    if result.is_repaired:
+        findings.repairs(console, result.repairs, everything=everything)
+    shown = [f for f in result.findings if f.severity is not Severity.INFO or not quiet]
+    findings.findings(console, shown, everything=everything)
+    if not quiet:
+        findings.lint_summary(
+            console,
+            result.name,
+            result.findings,
+            result.outlook,
+            fixed=result.is_repaired,
+            everything=everything,
+        )
+
+
+@show.register
+def _(result: StripResult, console: Console, *, everything: bool = False) -> None:
+    name = "float model" if result.path is None else result.path
+    console.print(
+        f"{name}: {result.pairs} pairs removed, {result.dequantized} stored constants dequantized"
+    )
+
+
+@show.register
+def _(result: Explanations, console: Console, *, everything: bool = False) -> None:
+    if result.explanations:
+        explanations.explanations(console, result.explanations)
+    else:
+        console.print(f"no node reads '{result.target}', so no rule decides it")
+
+
+@show.register
+def _(result: CodeExplanation, console: Console, *, everything: bool = False) -> None:
+    entry = result.entry
+    console.print(f"{result.code}: {entry.meaning}\n\n  {entry.example}\n\n{entry.fix}")
+
+
+@show.register
+def _(result: ImportedCache, console: Console, *, everything: bool = False) -> None:
+    statistics = result.statistics
+    name = "statistics" if statistics.path is None else statistics.path
+    ranges = f"{len(statistics.tensors)} ranges from {result.source} ({result.header})"
+    console.print(f"{name}: {ranges}")
+
+
+@show.register
+def _(result: ExportedCache, console: Console, *, everything: bool = False) -> None:
+    name = "cache" if result.path is None else result.path
+    console.print(f"{name}: {len(result.scales)} scales, {result.header}")
+
+
+def _console(*, for_page: bool) -> Console:
+    return Console(
+        file=io.StringIO(),
+        width=_WIDTH,
+        record=for_page,
+        force_jupyter=False,
+        markup=False,
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def as_text(result: object) -> str:
+    """The result as plain text: what `print(result)` writes."""
+    console = _console(for_page=False)
+    show(result, console)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue().strip("\n")
+
+
+def as_html(result: object) -> str:
+    """The result for a notebook: the same text, with its colours."""
+    console = _console(for_page=True)
+    show(result, console)
+    pre = '<pre style="font-family:monospace;line-height:1.2">{code}</pre>'
+    return console.export_html(inline_styles=True, code_format=pre)
+
+
+def as_page(report: VerifyReport) -> str:
+    """The report as a page that loads nothing."""
+    return html.page(report)
+
+
+def require_page() -> None:
+    """Raise OQ670 where what draws the page is not installed."""
+    html.require()

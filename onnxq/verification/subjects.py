@@ -1,0 +1,88 @@
+"""The models of a report: each parsed once, with a name, and with a file where one is needed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from onnx import ModelProto
+
+from onnxq.calibration.statistics import Statistics
+from onnxq.diagnostics import Diagnostic
+from onnxq.linting import QdqModel
+from onnxq.model import io as models
+from onnxq.model.graph import Graph
+from onnxq.model.io import ModelFile
+from onnxq.model.metadata import metadata_of
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class _OnDisk:
+    """A model with a file: its own, or one that is written to `folder` when it is asked for."""
+
+    name: str
+    file: ModelFile
+    folder: Path
+
+    @property
+    def proto(self) -> ModelProto:
+        """The model as its file has it."""
+        return self.file.proto
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of the model and its external data."""
+        return self.file.digest
+
+    @cached_property
+    def path(self) -> Path:
+        """A file with the model."""
+        if self.file.path is not None:
+            return self.file.path
+        path = self.folder / "model.onnx"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        models.save(self.file.proto, path)
+        return path
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FloatSubject(_OnDisk):
+    """The float model. `prepared` is the model as insertion saw it: it has the names of tensors.
+
+    Where it could not be prepared, `problem` says why, and nodes have names alone.
+    """
+
+    prepared: ModelProto
+    problem: Diagnostic | None = None
+
+    @cached_property
+    def graph(self) -> Graph:
+        """The view of the prepared model."""
+        return Graph(self.prepared, digest=self.digest)
+
+    def graph_with(self, shapes: Mapping[str, Sequence[int]]) -> Graph:
+        """The view with shapes of inputs, for a plan that was made so."""
+        return Graph(self.prepared, digest=self.digest, shapes=shapes) if shapes else self.graph
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class QdqSubject(_OnDisk):
+    """A Q/DQ model. `calibration` is the one that made it; None where it is not known.
+
+    `calibration_problem` says why it is None, where somebody named one.
+    """
+
+    calibration: Statistics | None = None
+    calibration_problem: str = ""
+
+    @cached_property
+    def model(self) -> QdqModel:
+        """The view of the model that lint and the comparison share."""
+        return QdqModel(self.proto)
+
+    @cached_property
+    def made_by(self) -> Mapping[str, str]:
+        """What onnxq recorded in the model; empty for models of other tools."""
+        return metadata_of(self.proto)
