@@ -27,7 +27,8 @@ def shown(out: Console, err: Console, *, quiet: bool) -> Iterator[OnProgress]:
 
     def show(event: Progress) -> None:
         if event.note:
-            (err if event.urgent else out).print(event.note)
+            if event.urgent or not quiet:
+                (err if event.urgent else out).print(event.note)
         elif bars is not None:
             bars.show(event)
         elif lines is not None:

@@ -11,7 +11,7 @@ import onnx.parser
 import pytest
 
 from onnxq.model.graph import Graph
-from onnxq.planning import cascade, plan_file, recipe, rule_file
+from onnxq.planning import cascade, recipe, rule_file
 from onnxq.planning.selectors import PREDICATES
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "rules.md"

@@ -5,9 +5,9 @@ import onnx
 from hypothesis import HealthCheck, given, settings
 
 from onnxq.model.graph import Graph
+from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.model.io import prepare
 from onnxq.model.magnitudes import largest, magnitudes
-from onnxq.sessions import with_outputs
 from tests.inserting import computed
 
 from .float_models import INPUT, float_models
@@ -21,7 +21,7 @@ def test_no_value_exceeds_the_bound_of_its_tensor(model):
     prepared = prepare(onnx.ModelProto.FromString(model.SerializeToString()))
     graph = Graph(prepared, digest="d")
     inner = [name for node in prepared.graph.node for name in node.output]
-    opened = with_outputs(prepared, inner)
+    opened = with_inner_outputs(prepared, inner)
     values = dict(zip((o.name for o in opened.graph.output), computed(opened, x=X), strict=True))
     bounds = magnitudes(graph, {"x": largest(X)})
     assert bounds.keys() >= {name for name, value in values.items() if value.dtype == np.float32}

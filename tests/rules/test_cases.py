@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from onnxq.diagnostics import OnnxqError, Severity
-from onnxq.planning import cascade, plan_file, recipe
+from onnxq.planning import cascade, recipe
 from tests.onnx_text import graph
 
 DESCRIPTORS = {

@@ -7,7 +7,7 @@ import pytest
 from onnxq.calibration.calibrate import observed_tensors
 from onnxq.model.graph import Graph
 from onnxq.model.io import name_nodes
-from onnxq.render import plan_counts
+from onnxq.planning.coverage import coverage
 from tests.inserting import ALL, computed, quantized
 from tests.onnx_text import model
 from tests.planning import planned, rule
@@ -37,8 +37,8 @@ def test_an_op_with_both_pairs_is_left_alone(tmp_path):
     proto = conv(body, "int8[4,3,1,1] v")
     graph, plan, pairs = pairs_of(tmp_path, proto)
     assert not pairs
-    assert plan_counts(plan, graph)["weighted_ops_quantized"] == 1
-    assert plan_counts(plan, graph)["existing"] == 2
+    assert coverage(plan)["weighted_ops_quantized"] == 1
+    assert coverage(plan)["existing"] == 2
     assert observed_tensors(graph) == ()
     result = quantized(tmp_path, proto)
     assert result == proto

@@ -7,12 +7,10 @@ import onnx
 import pytest
 from rich.console import Console
 
-from onnxq.feeds import DataRequest
-from onnxq.model.graph import Graph
-from onnxq.render import verify_report
+from onnxq import verify
+from onnxq.render.reports import verify_report
 from onnxq.render.tables import table
 from onnxq.render.text import share
-from onnxq.verification import verify
 from tests.onnx_text import model
 
 LONG = "save_infer_model/scale_0.tmp_1"
@@ -58,8 +56,9 @@ def test_figures_stay_whole_on_a_narrow_terminal(tmp_path):
     made = model(f'agraph (float[2] x) => (float[2] "{LONG}") {{ [r] "{LONG}" = Relu (x) }}')
     onnx.save(made, tmp_path / "a.onnx")
     np.save(tmp_path / "x.npy", np.ones(2, np.float32))
-    feed = DataRequest(source=str(tmp_path / "x.npy")).open(Graph(made))
-    report = verify(tmp_path / "a.onnx", [tmp_path / "a.onnx"], feed, backend="onnxruntime")
+    report = verify(
+        tmp_path / "a.onnx", tmp_path / "a.onnx", data=tmp_path / "x.npy", backend="onnxruntime"
+    )
     wide, narrow = console(120, terminal=True), console(80, terminal=True)
     for screen in (wide, narrow):
         verify_report(screen, report)

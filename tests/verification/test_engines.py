@@ -11,12 +11,13 @@ from jsonschema import Draft202012Validator
 from onnx.shape_inference import infer_shapes
 from rich.console import Console
 
+from onnxq import verify
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.samples import Sample
 from onnxq.render.runs import runs
 from onnxq.sessions import open_session
-from onnxq.verification import CompileOptions, EngineRun, VerifyReport, engines, verify
+from onnxq.verification import CompileOptions, EngineRun, VerifyReport, engines
 from onnxq.verification.arrays import load_arrays, save_arrays
 from onnxq.verification.gpu import gpu
 from onnxq.verification.layers import parse_layers
@@ -28,7 +29,7 @@ from .models import Builder, float_conv, quantized_conv, saved
 without_gpu = pytest.mark.skipif(gpu(), reason="there is a GPU")
 
 
-NO_CALIBRATION = Statistics(model_name="", model_digest="", calibrator="max")
+NO_CALIBRATION = Statistics(model_digest="", calibrator="max")
 NOT_RUN = Diagnostic(code="OQ666", message="it did not run", fix="see why")
 
 
@@ -80,11 +81,11 @@ def test_outputs_in_files_are_compared(tmp_path):
 @without_gpu
 def test_a_report_says_that_there_was_no_gpu(tmp_path):
     paths = saved(float_conv(), tmp_path, "float.onnx"), saved(quantized_conv(), tmp_path)
-    report = verify(paths[0], [paths[1]], some())
+    report = verify(paths[0], paths[1], data=[s.tensors for s in some()])
     assert (report.runs, report.why_not_run) == ((), "no GPU")
     assert not [d for d in report.diagnostics if d.code != "OQ617"]
     assert report.to_dict()["why_not_run"] == "no GPU"
-    report = verify(paths[0], [paths[1]], some(), backend="onnxruntime")
+    report = verify(paths[0], paths[1], backend="onnxruntime")
     assert (report.runs, report.why_not_run) == ((), "no compiler")
 
 
