@@ -114,8 +114,7 @@ def scales(
 
     Raises OQ411 for statistics of another model, OQ413, OQ416, OQ417, and what `plan` raises.
     """
-    model = load(model, existing=existing)
-    calibration = _statistics(model, statistics)
+    model, calibration = _subjects(model, statistics, existing)
     plan = plan_for(model, plan)
     require_data(plan, calibration)
     return compute_scales(model.graph, plan, calibration or uncalibrated(model))
@@ -146,10 +145,7 @@ def insert(
     """
     require_float_types(float_type, io_types)
     path = None if output is None else Path(output)
-    calibration = _statistics(model if isinstance(model, Model) else None, statistics)
-    shapes = None if calibration is None else calibration.input_shapes
-    loaded = model if isinstance(model, Model) else load(model, existing=existing, shapes=shapes)
-    require_calibration_of(loaded, calibration)
+    loaded, calibration = _subjects(model, statistics, existing)
     planned = plan_for(loaded, plan, strict=strict)
     require_data(planned, calibration)
     recipe = None if isinstance(plan, Plan | Recipe) else Path(plan)
@@ -169,13 +165,18 @@ class _Types:
     io_types: IoTypes
 
 
-def _statistics(
-    model: Model | None, statistics: Statistics | str | Path | None
-) -> Statistics | None:
+def _subjects(
+    model: str | Path | ModelProto | Model,
+    statistics: Statistics | str | Path | None,
+    existing: Existing,
+) -> tuple[Model, Statistics | None]:
+    """The model and its statistics (OQ411); dynamic inputs have the shapes that were observed."""
     calibration = Statistics.load(statistics) if isinstance(statistics, str | Path) else statistics
-    if model is not None:
-        require_calibration_of(model, calibration)
-    return calibration
+    model = load(model, existing=existing)
+    require_calibration_of(model, calibration)
+    if calibration is not None and not model.shapes:
+        model = model.with_shapes(calibration.input_shapes)
+    return model, calibration
 
 
 def require_calibration_of(model: Model, statistics: Statistics | None) -> None:

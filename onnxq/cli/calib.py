@@ -31,7 +31,7 @@ def merge(
     total = onnxq.merge(files, output=output)
     screen.diagnose(total.diagnostics)
     render.gathered(screen.out, total)
-    screen.json({**total.to_dict(), "parts": len(files)})
+    screen.json(total.to_dict())
 
 
 @app.command(epilog="Example: `onnxq calib show model.calib.npz --tensor '/model.0/**'`")

@@ -55,8 +55,10 @@ def run(
     screen.diagnose(plan.diagnostics)
     lines = onnxq.plan_lines(plan, only=only, floats=floats)
     changes = _changes(float_model, plan, check, diff, only=only, floats=floats)
-    screen.json({**plan.to_dict(), "lines": [asdict(x) for x in lines], "changes": changes})
-    if check is not None or diff is not None:
+    shown = {**plan.to_dict(), "lines": [asdict(x) for x in lines]}
+    is_compared = check is not None or diff is not None
+    screen.json({**shown, "changes": changes} if is_compared else shown)
+    if is_compared:
         render.changes(screen.out, changes)
     else:
         render.plan_lines(screen.out, lines)

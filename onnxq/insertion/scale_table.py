@@ -12,6 +12,7 @@ import numpy.typing as npt
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.formats import FORMATS
 from onnxq.planning.plan import Pair
+from onnxq.shown import Shown
 
 Scale = npt.NDArray[np.float32 | np.float16]  # a scalar, one a channel, or one a block
 # A tensor, a tensor as the consumer node of this name reads it, or a pair.
@@ -19,7 +20,7 @@ ScaleKey = str | tuple[str, str] | Pair
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class Scales:
+class Scales(Shown):
     """The scale of every pair of a plan, and what was odd about the computed ones.
 
     Pairs are those of the plan, less the uses of which the data say nothing (OQ240). Scales are
@@ -86,9 +87,22 @@ class Scales:
             )
         return scale if scale.ndim else float(scale)
 
-    def __repr__(self) -> str:
-        rows = (f"  {_called(key)}: {_summary(scale)}" for key, scale in self.items())
-        return "\n".join((f"Scales of {len(self.by_pair)} pairs", *rows))
+    def to_dict(self) -> dict[str, Any]:
+        """Every pair with its readers and its scale, the tensors edited by hand, diagnostics."""
+        return {
+            "pairs": [
+                {
+                    "tensor": pair.tensor,
+                    "nodes": list(dict.fromkeys(edge.node for edge in pair.edges)),
+                    "kind": pair.kind,
+                    "descriptor": pair.descriptor.text(pair.axis),
+                    "scale": scale.tolist(),
+                }
+                for pair, scale in self.by_pair.items()
+            ],
+            "edited": list(self.edited),
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
 
     @overload
     def replaced(self, scales: Mapping[ScaleKey, npt.ArrayLike], /) -> Scales: ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 
+import numpy as np
 from rich.console import Console
 from rich.text import Text
 
@@ -68,16 +69,20 @@ def plan_summary(console: Console, plan: Plan) -> None:
 
 
 def scales(console: Console, found: Scales) -> None:
-    """Print the scale of every pair, and the least and the largest where there are several."""
+    """Print the scale of every key, and the least and the largest where there are several."""
     rows = []
-    for pair, scale in found.by_pair.items():
-        least, largest = f"{scale.min():.4g}", f"{scale.max():.4g}"
-        span = least if scale.size == 1 else f"{least} to {largest}"
-        descriptor = pair.descriptor.text(pair.axis)
-        rows.append((one_line(pair.tensor), pair.kind, descriptor, str(scale.size), span))
+    for key, scale in found.items():
+        tensor, node = (key, "") if isinstance(key, str) else key
+        values = np.asarray(scale)
+        least, largest = f"{values.min():.4g}", f"{values.max():.4g}"
+        span = least if values.ndim == 0 else f"{least} to {largest}"
+        name = f"{one_line(tensor)} for {one_line(node)}" if node else one_line(tensor)
+        rows.append((name, span, "x".join(map(str, values.shape))))
     if rows:
-        table(console, ("tensor", "kind", "descriptor", "scales", "scale"), rows)
-    console.print(counted(len(rows), "pair"))
+        table(console, ("tensor", "scale", "shape"), rows)
+    names = ", ".join(map(one_line, found.edited))
+    replaced = f"; replaced by hand: {names}" if names else ""
+    console.print(f"{counted(len(found.by_pair), 'pair')}{replaced}")
 
 
 def float_rest(console: Console, rest: FloatRest) -> None:

@@ -15,7 +15,7 @@ from onnxq.api.linting import LintReport, StripResult
 from onnxq.api.quantizing import QuantizeResult
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics
-from onnxq.diagnostics import Severity
+from onnxq.diagnostics import Severity, counted
 from onnxq.insertion.scales import Scales
 from onnxq.planning.plan import Plan
 from onnxq.render import calibrations, explanations, findings, html, plans, reports
@@ -77,10 +77,12 @@ def _(result: InsertResult, console: Console, *, everything: bool = False) -> No
     for preparation in result.preparations:
         console.print(str(preparation))
     statistics, plan = result.statistics, result.plan
-    source = "a calibration" if statistics is None or statistics.path is None else "calibration"
-    path = "" if statistics is None or statistics.path is None else f" {statistics.path}"
-    made_with = "which needs no calibration" if statistics is None else f"{source}{path}"
+    path = None if statistics is None else statistics.path
+    calibration = "a calibration without a file" if path is None else f"calibration {path}"
+    made_with = "which needs no calibration" if statistics is None else calibration
     edited = ", its plan edited by hand" if plan.edited else ""
+    if result.scales.edited:
+        made_with += f", {counted(len(result.scales.edited), 'scale')} replaced by hand"
     name = "Q/DQ model" if result.path is None else result.path
     console.print(f"{name}: recipe {plan.recipe}{edited}, {made_with}")
     if statistics is not None and statistics.calibrator == IMPORTED:
@@ -180,7 +182,8 @@ def as_text(result: object) -> str:
     console = _console(for_page=False)
     show(result, console)
     assert isinstance(console.file, io.StringIO)
-    return console.file.getvalue().strip("\n")
+    lines = (line.rstrip() for line in console.file.getvalue().splitlines())
+    return "\n".join(lines).strip("\n")
 
 
 def as_html(result: object) -> str:

@@ -85,12 +85,27 @@ def test_a_tensor_with_two_scales_needs_the_consumer(tmp_path):
 
 
 def test_the_listing(tmp_path):
+    _, _, scales = computed_scales(tmp_path, CONVS, CATS_OWN)
+    _, _, images, weight, *_, count = repr(scales).splitlines()
+    assert images.split() == ["images", "0.0315"]
+    assert weight.split()[0] == "w"
+    assert weight.split()[-1] == "4"
+    assert count == "6 pairs"
+    changed = scales.replaced(("images", "cat"), 0.5)
+    _, _, first, second, *_, count = str(changed).splitlines()
+    assert first.split() == ["images", "for", "first", "0.0315"]
+    assert second.split() == ["images", "for", "cat", "0.5"]
+    assert count == "6 pairs; replaced by hand: images"
+
+
+def test_scales_as_plain_values(tmp_path):
     _, _, scales = computed_scales(tmp_path)
-    title, *lines = repr(scales).splitlines()
-    assert title == "Scales of 4 pairs"
-    assert lines[0] == "  'images': 0.0314961"
-    assert lines[1].startswith("  'w': ")
-    assert lines[1].endswith(", shape (4,)")
+    values = scales.replaced("images", 0.5).to_dict()
+    images, weight, *_ = values["pairs"]
+    assert (images["tensor"], images["nodes"]) == ("images", ["first"])
+    assert images["scale"] == 0.5
+    assert weight["scale"] == scales["w"].tolist()
+    assert values["edited"] == ["images"]
 
 
 NUMBERS = [
