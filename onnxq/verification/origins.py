@@ -204,7 +204,7 @@ def _amax(read: QdqModel, quantize: Node, kind: int) -> float | None:
 
 
 def _products(read: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Product]:
-    known = Shapes(read.named, shapes)
+    known = Shapes(read.named, read.graph, shapes)
     for node in read.graph.nodes:
         if is_product(node):
             told = predict_op(read, node)
