@@ -50,6 +50,27 @@ class TensorStatistics(Shown):
         """The histogram, if one was gathered."""
         return self.values if isinstance(self.values, BitHistogram) else None
 
+    @property
+    def zeros(self) -> float | None:
+        """The share of zeros among the finite values; None without a histogram."""
+        histogram = self.histogram
+        if histogram is None or not histogram.range.finite:
+            return None
+        return int(histogram.counts[histogram.bins == 0].sum()) / histogram.range.finite
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts and the range; the range is None without finite values."""
+        observed = self.range
+        return {
+            "samples": self.samples,
+            "values": observed.count,
+            "nan": observed.nan,
+            "inf": observed.inf,
+            "zeros": self.zeros,
+            "min": observed.minimum if observed.finite else None,
+            "max": observed.maximum if observed.finite else None,
+        }
+
     def amax(self, descriptor: QuantDescriptor, *, tensor: str) -> float:
         """Return amax by the descriptor's method; `tensor` names it in error OQ416."""
         return methods.amax(self.values, descriptor, tensor=tensor)
