@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from functools import singledispatch
+from typing import Final
 
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
 
 from onnxq.api.caches import ExportedCache, ImportedCache
 from onnxq.api.calibrations import PERCENTILE, CalibrationSummary, summarize
@@ -21,7 +23,19 @@ from onnxq.planning.plan import Plan
 from onnxq.render import calibrations, explanations, findings, html, plans, reports
 from onnxq.verification.report import VerifyReport
 
-_WIDTH = 100  # columns of a text that is not for a terminal
+_WIDTH: Final = 100  # columns of a text that is not for a terminal
+_RED, _GREEN, _YELLOW = (225, 50, 44), (7, 138, 51), (158, 110, 0)
+_BLUE, _MAGENTA, _CYAN = (21, 113, 243), (195, 57, 195), (0, 132, 149)
+_GREY: Final = (119, 119, 119)
+# The relative luminance of every colour is 0.185, so all are readable on white and on black.
+_COLORS: Final = [_GREY, _RED, _GREEN, _YELLOW, _BLUE, _MAGENTA, _CYAN, _GREY]
+_THEME: Final = TerminalTheme((255, 255, 255), (0, 0, 0), _COLORS)
+# Notebooks wrap lines of a <pre>, which breaks pictures and tables: long lines scroll instead.
+_PRE: Final = (
+    "white-space:pre;overflow-x:auto;line-height:1.2;"
+    "font-family:Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+    "font-size:var(--jp-code-font-size,13px)"
+)
 
 
 @singledispatch
@@ -190,8 +204,9 @@ def as_html(result: object) -> str:
     """The result for a notebook: the same text, with its colours."""
     console = _console(for_page=True)
     show(result, console)
-    pre = '<pre style="font-family:monospace;line-height:1.2">{code}</pre>'
-    return console.export_html(inline_styles=True, code_format=pre)
+    code = console.export_html(theme=_THEME, inline_styles=True, code_format="{code}")
+    lines = "\n".join(line.rstrip() for line in code.splitlines()).strip("\n")
+    return f'<pre style="{_PRE}">{lines}</pre>'
 
 
 def as_page(report: VerifyReport) -> str:
