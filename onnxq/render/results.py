@@ -30,9 +30,8 @@ _GREY: Final = (119, 119, 119)
 # The relative luminance of every colour is 0.185, so all are readable on white and on black.
 _COLORS: Final = [_GREY, _RED, _GREEN, _YELLOW, _BLUE, _MAGENTA, _CYAN, _GREY]
 _THEME: Final = TerminalTheme((255, 255, 255), (0, 0, 0), _COLORS)
-# Notebooks wrap lines of a <pre>, which breaks pictures and tables: long lines scroll instead.
 _PRE: Final = (
-    "white-space:pre;overflow-x:auto;line-height:1.2;"
+    "margin:0.5em;overflow-x:auto;line-height:1.15;"
     "font-family:Menlo,Consolas,'DejaVu Sans Mono',monospace;"
     "font-size:var(--jp-code-font-size,13px)"
 )
@@ -69,7 +68,7 @@ def _(result: CalibrationSummary, console: Console, *, everything: bool = False)
         amaxes, label = result.amaxes[tensor], f"percentile {percentile}"
         calibrations.calibration_tensor(console, tensor, statistics.tensors[tensor], amaxes, label)
     if result.hidden:
-        console.print(f"{result.hidden} more; without --limit all are shown")
+        console.print(f"{result.hidden} more: the limit is {len(result.tensors)}")
 
 
 @show.register
@@ -184,6 +183,7 @@ def _console(*, for_page: bool) -> Console:
         file=io.StringIO(),
         width=_WIDTH,
         record=for_page,
+        force_terminal=False,  # else FORCE_COLOR, which a notebook sets, puts escapes into the text
         force_jupyter=False,
         markup=False,
         highlight=False,
@@ -206,7 +206,9 @@ def as_html(result: object) -> str:
     show(result, console)
     code = console.export_html(theme=_THEME, inline_styles=True, code_format="{code}")
     lines = "\n".join(line.rstrip() for line in code.splitlines()).strip("\n")
-    return f'<pre style="{_PRE}">{lines}</pre>'
+    # Notebooks wrap lines of a <pre>, which breaks pictures and tables: there long lines scroll.
+    is_prose = isinstance(result, Explanations | CodeExplanation)
+    return f'<pre style="{_PRE};white-space:{"pre-wrap" if is_prose else "pre"}">{lines}</pre>'
 
 
 def as_page(report: VerifyReport) -> str:

@@ -10,7 +10,7 @@ from tests.cli.conftest import prepared as prepared
 
 @pytest.fixture
 def work(finished, monkeypatch):
-    """A folder with model.onnx, imgs/, rules.yaml, model.calib.npz and model.qdq.onnx: work here."""
+    """Work in a folder with model.onnx, imgs/, rules.yaml, and what calibrate and insert wrote."""
     monkeypatch.chdir(finished.folder)
     (finished / "calib.cache").write_text("TRT-100300-EntropyCalibration2\nx: 3c010a14\n")
     return Workplace(finished.folder)

@@ -1,6 +1,7 @@
 """Results print, show themselves, are frozen and leave no trace; bad input is an OnnxqError."""
 
 import json
+import re
 from dataclasses import FrozenInstanceError, fields
 
 import numpy as np
@@ -9,8 +10,8 @@ import pytest
 
 import onnxq
 
-from ..cli.conftest import MODEL
-from ..onnx_text import model as parsed
+from tests.cli.conftest import MODEL
+from tests.onnx_text import model as parsed
 
 FUNCTIONS = {
     "calibrate": lambda model: onnxq.calibrate(model, "imgs"),
@@ -43,7 +44,8 @@ def call(request):
     return FUNCTIONS[request.param]
 
 
-def test_a_call_prints_nothing_and_writes_nothing(work, call, capfd):
+def test_a_call_prints_nothing_and_writes_nothing(work, call, capfd, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as in the kernel of a notebook
     before = work.files()
     result = call("model.onnx")
     text = str(result)
@@ -53,6 +55,7 @@ def test_a_call_prints_nothing_and_writes_nothing(work, call, capfd):
     assert not any(line != line.rstrip() for line in text.splitlines())
     assert repr(result) == text
     assert text
+    assert "\x1b" not in text
 
 
 def test_a_result_shows_itself_and_is_plain_data(work, call):
@@ -180,6 +183,36 @@ def test_a_generator_serves_verify_but_not_both_steps_of_quantize(work):
     assert codes(raised) == ["OQ421"]
 
 
+def test_models_without_a_file_are_told_apart(work):
+    inserted = onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz")
+    models = [inserted, "model.qdq.onnx", inserted.proto]
+    report = onnxq.verify("model.onnx", models, data="imgs", backend="onnxruntime")
+    names = [model.model for model in report.models]
+    assert names == ["model 1", "model.qdq.onnx", "model 3"]
+    report = onnxq.verify("model.onnx", models[:2], data="imgs", backend="onnxruntime")
+    assert [model.model for model in report.models] == ["the Q/DQ model", "model.qdq.onnx"]
+
+
+def luminance(red, green, blue):
+    """Relative luminance, as the Web Content Accessibility Guidelines define it."""
+    channels = [c / 255 for c in (red, green, blue)]
+    linear = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in channels]
+    return np.dot(linear, (0.2126, 0.7152, 0.0722))
+
+
+def test_colours_in_a_notebook_are_readable_on_light_and_dark(work):
+    html = onnxq.summarize("model.calib.npz", ["x"])._repr_html_()
+    colours = {
+        tuple(int(colour[i : i + 2], 16) for i in (0, 2, 4))
+        for colour in re.findall(r"color: #([0-9a-f]{6})", html)
+    }
+    assert len(colours) >= 4
+    black = 0.0056  # the dark theme of JupyterLab, #111111
+    for colour in colours:
+        assert 1.05 / (luminance(*colour) + 0.05) > 4, colour
+        assert (luminance(*colour) + 0.05) / (black + 0.05) > 4, colour
+
+
 def test_progress_gets_events_in_order(work):
     events = []
     onnxq.quantize(
@@ -187,7 +220,9 @@ def test_progress_gets_events_in_order(work):
     )
     assert all(type(event) is onnxq.Progress for event in events)
     notes = [str(event) for event in events if event.note]
-    assert notes == ["preprocess: letterbox, RGB, /255 (yolo, the default; --preprocess changes it)"]
+    assert notes == [
+        "preprocess: letterbox, RGB, /255 (yolo, the default; --preprocess changes it)"
+    ]
     counts = [(event.stage, event.done, event.total) for event in events if not event.note]
     calibrated = [c for c in counts if c[0] == "calibrating"]
     assert [done for _, done, _ in calibrated][-3:] == [1, 2, 3]
@@ -197,7 +232,7 @@ def test_progress_gets_events_in_order(work):
     assert list(dict.fromkeys(stage for stage, *_ in counts)) == [
         "calibrating", "comparing", "linting"
     ]  # fmt: skip
-    assert str(compared[-1:][0]) and str(events[-1]).startswith("linting")
+    assert str(events[-1]) == "linting: 0"
 
 
 def test_what_progress_raises_stops_the_call(work):

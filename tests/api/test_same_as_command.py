@@ -8,7 +8,7 @@ import pytest
 
 import onnxq
 
-from ..cli.conftest import make_picture
+from tests.cli.conftest import make_picture
 
 ORT = ("--backend", "onnxruntime")
 CALLS = {
