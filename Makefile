@@ -1,17 +1,27 @@
 # `make demo` and `make test` need Python 3.11 or newer and nothing else; both may be run again.
 PYTHON ?= python3
 BIN := .venv/bin
+WHEEL := build/wheel-test
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test lint format bench clean
+# $(1): absolute folder with python and onnxq; $(2): folder to work in.
+define RUN_DEMO
+@$(1)/python demo/prepare.py $(2)
+cd $(2) && $(1)/onnxq calibrate yolox.onnx --data calibration/ --preprocess yolox
+cd $(2) && $(1)/onnxq insert --rules yolo.yaml
+cd $(2) && $(1)/onnxq verify yolox.onnx yolox.qdq.onnx --data evaluation/
+endef
+
+.PHONY: help demo test wheel-test lint format bench clean
 
 help:
-	@echo "make demo    quantize a real YOLOX, from calibration to the TensorRT-RTX build"
-	@echo "make test    install what the tests need and run them"
-	@echo "make lint    ruff, mypy and import-linter"
-	@echo "make format  let ruff format the code"
-	@echo "make bench   print the benchmarks"
-	@echo "make clean   remove what the other targets made"
+	@echo "make demo        quantize a real YOLOX, from calibration to the TensorRT-RTX build"
+	@echo "make test        install what the tests need and run them"
+	@echo "make wheel-test  build sdist and wheel, and run the demo from the installed wheel"
+	@echo "make lint        ruff, mypy and import-linter"
+	@echo "make format      let ruff format the code"
+	@echo "make bench       print the benchmarks"
+	@echo "make clean       remove what the other targets made"
 
 .venv/made:
 	$(PYTHON) -m venv .venv
@@ -27,13 +37,21 @@ help:
 	touch $@
 
 demo: .venv/demo
-	@$(BIN)/python demo/prepare.py demo-out
-	cd demo-out && ../$(BIN)/onnxq calibrate yolox.onnx --data calibration/ --preprocess yolox
-	cd demo-out && ../$(BIN)/onnxq insert --rules yolo.yaml
-	cd demo-out && ../$(BIN)/onnxq verify yolox.onnx yolox.qdq.onnx --data evaluation/
+	$(call RUN_DEMO,$(CURDIR)/$(BIN),demo-out)
 
 test: .venv/test
 	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+
+# An editable install finds files that the wheel lacks. `build` makes the wheel from the sdist.
+wheel-test:
+	rm -rf $(WHEEL)
+	$(PYTHON) -m venv $(WHEEL)/builder
+	$(WHEEL)/builder/bin/python -m pip install --quiet --disable-pip-version-check build
+	$(WHEEL)/builder/bin/python -m build --outdir $(WHEEL)/dist .
+	$(PYTHON) -m venv $(WHEEL)/user
+	$(WHEEL)/user/bin/python -m pip install --quiet --disable-pip-version-check \
+		"$$(echo $(WHEEL)/dist/onnxq-*.whl)[rtx,demo]"
+	$(call RUN_DEMO,$(CURDIR)/$(WHEEL)/user/bin,$(WHEEL)/demo)
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

@@ -75,12 +75,12 @@ def report(folder, form):
     }
     rounds = []
     for _ in range(ROUNDS):
-        found = {}
+        measurements = {}
         for name, command in commands.items():
             for old in (*folder.glob("again.*"), *folder.glob("q.onnx*")):
                 old.unlink()
-            found[name] = measured(*command, cwd=folder)
-        rounds.append(found)
+            measurements[name] = measured(*command, cwd=folder)
+        rounds.append(measurements)
     first = median(r["onnx.load and onnx.save"][0] for r in rounds)
     print(f"{form}, {size / 1e9:.2f} GB")
     for name in commands:

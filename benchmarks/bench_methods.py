@@ -45,7 +45,6 @@ def seconds(work):
 def main():
     """Print the table."""
     statistics = Statistics(
-        model_name="m",
         model_digest="d",
         calibrator="histogram",
         tensors={f"t{i}": observed(i) for i in range(TENSORS)},

@@ -1,6 +1,6 @@
 """verify of a chain of 800 Convs with pairs, over the build of its engine alone: at most 1.15.
 
-One process, each once, as the build takes half a minute.
+All in one process and once each: the build takes half a minute.
 
     python benchmarks/bench_verify.py [number of Convs]
 """
@@ -58,8 +58,8 @@ def chain(count, *, pairs):
 def timed(work):
     """Seconds that a function takes, and what it returns."""
     start = time.perf_counter()
-    found = work()
-    return time.perf_counter() - start, found
+    result = work()
+    return time.perf_counter() - start, result
 
 
 def main(count=800):

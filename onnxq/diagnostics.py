@@ -24,15 +24,25 @@ class Severity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Span:
-    """A place in a text file: one-based line and column, and the line itself."""
+    """A place in a text file: one-based line and column, and the line itself.
+
+    A recipe made in Python has no lines: there `file` is its name, `path` is the place of a key or
+    value, such as `rules[0].match`, and line and column are 0.
+    """
 
     file: str
     line: int
     column: int
     source: str = ""
+    path: str = ""
+
+    @property
+    def place(self) -> str:
+        """File and line, or name and path, without the column."""
+        return ":".join(filter(None, (self.file, str(self.line or self.path))))
 
     def __str__(self) -> str:
-        return f"{self.file}:{self.line}:{self.column}"
+        return f"{self.place}:{self.column}" if self.line else self.place
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,11 +65,10 @@ class Diagnostic:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
-        span = self.span and {
-            "file": self.span.file,
-            "line": self.span.line,
-            "column": self.span.column,
-        }
+        span: dict[str, object] | None = None
+        if self.span is not None:
+            span = {"file": self.span.file, "line": self.span.line, "column": self.span.column}
+            span |= {"path": self.span.path} if self.span.path else {}
         return {
             "code": self.code,
             "severity": str(self.severity),

@@ -17,8 +17,8 @@ DType = Literal["int8", "fp8e4m3", "int4"]
 class Format:
     """One row: ONNX's number of the type, NumPy's type, and the first opset whose Q/DQ take it.
 
-    amax becomes `largest`. `lowest` is what values saturate at, -`largest` where the range is
-    narrow. Integers have steps of one size; those of a float grow with the value.
+    amax becomes `largest`. Values saturate at `lowest`, or at -`largest` where the range is narrow.
+    Integers have steps of one size; steps of a float grow with the value.
     """
 
     proto: int
@@ -55,6 +55,11 @@ HALF_SCALES: Final = 19  # scales, and so data, in 16 bits
 BLOCKS: Final = 21  # a scale for each block
 
 
-def called(proto: int) -> DType | None:
-    """The name of a type that ONNX numbers; None for one that is not in the table."""
+def type_name(proto: int) -> str:
+    """The name of a type that ONNX numbers, such as 'float16'."""
+    return str(TensorProto.DataType.Name(proto)).lower()
+
+
+def format_of(proto: int) -> DType | None:
+    """The name in the table of a type that ONNX numbers; None for one that is not there."""
     return next((name for name, row in FORMATS.items() if row.proto == proto), None)

@@ -1,4 +1,4 @@
-"""YAML against types: pydantic validates, and its findings get the line they come from."""
+"""Validation of documents by pydantic, whose errors become diagnostics with a place."""
 
 from __future__ import annotations
 
@@ -9,42 +9,42 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean
-from onnxq.yaml_source import Path_, Source
+from onnxq.yaml_source import Document, KeyPath
 
 M = TypeVar("M", bound=BaseModel)
-KnownKeys = Callable[[Path_], Sequence[str]]
+KnownKeys = Callable[[KeyPath], Sequence[str]]
 
 _UNKNOWN_KEY: Final = frozenset({"extra_forbidden", "unexpected_keyword_argument"})
 
 
-def validate(model: type[M], source: Source, known: KnownKeys) -> M:
-    """Return the file as `model`; OnnxqError with every OQ103 and OQ104 in it, in file order.
+def validate(model: type[M], document: Document, keys: KnownKeys) -> M:
+    """Return a document as `model`; OnnxqError with every OQ103 and OQ104 in it, in its order.
 
-    `known` gives the keys that the mapping at a path may have.
+    `keys` gives the keys that the mapping at a path may have.
     """
     try:
-        return model.model_validate({} if source.value is None else source.value)
+        return model.model_validate({} if document.value is None else document.value)
     except ValidationError as reason:
-        located = [(_path(e, source), e) for e in reason.errors(include_url=False)]
+        located = [(_path(e, document), e) for e in reason.errors(include_url=False)]
         # Of a union, the member that was meant is the one in which an error lies deeper.
         above = {path[:length] for path, _ in located for length in range(len(path))}
-        deepest: dict[Path_, list[ErrorDetails]] = {}
+        deepest: dict[KeyPath, list[ErrorDetails]] = {}
         for path, e in located:
             if path not in above:
                 deepest.setdefault(path, []).append(e)
-        misspelt = {_meant(path, known) for path, (e, *_) in deepest.items() if _is_unknown(e)}
-        found = [
-            _diagnostic(path, errors, source, known)
+        misspelt = {_meant(path, keys) for path, (e, *_) in deepest.items() if _is_unknown(e)}
+        diagnostics = [
+            _diagnostic(path, errors, document, keys)
             for path, errors in deepest.items()
             if errors[0]["type"] != "missing" or path not in misspelt
         ]
-        found.sort(key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0))
-        raise OnnxqError(*found) from None
+        diagnostics.sort(key=lambda d: (d.span.line, d.span.column) if d.span else (0, 0))
+        raise OnnxqError(*diagnostics) from None
 
 
-def _path(reason: ErrorDetails, source: Source) -> Path_:
-    """Where in the file an error is, without the names of union members that pydantic adds."""
-    value, path = source.value, []
+def _path(reason: ErrorDetails, document: Document) -> KeyPath:
+    """Where in the document an error is, without the union members that pydantic names."""
+    value, path = document.value, []
     for part in reason["loc"]:
         inside = isinstance(value, dict) and part in value
         if inside or (isinstance(value, list) and isinstance(part, int) and part < len(value)):
@@ -56,39 +56,39 @@ def _path(reason: ErrorDetails, source: Source) -> Path_:
 
 
 def _diagnostic(
-    path: Path_, reasons: list[ErrorDetails], source: Source, known: KnownKeys
+    path: KeyPath, reasons: list[ErrorDetails], document: Document, keys: KnownKeys
 ) -> Diagnostic:
     reason = reasons[0]
     if _is_unknown(reason):
         return Diagnostic(
             code="OQ103",
-            message=f"unknown key '{path[-1]}'{_in_rule(path, source)}",
-            fix=did_you_mean(str(path[-1]), known(path[:-1])),
-            span=source.span(path, key=True),
+            message=f"unknown key '{path[-1]}'{_in_rule(path, document)}",
+            fix=did_you_mean(str(path[-1]), keys(path[:-1])),
+            span=document.span(path, key=True),
         )
     if reason["type"] == "missing":
         return Diagnostic(
             code="OQ104",
-            message=f"the key '{path[-1]}' is missing{_in_rule(path, source)}",
+            message=f"the key '{path[-1]}' is missing{_in_rule(path, document)}",
             fix="add it",
-            span=source.span(path[:-1]),
+            span=document.span(path[:-1]),
         )
-    if reason["type"] == "value_error":  # of a validator of ours, which says what to do after ';'
-        said, _, fix = reason["msg"].removeprefix("Value error, ").partition("; ")
-        message = f"{_subject(path, source)}: {said}"
+    if reason["type"] == "value_error":  # of onnxq's own validators: 'message; fix'
+        problem, _, fix = reason["msg"].removeprefix("Value error, ").partition("; ")
+        message = f"{_subject(path, document)}: {problem}"
     else:
-        message = f"{_subject(path, source)} cannot be {_shown(reason['input'])}"
+        message = f"{_subject(path, document)} cannot be {_shown(reason['input'])}"
         fix = f"give {_listed(list(dict.fromkeys(map(_wanted, reasons))))}"
-    return Diagnostic(code="OQ104", message=message, fix=fix, span=source.span(path))
+    return Diagnostic(code="OQ104", message=message, fix=fix, span=document.span(path))
 
 
 def _is_unknown(reason: ErrorDetails) -> bool:
     return reason["type"] in _UNKNOWN_KEY
 
 
-def _meant(path: Path_, known: KnownKeys) -> Path_:
-    """Path of the key that an unknown one seems to be: that one is not missing, but misspelt."""
-    near = did_you_mean(str(path[-1]), known(path[:-1]), otherwise="''").split("'")[1]
+def _meant(path: KeyPath, keys: KnownKeys) -> KeyPath:
+    """Path of the known key that is most like an unknown one, and so not missing but misspelt."""
+    near = did_you_mean(str(path[-1]), keys(path[:-1]), otherwise="''").split("'")[1]
     return (*path[:-1], near)
 
 
@@ -119,14 +119,14 @@ def _wanted(reason: ErrorDetails) -> str:
     return _WANTED[reason["type"]].format(**context) if reason["type"] in _WANTED else reason["msg"]
 
 
-def _subject(path: Path_, source: Source) -> str:
-    """What has the wrong value, as people call it."""
+def _subject(path: KeyPath, document: Document) -> str:
+    """The value at a path, in words."""
     names = [part for part in path if isinstance(part, str)]
     if not names:
-        return "the file"
+        return "the file" if document.span(()).line else "the recipe"
     entry = "an entry of " if isinstance(path[-1], int) else ""
     owner = f" of '{names[-2]}'" if len(names) > 1 and names[-2] != "rules" else ""
-    return f"{entry}'{names[-1]}'{owner}{_in_rule(path, source)}"
+    return f"{entry}'{names[-1]}'{owner}{_in_rule(path, document)}"
 
 
 def _shown(value: object) -> str:
@@ -143,10 +143,10 @@ def _shown(value: object) -> str:
     return shown if len(shown) <= 60 else f"{shown[:57]}..."
 
 
-def _in_rule(path: Path_, source: Source) -> str:
+def _in_rule(path: KeyPath, document: Document) -> str:
     match path:
         case ("rules", int(index), *_):
-            rule = source.value["rules"][index]
+            rule = document.value["rules"][index]
             name = rule.get("id") if isinstance(rule, dict) else None
             return f" in rule '{name}'" if name else ""
     return ""

@@ -1,13 +1,14 @@
-"""YAML read with line numbers, and without the parts of YAML that surprise people.
+"""YAML with line numbers and without the parts of YAML that surprise people.
 
 Only true and false are booleans, 1e-5 is a number, a duplicate key is an error, and anchors,
-aliases and tags are refused, so that a file costs no more than its size.
+aliases and tags are refused, so that a file costs no more than its size. The same content may come
+as Python values, with paths in place of lines.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +17,7 @@ import yaml
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error
 
-Path_ = tuple[str | int, ...]
+KeyPath = tuple[str | int, ...]
 DEPTH: Final = 50  # far more than a recipe needs, far less than Python's stack has
 
 
@@ -62,29 +63,29 @@ for _tag, _pattern, _first in (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Source:
-    """Parsed YAML: the plain value, and where each key and each value stands."""
+class Document:
+    """Parsed YAML or Python values: the plain value, and the place of each key and each value."""
 
     file: str
     text: str
     value: Any
-    keys: dict[Path_, Span] = field(default_factory=dict)
-    values: dict[Path_, Span] = field(default_factory=dict)
-    scalars: dict[Path_, yaml.ScalarNode] = field(default_factory=dict)
+    keys: dict[KeyPath, Span] = field(default_factory=dict)
+    values: dict[KeyPath, Span] = field(default_factory=dict)
+    scalars: dict[KeyPath, yaml.ScalarNode] = field(default_factory=dict)
 
-    def span(self, path: Path_, *, key: bool = False) -> Span:
-        """Place of the key or value at a path, or of its nearest ancestor that the file has."""
+    def span(self, path: KeyPath, *, key: bool = False) -> Span:
+        """Place of the key or value at a path, or of its nearest ancestor in the document."""
         if key and path in self.keys:
             return self.keys[path]
         while path and path not in self.values:
             path = path[:-1]
         return self.values[path]
 
-    def within(self, path: Path_, offset: int) -> Span:
+    def within(self, path: KeyPath, offset: int) -> Span:
         """Place of a character of the text at a path, in the line it was written in.
 
-        Folding a text changes nothing but blanks, so the other characters are counted. A text with
-        escapes is pointed at as a whole.
+        Folding a text changes only blanks, so the other characters are counted. For a text with
+        escapes this is the place of the whole text.
         """
         span, node = self.span(path), self.scalars.get(path)
         if node is None or not node.value.strip():
@@ -102,20 +103,20 @@ class Source:
         return replace(span, line=span.line + down, column=column, source=source)
 
 
-def read(path: Path, *, shown_as: str | None = None) -> Source:
-    """Parse one YAML file; every way that can fail is OQ102, except a missing file (OQ101)."""
+def read(path: Path, *, shown_as: str | None = None) -> Document:
+    """Parse one YAML file; OQ101 when it cannot be opened, OQ102 when it cannot be parsed."""
     file = shown_as or str(path)
     try:
         text = path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise error("OQ102", f"'{file}' is not UTF-8 text", fix="save it as UTF-8") from None
     except OSError as reason:
-        said = (reason.strerror or str(reason)).lower()
-        raise error("OQ101", f"cannot read '{file}': {said}", fix="check the path") from None
+        cause = (reason.strerror or str(reason)).lower()
+        raise error("OQ101", f"cannot read '{file}': {cause}", fix="check the path") from None
     return parse(text, file)
 
 
-def parse(text: str, file: str) -> Source:
+def parse(text: str, file: str) -> Document:
     """Parse YAML text; `file` is the name that diagnostics show."""
     lines = text.splitlines()
     try:
@@ -125,25 +126,66 @@ def parse(text: str, file: str) -> Source:
         if reason.context_mark and "end" in str(reason.problem)[-16:]:  # show where it began
             mark = reason.context_mark
         problem = f"{reason.context} {reason.problem}"
-        message, fix = next((told for part, *told in _TOLD if part in problem), ("", _FIX))
+        message, fix = next((pair for part, *pair in _MESSAGES if part in problem), ("", _FIX))
         span = _span(file, lines, mark) if mark else None
         raise error("OQ102", message or str(reason.problem), fix=fix, span=span) from None
     except yaml.reader.ReaderError as reason:
         raise _unreadable(text, reason, file) from None
     except (ValueError, OverflowError):  # thousands of digits, or \\U99999999
-        told = f"'{file}' has a number or an escape beyond all bounds"
-        raise error("OQ102", told, fix="write it as it is meant") from None
-    source = Source(file=file, text=text, value=value)
-    source.values[()] = Span(file=file, line=1, column=1)
-    if root is not None and (duplicates := list(_mark(root, (), source, lines))):
-        raise OnnxqError(*duplicates)
-    return source
+        message = f"'{file}' has a number or an escape that is too large"
+        raise error("OQ102", message, fix="write a smaller one, or quote the text") from None
+    document = Document(file=file, text=text, value=value)
+    document.values[()] = Span(file=file, line=1, column=1)
+    if root is not None and (problems := list(_mark(root, (), document, lines))):
+        raise OnnxqError(*problems)
+    return document
+
+
+def from_python(value: Any, name: str) -> Document:
+    """Take Python values as a document: mappings, lists, tuples, texts, numbers, booleans.
+
+    The place of each value is `name` and its path, such as `rules[0].match.op`. Raises OnnxqError
+    with every OQ102: keys that are not texts, too deep nesting, half characters.
+    """
+    document = Document(file=name, text="", value=None)
+    problems: list[Diagnostic] = []
+    plain = _plain(value, (), document, problems)
+    if problems:
+        raise OnnxqError(*problems)
+    return replace(document, value=plain)
+
+
+def _plain(value: Any, path: KeyPath, document: Document, problems: list[Diagnostic]) -> Any:
+    """The value with dicts for mappings and lists for tuples; notes where everything stands."""
+    span = Span(file=document.file, line=0, column=0, path=_path_text(path))
+    document.values[path] = document.keys[path] = span
+    message = fix = ""
+    if len(path) > DEPTH:
+        raise error("OQ102", f"nested more than {DEPTH} deep", fix="write it flat", span=span)
+    if isinstance(value, str) and _SURROGATE.search(value):
+        message, fix = _HALF_CHARACTER
+    elif isinstance(value, Mapping):
+        others = [key for key in value if not isinstance(key, str)]
+        if not others:
+            return {k: _plain(v, (*path, k), document, problems) for k, v in value.items()}
+        message, fix = f"the key {others[0]!r} is not a text", "write it as a text"
+    elif isinstance(value, (list, tuple)):
+        return [_plain(v, (*path, i), document, problems) for i, v in enumerate(value)]
+    if message:
+        problems.append(Diagnostic(code="OQ102", message=message, fix=fix, span=span))
+    return value
+
+
+def _path_text(path: KeyPath) -> str:
+    parts = (f"[{part}]" if isinstance(part, int) else f".{part}" for part in path)
+    return "".join(parts).removeprefix(".")
 
 
 _SURROGATE: Final = re.compile("[\ud800-\udfff]")
+_HALF_CHARACTER: Final = ("half a character, which no text can have", "write the whole character")
 _FIX: Final = "correct the YAML here"
-# What PyYAML says in its context or problem, what to say instead, and what to do.
-_TOLD: Final = (
+# A part of PyYAML's context or problem, the message in its place ('' for PyYAML's), and the fix.
+_MESSAGES: Final = (
     ("scanning an alias", "a text cannot begin with *", "quote it"),
     ("scanning an anchor", "a text cannot begin with &", "quote it"),
     ("anchors (&)", "", "write it out, or quote a leading * or &"),
@@ -163,8 +205,8 @@ _TOLD: Final = (
 def _unreadable(text: str, reason: yaml.reader.ReaderError, file: str) -> OnnxqError:
     before = text[: reason.position].split("\n")
     span = Span(file=file, line=len(before), column=len(before[-1]) + 1)
-    told = f"the character U+{ord(text[reason.position]):04X} cannot stand in YAML"
-    return error("OQ102", told, fix="remove it, or write it as an escape in quotes", span=span)
+    message = f"the character U+{ord(text[reason.position]):04X} cannot stand in YAML"
+    return error("OQ102", message, fix="remove it, or write it as an escape in quotes", span=span)
 
 
 def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
@@ -176,36 +218,37 @@ def _loaded(text: str) -> tuple[yaml.Node | None, Any]:
         loader.dispose()
 
 
-def _mark(node: yaml.Node, path: Path_, source: Source, lines: list[str]) -> Iterator[Diagnostic]:
-    """Record where everything stands; yield a diagnostic for every duplicate key."""
-    source.values[path] = _span(source.file, lines, node.start_mark)
+def _mark(
+    node: yaml.Node, path: KeyPath, document: Document, lines: list[str]
+) -> Iterator[Diagnostic]:
+    """Record where everything stands; yield a diagnostic for every key or text that is wrong."""
+    document.values[path] = _span(document.file, lines, node.start_mark)
     if isinstance(node, yaml.ScalarNode):
-        source.scalars[path] = node
+        document.scalars[path] = node
         if _SURROGATE.search(node.value):
-            told = "half a character, which no text can have"
-            span = source.values[path]
-            yield Diagnostic(code="OQ102", message=told, fix="write the whole one", span=span)
+            message, fix = _HALF_CHARACTER
+            yield Diagnostic(code="OQ102", message=message, fix=fix, span=document.values[path])
     if isinstance(node, yaml.SequenceNode):
         for index, item in enumerate(node.value):
-            yield from _mark(item, (*path, index), source, lines)
+            yield from _mark(item, (*path, index), document, lines)
     elif isinstance(node, yaml.MappingNode):
         for key, item in node.value:
             inner = (*path, str(key.value))
-            span = _span(source.file, lines, key.start_mark)
+            span = _span(document.file, lines, key.start_mark)
             if not key.tag.endswith(":str"):
                 yield Diagnostic(
                     code="OQ102", message="this key is not a text", fix="quote it", span=span
                 )
-            if inner in source.keys:
-                first = source.keys[inner].line
+            if inner in document.keys:
+                first = document.keys[inner].line
                 yield Diagnostic(
                     code="OQ102",
                     message=f"the key '{key.value}' is given twice, first in line {first}",
                     fix="keep one of them",
                     span=span,
                 )
-            source.keys[inner] = span
-            yield from _mark(item, inner, source, lines)
+            document.keys[inner] = span
+            yield from _mark(item, inner, document, lines)
 
 
 def _span(file: str, lines: list[str], mark: Any) -> Span:

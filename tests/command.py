@@ -9,10 +9,10 @@ ONNXQ = Path(sys.executable).with_name("onnxq")
 
 
 def onnxq(*arguments, cwd, **options):
-    """Run a command to its end; its output is text."""
+    """Run a command to its end; its output is text. The time limit is against hangs alone."""
     command = [str(ONNXQ), *map(str, arguments)]
     return subprocess.run(
-        command, cwd=cwd, capture_output=True, text=True, timeout=300, check=False, **options
+        command, cwd=cwd, capture_output=True, text=True, timeout=1800, check=False, **options
     )
 
 

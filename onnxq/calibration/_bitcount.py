@@ -15,13 +15,19 @@ _KEY_OF_INF = np.int32(0x7F800000)
 _KEY_OF_MINUS_INF = np.int32(-0x7F800001)
 
 
+CACHE_ERRORS: list[RuntimeError] = []  # why the compiled code could not be kept
+
+
 def _jit(signature: Any = None) -> Callable[[Callable[..., Any]], Any]:
-    """Compile without the GIL, and keep the result on disk where there is a place for it."""
+    """Compile without the GIL, and keep the result on disk where numba can write to a folder."""
 
     def compiled(function: Callable[..., Any]) -> Any:
         try:
             return njit(signature, cache=True, nogil=True)(function)
-        except RuntimeError:  # no folder that can be written to, as in a read-only container
+        except RuntimeError as reason:
+            if "cannot cache" not in str(reason):
+                raise
+            CACHE_ERRORS.append(reason)  # as in a read-only container
             return njit(signature, nogil=True)(function)
 
     return compiled

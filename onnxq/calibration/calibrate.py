@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq.calibration.checkpoint import Checkpoint, Snapshot
-from onnxq.calibration.counting import Counting
+from onnxq.calibration.counting import Counting, kernel_diagnostics
 from onnxq.calibration.exposing import Exposing, expose
 from onnxq.calibration.observation import in_passes, observe
 from onnxq.calibration.statistics import (
@@ -88,6 +88,8 @@ def calibrate(
         sample = feed.first()
         taken = sizes(model, observation.exposed, sample) if sample else {}
         passes = in_passes(observation.exposed, taken, settings.max_memory if sample else None)
+    if len(passes) > 1:
+        feed.source.require_again()
     gathered = checkpoint.begin(passes) if checkpoint else Snapshot()
     progress(sum(part.samples for part in gathered.parts), len(passes))
     nothing = Statistics(
@@ -113,7 +115,7 @@ def calibrate(
         whole,
         model_path=model_path,
         tensors=observation.complete(whole.tensors, whole.samples),
-        diagnostics=(*feed.warnings, *diagnostics),
+        diagnostics=(*feed.warnings, *diagnostics, *kernel_diagnostics(settings.calibrator)),
     )
 
 

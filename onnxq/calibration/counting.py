@@ -19,6 +19,7 @@ from onnxq.calibration.histogram import (
 )
 from onnxq.cores import cores
 from onnxq.descriptor import Calibrator
+from onnxq.diagnostics import Diagnostic, Severity
 
 
 class Counting:
@@ -58,6 +59,25 @@ class Counting:
     def freeze(self) -> dict[str, BitHistogram | ValueRange]:
         """Return the values observed so far, by tensor."""
         return {name: a.freeze() for name, a in self._accumulators.items()}
+
+
+def kernel_diagnostics(calibrator: Calibrator) -> tuple[Diagnostic, ...]:
+    """OQ445 when numba cannot keep the compiled kernel, so that each process compiles it again."""
+    if calibrator != "histogram":
+        return ()
+    from onnxq.calibration import _bitcount
+
+    if not _bitcount.CACHE_ERRORS:
+        return ()
+    return (
+        Diagnostic(
+            code="OQ445",
+            message="the calibration takes a few seconds longer than it could, with the same "
+            "result: numba has no folder to keep its compiled code in",
+            fix="set the environment variable NUMBA_CACHE_DIR to a folder that can be written to",
+            severity=Severity.INFO,
+        ),
+    )
 
 
 def _shares(

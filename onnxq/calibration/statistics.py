@@ -18,78 +18,17 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from onnxq import diagnostics
-from onnxq.calibration import methods, statistics_file
-from onnxq.calibration.histogram import BINS, MANTISSA_BITS, BitHistogram, ValueRange
-from onnxq.calibration.methods import ImportedAmax, Observed
-from onnxq.descriptor import Calibrator, QuantDescriptor
-from onnxq.diagnostics import Diagnostic, OnnxqError
+from onnxq.calibration import statistics_file
+from onnxq.calibration.histogram import MANTISSA_BITS, BitHistogram
+from onnxq.calibration.tensor_statistics import TensorMeta
+from onnxq.calibration.tensor_statistics import TensorStatistics as TensorStatistics
+from onnxq.descriptor import Calibrator
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error, first_line
 from onnxq.shown import Shown
 
 CalibratorOrCache = Calibrator | Literal["cache"]  # "cache": amaxes imported from TensorRT
 _SHORT: Final = 16  # hex digits: two digests agree by chance once in 2**64
 NO_DATA: Final = f"{0:064x}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
-class TensorStatistics(Shown):
-    """The observed values of one tensor over `samples` samples, or its imported amax."""
-
-    values: Observed
-    samples: int
-
-    @property
-    def range(self) -> ValueRange:
-        """Exact minimum and maximum, and the counts of values, NaN and Inf; empty if imported."""
-        if isinstance(self.values, ImportedAmax):
-            return ValueRange()
-        return self.values if isinstance(self.values, ValueRange) else self.values.range
-
-    @property
-    def histogram(self) -> BitHistogram | None:
-        """The histogram, if one was gathered."""
-        return self.values if isinstance(self.values, BitHistogram) else None
-
-    @property
-    def zeros(self) -> float | None:
-        """The share of zeros among the finite values; None without a histogram."""
-        histogram = self.histogram
-        if histogram is None or not histogram.range.finite:
-            return None
-        return int(histogram.counts[histogram.bins == 0].sum()) / histogram.range.finite
-
-    def to_dict(self) -> dict[str, Any]:
-        """Counts and the range; the range is None without finite values."""
-        observed = self.range
-        return {
-            "samples": self.samples,
-            "values": observed.count,
-            "nan": observed.nan,
-            "inf": observed.inf,
-            "zeros": self.zeros,
-            "min": observed.minimum if observed.finite else None,
-            "max": observed.maximum if observed.finite else None,
-        }
-
-    def amax(self, descriptor: QuantDescriptor, *, tensor: str) -> float:
-        """Return amax by the descriptor's method; `tensor` names it in error OQ416."""
-        return methods.amax(self.values, descriptor, tensor=tensor)
-
-    def __add__(self, other: TensorStatistics) -> TensorStatistics:
-        """Add exactly; the sum has a histogram only when both have one.
-
-        The sum of imported amaxes is the larger; an imported one cannot be added to observed
-        values (ValueError).
-        """
-        mine, theirs = self.values, other.values
-        values: Observed = self.range + other.range
-        if isinstance(mine, BitHistogram) and isinstance(theirs, BitHistogram):
-            values = mine + theirs
-        elif isinstance(mine, ImportedAmax) and isinstance(theirs, ImportedAmax):
-            values = max(mine, theirs, key=lambda v: v.amax)
-        elif isinstance(mine, ImportedAmax) or isinstance(theirs, ImportedAmax):
-            raise ValueError("an imported amax and observed values do not add")
-        return TensorStatistics(values=values, samples=self.samples + other.samples)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -138,7 +77,7 @@ class Statistics(Shown):
         paths = [path for path in (self.model_path, other.model_path) if path is not None]
         if difference:
             models = " and ".join(f"'{path}'" for path in paths) or "a model"
-            raise diagnostics.error(
+            raise error(
                 "OQ418",
                 f"two calibrations of {models} cannot be added: {difference}",
                 fix="add calibrations that were made alike from one model",
@@ -222,7 +161,7 @@ class Statistics(Shown):
             place = ".".join(map(str, first["loc"])) or "meta"
             raise statistics_file.unusable(path, f"{place}: {first['msg']}") from cause
         except Exception as cause:  # content that no `save` wrote fails in dozens of ways
-            raise statistics_file.unusable(path, diagnostics.first_line(cause)) from cause
+            raise statistics_file.unusable(path, first_line(cause)) from cause
 
 
 class UnobservedTensorError(OnnxqError, KeyError):
@@ -231,7 +170,7 @@ class UnobservedTensorError(OnnxqError, KeyError):
     __str__ = Exception.__str__  # KeyError's own would quote the message
 
     def __init__(self, tensor: str, observed: Iterable[str]) -> None:
-        fix = diagnostics.did_you_mean(
+        fix = did_you_mean(
             str(tensor), observed, otherwise="'onnxq calib show' lists those that were observed"
         )
         message = f"the calibration observed no tensor '{tensor}'"
@@ -278,62 +217,6 @@ def _add(a: TensorStatistics | None, b: TensorStatistics | None) -> TensorStatis
     return a + b if a and b else cast(TensorStatistics, a or b)
 
 
-class _TensorMeta(BaseModel):
-    """One tensor in the file's JSON; the extremes are `float.hex`: exact, infinities too."""
-
-    model_config = ConfigDict(strict=True, extra="forbid")
-
-    name: str
-    kind: Literal["histogram", "range", "imported"]
-    samples: NonNegativeInt
-    count: NonNegativeInt = 0
-    nan: NonNegativeInt = 0
-    inf: NonNegativeInt = 0
-    minimum: str = ""
-    maximum: str = ""
-
-    @classmethod
-    def of(cls, name: str, tensor: TensorStatistics) -> _TensorMeta:
-        if isinstance(tensor.values, ImportedAmax):
-            amax = tensor.values.amax.hex()
-            return cls(name=name, kind="imported", samples=tensor.samples, maximum=amax)
-        values = tensor.range
-        return cls(
-            name=name,
-            kind="range" if tensor.histogram is None else "histogram",
-            samples=tensor.samples,
-            count=values.count,
-            nan=values.nan,
-            inf=values.inf,
-            minimum=values.minimum.hex(),
-            maximum=values.maximum.hex(),
-        )
-
-    def tensor(
-        self, bins: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]
-    ) -> TensorStatistics:
-        """Return the statistics; ValueError when the parts contradict each other."""
-        maximum = float.fromhex(self.maximum)
-        if self.kind == "imported":
-            return TensorStatistics(values=ImportedAmax(amax=maximum), samples=self.samples)
-        values = ValueRange(
-            count=self.count,
-            nan=self.nan,
-            inf=self.inf,
-            minimum=float.fromhex(self.minimum),
-            maximum=maximum,
-        )
-        if values.finite < 0 or (values.finite and not values.minimum <= values.maximum):
-            raise ValueError(f"the range of tensor '{self.name}' contradicts itself")
-        if self.kind == "range":
-            return TensorStatistics(values=values, samples=self.samples)
-        ordered = np.all(np.diff(bins, prepend=-1, append=BINS) > 0)
-        if not ordered or np.any(counts <= 0) or counts.sum() != values.finite:
-            raise ValueError(f"the histogram of tensor '{self.name}' contradicts itself")
-        histogram = BitHistogram(range=values, bins=bins.astype(np.uint32), counts=counts)
-        return TensorStatistics(values=histogram, samples=self.samples)
-
-
 class _Meta(BaseModel):
     """The file's JSON: everything but the histograms."""
 
@@ -349,7 +232,7 @@ class _Meta(BaseModel):
     data: str = ""
     input_shapes: dict[str, list[NonNegativeInt]]
     sample_digests: list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = []
-    tensors: list[_TensorMeta]
+    tensors: list[TensorMeta]
 
 
 def _pack(statistics: Statistics, *, model_name: str) -> dict[str, npt.NDArray[Any]]:
@@ -368,7 +251,7 @@ def _pack(statistics: Statistics, *, model_name: str) -> dict[str, npt.NDArray[A
         data=statistics.data,
         input_shapes={name: list(shape) for name, shape in statistics.input_shapes.items()},
         sample_digests=list(statistics.sample_digests),
-        tensors=[_TensorMeta.of(name, tensor) for name, tensor in tensors],
+        tensors=[TensorMeta.of(name, tensor) for name, tensor in tensors],
     )
     text = json.dumps(meta.model_dump(exclude_defaults=True), sort_keys=True)
     return {

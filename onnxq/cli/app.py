@@ -8,7 +8,6 @@ import io
 import json
 import os
 import sys
-from importlib.metadata import version
 from typing import Annotated, Final
 
 import typer
@@ -53,6 +52,8 @@ for group in (app, rules.app, calib.app, cache.app):
 
 def _version(wanted: bool) -> None:
     if wanted:
+        from importlib.metadata import version
+
         typer.echo(f"onnxq {version('onnxq')}")
         raise typer.Exit
 

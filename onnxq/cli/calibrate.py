@@ -24,7 +24,7 @@ def run(
     selection: options.Selection,
     rules: options.ObservedRules = None,
     calibrator: options.Calibrator = "histogram",
-    float_type: options.CalibratedFloat = "fp32",
+    float_type: options.FloatType = "fp32",
     existing: options.Existing = "refuse",
     shard: options.Shard = None,
     long_run: options.LongRun,

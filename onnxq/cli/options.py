@@ -129,14 +129,6 @@ ObservedRules = Annotated[
         _CALIBRATION,
     ),
 ]
-CalibratedFloat = Annotated[
-    Literal["fp32", "fp16", "bf16"],
-    option(
-        "--float fp32|fp16|bf16",
-        "With fp16 or bf16, as for insert: observe the range of every tensor that may exceed it.",
-        _CALIBRATION,
-    ),
-]
 Calibrator = Annotated[
     Literal["histogram", "max"],
     option(
@@ -204,6 +196,16 @@ Existing = Annotated[
 Strict = Annotated[bool, option("--strict", "Take warnings about your rules for errors.", _PAIRS)]
 
 
+FloatType = Annotated[
+    Literal["fp32", "fp16", "bf16"],
+    option(
+        "--float fp32|fp16|bf16",
+        "Data type of all that has no pairs; a calibration for it observes what may exceed it.",
+        _PAIRS,
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
     """What becomes of weights, and of all that has no pairs."""
@@ -216,10 +218,7 @@ class Placement:
             _PAIRS,
         ),
     ] = "int8"
-    float_type: Annotated[
-        Literal["fp32", "fp16", "bf16"],
-        option("--float fp32|fp16|bf16", "Data type of all that has no pairs.", _PAIRS),
-    ] = "fp32"
+    float_type: FloatType = "fp32"
     io_types: Annotated[
         Literal["keep", "half"],
         option(

@@ -13,28 +13,30 @@ CALIBRATIONS: Final[dict[str, Code]] = {
     ),
     "OQ441": Code(
         meaning="Two of the calibrations to merge hold the same data, or one holds what the others "
-        "hold together. Counting data twice would change every percentile without a word. A "
-        "warning where they have only some samples in common.",
+        "hold together. Counting data twice would change percentiles unnoticed. It is a warning "
+        "where they have only some samples in common.",
         example="onnxq calib merge a.npz b.npz a-and-b.npz -o all.npz",
-        fix="Leave the file out that the message names.",
+        fix="Leave out the file that the message names.",
     ),
     "OQ442": Code(
         meaning="Tensors were observed in some of the merged calibrations and not in others, so "
-        "that their ranges are of a part of the data.",
+        "their ranges come from a part of the data.",
         example="onnxq calib merge plain.npz made-with-rules.npz -o all.npz",
         fix="Calibrate all parts with the same `--rules`, or all with none.",
     ),
     "OQ443": Code(
-        meaning="`onnxq calib show` was asked for a tensor that the calibration does not have, or "
-        "for a percentile that there is not.",
+        meaning="The calibration did not observe the tensor that was asked for, or the percentile "
+        "is out of range.",
         example="onnxq calib show model.calib.npz --tensor /model.0/conf/Conv_output_0",
         fix="Give a name or a glob that `onnxq calib show` lists; a percentile is in (0, 100].",
     ),
     "OQ445": Code(
-        meaning="onnxruntime could not write its optimized model into the temporary folder, so "
-        "that calibration takes longer. The values are the same.",
+        meaning="A file that saves time could not be written: onnxruntime's optimized model in the "
+        "temporary folder, or the counting code that numba compiled. Calibration takes longer; "
+        "its result is the same.",
         example="TMPDIR=/full onnxq calibrate model.onnx --data imgs/    # on a full disk",
-        fix="Free some space in the temporary folder, or name another in `TMPDIR`.",
+        fix="Free some space in the temporary folder, or name another one in `TMPDIR`; name a "
+        "folder for numba in `NUMBA_CACHE_DIR`.",
     ),
     "OQ450": Code(
         meaning="A file is not a TensorRT calibration cache, or a line of it cannot be read. A "
@@ -52,7 +54,7 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         meaning="Names of a calibration cache are not tensors of the model, so their scales are "
         "not used. TensorRT names the tensors between layers that it makes itself.",
         example="(Unnamed Layer* 12) [Convolution]_output: 3acc6b2e",
-        fix="Nothing, for tensors that TensorRT made; else give the model that it calibrated.",
+        fix="Nothing, if TensorRT made these tensors; else give the model that it calibrated.",
     ),
     "OQ453": Code(
         meaning="Tensors that recipes could quantize have no entry in the imported cache.",
@@ -66,9 +68,8 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         fix="Give the model that TensorRT calibrated. A new export often has new names.",
     ),
     "OQ455": Code(
-        meaning="A calibration cache has one line with one scale for a tensor. Two different "
-        "scales for the readers of one tensor do not fit, nor do a name with a line break and any "
-        "type but int8.",
+        meaning="A calibration cache has one line with one INT8 scale per tensor. It cannot hold "
+        "two scales for the readers of one tensor, a name with a line break, or another type.",
         example="a recipe that reads one tensor by `max` for a Conv and by `mse` for an Add",
         fix="Give the readers one descriptor, or export with `--method`.",
     ),

@@ -17,15 +17,15 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Export the model to ONNX, or copy it again; `onnx.checker` says what is wrong.",
     ),
     "OQ303": Code(
-        meaning="The model has QuantizeLinear and DequantizeLinear nodes already, and it was not "
-        "said what should become of them.",
+        meaning="The model has QuantizeLinear and DequantizeLinear nodes already, and the command "
+        "was not told to keep or to remove them.",
         example="onnxq insert model.qdq.onnx",
-        fix="Give the float model that it was made from; else `--existing keep` plans around the "
-        "pairs it has, and `--existing strip` works on the float model under it.",
+        fix="Give the float model that it was made from; else `--existing keep` plans around its "
+        "pairs, and `--existing strip` removes them first.",
     ),
     "OQ304": Code(
         meaning="The model's opset is older than 13, the first with per-channel Q/DQ, and onnx "
-        "cannot convert it, mostly for an operator of another domain.",
+        "cannot convert the model, mostly because of an operator of another domain.",
         example="a model of opset 11 with com.microsoft operators",
         fix="Export it again with opset 13 or newer.",
     ),
@@ -48,47 +48,49 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Read it with `onnxq.load_model`, which leaves large weights in their files.",
     ),
     "OQ401": Code(
-        meaning="The data does not exist, or holds nothing that can be read.",
+        meaning="The data does not exist, or has no sample that can be read.",
         example="onnxq calibrate model.onnx --data pictures/    # there is only imgs/",
         fix="Give a folder of pictures, or of .npy or .npz files, or one such file, the JSON of "
-        "`polygraphy run --save-inputs`, or a Python file that yields samples.",
+        "`polygraphy run --save-inputs`, or a Python file that yields samples. In Python, arrays "
+        "and iterables of samples are data too.",
     ),
     "OQ402": Code(
-        meaning="Files of the data cannot be read and were left out. The others were used.",
+        meaning="Some files of the data cannot be read and were left out. The others were used.",
         example="a picture that was cut off while it was copied",
-        fix="Replace the files or remove them.",
+        fix="Replace or remove the files.",
     ),
     "OQ403": Code(
-        meaning="Names of inputs do not match: an array or a `--shape` names none of the model's "
-        "inputs, or an input has no array.",
+        meaning="An array or a shape is given for a name that is not an input of the model, or an "
+        "input has no array.",
         example="np.savez('data.npz', image=...)    # the model's input is called images",
-        fix="Save one array for each input, under its name.",
+        fix="Give one array for each input, under its name.",
     ),
     "OQ404": Code(
-        meaning="An array or a `--shape` does not fit the type or the shape of the model's input. "
-        "onnxq converts nothing silently.",
+        meaning="An array or a given shape does not fit the type or the shape of the model's "
+        "input. onnxq makes no conversion that could change values.",
         example="an array of 1x640x640x3 for an input of 1x3x640x640",
-        fix="Save arrays of the input's type and shape, or several along the first axis.",
+        fix="Give arrays of the input's type and shape; several samples go along the first axis.",
     ),
     "OQ405": Code(
-        meaning="The size of an input is not fixed in the model, and pictures do not say it, or "
-        "`--shape` cannot be read.",
+        meaning="The size of an input is not fixed in the model, and the data (pictures or random "
+        "samples) has no size of its own; or `--shape` cannot be read.",
         example="onnxq calibrate dynamic.onnx --data imgs/",
-        fix="Give the sizes: `--shape images:1x3x640x640`.",
+        fix="Give the size: `--shape images:1x3x640x640`.",
     ),
     "OQ406": Code(
-        meaning="The preprocessing does not exist, or does not fit the model's pictures.",
+        meaning="The preprocessing does not exist, or does not fit the model's input, or the data "
+        "is not pictures.",
         example="onnxq calibrate model.onnx --data imgs/ --preprocess yolo8",
         fix="Use a shipped one (`onnxq rules list`) or the path of a YAML file.",
     ),
     "OQ410": Code(
-        meaning="There is no calibration to take scales from, or more than one to choose from.",
+        meaning="There is no calibration to compute scales from, or more than one.",
         example="onnxq insert --rules yolo    # in a folder without *.calib.npz",
         fix="Run `onnxq calibrate` first, or choose a file with `--calibration`.",
     ),
     "OQ411": Code(
-        meaning="The calibration was made from another model, so its ranges are of other tensors. "
-        "Models are compared by their content, not by their name.",
+        meaning="The calibration was made from another model, so its ranges are those of other "
+        "tensors. Models are compared by their content, not by their name.",
         example="onnxq insert new.onnx --calibration old.calib.npz",
         fix="Calibrate this model.",
     ),
@@ -98,20 +100,20 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Make it again with `onnxq calibrate`.",
     ),
     "OQ413": Code(
-        meaning="The rules quantize a tensor that the calibration did not observe, so its range is "
+        meaning="The rules quantize a tensor that the calibration did not observe: its range is "
         "not known.",
         example="{match: {op: Relu}, quantize: {inputs: act}}    # calibrated without --rules",
         fix="Calibrate with `--rules` and this recipe.",
     ),
     "OQ414": Code(
-        meaning="A tensor had no value, or none far enough from zero, that its scale could come "
-        "from; the scale is set to 1.",
+        meaning="A tensor had no values, or only values too close to zero to compute a scale from; "
+        "its scale is set to 1.",
         example="a branch that the calibration data never uses",
         fix="Add data that uses it, or skip it in the recipe.",
     ),
     "OQ415": Code(
-        meaning="A tensor had NaN or infinite values. They were left out of its range, and INT8 "
-        "has nothing for them.",
+        meaning="A tensor had NaN or infinite values. They are not part of its range, and INT8 "
+        "cannot represent them.",
         example="a mask of -inf that is added to scores",
         fix="Skip the tensor in the recipe, or correct the model or the data.",
     ),
@@ -129,7 +131,7 @@ INPUTS: Final[dict[str, Code]] = {
         meaning="Two calibrations cannot be added: they come from different models, shapes, "
         "calibrators or preprocessings.",
         example="onnxq calib merge yolo.calib.npz resnet.calib.npz -o all.npz",
-        fix="Add calibrations that were made alike from one model.",
+        fix="Add calibrations that were made from one model with the same settings.",
     ),
     "OQ419": Code(
         meaning="A scale cannot be looked up or replaced in Python: no pair has that tensor or "
@@ -139,118 +141,119 @@ INPUTS: Final[dict[str, Code]] = {
         fix="The message names the tensor; `print(scales)` lists all, with their scales.",
     ),
     "OQ420": Code(
-        meaning="Options on the data contradict each other, the data or the model.",
+        meaning="Options for the data contradict each other, the data or the model, or are out of "
+        "range.",
         example="onnxq calibrate model.onnx --data imgs/ --batch 4    # the model takes 1",
         fix="The message names the option; `onnxq calibrate --help` says what each does.",
     ),
     "OQ421": Code(
-        meaning="A Python file given as data has no such function or iterable, or what it has "
-        "yields nothing that can be gone through.",
+        meaning="Python data gives no samples: the file has no such function, the object is not "
+        "iterable, or it is an iterator or generator that was read before.",
         example="onnxq calibrate model.onnx --data loader.py:sampels",
-        fix="Name a function without arguments that yields samples, or an iterable such as a "
-        "DataLoader. Without a name it is `load_data`.",
+        fix="Give a list, an iterable such as a DataLoader, or a function without arguments that "
+        "makes one. In a file, `load_data` is used unless a name is given.",
     ),
     "OQ422": Code(
-        meaning="A Python file given as data raised an exception. The line is the last one of "
-        "that file.",
+        meaning="The user's code that makes the data raised an exception. The message names the "
+        "last line of the Python file, or the sample; in Python the exception is the cause of "
+        "onnxq's error.",
         example="def load_data(): yield {'images': missing}",
-        fix="Correct the file.",
+        fix="Correct that code.",
     ),
     "OQ423": Code(
-        meaning="A Python file given as data yields something that is no tensor.",
+        meaning="A sample of Python data is not an array or a tensor.",
         example="def load_data(): yield 'cat.jpg'",
-        fix="Yield arrays or tensors: a dictionary by input name, a tuple in the order of the "
-        "inputs, or one alone for a model with one input.",
+        fix="Give arrays or tensors: a dictionary by input name, a tuple in the order of the "
+        "inputs, or a single one for a model with one input.",
     ),
     "OQ424": Code(
-        meaning="The shape of an input differs between samples. Often that is a mistake in the "
-        "data, so it needs a permission.",
+        meaning="The shape of an input differs between samples. That is often a mistake in the "
+        "data, so it must be permitted.",
         example="onnxq calibrate bert.onnx --data texts/    # 17 tokens, then 24",
         fix="Pad the samples to one shape, or give `--ragged`.",
     ),
     "OQ425": Code(
-        meaning="The data has NaN, which would spoil every range, or infinite values, which no "
-        "range covers. NaN is an error, infinite values are a warning: masks may mean them.",
+        meaning="The data has NaN, which would make every range useless, or infinite values, which "
+        "no range covers. NaN is an error; infinite values, as in masks, give a warning.",
         example="np.save('sample.npy', np.log(pixels))    # pixels of 0 and below",
         fix="Correct the data, or remove the samples.",
     ),
     "OQ426": Code(
         meaning="Samples were left out because they do not fill a batch, and the model takes only "
-        "full ones. Samples are neither repeated nor invented.",
+        "full batches. onnxq neither repeats samples nor invents any.",
         example="onnxq calibrate model.onnx --data imgs/    # 43 pictures, batches of 10",
         fix="Add or remove samples, or export the model with a dynamic batch.",
     ),
     "OQ427": Code(
-        meaning="The data has fewer samples than `--samples` asks for; all were used.",
+        meaning="The data has fewer samples than were asked for; all were used.",
         example="onnxq calibrate model.onnx --data imgs/ --samples 500    # 100 are there",
         fix="Add samples, or ask for fewer.",
     ),
     "OQ428": Code(
-        meaning="`--data random` makes random samples, which serve to try the tools and nothing "
-        "else. It is refused where a folder or file has that name.",
+        meaning="`--data random` makes random samples, which are only good for trying the tools. "
+        "It is refused where a folder or file is called `random`.",
         example="onnxq calibrate model.onnx --data random",
         fix="Give real data; `./random` is the folder.",
     ),
     "OQ501": Code(
-        meaning="The output cannot be written. Nothing is left behind: files appear whole or not "
-        "at all.",
+        meaning="The output cannot be written. No part of it is left behind.",
         example="onnxq insert -o /missing/model.qdq.onnx",
         fix="Choose another `-o`, or free some space.",
     ),
     "OQ502": Code(
-        meaning="The output would overwrite an input, which onnxq never does, or another output of "
-        "the command, or a calibration cache would replace a calibration made from data.",
+        meaning="The output would overwrite an input or another output of the command, or an "
+        "imported calibration cache would overwrite a calibration made from data.",
         example="onnxq insert model.onnx -o model.onnx",
         fix="Give another `-o`.",
     ),
     "OQ503": Code(
-        meaning="The Q/DQ model would be one that onnx.checker refuses, though the float model is "
-        "valid. Nothing was written: this is a bug in onnxq.",
+        meaning="onnx.checker refuses the Q/DQ model, though the float model is valid. Nothing was "
+        "written: this is a bug in onnxq.",
         example="none is known",
         fix="Report it with the model and the recipe.",
     ),
     "OQ530": Code(
-        meaning="The model computes with integers in operators such as ConvInteger, QLinearConv or "
-        "DynamicQuantizeLinear. TensorRT does not import them, and they are no pairs that could be "
-        "kept or taken out.",
+        meaning="The model has integer operators such as ConvInteger, QLinearConv or "
+        "DynamicQuantizeLinear. TensorRT does not import them, and onnxq can neither keep nor "
+        "remove them as it does Q/DQ pairs.",
         example="a model that onnxruntime's quantize_dynamic wrote",
         fix="Give the float model that it was made from.",
     ),
     "OQ531": Code(
-        meaning="The model that should be stripped has no Q/DQ pair.",
+        meaning="The model to be stripped has no Q/DQ pair.",
         example="onnxq strip model.onnx    # the float model",
         fix="Give the Q/DQ model; a float model needs no stripping.",
     ),
     "OQ532": Code(
-        meaning="Some Q/DQ nodes stay when a model is stripped: they are in a function, or in a "
-        "subgraph of another operator than If, Loop and Scan, or halves without the other, such as "
-        "a DequantizeLinear of an integer input.",
+        meaning="Some Q/DQ nodes cannot be stripped: they are in a function, in a subgraph of an "
+        "operator other than If, Loop and Scan, or without their counterpart, such as a "
+        "DequantizeLinear of an integer input.",
         example="a model whose input is uint8 and goes to a DequantizeLinear",
-        fix="Nothing, when they are the model's interface; else give the float model.",
+        fix="Nothing, if they belong to the model's interface; else give the float model.",
     ),
     "OQ533": Code(
-        meaning="A QuantizeLinear whose lowest integer stands for zero cuts off what is negative. "
-        "onnxruntime leaves out a Relu before one; so a Relu takes its place when it is removed.",
+        meaning="A QuantizeLinear whose lowest integer stands for zero cuts off negative values, "
+        "and onnxruntime removes a Relu before it. So stripping puts a Relu in its place.",
         example="a model that onnxruntime's quantize_static wrote, with uint8 activations",
-        fix="Compare with the float model, if you have it: a Clip leaves no other trace.",
+        fix="Compare with the float model, if you have it: it may have had a Clip there.",
     ),
     "OQ534": Code(
-        meaning="A rule ties tensors whose pairs the model has already, with different scales. "
-        "They are kept as they are, so the tie has no effect on them.",
+        meaning="A rule ties the scales of tensors that have pairs in the model already, with "
+        "different scales. These are kept, so the tie has no effect on them.",
         example="onnxq insert qat.onnx --existing keep    # with a Concat of unequal scales",
         fix="Strip the model (`--existing strip`) to let the rules place all pairs.",
     ),
     "OQ535": Code(
-        meaning="The opset was raised to the first that has what pairs need, or local functions "
-        "were put in the place of their calls, and since then the model computes something else, "
-        "on a random sample in onnxruntime with optimizations off.",
+        meaning="The opset was raised to the first that supports the pairs, or calls of local "
+        "functions were replaced by their nodes, and the outputs of the model changed, on a random "
+        "sample in onnxruntime without optimizations.",
         example="a linear Resize of opset 10, which has other coordinates since opset 11",
         fix="Export the model again with opset 13 or newer, 19 for FP8, 21 for INT4, and without "
         "local functions.",
     ),
     "OQ561": Code(
-        meaning="The local functions of the model cannot be put in the place of their calls, so "
-        "what they compute cannot be seen.",
+        meaning="Calls of the model's local functions cannot be replaced by the functions' nodes, "
+        "so onnxq does not see what they compute.",
         example="a function that calls itself",
         fix="Export the model again without local functions.",
     ),

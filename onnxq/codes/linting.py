@@ -6,8 +6,8 @@ from onnxq.codes.code import Code
 
 LINTING: Final[dict[str, Code]] = {
     "OQ610": Code(
-        meaning="A zero point is missing or not zero. Without one ONNX means uint8 and "
-        "TensorRT takes int8: the two compute different things.",
+        meaning="A zero point is missing or not zero. Without one ONNX assumes uint8 and TensorRT "
+        "int8, so they compute different values.",
         example="QuantizeLinear (x, scale)",
         fix="Give it an int8 zero point of zeros.",
     ),
@@ -18,7 +18,7 @@ LINTING: Final[dict[str, Code]] = {
     ),
     "OQ612": Code(
         meaning="A per-tensor scale is not a scalar. TensorRT may reject a scale of shape [1], or "
-        "run float.",
+        "silently run the op in float.",
         example="a scale of shape [1]",
         fix="Make the scale and its zero point rank 0.",
     ),
@@ -29,7 +29,8 @@ LINTING: Final[dict[str, Code]] = {
         fix="Write one scale for each output channel, on the axis of that channel.",
     ),
     "OQ614": Code(
-        meaning="An activation is quantized per channel. TensorRT would silently run float.",
+        meaning="An activation is quantized per channel. TensorRT would silently run the op in "
+        "float.",
         example="QuantizeLinear <axis = 1> of a Conv's input",
         fix="Use one scalar scale for the whole activation.",
     ),
@@ -52,19 +53,20 @@ LINTING: Final[dict[str, Code]] = {
         fix="Quantize both, or neither.",
     ),
     "OQ618": Code(
-        meaning="A quantized constant is read by something else than a DequantizeLinear, which "
-        "TensorRT does not accept.",
+        meaning="Another op than a DequantizeLinear reads a quantized constant. TensorRT rejects "
+        "the model.",
         example="an int8 weight, then a Transpose, then the DequantizeLinear",
         fix="Put the DequantizeLinear directly behind the constant.",
     ),
     "OQ619": Code(
-        meaning="Nodes have no name or share one. TensorRT would merge them in its reports, and "
-        "nobody could say which layer ran in float.",
+        meaning="Nodes have no name or share one. TensorRT would merge them in its reports, so "
+        "that these do not show which of the nodes runs in float.",
         example="an exporter that names no nodes",
         fix="Give every node a name of its own; `onnxq insert` does that.",
     ),
     "OQ620": Code(
-        meaning="The opset is too old for what the Q/DQ nodes use, such as `axis` before opset 13.",
+        meaning="The Q/DQ nodes use features of a newer opset than the model has, such as `axis` "
+        "before opset 13.",
         example='opset_import: ["" : 11] with DequantizeLinear <axis = 0>',
         fix="Export the model with the opset that the message names, or newer.",
     ),
@@ -76,7 +78,7 @@ LINTING: Final[dict[str, Code]] = {
     ),
     "OQ622": Code(
         meaning="A tensor is quantized to a type that TensorRT does not have, such as int16, or "
-        "to uint8, which TensorRT silently takes for int8.",
+        "to uint8, which TensorRT silently reads as int8.",
         example="QuantizeLinear with a uint8 zero point",
         fix="Quantize it to int8 (in onnxruntime's quantizer: `QuantType.QInt8`).",
     ),
@@ -93,25 +95,26 @@ LINTING: Final[dict[str, Code]] = {
         fix="Quantize the float model with Q/DQ nodes.",
     ),
     "OQ625": Code(
-        meaning="A pair stands only in front of an op that it cannot move across, such as an "
-        "activation, an average pool or a Resize. The weighted op behind runs in float.",
+        meaning="A pair stands only in front of an op that TensorRT does not move it across, such "
+        "as an activation, an average pool, a Resize, or a Pad with a value other than zero. The "
+        "weighted op behind it runs in float.",
         example="QuantizeLinear, DequantizeLinear, Relu, Conv",
         fix="Put a pair directly in front of the weighted op.",
     ),
     "OQ626": Code(
-        meaning="A weighted op reads a Concat whose inputs have unequal scales, with no pair "
-        "behind the Concat. TensorRT silently runs it in float.",
+        meaning="A weighted op reads a Concat, Max, Min or Where whose inputs have unequal scales, "
+        "with no pair behind it. TensorRT silently runs the weighted op in float.",
         example="scales 0.1 and 0.2 in front of a Concat, a Conv behind it",
-        fix="Give the inputs of the Concat one scale, or put a pair behind it.",
+        fix="Give these inputs one scale, or put a pair behind the op that joins them.",
     ),
     "OQ627": Code(
-        meaning="A MaxPool has a pair in front of it, several readers, and not all of them read"
-        " a pair. It runs in float, between two conversions.",
+        meaning="A MaxPool has a pair in front of it and several readers, and not all of these "
+        "read a pair. It runs in float, between two conversions.",
         example="the chain of pools of an SPPF with pairs in front of the pools only",
         fix="Quantize its output with the same scale, or put pairs only behind it.",
     ),
     "OQ628": Code(
-        meaning="A residual Add reads its skip tensor in float, while others read the same "
+        meaning="A residual Add reads its skip tensor in float, and other ops read the same "
         "tensor in int8: TensorRT stores it twice.",
         example="a ResNet block with pairs in front of the Convs only",
         fix="Let the Add read the same pair as the others; `share_scale` and `quantize` in "
@@ -137,33 +140,32 @@ LINTING: Final[dict[str, Code]] = {
     ),
     "OQ632": Code(
         meaning="There are Q/DQ nodes in local functions, or in subgraphs of other operators than "
-        "If, Loop and Scan. Lint does not look at them.",
+        "If, Loop and Scan. Lint does not check them.",
         example="a function that quantizes its input",
         fix="Inline them to have them checked.",
     ),
     "OQ633": Code(
-        meaning="A weighted op reads different float types. TensorRT gives what a "
-        "DequantizeLinear makes the type of its scale, and rejects float16 beside "
-        "float32.",
+        meaning="A weighted op reads different float types. In TensorRT the result of a "
+        "DequantizeLinear has the type of its scale, and float16 beside float32 is rejected.",
         example="float16 scales of an activation and float32 scales of a weight",
         fix="Give the scales of all pairs of an op, and its bias, one type.",
     ),
     "OQ634": Code(
         meaning="The operands of a weighted op are quantized to different types, such as int8 "
-        "and FP8. TensorRT rejects most of these. In matrix products it takes INT4 weights beside "
-        "int8 activations, and converts them to int8 at every inference.",
+        "and FP8. TensorRT rejects most of these. In matrix products it accepts INT4 weights "
+        "beside int8 activations, and converts them to int8 at every inference.",
         example="int8 activations and FP8 weights",
         fix="Quantize all operands of an op to one type.",
     ),
     "OQ635": Code(
-        meaning="A weight is zero throughout, or an activation has a scale so small that it was"
-        " zero on all calibration data.",
+        meaning="All values of a weight are zero, or the scale of an activation is so small that "
+        "it was zero on all calibration data.",
         example="an activation whose scale is 1e-30",
         fix="Calibrate on data that the model is made for.",
     ),
     "OQ636": Code(
-        meaning="An op has weights in INT4 or in blocks and float activations. That saves "
-        "memory; it computes in float.",
+        meaning="An op has weights in INT4 or in blocks, and float activations. It needs less "
+        "memory, and computes in float.",
         example="DequantizeLinear <block_size = 32> in front of a MatMul",
         fix="Nothing, if a smaller model is what you want.",
     ),
@@ -179,22 +181,22 @@ LINTING: Final[dict[str, Code]] = {
         fix="Nothing, for TensorRT. For TensorRT-RTX you may leave it in float.",
     ),
     "OQ639": Code(
-        meaning="`onnxq lint --fix` needs a file to write, as it never writes to the model that it "
-        "reads, and `-o` has no meaning without `--fix`.",
+        meaning="`onnxq lint --fix` needs an output file, as it never changes its input, and `-o` "
+        "has no meaning without `--fix`.",
         example="onnxq lint model.qdq.onnx --fix",
         fix="Give both.",
     ),
     "OQ640": Code(
-        meaning="The engine computes an op otherwise than lint expected. The rules of lint are "
-        "what builds of TensorRT-RTX for its usual targets have shown; others can differ.",
+        meaning="The engine computes an op otherwise than lint expected. The rules of lint come "
+        "from builds of TensorRT-RTX for its usual targets; other targets can differ.",
         example="onnxq verify model.onnx model.qdq.onnx --target sm75    # it has no int8 Conv",
         fix="Rely on the engine that was built.",
     ),
     "OQ641": Code(
-        meaning="A weight is quantized in blocks, and TensorRT-RTX does not take it so: it rejects "
-        "blocks on other axes than the last two, crashes on INT4 blocks on the left of a product, "
-        "and beside a quantized activation it multiplies all blocks with the scales of the first, "
-        "so that the values are wrong without a word.",
+        meaning="A weight is quantized in blocks that TensorRT-RTX does not support. It rejects "
+        "blocks on other axes than the last two, and crashes on INT4 blocks on the left of a "
+        "product. Beside a quantized activation it multiplies all blocks with the scales of the "
+        "first one, so that the values are silently wrong.",
         example="an int8 activation and a weight with <block_size = 32> in front of a MatMul",
         fix="Give the weight one scale a channel, or leave the activation in float.",
     ),

@@ -7,10 +7,10 @@ from onnxq.codes.code import Code
 PLANNING: Final[dict[str, Code]] = {
     "OQ201": Code(
         meaning="A rule matched no node of this model, so it does nothing. Only rules of your own "
-        "file are told; with `required: true` it is an error.",
+        "file are reported; with `required: true` it is an error.",
         example='match: {name: "/head/*"}  # nodes are called /head/cls/conv; * stops at /',
-        fix="`onnxq explain MODEL RULE --rules FILE` shows the nearest node and what it lacks. "
-        "Delete the rule when it is for another model.",
+        fix="`onnxq explain MODEL RULE --rules FILE` shows the nearest node and why it does "
+        "not match. Delete the rule when it is for another model.",
     ),
     "OQ202": Code(
         meaning="A pattern binds in more than one way at a node, so the rule is not applied there: "
@@ -31,8 +31,7 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Use a `per_tensor` descriptor for activations; `per_channel` is for weights.",
     ),
     "OQ205": Code(
-        meaning="The rules quantize nothing in this model: what would be written is the float "
-        "model itself.",
+        meaning="The rules quantize nothing in this model: the result would be the float model.",
         example="match: {op: Gemm}         # in a model of Convs alone",
         fix="Compare the `match` keys with the ops and names that the model has.",
     ),
@@ -56,7 +55,7 @@ PLANNING: Final[dict[str, Code]] = {
     ),
     "OQ209": Code(
         meaning="One rule decides the same input twice, by two ports, and the order of ports has "
-        "no meaning.",
+        "no effect.",
         example='{match: {op: Relu}, quantize: {inputs: act, "input[0]": other}}',
         fix="Name each input once, or write two rules, of which the later wins.",
     ),
@@ -83,7 +82,7 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Name only ports that hold float data; `inputs` and `weights` do so by themselves.",
     ),
     "OQ214": Code(
-        meaning="`onnxq explain` was asked for something that is no node, tensor, rule or code.",
+        meaning="`onnxq explain` got a name that is not a node, a tensor, a rule or a code.",
         example="onnxq explain model.onnx Conv_7",
         fix="Give a name as `onnxq plan` shows it, or a code alone: `onnxq explain OQ203`.",
     ),
@@ -104,8 +103,8 @@ PLANNING: Final[dict[str, Code]] = {
         meaning="Two options of a command exclude each other, one that has one value is given "
         "twice, or what a command needs is missing.",
         example="onnxq insert --plan model.plan --rules yolo",
-        fix="Give one of them. `--data` may name a folder with links to others. What is missing is "
-        "told with an example of the whole command.",
+        fix="Give one of them. `--data` may name a folder with links to others. For a missing "
+        "option the message has an example of the whole command.",
     ),
     "OQ225": Code(
         meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "
@@ -114,15 +113,15 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Give the samples to calibrate on with `--data`.",
     ),
     "OQ226": Code(
-        meaning="A regular expression or a glob tries so many ways on the name of a node that it "
-        "does not come to an end in a second; with a few letters more it would take years.",
+        meaning="A regular expression or a glob takes more than a second on the name of one node; "
+        "with a few more letters it would take years.",
         example='match: {name: "re:(a|aa)+$"}',
         fix="Put no repetition inside another, and fewer `**` into one glob.",
     ),
     "OQ240": Code(
-        meaning="The data of the calibration never made a value in a body of If, Loop or Scan: no "
-        "sample took the branch, or the loop never ran. What reads such values has no pairs and "
-        "stays in float, for its range is not known.",
+        meaning="No sample of the calibration reached a value in a body of If, Loop or Scan: none "
+        "took the branch, or the loop never ran. Ops that read such values get no pairs and stay "
+        "in float, because the range is not known.",
         example="an If on the sampling rate, calibrated with one rate",
         fix="Add data that reaches the body, or skip its ops: `match: {inside: If}`.",
     ),

@@ -12,32 +12,36 @@ RULE_FILES: Final[dict[str, Code]] = {
         fix="Correct the name or the path; `onnxq rules list` shows the shipped recipes.",
     ),
     "OQ102": Code(
-        meaning="The file is not valid YAML, or uses a part of YAML that recipes may not: anchors, "
-        "aliases, tags, a key given twice, several documents, nesting without end. YAML itself "
-        "would take some of these silently for something else.",
+        meaning="The file is not valid YAML, or uses a part of YAML that recipes may not have: "
+        "anchors, aliases, tags, a key given twice, several documents, nesting deeper than 50. "
+        "Plain YAML would accept some of these silently and change their meaning.",
         example="match: {name: **/conv}    # a text that begins with * needs quotes",
         fix="Correct the place under the caret. Quote texts with any of `*&!@%:#` in them.",
     ),
     "OQ103": Code(
-        meaning="A key is unknown. It would otherwise be ignored, and the rule would do something "
-        "else than it says.",
+        meaning="A key is unknown. Ignoring it would make the rule do something else than its text "
+        "says.",
         example="share_scales: [inputs, outputs]",
         fix="Correct the spelling; docs/rules.md lists the keys.",
     ),
     "OQ104": Code(
-        meaning="A value has the wrong type or makes no sense, or a key that is needed is missing.",
+        meaning="A value has the wrong type or makes no sense, or a required key is missing.",
         example="match: {op: Convv}",
-        fix="Give what the message asks for. A text that looks like a number needs quotes.",
+        fix="Use the value that the message asks for. A text that looks like a number needs "
+        "quotes.",
     ),
     "OQ105": Code(
-        meaning="A pattern cannot be read. Patterns are expressions over ops and tensors; they are "
-        "read, never executed, so nothing else of Python has a meaning in them.",
+        meaning="A pattern cannot be parsed, or matching it would not end. Patterns are "
+        "expressions over ops and tensors; they are never executed, so nothing else of Python has "
+        "a meaning in them. Each Add or Mul inside another doubles the ways to match, and patterns "
+        "under `all` multiply theirs; docs/rules.md has the limits.",
         example='match: {pattern: "Add(conv(...), skip)"}',
-        fix="Correct the place under the caret: ops are CamelCase, tensors lower case.",
+        fix="Correct the place under the caret: ops are CamelCase, tensors lower case. With too "
+        "many ways, nest fewer Adds and Muls, or put fewer patterns under `all`.",
     ),
     "OQ106": Code(
-        meaning="A descriptor is used but nowhere defined. One that a descriptor extends must stand"
-        " above it, or in an extended file.",
+        meaning="A descriptor is used but not defined. A descriptor that another one extends must "
+        "be defined above it, or in an extended file.",
         example="quantize: {inputs: activation}",
         fix="Define it under `descriptors`, or use one that is defined there.",
     ),
@@ -53,8 +57,8 @@ RULE_FILES: Final[dict[str, Code]] = {
         fix="Give each rule of a file its own id.",
     ),
     "OQ109": Code(
-        meaning="An action names a port that there is not, or a name that not every alternative of "
-        "the rule's pattern binds.",
+        meaning="An action names a port that does not exist, or a name that some alternative of "
+        "the rule's pattern does not bind.",
         example='{match: {pattern: "Relu(v) | Conv(u, ...)"}, skip: v}',
         fix="Use `inputs`, `weights`, `all`, `outputs`, `input[0]`, `output[0]`, or a name that "
         "every alternative of the pattern has.",

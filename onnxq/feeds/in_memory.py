@@ -13,7 +13,7 @@ from onnxq.feeds.fitting import Cut, cut, numbered, require_names, require_type,
 from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
-from onnxq.feeds.stream import Stream, can_be_called, exception_text
+from onnxq.feeds.stream import Stream, can_be_called, exception_text, read_once
 from onnxq.feeds.values import named
 
 # A path, an array of samples, arrays by input name, samples, or a function that makes samples.
@@ -38,11 +38,16 @@ class Iterated:
         except (TypeError, NotImplementedError):  # a DataLoader of a dataset without a length
             return None
 
+    @property
+    def once(self) -> bool:
+        """Whether it is an iterator itself."""
+        return hasattr(self._data, "__next__")
+
     def begin(self) -> Iterator[Any]:
         """Yield the items of a pass. Errors: OQ421 for a second pass over an iterator, OQ422."""
         iterator, is_iterable = self._iterator()
         if not is_iterable and iterator is self._last:
-            raise _read_before("a second pass over it is needed")
+            raise read_once("it was read before")
         self._last, count = iterator, 0
         while True:
             try:
@@ -54,7 +59,7 @@ class Iterated:
             yield item
             count += 1
         if not count and iterator is self._data:
-            raise _read_before("nothing is left in it")
+            raise read_once("nothing is left in it")
 
     def _iterator(self) -> tuple[Iterator[Any], bool]:
         """A new iterator, and whether it is another object than what it was made from."""
@@ -126,7 +131,14 @@ def open_in_memory(data: Any, inputs: tuple[InputSpec, ...], *, ragged: bool) ->
     takes it, and one sample unless it has more rows than the model's fixed batch.
     """
     if isinstance(data, Iterated):
-        return Stream(name=NAME, begin=data.begin, inputs=inputs, ragged=ragged, items=data.length)
+        return Stream(
+            name=NAME,
+            begin=data.begin,
+            inputs=inputs,
+            ragged=ragged,
+            items=data.length,
+            once=data.once,
+        )
     if isinstance(data, list | tuple):
         names = tuple(f"{NAME}[{index}]" for index in range(len(data)))
         source = _held(data, names, inputs, rows=False)
@@ -153,14 +165,6 @@ def _held(
             require_type(name, arrays[spec.name].dtype, spec)
         cuts.append(cut(name, {n: a.shape for n, a in arrays.items()}, inputs, rows=rows))
     return InMemory(items=items, names=names, cuts=tuple(cuts), inputs=inputs)
-
-
-def _read_before(why: str) -> OnnxqError:
-    return error(
-        "OQ421",
-        f"the data is an iterator, which can be read only once, and {why}",
-        fix="give a list, or a function that makes it",
-    )
 
 
 def _raised(where: str, reason: Exception) -> OnnxqError:

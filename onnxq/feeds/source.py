@@ -38,6 +38,9 @@ class SampleSource(Protocol):
     def identity(self, number: int, read: Reader) -> tuple[str, str]:
         """Return the name and the digest of a sample, without reading it where that is possible."""
 
+    def require_again(self) -> None:
+        """Raise OQ421 if a further pass will be impossible."""
+
     def require_alike(self, numbers: Sequence[int]) -> None:
         """Raise OQ424 if it is known before reading that the shapes of these samples differ."""
 
@@ -56,6 +59,9 @@ class ReadWhole:
         """Read it."""
         sample = read(number)
         return sample.name, sample.digest
+
+    def require_again(self) -> None:
+        """Files can be read again."""
 
     def require_alike(self, numbers: Sequence[int]) -> None:
         """Shapes are not known yet."""

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from onnxq.diagnostics import first_line
+from onnxq.diagnostics import OnnxqError, error, first_line
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
 from onnxq.feeds.samples import InputSpec, Sample
@@ -22,7 +22,7 @@ class Stream(ReadWhole):
 
     `begin` begins a pass over the items, each with one sample or several; it raises OQ421 and
     OQ422. Errors call the items `name[0]`, `name[1]` ... There should be `items` of them, if that
-    is known. Shapes may differ when `ragged`.
+    is known; `once` for an iterator, which permits one pass. Shapes may differ when `ragged`.
     """
 
     name: str
@@ -30,6 +30,7 @@ class Stream(ReadWhole):
     inputs: tuple[InputSpec, ...]
     ragged: bool = False
     items: int | None = None
+    once: bool = False
     length: None = None
     threads: int = 1
 
@@ -38,6 +39,11 @@ class Stream(ReadWhole):
         """The items, where each is one sample whatever its number of rows."""
         one_each = all(spec.shape[:1] == (None,) for spec in self.inputs)
         return self.items if one_each else None
+
+    def require_again(self) -> None:
+        """An iterator permits no further pass (OQ421)."""
+        if self.once:
+            raise read_once("several passes over it are needed")
 
     def reader(self) -> Reader:
         """Begin anew, so that every pass yields the same."""
@@ -70,6 +76,15 @@ def _samples(stream: Stream) -> Iterator[Sample]:
         # Samples are read ahead, and many loaders fill one buffer again and again.
         own = {name: array.copy() for name, array in arrays.items()}
         yield from samples(where, own, stream.inputs)
+
+
+def read_once(why: str) -> OnnxqError:
+    """The error that the data is an iterator, and why that is not enough (OQ421)."""
+    return error(
+        "OQ421",
+        f"the data is an iterator, which can be read only once, and {why}",
+        fix="give a list, or a function that makes it",
+    )
 
 
 def can_be_called(data: Any) -> bool:

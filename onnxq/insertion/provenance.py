@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 
 from onnxq.calibration.statistics import Statistics
@@ -29,3 +29,12 @@ def provenance(plan: Plan, statistics: Statistics) -> dict[str, str]:
 def edited_scales(tensors: Sequence[str]) -> dict[str, str]:
     """Return the entry for scales that were replaced by hand; none without such tensors."""
     return {"scales": f"replaced by hand: {', '.join(tensors)}"} if tensors else {}
+
+
+def recipe_name(made_by: Mapping[str, str]) -> str:
+    """The name of the recipe that a model's metadata records, '' without one.
+
+    The name may have spaces; the last space stands before the digest.
+    """
+    name, separator, digest = made_by.get("recipe", "").rpartition(" ")
+    return name if separator else digest

@@ -161,6 +161,8 @@ class Scales(Shown):
     def _tied(self, pairs: list[Pair]) -> list[Pair]:
         """These pairs and all others of their share groups."""
         groups = {pair.group for pair in pairs if pair.group is not None}
+        if not groups:
+            return pairs
         return [pair for pair in self.by_pair if pair in pairs or pair.group in groups]
 
     def _equal(self, pairs: Iterable[Pair]) -> bool:

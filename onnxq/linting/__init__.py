@@ -1,7 +1,8 @@
-"""Lint: what TensorRT asks of a Q/DQ model, checked without any runtime.
+"""Lint: checks without any runtime that TensorRT compiles a Q/DQ model as its file says.
 
-Errors are what TensorRT rejects, silently runs in float, or computes otherwise than the ONNX file
-says; warnings cost speed or accuracy; information is where TensorRT-RTX and TensorRT differ.
+An error: TensorRT rejects the model, silently runs an op in float, or computes other values than
+the ONNX file says. A warning costs speed or accuracy. Information is about differences of
+TensorRT-RTX and TensorRT.
 """
 
 from __future__ import annotations

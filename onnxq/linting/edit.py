@@ -12,12 +12,12 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxq.model.pruning import drop_unread
-from onnxq.model.scopes import defined, names, nodes, read_names, scopes
+from onnxq.model.scopes import defined, free_name, names, nodes, read_names, scopes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Repair:
-    """One thing that was repaired. `exact`: the model computes what its file said before."""
+    """One repair of a node. `exact`: the model computes the same values as its file said before."""
 
     code: str
     node: str
@@ -26,34 +26,31 @@ class Repair:
 
 
 class Edit:
-    """The edit in progress. Nodes are named as in the model, and every name must be unique."""
+    """An edit of a model, in place. The names of its nodes and tensors must be unique."""
 
     def __init__(self, model: onnx.ModelProto) -> None:
         self.model = model
         self._nodes = {n.name: n for _, n in nodes(model.graph)}
         self._homes = {name: g for _, g in scopes(model.graph) for name in defined(g)}
         self._taken = names(model.graph)
-        self._made: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
+        self._constants: dict[tuple[str, str, tuple[int, ...], bytes], str] = {}
 
     def constant(self, stem: str, array: NDArray[Any]) -> str:
-        """Name of an initializer with these values, a new one unless this edit made it already.
+        """Name of an initializer with these values; this edit makes it once.
 
-        It lies where the tensor lies that is its stem.
+        It lies in the graph of the tensor `stem`, from which its name is made.
         """
         values = np.asarray(array)
         key = (stem, str(values.dtype), values.shape, values.tobytes())
-        if key not in self._made:
-            name = self._free(f"{stem}_repaired")
+        if key not in self._constants:
+            name = self._take(f"{stem}_repaired")
             graph = self._homes.get(stem, self.model.graph)
             graph.initializer.append(numpy_helper.from_array(values, name))
-            self._made[key] = name
-        return self._made[key]
+            self._constants[key] = name
+        return self._constants[key]
 
-    def _free(self, name: str) -> str:
-        free, count = name, 0
-        while free in self._taken:
-            count += 1
-            free = f"{name}_{count}"
+    def _take(self, name: str) -> str:
+        free = free_name(name, self._taken)
         self._taken.add(free)
         return free
 
@@ -73,10 +70,10 @@ class Edit:
             if n.name == node
         )
         tensor = self._nodes[node].input[0]
-        made = self._free(f"{tensor}_relu")
-        relu = onnx.helper.make_node("Relu", [tensor], [made], name=self._free(f"{node}_Relu"))
+        result = self._take(f"{tensor}_relu")
+        relu = onnx.helper.make_node("Relu", [tensor], [result], name=self._take(f"{node}_Relu"))
         graph.node.insert(place, relu)
-        self.rewire(node, 0, made)
+        self.rewire(node, 0, result)
 
     def parameters(
         self, nodes: Iterable[str], scale: NDArray[Any], zero_point: NDArray[Any], axis: int | None
@@ -98,19 +95,19 @@ class Edit:
             attributes.append(onnx.helper.make_attribute("axis", axis))
 
     def replace(self, tensor: str, other: str) -> None:
-        """Let everybody who reads a tensor read another one."""
+        """Let every node that reads a tensor read another one."""
         for _, node in nodes(self.model.graph):
             for slot, name in enumerate(node.input):
                 if name == tensor:
                     node.input[slot] = other
 
     def reads(self) -> set[str]:
-        """Every tensor that a node reads or that is an output."""
+        """Every tensor that a node reads, and every output."""
         graph = self.model.graph
         return read_names(graph.node) | {o.name for o in graph.output}
 
     def drop_unread(self, before: set[str]) -> None:
-        """Remove nodes and initializers that were read before and are not any more."""
+        """Remove nodes and initializers that nodes read before and do not read now."""
         graph = self.model.graph
         inputs = {i.name for i in graph.input} - {t.name for t in graph.initializer}
         drop_unread(graph, before - inputs)

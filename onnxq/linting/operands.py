@@ -1,4 +1,4 @@
-"""How the operands of weighted ops are quantized, and what keeps them from INT8."""
+"""How the operands of weighted ops are quantized, and why such an op is not computed in INT8."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ from onnx import TensorProto
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel, axis_of, is_blocked
 from onnxq.model.graph import Node
+from onnxq.model.node_inputs import data_inputs
 from onnxq.model.ops import traits
 from onnxq.model.pairs import is_pair_node
 
-# The types that TensorRT takes, and for which it takes them.
-TAKEN_FOR: Final[dict[int, int]] = {
+# The types that TensorRT has, and as which it reads them.
+READ_AS: Final[dict[int, int]] = {
     TensorProto.INT8: TensorProto.INT8,
     TensorProto.UINT8: TensorProto.INT8,
     TensorProto.INT4: TensorProto.INT4,
@@ -29,52 +30,50 @@ _COMPUTED: Final = (Effect.COST, Effect.DIFFERENT)  # in the quantized type all 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fault:
-    """What keeps a scale from being used in INT8, and the diagnostic code that it has in lint."""
+    """Why TensorRT does not use a scale in INT8, with the code that lint has for it.
+
+    `axis` is the right one, of a weight.
+    """
 
     code: str
     text: str
     pair_node: str
     effect: Effect = Effect.FLOAT
-    axis: int | None = None  # the right one, of a weight
-
-
-def operands(model: QdqModel, node: Node) -> Iterator[tuple[int, str]]:
-    """Slots and tensors of the data operands of a product; a bias is none."""
-    data = traits(node).data
-    for slot in range(len(node.inputs)) if data is None else data:
-        if slot < len(node.inputs) and node.inputs[slot]:
-            yield slot, node.inputs[slot]
+    axis: int | None = None
 
 
 def bare_operands(model: QdqModel, node: Node) -> Iterator[tuple[str, str]]:
-    """Operands of a weighted op without a pair, each with what stands behind it instead."""
-    for _, tensor in operands(model, node):
+    """Operands of a weighted op without a pair, each with the tensor that it comes from."""
+    for _, tensor in data_inputs(node):
         _, bare = model.dequantizers(tensor)
         if bare:
             yield tensor, bare[0]
 
 
 def stranding(model: QdqModel, bare: str) -> Node | None:
-    """The op that keeps the pair in front of it from what reads its result; None without one."""
+    """The op that stops the pair in front of it on the way to its readers; None without one."""
     node = model.graph.producer(bare)
     if node is None or traits(node).weighted or is_pair_node(node) or not node.inputs:
         return None
-    found, missing = model.dequantizers(node.inputs[0])
-    return node if found and not missing and not model.is_constant(bare) else None
+    dequantizers, missing = model.dequantizers(node.inputs[0])
+    return node if dequantizers and not missing and not model.is_constant(bare) else None
 
 
 def operand_types(model: QdqModel, node: Node) -> dict[str, int]:
-    """What every operand of a weighted op is quantized to, as TensorRT takes it.
+    """The type that every operand of a weighted op is quantized to, as TensorRT reads it.
 
     0 stands for float, and for types that TensorRT does not have.
     """
-    behind = {tensor: model.dequantizers(tensor)[0] for _, tensor in operands(model, node)}
-    types = {t: model.quantized_type(found[0]) if found else 0 for t, found in behind.items()}
-    return {tensor: TAKEN_FOR.get(dtype, 0) for tensor, dtype in types.items()}
+    types: dict[str, int] = {}
+    for _, tensor in data_inputs(node):
+        dequantizers, _ = model.dequantizers(tensor)
+        dtype = model.quantized_type(dequantizers[0]) if dequantizers else 0
+        types[tensor] = READ_AS.get(dtype, 0)
+    return types
 
 
 def mixed_types(model: QdqModel, node: Node) -> Effect | None:
-    """What comes of operands quantized to different types; None for one type, or a float operand.
+    """The effect of operands quantized to different types; None for one type or a float operand.
 
     Seen in TensorRT-RTX 1.7: a matrix product converts INT4 to int8 where one side is a constant;
     a ConvTranspose computes in float anyway.
@@ -91,10 +90,10 @@ def mixed_types(model: QdqModel, node: Node) -> Effect | None:
 
 
 def block_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
-    """What comes of a weight in blocks; None where it is well, or has no blocks.
+    """The fault of a weight in blocks; None where there is no fault, or are no blocks.
 
     Seen in TensorRT-RTX 1.7: beside a quantized activation it sums over all blocks, and then
-    multiplies with the scales of the first.
+    multiplies with the scales of the first block.
     """
     pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
     if pair_node is None or right is None or not is_blocked(pair_node):
@@ -124,10 +123,10 @@ def _block_fault(pair_node: Node, effect: Effect, text: str) -> Fault:
 
 def is_weight_only(model: QdqModel, node: Node) -> bool:
     """True for float activations on weights in INT4 or in blocks: made to save memory."""
-    behind = [model.dequantizers(tensor) for _, tensor in operands(model, node)]
-    paired = [found[0] for found, _ in behind if found]
+    traced = [model.dequantizers(tensor)[0] for _, tensor in data_inputs(node)]
+    paired = [dequantizers[0] for dequantizers in traced if dequantizers]
     return (
-        len(paired) == 1 < len(behind)
+        len(paired) == 1 < len(traced)
         and model.is_constant(paired[0].inputs[0])
         and (is_blocked(paired[0]) or model.quantized_type(paired[0]) == TensorProto.INT4)
     )
@@ -135,33 +134,35 @@ def is_weight_only(model: QdqModel, node: Node) -> bool:
 
 def why_not_int8(model: QdqModel, node: Node) -> str:
     """Why TensorRT would run a weighted op in float, as far as its operands tell; else ''."""
-    reasons = (_operand_fault(model, node, slot, t) for slot, t in operands(model, node))
+    reasons = (_operand_fault(model, node, slot, t) for slot, t in data_inputs(node))
     return next(filter(None, reasons), "")
 
 
 def _operand_fault(model: QdqModel, node: Node, slot: int, tensor: str) -> str:
-    found, bare = model.dequantizers(tensor)
+    dequantizers, bare = model.dequantizers(tensor)
     if bare:
         return _bare_fault(model, tensor, bare[0])
-    if unequal_scales(model, found):
+    if unequal_scales(model, dequantizers):
         return f"activation '{tensor}' joins tensors of unequal scales and has no pair of its own"
-    int4 = any(model.quantized_type(n) == TensorProto.INT4 for n in found)
+    int4 = any(model.quantized_type(n) == TensorProto.INT4 for n in dequantizers)
     if int4 and mixed_types(model, node) is not Effect.COST:
         return f"'{tensor}' is quantized to int4, which is dequantized before the product"
     if model.is_constant(tensor):
         faults = [weight_fault(model, node, slot), block_fault(model, node, slot)]
     else:
-        faults = [activation_fault(model, pair_node) for pair_node in found]
-        if told := next(filter(None, (_branch_fault(model, node, n) for n in found)), ""):
-            return f"activation '{tensor}' {told}"
+        faults = [activation_fault(model, pair_node) for pair_node in dequantizers]
+        outside = (_branch_fault(model, node, n) for n in dequantizers)
+        if text := next(filter(None, outside), ""):
+            return f"activation '{tensor}' {text}"
     return next((f.text for f in faults if f and f.effect not in _COMPUTED), "")
 
 
 def _branch_fault(model: QdqModel, node: Node, dequantize: Node) -> str:
-    """What keeps the pair of an activation from an op in a branch, as TensorRT-RTX 1.7 builds it.
+    """Why the pair of an activation does not reach an op in a branch; '' where it does.
 
-    It runs the op in float when the DequantizeLinear stands outside, and when the whole pair stands
-    inside and an equal one of the tensor outside: it then makes one of the two.
+    TensorRT-RTX 1.7 runs the op in float when the DequantizeLinear stands outside of the branch.
+    It also does when the pair stands inside and an equal pair of the tensor outside: it merges the
+    two pairs.
     """
     around = model.graph.around(node)
     depth = max((d for d, n in enumerate(around, 1) if n.op == "If"), default=0)
@@ -188,7 +189,7 @@ def _bare_fault(model: QdqModel, tensor: str, bare: str) -> str:
 
 
 def no_pair(model: QdqModel, tensor: str, bare: str) -> str:
-    """Say that an operand has no pair, and what `bare` tensor behind it is the reason."""
+    """Say that an operand has no pair, and which op makes the `bare` tensor that it comes from."""
     kind = "weight" if model.is_constant(tensor) else "activation"
     maker = model.graph.producer(bare)
     behind = f" (it comes from {maker.op} '{maker.name}')" if maker else ""
@@ -202,7 +203,7 @@ def unequal_scales(model: QdqModel, nodes: tuple[Node, ...]) -> bool:
 
 
 def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
-    """What makes the scale of an activation unusable; None when nothing does or it is unknown."""
+    """Why TensorRT cannot use the scale of an activation; None where it can or lint cannot tell."""
     shape = model.scale_shape(pair_node)
     if not shape or is_blocked(pair_node):
         return None
@@ -215,7 +216,7 @@ def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
 
 
 def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
-    """What makes the scale of a weight unusable; None when nothing does or it is unknown."""
+    """Why TensorRT cannot use the scale of a weight; None where it can or lint cannot tell."""
     pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
     if pair_node is None or right is None or is_blocked(pair_node):
         return None
@@ -239,12 +240,12 @@ def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
 
 
 def granularity(model: QdqModel, code: str, *, fix: str) -> Iterator[Finding]:
-    """Findings of one code about the number of scales and their axis."""
-    told: set[str] = set()
+    """Findings of one code about the number of scales and their axis, one for each scale."""
+    scales: set[str] = set()
     for place, fault in faulty_pairs(model):
         scale = model.graph.by_name[fault.pair_node].inputs[1]
-        if fault.code == code and scale not in told:
-            told.add(scale)
+        if fault.code == code and scale not in scales:
+            scales.add(scale)
             node = model.graph.by_name[place]
             text = f"{node.op} '{node.name}': {fault.text}"
             yield finding(code, fault.effect, text, fix=fix, node=node.name)
@@ -256,6 +257,6 @@ def faulty_pairs(model: QdqModel) -> Iterator[tuple[str, Fault]]:
         if not model.is_constant(node.inputs[0]) and (fault := activation_fault(model, node)):
             yield node.name, fault
     for node in model.weighted_nodes:
-        for slot, tensor in operands(model, node):
+        for slot, tensor in data_inputs(node):
             if model.is_constant(tensor) and (fault := weight_fault(model, node, slot)):
                 yield node.name, fault

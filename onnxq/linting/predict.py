@@ -1,4 +1,4 @@
-"""What TensorRT will make of a Q/DQ model, told before it is built."""
+"""Prediction of the engine that TensorRT builds of a Q/DQ model."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ _INT4: Final = TensorProto.INT4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Prediction:
-    """How one weighted op will be computed; `reason` says why in float, and is '' otherwise.
+    """The predicted precision of one weighted op; `reason` says why it is float, else ''.
 
-    'int4' is in float too, with weights that the product's kernel reads as INT4.
+    'int4' computes in float too; its kernel reads the weights as INT4.
     """
 
     node: str
@@ -35,22 +35,22 @@ class Prediction:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outlook:
-    """Every weighted op in node order; for the findings in `stops` there will be no engine."""
+    """Every weighted op in node order, and the findings for which TensorRT builds no engine."""
 
     stops: tuple[Finding, ...]
     ops: tuple[Prediction, ...]
 
     @property
     def builds(self) -> bool:
-        """True when TensorRT will take the model, as far as lint can tell."""
+        """True when TensorRT builds the model, as far as lint can tell."""
         return not self.stops
 
 
 def predict(model: onnx.ModelProto | QdqModel) -> Outlook:
-    """Predict what TensorRT-RTX builds of a model. What lint does not know of is not foreseen."""
-    read = model if isinstance(model, QdqModel) else QdqModel(model)
-    stops = tuple(found for found in findings(read) if found.effect.stops_build)
-    return Outlook(stops=stops, ops=tuple(predict_op(read, node) for node in read.weighted_nodes))
+    """Predict what TensorRT-RTX builds of a model, as far as the rules of lint cover it."""
+    view = model if isinstance(model, QdqModel) else QdqModel(model)
+    stops = tuple(finding for finding in findings(view) if finding.effect.stops_build)
+    return Outlook(stops=stops, ops=tuple(predict_op(view, node) for node in view.weighted_nodes))
 
 
 def predict_op(model: QdqModel, node: Node) -> Prediction:
@@ -69,5 +69,5 @@ def predict_op(model: QdqModel, node: Node) -> Prediction:
 
 def _has_blocks(model: QdqModel, node: Node) -> bool:
     """True for a matrix product whose right side is a weight in blocks."""
-    found = model.weight_dequantizer(node, 1) if traits(node).reduced else None
-    return found is not None and is_blocked(found[0])
+    weight = model.weight_dequantizer(node, 1) if traits(node).reduced else None
+    return weight is not None and is_blocked(weight[0])

@@ -1,7 +1,8 @@
-"""A model read for its Q/DQ nodes: scales, zero points, and what stands behind a tensor."""
+"""A view of a model for its Q/DQ nodes: scales, zero points, and where a tensor comes from."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
 from functools import cached_property
 from typing import Any, Final
 
@@ -22,7 +23,7 @@ _UNREADABLE: Final = (OSError, ValueError, TypeError, NotImplementedError)
 
 
 class QdqModel:
-    """A model read for its Q/DQ nodes. Never changes the model and takes any valid ModelProto.
+    """A view of any valid ModelProto for its Q/DQ nodes; it does not change the model.
 
     `named` is the model itself, or a copy in which every node has a name of its own.
     """
@@ -49,22 +50,22 @@ class QdqModel:
 
     @cached_property
     def _from_constants(self) -> frozenset[str]:
-        found: set[str] = set()
+        tensors: set[str] = set()
         for node in self.graph.nodes:
             inputs = [i for i in node.inputs if i and not self.graph.is_constant(i)]
             # A subgraph reads outer tensors that are not among the inputs.
             whole = not any(isinstance(a, onnx.GraphProto) for a in node.attributes.values())
-            made = any(node.inputs) and whole and found.issuperset(inputs)
-            if made or node.type == "Constant":
-                found.update(node.outputs)
-        return frozenset(found)
+            computed = any(node.inputs) and whole and tensors.issuperset(inputs)
+            if computed or node.type == "Constant":
+                tensors.update(node.outputs)
+        return frozenset(tensors)
 
     def is_constant(self, tensor: str) -> bool:
         """True when the tensor is computed from constants alone, so that a compiler can fold it."""
         return self.graph.is_constant(tensor) or tensor in self._from_constants
 
     def value(self, tensor: str) -> NDArray[Any] | None:
-        """Values of a constant, seen through Identity; None when they are not known here."""
+        """Values of a constant, also behind Identity; None where lint does not know them."""
         while (node := self.graph.producer(tensor)) and node.type == "Identity" and node.inputs:
             tensor = node.inputs[0]
         if not self.graph.is_constant(tensor):
@@ -75,7 +76,7 @@ class QdqModel:
             return None
 
     def scale(self, pair_node: Node) -> NDArray[np.float64] | None:
-        """The scale of a Q or DQ as float64; None when it is not known here."""
+        """The scale of a Q or DQ as float64; None where lint does not know it."""
         value = self.value(pair_node.inputs[1])
         return None if value is None else value.astype(np.float64)
 
@@ -96,6 +97,22 @@ class QdqModel:
         """The QuantizeLinear that a DequantizeLinear reads; None for a stored quantized tensor."""
         node = self.graph.producer(dequantize.inputs[0])
         return node if node is not None and is_pair_node(node, QUANTIZE) else None
+
+    def pairs(self) -> Iterator[tuple[Node, Node]]:
+        """Every QuantizeLinear with each DequantizeLinear that reads it, in node order."""
+        for node in self.pair_nodes:
+            quantize = self.quantizer(node) if node.op == DEQUANTIZE else None
+            if quantize is not None:
+                yield quantize, node
+
+    def first_by(self, tensor_of: Callable[[Node], str]) -> Iterator[tuple[Node, str]]:
+        """The first of the Q and DQ nodes that have one tensor, such as a scale, and the tensor."""
+        tensors: set[str] = set()
+        for node in self.pair_nodes:
+            tensor = tensor_of(node)
+            if tensor not in tensors:
+                tensors.add(tensor)
+                yield node, tensor
 
     def quantized_tensor(self, pair_node: Node) -> str:
         """What a Q or DQ quantizes: the float tensor, or a stored quantized one."""
@@ -127,29 +144,29 @@ class QdqModel:
         return self.graph.type(pair_node.inputs[0]).dtype
 
     def dequantizers(self, tensor: str) -> tuple[tuple[Node, ...], tuple[str, ...]]:
-        """What stands behind a tensor, seen through ops that a DequantizeLinear may cross.
+        """Trace a tensor back across the ops that TensorRT moves a DequantizeLinear across.
 
-        Returns the DequantizeLinear nodes, and the tensors that come from no such node.
+        Returns the DequantizeLinear nodes that it comes from, and the tensors that come from none.
         """
-        found: dict[str, Node] = {}
+        dequantizers: dict[str, Node] = {}
         bare: dict[str, None] = {}
-        waiting, seen = [tensor], {tensor}
+        waiting, visited = [tensor], {tensor}
         while waiting:
             current = waiting.pop()
             node = self.graph.producer(current)
             if node is not None and is_pair_node(node, DEQUANTIZE):
-                found[node.name] = node
+                dequantizers[node.name] = node
             elif node is not None and (ahead := crossed(self.graph, node)):
-                waiting.extend(t for t in reversed(ahead) if t not in seen)
-                seen.update(ahead)
+                waiting.extend(t for t in reversed(ahead) if t not in visited)
+                visited.update(ahead)
             else:
                 bare[current] = None
-        return tuple(found.values()), tuple(bare)
+        return tuple(dequantizers.values()), tuple(bare)
 
     def weight_dequantizer(self, node: Node, slot: int) -> tuple[Node, int | None] | None:
         """The DequantizeLinear of a constant operand, and its right channel axis.
 
-        Identity and Transpose between the two are seen through. None where there is none.
+        Identity and Transpose may stand between the two. None where there is no such node.
         """
         tensor, axis = node.inputs[slot], channel_axis(self.graph, node, slot)
         while (maker := self.graph.producer(tensor)) is not None and self.is_constant(tensor):
@@ -197,7 +214,7 @@ def _before_transpose(node: Node, axis: int | None, rank: int | None) -> int | N
 def _uniquely_named(model: onnx.ModelProto) -> onnx.ModelProto:
     names = [n.name for _, n in nodes(model.graph)]
     values = [name for _, graph in scopes(model.graph) for name in set(defined(graph))]
-    if all(names) and all(len(set(some)) == len(some) for some in (names, values)):
+    if all(names) and all(len(set(group)) == len(group) for group in (names, values)):
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)

@@ -1,4 +1,4 @@
-"""Other parameters for a pair, from the range that it has: no calibration is needed for that."""
+"""Other scales and zero points for a pair, from the range that it has, without calibration."""
 
 from __future__ import annotations
 
@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from onnx import TensorProto
 
 from onnxq.linting.edit import Edit, Repair
+from onnxq.linting.operands import Fault, faulty_pairs
 from onnxq.linting.qdq import QdqModel, axis_of, is_blocked
 from onnxq.model.graph import Node
 from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
@@ -22,7 +23,7 @@ _INTEGERS: Final = ("int8", "uint8", "int16", "uint16")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quantized:
-    """One quantized tensor: its Q, unless it is stored, its DQs, and what they compute with."""
+    """One quantized tensor: its Q, unless it is stored, its DQs, and their scale and zero point."""
 
     quantizer: Node | None
     dequantizers: tuple[Node, ...]
@@ -35,22 +36,31 @@ class Quantized:
         return (*([self.quantizer] if self.quantizer else ()), *self.dequantizers)
 
     @property
+    def names(self) -> tuple[str, ...]:
+        """The names of the nodes."""
+        return tuple(node.name for node in self.nodes)
+
+    @property
     def axis(self) -> int | None:
         """The axis of the scales; None for one scale."""
         return axis_of(self.nodes[0]) if self.scale.ndim else None
 
 
 def quantized_tensors(model: QdqModel) -> Iterator[Quantized]:
-    """Every quantized tensor whose parameters can be changed: known, and used by pairs alone."""
-    done: set[str] = set()
-    for node in model.pair_nodes:
-        tensor = model.quantized_side(node)
-        if tensor in done:
-            continue
-        done.add(tensor)
-        found = _quantized(model, node, tensor)
-        if found is not None:
-            yield found
+    """Every quantized tensor whose parameters are known and which only pairs read."""
+    for node, name in model.first_by(model.quantized_side):
+        tensor = _quantized(model, node, name)
+        if tensor is not None:
+            yield tensor
+
+
+def faulty_tensors(model: QdqModel, code: str) -> Iterator[tuple[Quantized, Fault]]:
+    """The quantized tensors whose scale has a fault of this code, and that fault."""
+    faults = {fault.pair_node: fault for _, fault in faulty_pairs(model) if fault.code == code}
+    for tensor in quantized_tensors(model):
+        fault = next((faults[name] for name in tensor.names if name in faults), None)
+        if fault is not None:
+            yield tensor, fault
 
 
 def _quantized(model: QdqModel, node: Node, tensor: str) -> Quantized | None:
@@ -68,95 +78,93 @@ def _quantized(model: QdqModel, node: Node, tensor: str) -> Quantized | None:
 
 
 def _zero_point(model: QdqModel, node: Node) -> NDArray[Any] | None:
-    """As ONNX reads it: without one, a stored tensor tells the type, and a Q makes uint8."""
+    """As ONNX reads it: without one a stored tensor has the type, and a Q writes uint8."""
     if written := model.zero_point(node):
         return model.value(written)
     dtype = model.quantized_type(node) or TensorProto.UINT8
     return np.zeros((), onnx.helper.tensor_dtype_to_np_dtype(dtype))
 
 
-def make_symmetric(model: QdqModel, edit: Edit, found: Quantized, code: str) -> Repair | None:
+def make_symmetric(model: QdqModel, edit: Edit, tensor: Quantized, code: str) -> Repair | None:
     """Give a quantized tensor int8 and a zero point of 0, with a scale for the range that it had.
 
     A range around another middle loses up to half of its steps, and one of 16 bits more.
     """
-    if found.quantizer is None or model.is_constant(found.quantizer.inputs[0]):
-        return _stored(model, edit, found, code)
-    limits = np.iinfo(found.zero_point.dtype)
-    zero, step = found.zero_point.astype(np.float64), found.scale.astype(np.float64)
+    if tensor.quantizer is None or model.is_constant(tensor.quantizer.inputs[0]):
+        return _stored(model, edit, tensor, code)
+    limits = np.iinfo(tensor.zero_point.dtype)
+    zero, step = tensor.zero_point.astype(np.float64), tensor.scale.astype(np.float64)
     amax = step * np.maximum(limits.max - zero, zero - limits.min)
-    scale, node = scale_of(amax).astype(found.scale.dtype), found.quantizer
+    scale, node = scale_of(amax).astype(tensor.scale.dtype), tensor.quantizer
     text = f"{node.op} '{node.name}' has int8 around 0, for the same range"
     if np.all(zero == limits.min) and model.may_be_negative(node.inputs[0]):
         # Some tools leave a Relu out because such a range cuts off what is negative.
         edit.relu(node.name)
         text += ", and a Relu in front, as that range began at 0"
-    edit.parameters(
-        (n.name for n in found.nodes), scale, np.zeros(scale.shape, np.int8), found.axis
-    )
+    edit.parameters(tensor.names, scale, np.zeros(scale.shape, np.int8), tensor.axis)
     return Repair(code=code, node=node.name, text=text, exact=False)
 
 
-def _stored(model: QdqModel, edit: Edit, found: Quantized, code: str) -> Repair | None:
-    """A constant: its values are known, so that they are quantized anew."""
-    first = found.dequantizers[0]
-    if found.quantizer is not None:
-        values = model.value(found.quantizer.inputs[0])
+def _stored(model: QdqModel, edit: Edit, tensor: Quantized, code: str) -> Repair | None:
+    """Quantize the known values of a constant again."""
+    first = tensor.dequantizers[0]
+    if tensor.quantizer is not None:
+        values = model.value(tensor.quantizer.inputs[0])
         if values is None:
             return None
-        return requantized(edit, found, values, axis=found.axis, code=code)
+        return requantized(edit, tensor, values, axis=tensor.axis, code=code)
     stored = model.value(first.inputs[0])
     if stored is None:
         return None
-    shifted = stored.astype(np.int64) - _along(
-        found.zero_point.astype(np.int64), stored, found.axis
+    shifted = stored.astype(np.int64) - along(
+        tensor.zero_point.astype(np.int64), stored, tensor.axis
     )
     if shifted.min(initial=0) >= -128 and shifted.max(initial=0) <= 127:
-        zero = np.zeros(found.scale.shape, np.int8)
+        zero = np.zeros(tensor.scale.shape, np.int8)
         name = edit.constant(first.inputs[0], shifted.astype(np.int8))
-        edit.parameters((n.name for n in found.nodes), found.scale, zero, found.axis)
-        for node in found.dequantizers:
+        edit.parameters(tensor.names, tensor.scale, zero, tensor.axis)
+        for node in tensor.dequantizers:
             edit.rewire(node.name, 0, name)
         text = f"{first.op} '{first.name}' reads the same values as int8 around 0"
         return Repair(code=code, node=first.name, text=text, exact=True)
-    values = (shifted * _along(found.scale, stored, found.axis)).astype(np.float32)
-    return requantized(edit, found, values, axis=found.axis, code=code)
+    values = (shifted * along(tensor.scale, stored, tensor.axis)).astype(np.float32)
+    return requantized(edit, tensor, values, axis=tensor.axis, code=code)
 
 
-def dequantized(model: QdqModel, found: Quantized) -> NDArray[np.float32] | None:
+def dequantized(model: QdqModel, tensor: Quantized) -> NDArray[np.float32] | None:
     """The float values of a constant, as the file has or computes them."""
-    if found.quantizer is not None:
-        values = model.value(found.quantizer.inputs[0])
+    if tensor.quantizer is not None:
+        values = model.value(tensor.quantizer.inputs[0])
         return None if values is None else values.astype(np.float32)
-    stored = model.value(found.dequantizers[0].inputs[0])
+    stored = model.value(tensor.dequantizers[0].inputs[0])
     if stored is None:
         return None
-    zero = _along(found.zero_point.astype(np.float32), stored, found.axis)
-    scale = _along(found.scale.astype(np.float32), stored, found.axis)
+    zero = along(tensor.zero_point.astype(np.float32), stored, tensor.axis)
+    scale = along(tensor.scale.astype(np.float32), stored, tensor.axis)
     return np.asarray((stored.astype(np.float32) - zero) * scale)
 
 
 def requantized(
-    edit: Edit, found: Quantized, values: NDArray[Any], *, axis: int | None, code: str
+    edit: Edit, tensor: Quantized, values: NDArray[Any], *, axis: int | None, code: str
 ) -> Repair:
     """Store the values of a constant as int8 with new scales, from their own range."""
     others = (
         None if axis is None else tuple(i for i in range(values.ndim) if i != axis % values.ndim)
     )
     amax = np.abs(values).max(axis=others, initial=0)
-    scale = scale_of(amax).astype(found.scale.dtype)
-    first = found.dequantizers[0]
-    edit.parameters((n.name for n in found.nodes), scale, np.zeros(scale.shape, np.int8), axis)
-    if found.quantizer is None:
+    scale = scale_of(amax).astype(tensor.scale.dtype)
+    first = tensor.dequantizers[0]
+    edit.parameters(tensor.names, scale, np.zeros(scale.shape, np.int8), axis)
+    if tensor.quantizer is None:
         stored = edit.constant(first.inputs[0], quantize(values, scale, axis=axis))
-        for node in found.dequantizers:
+        for node in tensor.dequantizers:
             edit.rewire(node.name, 0, stored)
     written = "per tensor" if axis is None else f"on axis {axis}"
     text = f"the constant of {first.op} '{first.name}' is quantized anew, {written}"
     return Repair(code=code, node=first.name, text=text, exact=False)
 
 
-def _along(values: NDArray[Any], x: NDArray[Any], axis: int | None) -> NDArray[Any]:
+def along(values: NDArray[Any], x: NDArray[Any], axis: int | None) -> NDArray[Any]:
     """Shape one value a channel so that it broadcasts along the axis of x."""
     if axis is None or not values.ndim or values.size == 1:
         return values.reshape(()) if values.size == 1 else values

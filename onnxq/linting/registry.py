@@ -16,7 +16,7 @@ Repairer = Callable[[QdqModel, Edit], Iterator[Repair]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """What finds the faults of one code, and what repairs those that can be."""
+    """The check of one code, and its repairs where there are any."""
 
     code: str
     check: Check
@@ -39,7 +39,7 @@ def rule(code: str) -> Callable[[Check], Check]:
 
 
 def repair(code: str) -> Callable[[Repairer], Repairer]:
-    """Register a repair for a rule: it edits the model and yields what it did."""
+    """Register a repair for a rule: it edits the model and yields the repairs."""
 
     def register(repairer: Repairer) -> Repairer:
         RULES[code].repairs.append(repairer)
@@ -50,4 +50,4 @@ def repair(code: str) -> Callable[[Repairer], Repairer]:
 
 def findings(model: QdqModel) -> list[Finding]:
     """Every finding of every rule in a model, in the order of the codes."""
-    return [found for code in sorted(RULES) for found in RULES[code].check(model)]
+    return [finding for code in sorted(RULES) for finding in RULES[code].check(model)]

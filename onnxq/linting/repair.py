@@ -1,4 +1,4 @@
-"""Repairs what lint finds, as far as that takes no calibration."""
+"""Repair of findings of lint that needs no calibration."""
 
 from __future__ import annotations
 
@@ -11,29 +11,30 @@ from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import RULES
 
 _FIRST: Final = ("OQ619", "OQ620")  # the others need names and the right opset
-_ROUNDS: Final = 4  # one repair can make way for another, but not for long
+_ROUNDS: Final = 4  # a repair can make another one possible, a few times
 
 
 def repaired(model: onnx.ModelProto) -> tuple[onnx.ModelProto, tuple[Repair, ...]]:
-    """A copy of a model with every repair that the rules have, and the repairs in order.
+    """Return a copy of a model with all repairs of the rules, and the repairs in order.
 
-    What cannot be repaired stays as it is. The model itself is not changed.
+    Other findings stay. The model itself is not changed, and weights in files stay in their files
+    (`onnxq.model.weights`) where they are not repaired.
     """
     current = onnx.ModelProto()
     current.CopyFrom(model)
-    made: list[Repair] = []
+    repairs: list[Repair] = []
     codes = (*_FIRST, *(code for code in sorted(RULES) if code not in _FIRST))
-    read = QdqModel(current)
+    view = QdqModel(current)
     for _ in range(_ROUNDS):
-        before = len(made)
+        before = len(repairs)
         for repairer in (r for code in codes for r in RULES[code].repairs):
             edit = Edit(current)
-            names, done = edit.reads(), len(made)
-            made += repairer(read, edit)
-            if len(made) > done:
+            names, count = edit.reads(), len(repairs)
+            repairs += repairer(view, edit)
+            if len(repairs) > count:
                 edit.drop_unread(names)
                 current = edit.model
-                read = QdqModel(current)
-        if len(made) == before:
+                view = QdqModel(current)
+        if len(repairs) == before:
             break
-    return current, tuple(made)
+    return current, tuple(repairs)

@@ -1,4 +1,4 @@
-"""Constants of a graph: initializers, Constant nodes, and what is computed from those alone."""
+"""Constants of a graph: initializers, Constant nodes, and values computed from those alone."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from onnxq.model.scopes import nodes, scopes, subgraphs
 
 
 class Constants:
-    """What the constants of a graph are, by tensor name; folded values are worked out on demand.
+    """The constants of a graph, by tensor name; folded values are computed on demand.
 
-    A weight often reaches its op through Identity, Transpose, Reshape or Cast. The bodies of If,
-    Loop and Scan count too, and read what is constant outside; of one name the outer holds.
+    A weight often reaches its op through Identity, Transpose, Reshape or Cast. Constants in bodies
+    of If, Loop and Scan are included. Of two constants of one name the outer one counts.
     """
 
     def __init__(self, graph: onnx.GraphProto) -> None:
@@ -40,7 +40,7 @@ class Constants:
         return self._stored
 
     def array(self, tensor: str) -> NDArray[Any]:
-        """Values of a constant; KeyError for a tensor that is none."""
+        """Values of a constant; KeyError for any other tensor."""
         if (stored := self._stored.get(tensor)) is not None:
             return weights.array(stored)
         if tensor not in self._folded:
@@ -84,7 +84,7 @@ def _constant_nodes(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
 
 
 def _constant_value(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
-    """The tensor that a Constant node's attribute stands for; None for strings."""
+    """The tensor in an attribute of a Constant node; None for strings."""
     if attribute.name == "value":
         return attribute.t
     if attribute.name == "sparse_value":
@@ -96,7 +96,7 @@ def _constant_value(attribute: onnx.AttributeProto) -> onnx.TensorProto | None:
 
 
 def _dense(sparse: onnx.SparseTensorProto) -> onnx.TensorProto:
-    """A sparse tensor as a dense one; indices are flat, or one row a value."""
+    """A sparse tensor as a dense one; indices are flat, or have one row for each value."""
     values, indices = numpy_helper.to_array(sparse.values), numpy_helper.to_array(sparse.indices)
     dense = np.zeros(tuple(sparse.dims), values.dtype)
     if indices.ndim > 1:

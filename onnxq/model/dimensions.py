@@ -1,4 +1,4 @@
-"""Names of dynamic sizes: dimensions of one name are equal, say ONNX and TensorRT."""
+"""Names of dynamic sizes. To ONNX and TensorRT dimensions of one name are equal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def clear_placeholder_names(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def without_names(model: onnx.ModelProto, names: Container[str]) -> onnx.ModelProto:
-    """Copy a model with dimensions of some names left unnamed."""
+    """Copy a model, with these names of dimensions cleared."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     for dim in _dimensions(copy):

@@ -1,11 +1,11 @@
-"""Pairs that a model has already: facts of the graph, on which no rule decides anew."""
+"""Pairs that a model has already: facts of the graph, which rules do not change."""
 
 from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.formats import FORMATS, DType, called
+from onnxq.formats import FORMATS, DType, format_of
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.model.node_inputs import crossed
 from onnxq.model.ops import traits
@@ -13,25 +13,25 @@ from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 
 
 def is_decided(graph: Graph, edge: Edge) -> bool:
-    """True for inputs of Q/DQ nodes, and for those that read what a pair has rounded already."""
+    """True for inputs of Q/DQ nodes, and for edges of a tensor that a pair has rounded already."""
     return is_pair_node(graph.by_name[edge.node]) or is_quantized(graph, graph.tensor(edge))
 
 
 def is_quantized(graph: Graph, tensor: str) -> bool:
-    """True when a tensor comes out of a DequantizeLinear, through ops that move values at most."""
+    """True for the result of a DequantizeLinear, also behind ops that TensorRT moves it across."""
     return _dequantize_before(graph, tensor) is not None
 
 
 def dtype_at(graph: Graph, tensor: str) -> DType | None:
-    """The type of the pair that a tensor comes out of; None without one, or for another type."""
+    """The type of the pair behind which a tensor stands; None for no pair, or for another type."""
     dequantize = _dequantize_before(graph, tensor)
-    return None if dequantize is None else called(graph.type(dequantize.inputs[0]).dtype)
+    return None if dequantize is None else format_of(graph.type(dequantize.inputs[0]).dtype)
 
 
 def pair_on(graph: Graph, tensor: str, dtype: DType) -> str | None:
-    """The result of the first pair that a float tensor has, of a kind that others can share.
+    """The result of the first pair on a float tensor that other readers can share.
 
-    That is one with one scale and a zero point of 0 of this type, as TensorRT has activations.
+    Such a pair has one scale and a zero point of 0 of this type, as TensorRT needs for activations.
     """
     for edge in graph.consumers(tensor):
         quantize = graph.by_name[edge.node]

@@ -1,4 +1,4 @@
-"""A read-only view of a model: nodes, who makes and who reads each tensor, shapes, constants."""
+"""A read-only view of a model: nodes, producers and consumers of tensors, shapes, constants."""
 
 from __future__ import annotations
 
@@ -73,9 +73,9 @@ _REFUSALS: Final = (
 
 
 class Graph:
-    """The graph of a model, read once. Two graphs are equal when their digests are.
+    """The graph of a model, as read-only data. Two graphs are equal when their digests are.
 
-    Nodes in the bodies of If, Loop and Scan are among `nodes`, after the one whose bodies they are.
+    Nodes in the bodies of If, Loop and Scan are among `nodes`, after the node that has the bodies.
     Names must be unique (`model.prepare`). `shapes` replaces the shapes of graph inputs
     before shape inference, for models with dynamic dimensions; `declared` are the input types that
     the file itself gives, and `hidden_ops` the types of the nodes in local functions and in
@@ -112,6 +112,12 @@ class Graph:
             for name, constant in self._constants.stored().items()
         }
 
+    def with_shapes(self, model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Graph:
+        """The view of the same model with shapes of inputs; itself where it declares them."""
+        if declares(model, shapes):
+            return self
+        return Graph(model, digest=self.digest, shapes=shapes)
+
     def __hash__(self) -> int:
         return hash(self.digest)
 
@@ -135,8 +141,8 @@ class Graph:
     def successors(self) -> Mapping[str, tuple[Node, ...]]:
         """The nodes that read a node's outputs, by the node's name.
 
-        An If, Loop or Scan is one of those for what its bodies give out, and is followed by the
-        nodes that read what its bodies take in.
+        An If, Loop or Scan comes after the nodes that make the outputs of its bodies, and before
+        the nodes that read the inputs of its bodies.
         """
         readers = {
             n.name: [e.node for out in n.outputs for e in self.consumers(out)] for n in self.nodes
@@ -191,7 +197,7 @@ class Graph:
         return self._homes.get(tensor, ())
 
     def around(self, node: Node) -> tuple[Node, ...]:
-        """The If, Loop and Scan in whose bodies a node stands, from outside in."""
+        """The If, Loop and Scan nodes around a node, from outside in."""
         depths = range(1, len(node.scope) + 1)
         return tuple(self.by_name[owner(node.scope[:depth])] for depth in depths)
 
@@ -216,6 +222,12 @@ def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
                 yield from map(type_of, all_nodes(graph.node))
     for function in model.functions:
         yield from map(type_of, all_nodes(function.node))
+
+
+def declares(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> bool:
+    """True when the inputs of a model have these shapes without being told."""
+    declared = {i.name: _tensor_type(i.type.tensor_type).shape for i in model.graph.input}
+    return all(declared.get(name) == tuple(shape) for name, shape in shapes.items())
 
 
 def infer_types(

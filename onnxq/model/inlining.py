@@ -1,4 +1,4 @@
-"""Local functions put in the place of their calls, so that every stage sees what they compute."""
+"""Inline local functions, so that every stage sees the nodes in them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from onnxq.model.ops import PRODUCTS, domain_of, type_of
 from onnxq.model.pairs import PAIR_TYPES
 from onnxq.model.scopes import all_nodes
 
-WORTH: Final = PRODUCTS | PAIR_TYPES  # what a function is looked into for
+WORTH: Final = PRODUCTS | PAIR_TYPES  # a function with one of these is inlined
 
 
 def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx.ModelProto:
-    """Put the bodies of local functions in the place of their calls, in place (OQ561).
+    """Replace calls of local functions by the nodes of the functions, in place (OQ561).
 
     onnx.inliner does it, on a copy without weights. Inner nodes keep their names, doc strings and
-    metadata; a number makes names of nodes and of tensors unique, the same on every run. Functions
-    stay that hold no product and no pair, for they are ops to a recipe or a plugin; that have the
-    name of a standard operator, which onnxruntime computes instead; and that need operators in
-    another version than the model's. Functions that nothing calls go.
+    metadata; numbers make names of nodes and of tensors unique, the same on every run. Three kinds
+    of functions stay: those without a product and a pair, which are ops to a recipe or a plugin;
+    those with the name of a standard operator, which onnxruntime computes instead; and those that
+    need operators of another version than the model's. Functions without a call are removed.
     """
     if not model.functions:
         return model
@@ -71,17 +71,17 @@ def _import_domains(model: onnx.ModelProto) -> dict[str, int]:
 
 
 def _worth_it(model: onnx.ModelProto) -> set[tuple[str, str, str]]:
-    """Functions that hold a product or a pair, or call one that does."""
+    """Functions with a product or a pair, and functions that call these."""
     worth: set[tuple[str, str, str]] = set()
     while (
-        found := {
+        more := {
             _id(f)
             for f in model.functions
             if any(_key(n) in worth or type_of(n) in WORTH for n in all_nodes(f.node))
         }
         - worth
     ):
-        worth |= found
+        worth |= more
     return worth
 
 
@@ -105,7 +105,7 @@ def _align(function: onnx.FunctionProto, versions: dict[str, int]) -> None:
 
 
 def _since(op: str, version: int, domain: str) -> int:
-    """The version that defined an operator as it is in `version`; 0 for one that is not known."""
+    """The version that defined an operator as it is in `version`; 0 for an unknown operator."""
     if not defs.has(op, version, domain):
         return 0
     return int(defs.get_schema(op, version, domain).since_version)
@@ -114,36 +114,36 @@ def _since(op: str, version: int, domain: str) -> int:
 def _separate_outputs(function: onnx.FunctionProto) -> None:
     """Give outputs that are inputs, or another output, a name of their own, for the inliner."""
     taken = {*function.input, *(name for n in all_nodes(function.node) for name in n.output)}
-    seen = set(function.input)
+    used = set(function.input)
     for index, name in enumerate(function.output):
-        if name in seen:
+        if name in used:
             free = next(f for i in range(len(taken) + 1) if (f := f"{name}_{i}") not in taken)
             function.node.append(helper.make_node("Identity", [name], [free]))
             function.output[index] = free
             taken.add(free)
-        seen.add(name)
+        used.add(name)
 
 
 def _state_defaults(model: onnx.ModelProto) -> None:
-    """Write a function's attributes that have a default into its calls; the inliner drops them."""
+    """Write the defaults of a function's attributes into its calls; the inliner drops them."""
     functions = {_id(f): f for f in model.functions}
     while any(_take_defaults(f, functions) for f in model.functions):
         pass
     bodies = (model.graph.node, *(f.node for f in model.functions))
     for call in (node for body in bodies for node in all_nodes(body)):
         if (function := functions.get(_key(call))) is not None:
-            given = {a.name for a in call.attribute}
-            call.attribute.extend(a for a in function.attribute_proto if a.name not in given)
+            written = {a.name for a in call.attribute}
+            call.attribute.extend(a for a in function.attribute_proto if a.name not in written)
 
 
 def _take_defaults(
     function: onnx.FunctionProto, functions: dict[tuple[str, str, str], onnx.FunctionProto]
 ) -> bool:
-    """Give attributes that a function only hands on the default of where they go; True for any."""
-    handed = [(n, a) for n in all_nodes(function.node) for a in n.attribute if a.ref_attr_name]
-    uses = Counter(a.ref_attr_name for _, a in handed)
+    """Give attributes that a function only passes on the default of their target; True for any."""
+    passed_on = [(n, a) for n in all_nodes(function.node) for a in n.attribute if a.ref_attr_name]
+    uses = Counter(a.ref_attr_name for _, a in passed_on)
     before = len(function.attribute)
-    for call, attribute in handed:
+    for call, attribute in passed_on:
         name, inner = attribute.ref_attr_name, functions.get(_key(call))
         defaults = {a.name: a for a in inner.attribute_proto} if inner else {}
         if attribute.name in defaults and name in function.attribute and uses[name] == 1:

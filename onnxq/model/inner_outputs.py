@@ -1,9 +1,9 @@
-"""A model that also gives out what the bodies of its If, Loop and Scan compute.
+"""Inner tensors as outputs of a model, also those in the bodies of its If, Loop and Scan.
 
-Every value of a body leaves as one flat tensor with what it held each time that the body ran:
-nothing, for a branch that was not taken. A branch gives its values out as they are, and the other
-one gives an empty tensor. A Loop gathers them in a sequence, as shapes may differ between its
-iterations. A Scan becomes a Loop first, for it can carry neither sequences nor sizes that change.
+The output for a tensor of a body is one flat tensor with its values of every run of the body. It is
+empty for a branch that was not taken: the other branch gives out an empty tensor. A Loop gathers
+the values in a sequence, as shapes may differ between its iterations. A Scan becomes a Loop first,
+as it can carry neither sequences nor changing sizes.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from onnx import TensorProto, helper
 from onnxq.model.scopes import bodies, defined, scopes
 
 _Value = TypeVar("_Value", int, list[int])
-# What must stand before and behind a node, and tensors with the names of the flat ones.
-_Given = tuple[list[onnx.NodeProto], list[onnx.NodeProto], list[tuple[str, str]]]
+# Nodes to add before and behind a node, and tensors with the names of their flat copies.
+_Additions = tuple[list[onnx.NodeProto], list[onnx.NodeProto], list[tuple[str, str]]]
 
-INSIDE: Final = "onnxq/inside/"  # begins the names of outputs that come from a body
+INSIDE: Final = "onnxq/inside/"  # prefix of outputs for tensors of bodies
 _ANY: Final[list[int | str | None]] = [None]  # the shape of a flat tensor
 
 
@@ -40,7 +40,7 @@ def with_inner_outputs(model: onnx.ModelProto, tensors: Iterable[str]) -> onnx.M
     copy.graph.output.extend(
         onnx.ValueInfoProto(name=t) for t in wanted if t not in have and t not in inner
     )
-    for tensor, name in _Opening(inner.intersection(wanted)).out_of_bodies(copy.graph):
+    for tensor, name in _InnerOutputs(inner.intersection(wanted)).out_of_bodies(copy.graph):
         copy.graph.node.append(helper.make_node("Identity", [name], [INSIDE + tensor]))
         copy.graph.output.append(_flat(INSIDE + tensor))
     return copy
@@ -55,8 +55,8 @@ def _sequence(name: str) -> onnx.ValueInfoProto:
 
 
 def _attribute(node: onnx.NodeProto, name: str, default: _Value) -> _Value:
-    found = next((a for a in node.attribute if a.name == name), None)
-    return default if found is None else helper.get_attribute_value(found)
+    attribute = next((a for a in node.attribute if a.name == name), None)
+    return default if attribute is None else helper.get_attribute_value(attribute)
 
 
 def _constant(name: str, dtype: int, shape: list[int], values: list[int]) -> onnx.NodeProto:
@@ -64,7 +64,7 @@ def _constant(name: str, dtype: int, shape: list[int], values: list[int]) -> onn
     return helper.make_node("Constant", [], [name], value=value)
 
 
-class _Opening:
+class _InnerOutputs:
     """The edit of a graph in place, from the innermost bodies outwards."""
 
     def __init__(self, wanted: set[str]) -> None:
@@ -76,12 +76,12 @@ class _Opening:
         return f"{INSIDE}{self._count}/{what}"
 
     def out_of_bodies(self, graph: onnx.GraphProto) -> list[tuple[str, str]]:
-        """Let the nodes of a graph give out what is wanted of their bodies.
+        """Let the nodes of a graph give out the wanted tensors of their bodies.
 
-        Returns each tensor with the name of the flat one in this graph.
+        Returns each tensor with the name of its flat copy in this graph.
         """
-        found: list[tuple[str, str]] = []
-        made: list[onnx.NodeProto] = []
+        flat_names: list[tuple[str, str]] = []
+        nodes: list[onnx.NodeProto] = []
         for node in graph.node:
             before: list[onnx.NodeProto] = []
             after: list[onnx.NodeProto] = []
@@ -89,20 +89,20 @@ class _Opening:
                 if node.op_type == "Scan":
                     before, after = self._as_loop(node)
                 give = self._from_branches if node.op_type == "If" else self._from_loop
-                first, last, given = give(node)
+                first, last, copies = give(node)
                 before, after = [*before, *first], [*after, *last]
-                found += given
-            made += [*before, node, *after]
+                flat_names += copies
+            nodes += [*before, node, *after]
         del graph.node[:]
-        graph.node.extend(made)
-        return found
+        graph.node.extend(nodes)
+        return flat_names
 
     def _holds_wanted(self, body: onnx.GraphProto) -> bool:
         return any(not self._wanted.isdisjoint(defined(graph)) for _, graph in scopes(body))
 
     def _flattened(self, body: onnx.GraphProto) -> list[tuple[str, str]]:
-        """Add to a body flat copies of what is wanted of it and of what is inside it."""
-        found = self.out_of_bodies(body)
+        """Add flat copies of the wanted tensors of a body, and of the bodies in it."""
+        flat_names = self.out_of_bodies(body)
         whole = self._new("shape")
         own = [name for name in dict.fromkeys(defined(body)) if name in self._wanted]
         if own:
@@ -111,12 +111,12 @@ class _Opening:
             flat, floats = self._new("flat"), self._new("floats")
             body.node.append(helper.make_node("Cast", [tensor], [floats], to=TensorProto.FLOAT))
             body.node.append(helper.make_node("Reshape", [floats, whole], [flat]))
-            found.append((tensor, flat))
-        return found
+            flat_names.append((tensor, flat))
+        return flat_names
 
-    def _from_branches(self, node: onnx.NodeProto) -> _Given:
+    def _from_branches(self, node: onnx.NodeProto) -> _Additions:
         branches = [body for _, body in bodies(node)]
-        given = []
+        copies = []
         for taken in branches:
             for tensor, flat in self._flattened(taken):
                 taken.output.append(_flat(flat))
@@ -125,14 +125,14 @@ class _Opening:
                     other.node.append(_constant(empty, TensorProto.FLOAT, [0], []))
                     other.output.append(_flat(empty))
                 node.output.append(self._new("branch"))
-                given.append((tensor, node.output[-1]))
-        return [], [], given
+                copies.append((tensor, node.output[-1]))
+        return [], [], copies
 
-    def _from_loop(self, node: onnx.NodeProto) -> _Given:
+    def _from_loop(self, node: onnx.NodeProto) -> _Additions:
         ((_, body),) = bodies(node)
         before: list[onnx.NodeProto] = []
         after: list[onnx.NodeProto] = []
-        given = []
+        copies = []
         for tensor, flat in self._flattened(body):
             empty, first, all_, whole = (
                 self._new(what) for what in ("empty", "first", "all", "loop")
@@ -151,27 +151,27 @@ class _Opening:
                 node.output.append("")
             node.output.insert(carried, all_)
             after.append(helper.make_node("ConcatFromSequence", [all_], [whole], axis=0))
-            given.append((tensor, whole))
-        return before, after, given
+            copies.append((tensor, whole))
+        return before, after, copies
 
     def _as_loop(self, node: onnx.NodeProto) -> tuple[list[onnx.NodeProto], list[onnx.NodeProto]]:
-        """Make a Loop of a Scan, in place; return what must stand before and behind it."""
+        """Make a Loop of a Scan, in place; return the nodes to add before and behind it."""
         ((_, body),) = bodies(node)
         count = _attribute(node, "num_scan_inputs", 0)
         states = len(node.input) - count
         slices, results = list(body.input[states:]), len(body.output) - states
-        shape, axis, length, one = (self._new(what) for what in ("shape", "axis", "length", "one"))
+        shape, axis, length, unit = (self._new(what) for what in ("shape", "axis", "length", "one"))
         axes = _attribute(node, "scan_input_axes", [0] * count)
         before = [
             helper.make_node("Shape", [node.input[states]], [shape]),
             _constant(axis, TensorProto.INT64, [], [axes[0]]),
             helper.make_node("Gather", [shape, axis], [length], axis=0),
-            _constant(one, TensorProto.INT64, [], [1]),
+            _constant(unit, TensorProto.INT64, [], [1]),
         ]
         step, backward = self._new("step"), self._new("backward")
         last = self._new("last")
         inner = [
-            helper.make_node("Sub", [length, one], [last]),
+            helper.make_node("Sub", [length, unit], [last]),
             helper.make_node("Sub", [last, step], [backward]),
         ]
         turned = _attribute(node, "scan_input_directions", [0] * count)
@@ -196,17 +196,17 @@ class _Opening:
         return before, after
 
     def _turned(self, node: onnx.NodeProto, states: int, results: int) -> Iterator[onnx.NodeProto]:
-        """Put the results of a Scan in the order and on the axis that it says, not a Loop's."""
+        """Give the results of a Loop the order and the axis that the Scan had."""
         axes = _attribute(node, "scan_output_axes", [0] * results)
         directions = _attribute(node, "scan_output_directions", [0] * results)
         for number in range(results):
             slot = states + number
             if slot >= len(node.output) or not node.output[slot]:
                 continue
-            made = []
+            nodes = []
             if axes[number]:
                 parts, stacked = self._new("parts"), self._new("stacked")
-                made += [
+                nodes += [
                     helper.make_node("SplitToSequence", [stacked], [parts], axis=0, keepdims=0),
                     helper.make_node(
                         "ConcatFromSequence",
@@ -218,17 +218,17 @@ class _Opening:
                 ]
                 node.output[slot] = stacked
             if directions[number]:
-                made = [*self._reversed(node, slot), *made]
-            yield from made
+                nodes = [*self._reversed(node, slot), *nodes]
+            yield from nodes
 
     def _reversed(self, node: onnx.NodeProto, slot: int) -> list[onnx.NodeProto]:
         """Turn a result around along its first axis."""
         forward, end, first, back = (self._new(w) for w in ("forward", "end", "first", "back"))
-        made = [
+        nodes = [
             _constant(end, TensorProto.INT64, [1], [np.iinfo(np.int64).min]),
             _constant(back, TensorProto.INT64, [1], [-1]),
             _constant(first, TensorProto.INT64, [1], [0]),
             helper.make_node("Slice", [forward, back, end, first, back], [node.output[slot]]),
         ]
         node.output[slot] = forward
-        return made
+        return nodes

@@ -7,15 +7,18 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from onnx import ModelProto
 
 from onnxq.diagnostics import Diagnostic, counted, warning
 from onnxq.model import io as models
-from onnxq.model.graph import Graph
+from onnxq.model.graph import Graph, declares
 from onnxq.model.inlining import inline_functions
 from onnxq.model.strip import strip
+
+if TYPE_CHECKING:
+    import onnx_graphsurgeon as gs
 
 Existing = Literal["refuse", "keep", "strip"]  # what happens to Q/DQ pairs that a model has
 
@@ -82,27 +85,29 @@ class Model:
         return (*self.load_diagnostics, warning("OQ308", message, fix=fix))
 
     def with_shapes(self, shapes: Mapping[str, Sequence[int]]) -> Model:
-        """The same model with other shapes of inputs; itself when they are the same."""
+        """The same model with shapes of inputs; itself where it has or declares them."""
         sizes = {name: tuple(shape) for name, shape in shapes.items()}
-        return self if sizes == self.shapes else replace(self, shapes=sizes)
+        if sizes == self.shapes or (not self.shapes and declares(self.proto, sizes)):
+            return self
+        return replace(self, shapes=sizes)
 
 
 def load(
-    model: str | Path | ModelProto | Model,
+    model: str | Path | ModelProto | Model | gs.Graph,
     *,
     existing: Existing = "refuse",
     shapes: Mapping[str, Sequence[int]] | None = None,
 ) -> Model:
     """Read and prepare a model; every other function takes what this returns, or calls it.
 
-    `model` is a path or a ModelProto, which is not changed; a Model is returned as it is, with
-    `shapes` if there are any. `existing` says what happens to Q/DQ pairs that the model has:
-    "refuse" raises OQ303, "keep" plans around them, "strip" removes them. `shapes` gives sizes to
-    inputs with dynamic dimensions. Raises OQ301 to OQ307, OQ530 and OQ561.
+    `model` is a path, or a ModelProto or a graph of onnx-graphsurgeon, which is not changed; a
+    Model is returned as it is, with `shapes` if there are any. `existing` says what happens to Q/DQ
+    pairs that the model has: "refuse" raises OQ303, "keep" plans around them, "strip" removes them.
+    `shapes` gives sizes to inputs with dynamic dimensions. Raises OQ301 to OQ307, OQ530 and OQ561.
     """
     if isinstance(model, Model):
         return model if shapes is None else model.with_shapes(shapes)
-    file = models.copied(model) if isinstance(model, ModelProto) else models.read(Path(model))
+    file = _file(model)
     with_functions = _copy(file.proto) if file.proto.functions else None
     inlined = inline_functions(file.proto, file.name)
     models.refuse_integer_ops(inlined, file.name)
@@ -123,6 +128,16 @@ def load(
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         load_diagnostics=() if stripped is None else stripped.diagnostics,
     )
+
+
+def _file(model: str | Path | ModelProto | gs.Graph) -> models.ModelFile:
+    if isinstance(model, str | Path):
+        return models.read(model)
+    if not isinstance(model, ModelProto):
+        from onnx_graphsurgeon import export_onnx  # the caller has it: the graph is one of its own
+
+        return models.ModelFile(path=None, proto=export_onnx(model, do_type_check=False))
+    return models.copied(model)
 
 
 def _copy(model: ModelProto) -> ModelProto:

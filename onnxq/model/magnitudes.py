@@ -16,7 +16,7 @@ from onnx import TensorProto
 
 from onnxq.model.graph import Graph, Node
 from onnxq.model.node_inputs import attribute, channel_axis
-from onnxq.model.ops import TRAITS
+from onnxq.model.ops import traits
 
 _FLOATS: Final = (TensorProto.FLOAT, TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _INTEGERS: Final[dict[int, float]] = {
@@ -26,17 +26,6 @@ _INTEGERS: Final[dict[int, float]] = {
     TensorProto.INT16: 32768.0,
     TensorProto.UINT16: 65535.0,
 }
-# No result is larger than the largest float input.
-_NOT_LARGER: Final = {op for op, row in TRAITS.items() if row.values != "computed"} | {
-    "Abs", "AveragePool", "Concat", "DepthToSpace", "Dropout", "Expand", "Gather", "GatherElements",
-    "GatherND", "Gelu", "GlobalAveragePool", "GlobalMaxPool", "HardSwish", "Max", "Min", "Mish",
-    "Neg", "Pad", "ReduceMax", "ReduceMean", "ReduceMin", "Relu", "SpaceToDepth", "Swish", "Tile",
-    "Where",
-}  # fmt: skip
-# No result is larger than 1.
-_UNIT: Final = frozenset(
-    {"Cos", "Erf", "HardSigmoid", "Sigmoid", "Sin", "Softmax", "Softsign", "Tanh"}
-)
 
 
 def magnitudes(graph: Graph, observed: Mapping[str, float]) -> dict[str, float]:
@@ -108,9 +97,9 @@ class _Bounds:
         return bool(tensor) and (dtype in _FLOATS or not dtype)
 
     def _result(self, node: Node) -> float:
-        if node.type in _UNIT:
+        if traits(node).largest == "one":
             return 1.0
-        if node.type in _NOT_LARGER:
+        if traits(node).is_not_larger:
             return max(map(self.of, node.inputs))
         rule = _RULES.get(node.type)
         return math.inf if rule is None else rule(self, node)

@@ -35,6 +35,8 @@ class OpTraits:
     - `values`: where the values of the result come from. 'all': it has every value of the data
       inputs, each as often as they do. 'placed': it has some of them, chosen by their place or by
       a condition. 'compared': it has some of them, chosen by their size. 'computed': it has others.
+    - `largest`: the bound of the magnitude of the result: 'input' for that of the largest float
+      input, 'one' for 1. Ops whose values are not 'computed' have 'input' too.
     - `nonnegative`: no result is below zero.
     - `keeps_sign`: no result is below zero where no value of the data inputs is.
 
@@ -53,6 +55,7 @@ class OpTraits:
     weighted: bool = False
     commutative: bool = False
     values: Values = "computed"
+    largest: Literal["input", "one", ""] = ""
     nonnegative: bool = False
     keeps_sign: bool = False
     crossed: bool = False
@@ -68,6 +71,11 @@ class OpTraits:
     def moves(self) -> bool:
         """True when every result is one of the values of the first input."""
         return self.values != "computed" and self.data == (0,)
+
+    @property
+    def is_not_larger(self) -> bool:
+        """True when no result is larger than the largest float input."""
+        return self.largest == "input" or self.values != "computed"
 
     @property
     def is_convolution(self) -> bool:
@@ -102,8 +110,9 @@ _REARRANGES: Final = OpTraits(values="all", crossed=True)
 _PLACES: Final = OpTraits(values="placed", crossed=True)
 _COMPARES: Final = OpTraits(values="compared", crossed=True)
 _JOINS: Final = OpTraits(data=None, values="compared", crossed=True)
-_SCALES: Final = OpTraits(crossed=True)
-_AVERAGES: Final = OpTraits(observed=True, keeps_sign=True, kept_float=True)
+_AVERAGES: Final = OpTraits(observed=True, keeps_sign=True, kept_float=True, largest="input")
+_SMALLER: Final = OpTraits(fused=True, largest="input")
+_UNIT: Final = OpTraits(largest="one")
 
 TRAITS: Final[Mapping[str, OpTraits]] = {
     "Conv": OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True),
@@ -147,7 +156,7 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     "Split": _PLACES,
     "Tile": _PLACES,
     "Where": OpTraits(data=(1, 2), values="placed", crossed=True),
-    "Pad": OpTraits(crossed=True),  # `node_inputs.crossed` has the exception
+    "Pad": OpTraits(crossed=True, largest="input"),  # `node_inputs.crossed` has the exception
     # the largest or least values
     "MaxPool": OpTraits(observed=True, values="compared", crossed=True),
     "GlobalMaxPool": _COMPARES,
@@ -159,25 +168,30 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     # averages
     "AveragePool": _AVERAGES,
     "GlobalAveragePool": _AVERAGES,
+    "ReduceMean": OpTraits(largest="input"),
     # activations and normalizations
-    "Abs": OpTraits(nonnegative=True, crossed=True),
+    "Abs": OpTraits(nonnegative=True, crossed=True, largest="input"),
     "BatchNormalization": OpTraits(data=None, fused=True),
     "Clip": _FUSED,
+    "Cos": _UNIT,
     "Elu": _FUSED,
-    "Erf": _FUSED,
+    "Erf": OpTraits(fused=True, largest="one"),
     "Exp": OpTraits(nonnegative=True),
-    "Gelu": _FUSED,
-    "HardSigmoid": OpTraits(nonnegative=True, fused=True),
-    "HardSwish": _FUSED,
+    "Gelu": _SMALLER,
+    "HardSigmoid": OpTraits(nonnegative=True, fused=True, largest="one"),
+    "HardSwish": _SMALLER,
     "LeakyRelu": _FUSED,
-    "Mish": _FUSED,
-    "Neg": _SCALES,
+    "Mish": _SMALLER,
+    "Neg": OpTraits(crossed=True, largest="input"),
     "PRelu": OpTraits(data=None, fused=True),
-    "Relu": OpTraits(nonnegative=True, fused=True),
-    "Sigmoid": OpTraits(nonnegative=True, fused=True),
-    "Softmax": OpTraits(nonnegative=True),
+    "Relu": OpTraits(nonnegative=True, fused=True, largest="input"),
+    "Sigmoid": OpTraits(nonnegative=True, fused=True, largest="one"),
+    "Sin": _UNIT,
+    "Softmax": OpTraits(nonnegative=True, largest="one"),
     "Softplus": OpTraits(nonnegative=True, fused=True),
-    "Tanh": _FUSED,
+    "Softsign": _UNIT,
+    "Swish": OpTraits(largest="input"),
+    "Tanh": OpTraits(fused=True, largest="one"),
 }
 
 # Ops that may multiply matrices: an Einsum does where it sums over what both operands have.

@@ -25,7 +25,7 @@ def subgraphs(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
 def bodies(node: onnx.NodeProto) -> Iterator[tuple[str, onnx.GraphProto]]:
     """The subgraphs that onnxq looks into: those of If, Loop and Scan.
 
-    What another op does with its subgraphs, and what their names mean to it, is not known.
+    It does not know how another op runs its subgraphs, nor what names in them refer to.
     """
     if has_bodies(node.op_type, node.domain):
         yield from subgraphs(node)
@@ -89,9 +89,9 @@ def names(graph: onnx.GraphProto) -> set[str]:
     """Every name that a graph and its subgraphs use, of nodes and of tensors."""
     used: set[str] = set()
     inner = (subgraph for node in all_nodes(graph.node) for _, subgraph in subgraphs(node))
-    for each in (graph, *inner):
+    for part in (graph, *inner):
         used.update(
-            v.name for v in (*each.input, *each.output, *each.initializer, *each.value_info)
+            v.name for v in (*part.input, *part.output, *part.initializer, *part.value_info)
         )
     for node in all_nodes(graph.node):
         used.update((node.name, *node.input, *node.output))
@@ -99,7 +99,7 @@ def names(graph: onnx.GraphProto) -> set[str]:
 
 
 def free_name(name: str, taken: Set[str]) -> str:
-    """The name itself, or with the first number that makes it one that is not taken."""
+    """The name itself, or the name with the first number that is free."""
     free, count = name, 0
     while free in taken:
         count += 1
@@ -113,25 +113,25 @@ def separate_values(graph: onnx.GraphProto) -> None:
         _separate(graph, set(defined(graph)), names(graph))
 
 
-def _separate(graph: onnx.GraphProto, seen: set[str], taken: set[str]) -> None:
+def _separate(graph: onnx.GraphProto, outer: set[str], taken: set[str]) -> None:
     for node in graph.node:
         for _, body in bodies(node):
             own = dict.fromkeys(defined(body))
             instead: dict[str, str] = {}
             for name in own:
-                if name in seen:
+                if name in outer:
                     instead[name] = free_name(name, taken)
                     taken.add(instead[name])
-            seen.update(instead.get(name, name) for name in own)
+            outer.update(instead.get(name, name) for name in own)
             if instead:
                 _rename(body, instead)
-            _separate(body, seen, taken)
+            _separate(body, outer, taken)
 
 
 def _rename(graph: onnx.GraphProto, instead: Mapping[str, str]) -> None:
-    """Give values of a graph other names, where they are made and wherever they are read."""
+    """Rename values of a graph, also where nodes and subgraphs read them."""
     values = (graph.input, graph.output, graph.initializer, graph.value_info)
-    for value in (v for some in values for v in some):
+    for value in (v for group in values for v in group):
         value.name = instead.get(value.name, value.name)
     for sparse in graph.sparse_initializer:
         sparse.values.name = instead.get(sparse.values.name, sparse.values.name)

@@ -36,7 +36,7 @@ _SUFFIX: Final = "_quantized"  # of stored weights, by onnxq and by onnxruntime
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Stripped:
-    """A model without its pairs, how many there were, and what could not be taken back."""
+    """A model without its pairs, their numbers, and diagnostics about what stays or changes."""
 
     model: onnx.ModelProto
     activations: int
@@ -45,17 +45,17 @@ class Stripped:
 
 
 def strip(model: onnx.ModelProto) -> Stripped:
-    """Return the float model under a Q/DQ model; the model given is not changed.
+    """Return the float model under a Q/DQ model; the argument is not changed.
 
-    The pairs of activations go, and those of weights kept in float. A stored weight, or an int32
-    bias, becomes a float initializer with what its DequantizeLinear computes, bit for bit: what was
-    rounded away is lost. A pair that changes the type, as in a model of mixed precision, becomes a
-    Cast. Ops between a Q and its DQ that only move values move floats then. Where a QuantizeLinear
-    also cuts off everything below zero and so stands for a Relu, as onnxruntime writes it, a Relu
-    takes its place (OQ533). Local functions are inlined when one has pairs. Pairs in subgraphs
-    other than of If, Loop and Scan, and halves alone, such as a DequantizeLinear of an integer
-    input, stay (OQ532). Everything else is untouched, but for values in bodies that share a
-    name, where a body has pairs.
+    Pairs of activations and of float weights are removed. A stored weight, or an int32 bias,
+    becomes a float initializer with the result of its DequantizeLinear, bit for bit: its rounding
+    stays. A pair that changes the type, as in a model of mixed precision, becomes a Cast. Ops
+    between a Q and its DQ that only move values move floats then. A QuantizeLinear can also cut off
+    everything below zero and so replace a Relu, as onnxruntime writes it: a Relu takes its place
+    (OQ533). Local functions are inlined when one has pairs. Pairs in subgraphs of other ops than
+    If, Loop and Scan stay, and so does half a pair, such as a DequantizeLinear of an integer input
+    (OQ532). Nothing else changes, except that values of bodies get unique names where a body has
+    pairs.
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -70,11 +70,11 @@ def strip(model: onnx.ModelProto) -> Stripped:
         model=copy,
         activations=edit.activations,
         weights=edit.weights,
-        diagnostics=tuple(_told(copy, edit.cut)),
+        diagnostics=tuple(_diagnostics(copy, edit.cut)),
     )
 
 
-def _told(model: onnx.ModelProto, cut: list[str]) -> Iterator[Diagnostic]:
+def _diagnostics(model: onnx.ModelProto, cut: list[str]) -> Iterator[Diagnostic]:
     if cut:
         yield warning(
             "OQ533",
@@ -110,16 +110,16 @@ class _Strip:
         self._graphs = [inner for _, inner in scopes(graph)]
         self._makers = {out: n for _, n in nodes(graph) for out in n.output if out}
         self._home = {name: g for g in self._graphs for name in defined(g)}
-        self._stored: dict[bytes, str] = {}  # what one DequantizeLinear after the other computes
+        self._stored: dict[bytes, str] = {}  # names of stored results, by DequantizeLinear
         self._readers: dict[str, list[tuple[onnx.NodeProto, int]]] = {}
         for _, node in nodes(graph):
             for slot, tensor in enumerate(node.input):
                 self._readers.setdefault(tensor, []).append((node, slot))
         self._fixed = {o.name for g in self._graphs for o in g.output} | _read_by_others(graph)
         self._taken = names(graph)
-        self._instead: dict[str, str] = {}  # tensor -> what its readers read instead
-        self._floats: dict[str, int] = {}  # integer tensors that become float, and of which type
-        self._emptied: set[str] = set()  # what the removed nodes read
+        self._instead: dict[str, str] = {}  # tensor -> the tensor that its readers read instead
+        self._floats: dict[str, int] = {}  # integer tensors that become float, with the type
+        self._emptied: set[str] = set()  # inputs of the removed nodes
         self.activations = self.weights = 0
         self.cut: list[str] = []
 
@@ -189,9 +189,10 @@ class _Strip:
         return 0 if scale is None else scale.data_type
 
     def _store(self, node: onnx.NodeProto) -> str:
-        """Add the float initializer of a stored constant; its name before onnxq, where free.
+        """Add the float initializer of a stored constant, in the graph that has the constant.
 
-        It lies where the stored one does, and is one for all that compute the same.
+        It gets the name that the weight had before onnxq, where that is free. DequantizeLinear
+        nodes that compute the same share it.
         """
         alike = onnx.NodeProto(input=node.input, attribute=node.attribute).SerializeToString()
         if alike in self._stored:
@@ -207,7 +208,7 @@ class _Strip:
         return name
 
     def _only_dequantized(self, tensor: str) -> bool:
-        """True for integers that reach nothing but DequantizeLinear, through moves at most."""
+        """True for integers that only DequantizeLinear nodes read, also behind moves."""
         return tensor not in self._fixed and all(
             slot == 0
             and (
@@ -231,7 +232,7 @@ class _Strip:
 
 
 def dequantized(node: onnx.NodeProto, constants: Constants) -> NDArray[Any]:
-    """What a DequantizeLinear computes of constants."""
+    """The result of a DequantizeLinear of constants."""
     from onnx.reference import ReferenceEvaluator
 
     plain = onnx.NodeProto()
@@ -254,7 +255,7 @@ def _moves(node: onnx.NodeProto) -> bool:
 
 
 def _read_by_others(graph: onnx.GraphProto) -> set[str]:
-    """Names that subgraphs which are not edited read or give out."""
+    """Names that subgraphs of other ops than If, Loop and Scan read or give out."""
     names: set[str] = set()
     for _, node in nodes(graph):
         if not any(True for _ in bodies(node)):
@@ -264,7 +265,7 @@ def _read_by_others(graph: onnx.GraphProto) -> set[str]:
 
 
 def _rename_inputs(graph: onnx.GraphProto, instead: Mapping[str, str]) -> None:
-    """Let every node read what stands in for a tensor, directly or through others."""
+    """Let every node read the replacement of a tensor, also through several replacements."""
     for node in graph.node:
         for slot, name in enumerate(list(node.input)):
             while name in instead:

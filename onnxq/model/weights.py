@@ -1,4 +1,4 @@
-"""Weights that stay in their files: tensors that refer to bytes on the disk, and how they move.
+"""Weights that stay in their files: tensors that refer to bytes on the disk.
 
 A reference is ONNX's own external data with the path of the file, resolved, as its location; a
 weight that a model file itself holds can be referred to as well. Model protos stay small that way.
@@ -64,7 +64,7 @@ def hold(tensor: onnx.TensorProto) -> onnx.TensorProto:
 
 
 def array(tensor: onnx.TensorProto) -> NDArray[Any]:
-    """A tensor's values; of a reference a read-only map of the file, perhaps not aligned."""
+    """A tensor's values; a reference gives a read-only map of the file, perhaps not aligned."""
     if (where := place(tensor)) is None:
         return np.asarray(numpy_helper.to_array(tensor))
     if nbytes(tensor) != where.length:  # 4-bit types are packed
@@ -76,7 +76,7 @@ def array(tensor: onnx.TensorProto) -> NDArray[Any]:
 
 
 def chunks(tensor: onnx.TensorProto) -> Iterator[bytes]:
-    """The bytes of a reference, or of a tensor that holds raw ones, a few at a time."""
+    """The bytes of a reference, or of a tensor that holds raw bytes, in chunks of 4 MiB."""
     if (where := place(tensor)) is None:
         yield tensor.raw_data
         return
@@ -100,9 +100,9 @@ def tensors(model: onnx.ModelProto) -> Iterator[onnx.TensorProto]:
 
 
 def light(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a model without the bytes of the large initializers that it holds, for who needs none.
+    """Copy a model without the bytes of the large initializers that it holds.
 
-    Such a tensor has its type and its shape; references stay.
+    Such a tensor keeps its type and its shape. References stay.
     """
     copy = onnx.ModelProto()
     merge(model, copy, but="graph")
@@ -129,7 +129,7 @@ def as_inputs(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def is_large(tensor: onnx.TensorProto) -> bool:
-    """True for a tensor that holds its bytes, and more than one would leave in the model."""
+    """True for a tensor that holds its bytes, and at least as many as `SMALLEST`."""
     return bool(tensor.HasField("raw_data") and nbytes(tensor) >= SMALLEST)
 
 
@@ -137,14 +137,14 @@ def nbytes(tensor: onnx.TensorProto) -> int:
     """Bytes of a tensor's values, by its type and shape; of packed 4-bit types those unpacked."""
     try:
         width = helper.tensor_dtype_to_np_dtype(tensor.data_type).itemsize
-    except KeyError:  # a damaged or a newer model, which the checker tells
+    except KeyError:  # a damaged or a newer model, which onnx.checker reports
         width = 1
     return int(math.prod(tensor.dims) * width)
 
 
 def merge(source: Message, target: Message, *, but: str) -> None:
     """Copy every field of a message except one."""
-    for field in source.DESCRIPTOR.fields:  # not ListFields, which would read what is left out
+    for field in source.DESCRIPTOR.fields:  # not ListFields, which would read the field
         if field.name == but:
             continue
         if field.is_repeated or (source.HasField(field.name) and field.message_type is not None):

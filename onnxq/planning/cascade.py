@@ -222,11 +222,18 @@ def _unmatched(rule: Rule, *, ambiguous: bool) -> Diagnostic:
     return Diagnostic(
         code="OQ201",
         message=f"rule '{rule.id}' {outcome}",
-        fix=f"'onnxq explain MODEL {shlex.quote(rule.id)} --rules "
-        f"{rule.span.file if rule.own else 'FILE'}' shows how near it came",
+        fix=_explain(rule),
         severity=Severity.ERROR if rule.required else Severity.WARNING,
         span=rule.span,
     )
+
+
+def _explain(rule: Rule) -> str:
+    if rule.span.path:  # made in Python: there is no file for the command line
+        return f"explain '{rule.id}' to see the nearest node"
+    file = shlex.quote(rule.span.file) if rule.own else "FILE"
+    command = f"onnxq explain MODEL {shlex.quote(rule.id)} --rules {file}"
+    return f"'{command}' shows how near it came"
 
 
 def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
@@ -269,7 +276,7 @@ def _after_skip(edge: Edge, winner: Because, skip: Because, count: int) -> Diagn
     return warning(
         "OQ211",
         f"rule '{winner.rule}' quantizes input[{edge.slot}] of '{edge.node}'{others}, "
-        f"which rule '{skip.rule}' ({skip.span.file}:{skip.span.line}) skips",
+        f"which rule '{skip.rule}' ({skip.span.place}) skips",
         fix="put the skip after it, or narrow one of the two",
         span=winner.span,
     )

@@ -204,8 +204,7 @@ def _unequal(
             told = " and ".join(_told(p, why[p.edges[0]]) for p in (odd, other))
             yield Diagnostic(
                 code="OQ203",
-                message=f"rule '{tie.rule}' ({tie.span.file}:{tie.span.line}) ties pairs that "
-                f"differ: {told}",
+                message=f"rule '{tie.rule}' ({tie.span.place}) ties pairs that differ: {told}",
                 fix=f"give them one descriptor, {untie}",
                 span=why[odd.edges[0]].span,
             )

@@ -47,9 +47,9 @@ class Because:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Decision:
-    """What the rules say of one use of a tensor; `descriptor` None means float.
+    """The decision of the rules on one use of a tensor; `descriptor` None means float.
 
-    `overrides` are the rules that decided before and lost, oldest first.
+    `overrides` are the earlier rules on it, which lost, oldest first.
     """
 
     tensor: str
@@ -62,10 +62,10 @@ class Decision:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kept:
-    """What the rules say of the type of one op where the float rest is in half precision.
+    """The decision of the rules on the type of one op where the float rest is in half precision.
 
-    `keep` is True for FP32; False was said too, and no look at the data changes it. `overrides` as
-    in Decision.
+    `keep` True means FP32; False means half precision, whatever the data shows. `overrides` as in
+    Decision.
     """
 
     node: str
@@ -88,9 +88,9 @@ class Pair:
     """One Q/DQ pair: a tensor, its descriptor, and the uses that read it through the pair.
 
     `axis` is the channel axis of a per-channel pair. `group` numbers the share group, if any.
-    `existing` is the result of a pair that the model has on this tensor already: with its scale,
-    whatever the descriptor says, and shared with it where it stands early enough. The tensor of a
-    pair that `is_half` is float16, and so is the scale.
+    `existing` is the output of a pair that the model already has on this tensor: the new pair
+    takes its scale, whatever the descriptor, and is the same pair where the order of nodes allows
+    it. With `is_half` the tensor and the scale are float16.
     """
 
     tensor: str
@@ -136,8 +136,8 @@ class Line:
 class Plan(Shown):
     """Every decision of a recipe for the model of `graph`, in graph order.
 
-    `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True when
-    somebody has changed the decisions of the recipe in a saved plan.
+    `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True for a saved
+    plan whose decisions were changed by hand.
     """
 
     model_digest: str
@@ -218,7 +218,7 @@ def _line(decision: Decision, pair: Pair | None, labels: Mapping[int | None, str
         descriptor=FLOAT if pair is None else pair.descriptor.text(pair.axis),
         group=NO_GROUP if pair is None else labels.get(pair.group, NO_GROUP),
         rule=decision.because.rule,
-        where=_where(decision.because),
+        where=decision.because.span.place,
     )
 
 
@@ -230,9 +230,5 @@ def _kept_line(kept: Kept) -> Line:
         descriptor=KEPT[kept.keep],
         group=NO_GROUP,
         rule=kept.because.rule,
-        where=_where(kept.because),
+        where=kept.because.span.place,
     )
-
-
-def _where(because: Because) -> str:
-    return f"{because.span.file}:{because.span.line}"

@@ -1,8 +1,8 @@
 """Plans as text: one line a decision, for reviews, for version control, and to insert from.
 
 A line has the node, its input, the tensor, the descriptor or 'float', the share group, the rule and
-where that stands, two spaces apart; what has spaces itself is quoted as in JSON. The last lines are
-about whole ops, 'fp32' or 'half': what they compute in where the float rest is in half precision.
+the place of the rule, separated by two spaces; a field with spaces is quoted as in JSON. The last
+lines are about whole ops, 'fp32' or 'half': the type they compute in with `--float`.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import difflib
 import json
 import re
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -37,15 +38,16 @@ _HEAD: Final = "# onnxq plan 1"
 _DECISIONS: Final = "# decisions "
 _FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
-_WHERE: Final = re.compile(r"(.*):([0-9]{1,9})", re.DOTALL)
+_WHERE: Final = re.compile(r"(.*):(?:([0-9]{1,9})|(rules\[[0-9]{1,9}\]))", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """A saved plan as it was read; `digest` is that of the lines as they were written."""
+    """The content of a saved plan; `digest` is that of the lines as onnxq wrote them."""
 
     model_digest: str
     recipe: str
+    recipe_digest: str
     digest: str
     lines: tuple[Line, ...]
 
@@ -58,20 +60,37 @@ class Saved:
 def to_text(plan: Plan) -> str:
     """The whole plan as text; the same for the same model and recipe.
 
-    It begins with digests of the model, the recipe and the decisions, which tell who edits them.
+    It begins with digests of the model, the recipe and the decisions, which show later edits.
     """
     head = (
         _HEAD,
         f"# model {plan.model_digest}",
-        f"# recipe {plan.recipe} {plan.recipe_digest}",
+        f"# recipe {_quoted_name(plan.recipe)} {plan.recipe_digest}",
         f"{_DECISIONS}{plan.digest}",
     )
     return "\n".join((*head, *(_joined(line.fields()) for line in plan.lines))) + "\n"
 
 
+def _quoted_name(name: str) -> str:
+    """The name as it is where one line can hold it, with or without spaces; else as JSON."""
+    return name if name.isprintable() and not name.startswith('"') else json.dumps(name)
+
+
+def _split_name(text: str) -> tuple[str, str]:
+    """Name and digest of a recipe, which the last space separates."""
+    name, _, recipe_digest = text.rpartition(" ")
+    with suppress(json.JSONDecodeError):  # of a file of an older onnxq, which quoted no name
+        name = json.loads(name) if name.startswith('"') else name
+    return name, recipe_digest
+
+
 def _joined(fields: Iterable[str]) -> str:
-    plain = (f if _FIELD.fullmatch(f) and not f.startswith('"') else json.dumps(f) for f in fields)
-    return "  ".join(plain)
+    return "  ".join(map(_quoted, fields))
+
+
+def _quoted(field: str) -> str:
+    plain = field.isprintable() and _FIELD.fullmatch(field) and not field.startswith('"')
+    return field if plain else json.dumps(field)
 
 
 def difference(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
@@ -82,33 +101,35 @@ def difference(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
 
 
 def read(path: Path) -> Saved:
-    """Read a saved plan, whatever model it is for (OQ212)."""
+    """Read a saved plan of any model (OQ212)."""
     try:
         text = path.read_text(encoding="utf-8-sig").splitlines()
     except OSError as reason:
-        said = (reason.strerror or str(reason)).lower()
+        cause = (reason.strerror or str(reason)).lower()
         raise error(
-            "OQ212", f"cannot read the plan '{path}': {said}", fix="check the path"
+            "OQ212", f"cannot read the plan '{path}': {cause}", fix="check the path"
         ) from None
     except UnicodeDecodeError:
         raise _unreadable(path, "it is not text") from None
     if text[:1] != [_HEAD] or len(text) < 3:
         raise _unreadable(path, f"its first line is not '{_HEAD}'")
     head = 4 if text[3:4] and text[3].startswith(_DECISIONS) else 3
-    found = []
+    name, recipe_digest = _split_name(text[2].removeprefix("# recipe "))
+    body = []
     for number, line in enumerate(text[head:], start=head + 1):
         try:
             fields = _split(line)
         except json.JSONDecodeError:
-            raise _unreadable(path, f"line {number} has a text whose quotes do not fit") from None
+            raise _unreadable(path, f"line {number} has a text whose quotes do not match") from None
         if len(fields) != len(Line.__slots__):
             raise _unreadable(path, f"line {number} does not have {len(Line.__slots__)} fields")
-        found.append(Line(**dict(zip(Line.__slots__, fields, strict=True))))
+        body.append(Line(**dict(zip(Line.__slots__, fields, strict=True))))
     return Saved(
         model_digest=text[1].removeprefix("# model "),
-        recipe=text[2].removeprefix("# recipe "),
+        recipe=name,
+        recipe_digest=recipe_digest,
         digest="".join(text[3:head]).removeprefix(_DECISIONS),
-        lines=tuple(found),
+        lines=tuple(body),
     )
 
 
@@ -130,25 +151,24 @@ def load(path: Path, graph: Graph) -> Plan:
             f"the plan '{path}' was made for another model",
             fix="make it again for this one with 'onnxq plan'",
         )
-    name, _, recipe_digest = saved.recipe.rpartition(" ")
-    whole = [line for line in saved.lines if line.input == WHOLE_OP]
-    found = tuple(line for line in saved.lines if line.input != WHOLE_OP)
-    decisions = tuple(_decision(path, graph, line) for line in found)
+    of_ops = [line for line in saved.lines if line.input == WHOLE_OP]
+    of_inputs = [line for line in saved.lines if line.input != WHOLE_OP]
+    decisions = tuple(_decision(path, graph, line) for line in of_inputs)
     if len({d.edge for d in decisions}) < len(decisions):
         raise _unreadable(path, "it decides an input twice")
-    groups = tuple(_groups(found, decisions))
+    groups = tuple(_groups(of_inputs, decisions))
     pairs, problems = fold(graph, decisions, groups)
     if errors := [p for p in problems if p.severity is Severity.ERROR]:
         raise OnnxqError(*errors)
     return Plan(
         model_digest=graph.digest,
-        recipe=name,
-        recipe_digest=recipe_digest,
+        recipe=saved.recipe,
+        recipe_digest=saved.recipe_digest,
         edited=saved.edited,
         decisions=decisions,
         pairs=pairs,
         groups=groups,
-        kept=tuple(_kept(path, graph, line) for line in whole),
+        kept=tuple(_kept(path, graph, line) for line in of_ops),
         unmatched=(),
         diagnostics=tuple(problems),
         graph=graph,
@@ -172,7 +192,9 @@ def _because(path: Path, line: Line) -> Because:
     where = _WHERE.fullmatch(line.where)
     if where is None:
         raise _unreadable(path, f"'{line.where}' cannot be read")
-    span = Span(file=where[1], line=int(where[2]), column=1)
+    line_number, rule_path = int(where[2] or 0), where[3] or ""
+    column = 1 if line_number else 0
+    span = Span(file=where[1], line=line_number, column=column, path=rule_path)
     return Because(rule=line.rule, why="", span=span, node=line.node)
 
 
@@ -199,9 +221,9 @@ def _decision(path: Path, graph: Graph, line: Line) -> Decision:
     )
 
 
-def _groups(found: Iterable[Line], decisions: Iterable[Decision]) -> Iterator[Group]:
+def _groups(of_inputs: Iterable[Line], decisions: Iterable[Decision]) -> Iterator[Group]:
     members: dict[str, dict[str, Because]] = {}
-    for line, decision in zip(found, decisions, strict=True):
+    for line, decision in zip(of_inputs, decisions, strict=True):
         if line.group != NO_GROUP:
             members.setdefault(line.group, {})[line.tensor] = decision.because
     for tensors in members.values():

@@ -1,32 +1,47 @@
-"""Recipes: rule files found, joined with what they extend, and compiled."""
+"""Recipes: found, joined with the recipes that they extend, and compiled."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+import json
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from onnxq import shipped, yaml_source
 from onnxq.diagnostics import OnnxqError, error
 from onnxq.planning.rule_compiler import Rule, compiled_rules, merged_descriptors
 from onnxq.planning.rule_file import RecipeSpec, validated
+from onnxq.yaml_source import Document
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
-    """All rules of a file and of the files that it extends, those first. Later rules win."""
+    """All rules of a recipe and of the recipes that it extends, those first. Later rules win.
+
+    `digest` is the SHA-256 (hex) of the content: the same for a file and for a mapping, whatever
+    the comments, the order of keys and the name.
+    """
 
     name: str
     digest: str
     rules: tuple[Rule, ...]
 
+    @classmethod
+    def from_dict(cls, content: Mapping[str, Any], name: str = "recipe") -> Recipe:
+        """Make a recipe from the content of a rule file as Python values (docs/rules.md).
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _File:
-    spec: RecipeSpec
-    source: yaml_source.Source
-    text_digest: str
+        `extends` names shipped recipes, or files relative to the working folder. Raises OnnxqError
+        with the OQ1xx diagnostics that a file would have; their places are `name` and a path, such
+        as `mine:rules[0].match.op`.
+        """
+        return _compiled(yaml_source.from_python(content, name), name, path=None, own=True)
+
+    @classmethod
+    def from_yaml(cls, text: str, name: str = "recipe") -> Recipe:
+        """Make a recipe from the text of a rule file; else like `from_dict`, with lines."""
+        return _compiled(yaml_source.parse(text, name), name, path=None, own=True)
 
 
 def find(name: str, beside: Path) -> tuple[Path, str]:
@@ -34,47 +49,64 @@ def find(name: str, beside: Path) -> tuple[Path, str]:
     return shipped.find(name, shipped.recipes(), what="recipe", code="OQ101", beside=beside)
 
 
-def load(name: str | Path | Recipe) -> Recipe:
-    """Load a recipe by path or by the name of a shipped one, with all that it extends.
+def load(recipe: str | Path | Recipe) -> Recipe:
+    """Load a recipe by path or by the name of a shipped one, with all recipes that it extends.
 
-    Raises OnnxqError with every OQ1xx diagnostic of the first file that has any.
+    A Recipe is returned as it is. Raises OnnxqError with every OQ1xx diagnostic of the first file
+    that has any.
     """
-    if isinstance(name, Recipe):
-        return name
-    path, shown = find(str(name), Path())
-    files = list(_with_extended(path, shown, (), set()))
-    descriptors = merged_descriptors((f.source, f.spec) for f in files)
-    own = files[-1] if path not in shipped.recipes().values() else None
+    if isinstance(recipe, Recipe):
+        return recipe
+    path, shown = find(str(recipe), Path())
+    document = yaml_source.read(path, shown_as=shown)
+    own = path not in shipped.recipes().values()
+    return _compiled(document, path.stem, path=path, own=own)
+
+
+def _compiled(document: Document, name: str, *, path: Path | None, own: bool) -> Recipe:
+    files = list(_with_extended(document, path, (), set()))
+    descriptors = merged_descriptors(files)
     rules = [
-        rule for f in files for rule in compiled_rules(f.source, f.spec, descriptors, own=f is own)
+        rule
+        for source, spec in files
+        for rule in compiled_rules(source, spec, descriptors, own=own and source is document)
     ]
-    digest = hashlib.sha256("".join(f.text_digest for f in files).encode()).hexdigest()
-    return Recipe(name=path.stem, digest=digest, rules=tuple(rules))
+    return Recipe(name=name, digest=_digest(spec for _, spec in files), rules=tuple(rules))
+
+
+def _digest(specs: Iterable[RecipeSpec]) -> str:
+    contents = [s.model_dump(mode="json", by_alias=True, exclude_unset=True) for s in specs]
+    return hashlib.sha256(json.dumps(contents, sort_keys=True).encode()).hexdigest()
 
 
 def _with_extended(
-    path: Path, shown: str, open_: tuple[Path, ...], seen: set[Path]
-) -> Iterator[_File]:
-    """Yield the files that a file extends, then the file itself; each file once."""
-    source = yaml_source.read(path, shown_as=shown)
-    spec = validated(source)
-    here = (*open_, path.resolve())
+    document: Document, path: Path | None, open_: tuple[Path, ...], loaded: set[Path]
+) -> Iterator[tuple[Document, RecipeSpec]]:
+    """Yield the files that a document extends, then itself; each file once.
+
+    `path` is None for a recipe made in Python. `open_` are the files that extend this one.
+    """
+    spec = validated(document)
+    here = open_ if path is None else (*open_, path.resolve())
+    folder = Path() if path is None else path.parent
     names = [spec.extends] if isinstance(spec.extends, str) else spec.extends
     for index, name in enumerate(names):
         where = ("extends",) if isinstance(spec.extends, str) else ("extends", index)
         try:
-            base, base_shown = find(name, path.parent)
+            base, base_shown = find(name, folder)
         except OnnxqError as missing:
             (only,) = missing.diagnostics
-            raise OnnxqError(replace(only, span=source.span(where))) from None
+            raise OnnxqError(replace(only, span=document.span(where))) from None
         if base.resolve() in here:
             raise error(
                 "OQ107",
                 f"'{name}' extends itself: {' -> '.join(p.name for p in (*here, base))}",
                 fix="remove one 'extends'",
-                span=source.span(where),
+                span=document.span(where),
             )
-        if base.resolve() not in seen:
-            yield from _with_extended(base, base_shown, here, seen)
-    seen.add(path.resolve())
-    yield _File(spec=spec, source=source, text_digest=hashlib.sha256(path.read_bytes()).hexdigest())
+        if base.resolve() not in loaded:
+            extended = yaml_source.read(base, shown_as=base_shown)
+            yield from _with_extended(extended, base, here, loaded)
+    if path is not None:
+        loaded.add(path.resolve())
+    yield document, spec

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, did_you_mean
 from onnxq.model.graph import Graph
 from onnxq.planning.rule_file import PORT, DescriptorSpec, Ports, RecipeSpec, RuleSpec
 from onnxq.planning.selectors import InvalidMatchError, Matched, Selector, compile_match
-from onnxq.yaml_source import Path_, Source
+from onnxq.yaml_source import Document, KeyPath
 
 Descriptors = Mapping[str, QuantDescriptor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Rule:
-    """A rule ready to be matched. `own` is True in a file of the user's that was named."""
+    """A rule ready to be matched. `own` is True for the rules of the user's own recipe.
+
+    Rules of recipes that it extends are not `own`.
+    """
 
     id: str
     why: str
@@ -25,8 +28,8 @@ class Rule:
     selector: Selector
     quantize: tuple[tuple[str, QuantDescriptor], ...]
     skip: tuple[str, ...]
-    share_scale: tuple[str, ...] | None  # None says nothing, () takes an earlier tie back
-    keep_fp32: bool | None  # None says nothing, False takes an earlier True back
+    share_scale: tuple[str, ...] | None  # None: not in the rule; (): undoes an earlier tie
+    keep_fp32: bool | None  # None: not in the rule; False: undoes an earlier True
     required: bool
     own: bool
 
@@ -47,65 +50,67 @@ class Rule:
 
     @property
     def places_pairs(self) -> bool:
-        """False for a rule that says nothing but what is kept in FP32."""
+        """False for a rule that only has `keep_fp32`."""
         return bool(self.quantize or self.skip) or self.share_scale is not None
 
 
-def merged_descriptors(files: Iterable[tuple[Source, RecipeSpec]]) -> dict[str, QuantDescriptor]:
+def merged_descriptors(files: Iterable[tuple[Document, RecipeSpec]]) -> dict[str, QuantDescriptor]:
     """Descriptors of all files by name; a later file's replaces, and may extend, an earlier's.
 
     Raises OnnxqError with every OQ104 and OQ106 of the first file that has any.
     """
-    known: dict[str, QuantDescriptor] = {}
-    for source, spec in files:
-        found: list[Diagnostic] = []
-        for name, descriptor in spec.descriptors.items():
+    defined: dict[str, QuantDescriptor] = {}
+    for document, spec in files:
+        problems: list[Diagnostic] = []
+        for name, descriptor_spec in spec.descriptors.items():
             path = ("descriptors", name)
-            if (made := _resolved(source, path, descriptor, known, found)) is not None:
-                known[name] = made
-        if found:
-            raise OnnxqError(*found)
-    return known
+            descriptor = _resolved(document, path, descriptor_spec, defined, problems)
+            if descriptor is not None:
+                defined[name] = descriptor
+        if problems:
+            raise OnnxqError(*problems)
+    return defined
 
 
 def _resolved(
-    source: Source,
-    path: Path_,
+    document: Document,
+    path: KeyPath,
     spec: DescriptorSpec,
-    known: Descriptors,
-    found: list[Diagnostic],
+    defined: Descriptors,
+    problems: list[Diagnostic],
 ) -> QuantDescriptor | None:
+    """The descriptor, or None with a diagnostic added to `problems`."""
     try:
-        return spec.resolve(known)
+        return spec.resolve(defined)
     except KeyError:
         extended = str(spec.extends)
-        code, message = "OQ106", f"no descriptor '{extended}' stands above"
-        fix = did_you_mean(extended, known, otherwise="define it before this one")
+        code, message = "OQ106", f"no descriptor '{extended}' is defined above"
+        fix = did_you_mean(extended, defined, otherwise="define it before this one")
         path = (*path, "extends")
     except ValueError as reason:
         code = "OQ104"
         message, _, fix = str(reason).partition("; ")
-    found.append(Diagnostic(code=code, message=message, fix=fix, span=source.span(path)))
+    problems.append(Diagnostic(code=code, message=message, fix=fix, span=document.span(path)))
     return None
 
 
 def compiled_rules(
-    source: Source, spec: RecipeSpec, descriptors: Descriptors, *, own: bool
+    document: Document, spec: RecipeSpec, descriptors: Descriptors, *, own: bool
 ) -> list[Rule]:
-    """Compile the rules of one file; OnnxqError with all that is wrong in them."""
-    found: list[Diagnostic] = []
+    """Compile the rules of one file; OnnxqError with every diagnostic of them."""
+    problems: list[Diagnostic] = []
     rules: list[Rule] = []
     ids: set[str] = set()
     for index, rule_spec in enumerate(spec.rules):
-        compiler = _Compiler(source, index, rule_spec, descriptors, found)
+        compiler = _Compiler(document, index, rule_spec, descriptors, problems)
         if rule_spec.id in ids:
-            told = "the id is used twice in this file"
-            compiler.report("OQ108", told, "give each rule its own", "id")
+            message = "the id is used twice in this recipe"
+            compiler.report("OQ108", message, "give each rule its own", "id")
         ids.add(rule_spec.id)
         if (rule := compiler.compile(own)) is not None:
             rules.append(rule)
-    if found:
-        raise OnnxqError(*found)
+    if problems:
+        raise OnnxqError(*problems)
     return rules
 
 
@@ -113,11 +118,11 @@ def compiled_rules(
 class _Compiler:
     """Turns one RuleSpec into a Rule, or into diagnostics in `found`."""
 
-    source: Source
+    document: Document
     index: int
     spec: RuleSpec
     descriptors: Descriptors
-    found: list[Diagnostic] = field(default_factory=list)
+    problems: list[Diagnostic]
 
     def report(
         self,
@@ -130,14 +135,14 @@ class _Compiler:
     ) -> None:
         """Add a diagnostic at a value or key of the rule, or at an offset in the text there."""
         place = ("rules", self.index, *path)
-        at = self.source.span(place, key=key)
-        span = at if offset is None else self.source.within(place, offset)
+        at = self.document.span(place, key=key)
+        span = at if offset is None else self.document.within(place, offset)
         message = f"rule '{self.spec.id}': {message}"
-        self.found.append(Diagnostic(code=code, message=message, fix=fix, span=span))
+        self.problems.append(Diagnostic(code=code, message=message, fix=fix, span=span))
 
     def compile(self, own: bool) -> Rule | None:
-        """Return the rule, None when `found` got what is wrong with it."""
-        before = len(self.found)
+        """Return the rule, or None with diagnostics added to `problems`."""
+        before = len(self.problems)
         selector = self._selector()
         quantize = tuple(self._quantize())
         skip = self._ports("skip")
@@ -150,14 +155,14 @@ class _Compiler:
             self.report("OQ104", "it does nothing", fix)
         for path, port in self._placed("skip"):
             if port in (self.spec.quantize or {}):
-                told = f"'{port}' is both quantized and skipped"
-                self.report("OQ209", told, "keep one of the two", *path)
-        if selector is None or len(self.found) > before:
+                message = f"'{port}' is both quantized and skipped"
+                self.report("OQ209", message, "keep one of the two", *path)
+        if selector is None or len(self.problems) > before:
             return None
         return Rule(
             id=self.spec.id,
             why=self.spec.why,
-            span=self.source.span(("rules", self.index)),
+            span=self.document.span(("rules", self.index)),
             selector=selector,
             quantize=quantize,
             skip=skip,
@@ -177,23 +182,23 @@ class _Compiler:
             return None
 
     def _quantize(self) -> Iterator[tuple[str, QuantDescriptor]]:
-        for port, given in (self.spec.quantize or {}).items():
-            if isinstance(given, DescriptorSpec):
+        for port, value in (self.spec.quantize or {}).items():
+            if isinstance(value, DescriptorSpec):
                 path = ("rules", self.index, "quantize", port)
-                made = _resolved(self.source, path, given, self.descriptors, self.found)
-                if made is not None:
-                    yield port, made
-            elif given in self.descriptors:
-                yield port, self.descriptors[given]
+                descriptor = _resolved(self.document, path, value, self.descriptors, self.problems)
+                if descriptor is not None:
+                    yield port, descriptor
+            elif value in self.descriptors:
+                yield port, self.descriptors[value]
             else:
                 define = "define it under 'descriptors'"
-                fix = did_you_mean(given, self.descriptors, otherwise=define)
-                self.report("OQ106", f"no descriptor '{given}'", fix, "quantize", port)
+                fix = did_you_mean(value, self.descriptors, otherwise=define)
+                self.report("OQ106", f"no descriptor '{value}'", fix, "quantize", port)
 
     def _ports(self, action: str) -> tuple[str, ...]:
         return tuple(port for _, port in self._placed(action))
 
-    def _placed(self, action: str) -> Iterator[tuple[Path_, str]]:
+    def _placed(self, action: str) -> Iterator[tuple[KeyPath, str]]:
         """The ports of an action, each with its path in the rule."""
         value: dict[str, object] | Ports = getattr(self.spec, action) or []
         if isinstance(value, str):
@@ -207,6 +212,6 @@ class _Compiler:
         names = selector.names()
         for path, port in self._placed(action):
             if not (PORT.fullmatch(port) or port in names):
-                known = ("inputs", "outputs", "weights", "all", "input[0]", "output[0]", *names)
-                fix = did_you_mean(port, known)
+                ports = ("inputs", "outputs", "weights", "all", "input[0]", "output[0]", *names)
+                fix = did_you_mean(port, ports)
                 self.report("OQ109", f"no port '{port}'", fix, *path, key=action == "quantize")

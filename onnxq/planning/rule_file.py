@@ -13,7 +13,7 @@ from onnxq.descriptor import Calibrator, Granularity, Method, QuantDescriptor
 from onnxq.formats import DType
 from onnxq.planning.selectors import PREDICATES
 from onnxq.validation import validate
-from onnxq.yaml_source import Path_, Source
+from onnxq.yaml_source import Document, KeyPath
 
 PORT: Final = re.compile(r"inputs|outputs|weights|all|(in|out)put\[[0-9]{1,9}\]")
 Ports = str | list[str]
@@ -36,7 +36,7 @@ else:
 
 
 class DescriptorSpec(BaseModel):
-    """How tensors are quantized; what is not given comes from `extends`, else the defaults."""
+    """How tensors are quantized; a key left out has the value of `extends`, else the default."""
 
     model_config = _STRICT
     extends: str | None = None
@@ -49,15 +49,18 @@ class DescriptorSpec(BaseModel):
     method: Method | None = None
     percentile: float | None = None
 
-    def resolve(self, known: Mapping[str, QuantDescriptor]) -> QuantDescriptor:
-        """Return the descriptor; KeyError without the one extended, ValueError if it is absurd."""
-        given = self.model_dump(exclude_unset=True, exclude={"extends"})
-        base = {} if self.extends is None else asdict(known[self.extends])
-        if "calibrator" in given or "granularity" in given:
-            # What the extended descriptor chose to fit its own no longer fits.
-            fitted = ("method", "axis", "block_size")
-            base = {k: v for k, v in base.items() if k not in fitted or k in given}
-        return QuantDescriptor(**{**base, **given})
+    def resolve(self, defined: Mapping[str, QuantDescriptor]) -> QuantDescriptor:
+        """Return the descriptor.
+
+        Raises KeyError when `extends` is not defined, ValueError when the values contradict.
+        """
+        own = self.model_dump(exclude_unset=True, exclude={"extends"})
+        base = {} if self.extends is None else asdict(defined[self.extends])
+        if "calibrator" in own or "granularity" in own:
+            # These values of the extended descriptor suited its own calibrator and granularity.
+            suited = ("method", "axis", "block_size")
+            base = {k: v for k, v in base.items() if k not in suited}
+        return QuantDescriptor(**{**base, **own})
 
 
 class RuleSpec(BaseModel):
@@ -100,7 +103,7 @@ class RecipeSpec(BaseModel):
 
 
 _DESCRIPTOR_KEYS: Final = tuple(DescriptorSpec.model_fields)
-_KEYS: Final[dict[str, tuple[str, ...]]] = {
+_KEYS_IN: Final[dict[str, tuple[str, ...]]] = {
     **{key: tuple(PREDICATES) for key in ("match", *PREDICATES)},
     "rules": tuple(RuleSpec.model_fields),
     "quantize": _DESCRIPTOR_KEYS,
@@ -108,16 +111,17 @@ _KEYS: Final[dict[str, tuple[str, ...]]] = {
 }
 
 
-def _known(path: Path_) -> tuple[str, ...]:
+def _keys(path: KeyPath) -> tuple[str, ...]:
+    """The keys that the mapping at a path may have."""
     for part in reversed(path):
-        if part in _KEYS:
-            return _KEYS[str(part)]
+        if part in _KEYS_IN:
+            return _KEYS_IN[str(part)]
     return tuple(f.alias or name for name, f in RecipeSpec.model_fields.items())
 
 
-def validated(source: Source) -> RecipeSpec:
-    """Check a parsed file; OnnxqError with every OQ103 and OQ104 in it, in file order."""
-    return validate(RecipeSpec, source, _known)
+def validated(document: Document) -> RecipeSpec:
+    """Check a document; OnnxqError with every OQ103 and OQ104 in it, in its order."""
+    return validate(RecipeSpec, document, _keys)
 
 
 def json_schema() -> dict[str, Any]:

@@ -55,7 +55,7 @@ def _site(site: SiteExplanation) -> list[str]:
 
 def _because(verb: str, because: Because) -> list[str]:
     told = [
-        f"  {verb} {because.rule} ({because.span.file}:{because.span.line}) at {because.node}",
+        f"  {verb} {because.rule} ({because.span.place}) at {because.node}",
         f"    why: {' '.join(because.why.split())}",
     ]
     told += [f"    {name} = {', '.join(tensors)}" for name, tensors in because.bindings]
@@ -63,13 +63,13 @@ def _because(verb: str, because: Because) -> list[str]:
 
 
 def _overrides(lost: tuple[Because, ...]) -> list[str]:
-    return [f"  overrides {b.rule} ({b.span.file}:{b.span.line})" for b in reversed(lost)]
+    return [f"  overrides {b.rule} ({b.span.place})" for b in reversed(lost)]
 
 
 def _rule(found: RuleExplanation) -> list[str]:
     rule = found.rule
     told = [
-        f"{rule.id} ({rule.span.file}:{rule.span.line})",
+        f"{rule.id} ({rule.span.place})",
         f"  why: {' '.join(rule.why.split())}",
     ]
     for node, binding in found.matched:

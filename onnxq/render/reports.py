@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
+from onnxq.insertion.provenance import recipe_name
 from onnxq.render.runs import runs
 from onnxq.render.side_by_side import side_by_side, types_of
 from onnxq.render.tables import table
@@ -72,7 +73,7 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
 
 def recipe_of(made_by: Mapping[str, str]) -> str:
     """The recipe of a model, and whether plan or scales were edited by hand, from the metadata."""
-    name = made_by.get("recipe", "").partition(" ")[0]
+    name = recipe_name(made_by)
     plan = f", its plan edited {made_by['edited']}" if "edited" in made_by else ""
     scales = f", scales {made_by['scales'].partition(':')[0]}" if "scales" in made_by else ""
     return f"{name}{plan}{scales}"

@@ -119,7 +119,9 @@ def compiled_ops(
 ) -> tuple[CompiledOp, ...]:
     """Tell every weighted op of a Q/DQ model in node order from its engine's layers."""
     nodes = [n for n in read.graph.nodes if is_product(n)]
-    shapes = Shapes(read.named, {name: profile.opt for name, profile in profiles.items()})
+    shapes = Shapes(
+        read.named, read.graph, {name: profile.opt for name, profile in profiles.items()}
+    )
     shapes.observe(t for n in nodes for t in (*n.inputs[:2], n.outputs[0]))
     return tuple(_compiled_op(read, shapes, layers, node) for node in nodes)
 

@@ -1,8 +1,9 @@
-"""Kernels of an engine that only convert: what quantization costs beside the products.
+"""Kernels of an engine that only convert: the cost of quantization beside the products.
 
-A generated kernel is named after its operations, `__myl_MulMinMaxRounCast_myl0_4`, four letters
-each; long names end in `Etc`. That and the ONNX nodes it cites say what it does. A kernel that may
-be a conversion, but whose name does not tell, is counted apart.
+The name of a generated kernel lists its operations, four letters each, such as
+`__myl_MulMinMaxRounCast_myl0_4`; long names end in `Etc`. The name and the ONNX nodes that the
+kernel cites show what it does. A kernel that may be a conversion, but whose name does not show it,
+is counted as unclear.
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from onnxq.model.ops import PRODUCTS, TRAITS
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, is_pair_node
 from onnxq.verification.layers import Layer, LayerList
 
-Kind = Literal["requantize", "quantize", "dequantize", "weights", "reformat", "unclear", ""]
+ConversionKind = Literal[
+    "requantize", "quantize", "dequantize", "weights", "reformat", "unclear", ""
+]
 
 _NAME: Final = re.compile(r"__myl_((?:[A-Z][a-z0-9]{1,3})+)_myl\d+_\d+")
 _OPERATION: Final = re.compile(r"[A-Z][a-z0-9]{1,3}")
@@ -28,11 +31,11 @@ _ROUNDS: Final = frozenset({"Min", "Max", "Roun"})
 # Rounds a value, then goes on with the rounded one in float.
 _AGAIN: Final = re.compile(r"RounCast(?:Move|Resh|Tran|Slic)*CastMul")
 _QUANTIZED: Final = frozenset({"Int8", "FP8"})
-# ONNX ops that a converting kernel may cite: a product by padding its channels, and what only moves
-# data. With any other op of the model the kernel is there for that op.
+# ONNX ops that a converting kernel may cite: a product whose channels it pads, and ops that only
+# place values. A kernel that cites any other op of the model computes that op.
 _PAIRS_AND_PRODUCTS: Final = PAIR_TYPES | PRODUCTS
 _MOVING_OPS: Final = {
-    "Pad",
+    "Pad",  # it also has values of its own
     *(op for op, row in TRAITS.items() if row.values in ("all", "placed")),
 }
 
@@ -41,10 +44,10 @@ _MOVING_OPS: Final = {
 class Conversions:
     """Number of kernels that only convert, by what they do.
 
-    `requantize`: round a value that is rounded already, or round and go on in float: a pair that
-    brings accuracy down and no speed. `quantize` and `dequantize`: read or write a tensor in float
-    that lies in memory. `weights`: dequantize a weight at run time, for a product in float.
-    `reformat`: copy a tensor into another layout. `unclear`: may be one of these.
+    `requantize`: rounds a value that is rounded already, or rounds and goes on in float: a pair
+    that costs accuracy and brings no speed. `quantize` and `dequantize`: reads or writes a float
+    tensor in memory. `weights`: dequantizes a weight at run time, for a product in float.
+    `reformat`: copies a tensor into another layout. `unclear`: may be one of these.
     """
 
     requantize: int
@@ -75,7 +78,7 @@ class _Reader:
     model: QdqModel
     makers: Mapping[str, Layer]
 
-    def kind(self, layer: Layer) -> Kind:
+    def kind(self, layer: Layer) -> ConversionKind:
         if layer.is_attention:
             return ""
         name = _NAME.fullmatch(layer.name)
@@ -97,19 +100,19 @@ class _Reader:
             return "" if cited & _MOVING_OPS else "reformat"
         return self._conversion(layer)
 
-    def _conversion(self, layer: Layer) -> Kind:
-        """What a kernel does that scales and rounds, and nothing else."""
-        read, written = ({t.dtype for t in side} for side in (layer.inputs, layer.outputs))
-        if not read:
-            weights = {t.dtype for t in layer.constants} & _QUANTIZED and not written & _QUANTIZED
+    def _conversion(self, layer: Layer) -> ConversionKind:
+        """The kind of a kernel that only scales and rounds."""
+        inputs, outputs = ({t.dtype for t in side} for side in (layer.inputs, layer.outputs))
+        if not inputs:
+            weights = {t.dtype for t in layer.constants} & _QUANTIZED and not outputs & _QUANTIZED
             return "weights" if weights else ""
-        if not written & _QUANTIZED:
-            return "dequantize" if read <= _QUANTIZED else ""
-        if read <= _QUANTIZED:
+        if not outputs & _QUANTIZED:
+            return "dequantize" if inputs <= _QUANTIZED else ""
+        if inputs <= _QUANTIZED:
             return "requantize"
         # Behind a product it is the product's own scaling, which reads float in any case.
         behind = any(t.name in self.makers and self.makers[t.name].is_product for t in layer.inputs)
-        return "" if behind or read & _QUANTIZED else "quantize"
+        return "" if behind or inputs & _QUANTIZED else "quantize"
 
     def _holds_a_pair(self, layer: Layer) -> bool:
         """True when a pair of an activation is whole in the layer."""

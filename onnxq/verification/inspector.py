@@ -1,10 +1,10 @@
-"""Reads what TensorRT's engine inspector says of an engine, as JSON.
+"""Reads the JSON of TensorRT's engine inspector.
 
-Its fields differ by version, and it leaves out much. TensorRT 11 lists inputs, constants and
-outputs of a layer as TensorRT-RTX does. Before that a convolution has the type of its weights, and
-of other products those are not told. What a layer multiplies is taken from what it says alone:
-where that is not the type of the data and of the weights, it is not known. That was checked with
-engines of TensorRT 8 only (the examples of NVIDIA's trt-engine-explorer) and with no newer one.
+Its fields differ by version, and many are missing. TensorRT 11 lists inputs, constants and outputs
+of a layer as TensorRT-RTX does. Earlier versions list the type of the weights for convolutions, and
+not for other products. The precision of a layer is 'unknown' unless the JSON has the types of its
+data and of its weights. This was checked with engines of TensorRT 8 only (the examples of NVIDIA's
+trt-engine-explorer).
 """
 
 from __future__ import annotations
@@ -40,18 +40,19 @@ _COPY: Final = "REFORMAT"  # the origin of layers that are named after others
 
 
 def parse_inspector(text: str) -> LayerList:
-    """Read the information on an engine; what is not of the known form counts as unreadable.
+    """Read the layers of an engine; an entry of another form counts as unreadable.
 
-    Layers that are no products do not show all that they read, so nothing is concluded from them.
+    Layers other than products do not list all that they read, so their precision stays unknown.
     """
     try:
-        found = json.loads(text)["Layers"]
-        entries = list(found) if isinstance(found, list) else [found]
+        listed = json.loads(text)["Layers"]
+        entries = list(listed) if isinstance(listed, list) else [listed]
     except (ValueError, KeyError, TypeError):
         return LayerList(layers=(), unreadable=1, is_whole=False)
     layers = [_layer(entry) for entry in entries]
-    known = tuple(layer for layer in layers if layer is not None)
-    return LayerList(layers=known, unreadable=len(layers) - len(known), is_whole=False)
+    readable = tuple(layer for layer in layers if layer is not None)
+    unreadable = len(layers) - len(readable)
+    return LayerList(layers=readable, unreadable=unreadable, is_whole=False)
 
 
 def _layer(entry: Any) -> Layer | None:
@@ -79,28 +80,28 @@ def _layer(entry: Any) -> Layer | None:
 def _convolution(
     entry: Mapping[str, Any], inputs: tuple[LayerTensor, ...]
 ) -> tuple[str, tuple[LayerTensor, ...], tuple[LayerTensor, ...]]:
-    """A Conv with the type of its weights. What it reads beside its data it adds to the result."""
-    told = entry.get("Weights") or entry["ConvWeights"]
-    weights = LayerTensor(name="weights", dims=(int(told["Count"]),), dtype=_type(told["Type"]))
+    """A Conv with the type of its weights. It adds further inputs to the result."""
+    stored = entry.get("Weights") or entry["ConvWeights"]
+    weights = LayerTensor(name="weights", dims=(int(stored["Count"]),), dtype=_type(stored["Type"]))
     data = inputs[:1]
     same = [t.dtype for t in data] == [weights.dtype]
     return ("correlation" if same else PRODUCT), data, (weights,)
 
 
 def _tensor(entry: Mapping[str, Any]) -> LayerTensor:
-    told = entry.get("Datatype") or entry["Format/Datatype"]
+    dtype = _type(entry.get("Datatype") or entry["Format/Datatype"])
     dims = tuple(int(d) for d in entry["Dimensions"])
-    return LayerTensor(name=str(entry["Name"]), dims=dims, dtype=_type(told))
+    return LayerTensor(name=str(entry["Name"]), dims=dims, dtype=dtype)
 
 
 def _type(text: str) -> str:
     """The type in a text such as 'Row major linear FP16 format'; '?' for none, or for several."""
-    found = {_TYPES[word] for word in _TYPE.findall(text)}
-    return found.pop() if len(found) == 1 else "?"
+    types = {_TYPES[word] for word in _TYPE.findall(text)}
+    return types.pop() if len(types) == 1 else "?"
 
 
 def _nodes(entry: Mapping[str, Any]) -> Iterator[str]:
-    """ONNX nodes: the metadata names them, before TensorRT 8.6 the name of the layer."""
+    """ONNX nodes, from the metadata or, before TensorRT 8.6, from the name of the layer."""
     if entry.get("Metadata"):
         yield from _NODE.findall(entry["Metadata"])
     elif "Metadata" not in entry and entry.get("Origin") != _COPY:

@@ -1,8 +1,8 @@
 """Reads the layer list that the TensorRT-RTX builder logs.
 
-The text is not documented: one line a layer, `Name: .., LayerType: .., Inputs: [ { .. } ], ..`. A
-line that does not look like that is counted, never guessed at. What the lines mean was seen in
-builds of the versions in TESTED_VERSIONS; tests keep real texts and what they say.
+The text is not documented: one line per layer, `Name: .., LayerType: .., Inputs: [ { .. } ], ..`.
+Lines of another form are counted as unreadable. The meaning of the lines was found by builds with
+the versions in TESTED_VERSIONS; tests keep real texts and their meaning.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _INT4: Final = "Int4"
 _FLOATS: Final = {"Float": "fp32", "Half": "fp16", "BFloat16": "bf16"}
 _INDICES: Final = frozenset({"Int64", "Int32", "Bool"})
 
-PRODUCT: Final = "product"  # a kernel of which only that is known
+PRODUCT: Final = "product"  # a product of unknown kind and precision
 _PLAIN_KERNELS: Final = frozenset({"correlation", "gemm"})
 _KERNELS: Final = _PLAIN_KERNELS | {"runtime_fusion", "deconv", PRODUCT}
 # One generated kernel for softmax(Q K) V. Seen only where all of it is quantized, the output too.
@@ -69,21 +69,21 @@ class Layer:
 
     @property
     def is_product(self) -> bool:
-        """True for a kernel that is there for a matrix product."""
+        """True for a kernel that computes a product."""
         return self.kind in _KERNELS or self.is_attention
 
     @property
     def precision(self) -> Precision:
-        """What a product kernel multiplies; 'unknown' where that was never seen.
+        """The type that a product kernel multiplies; 'unknown' for a form that no build had.
 
-        'int4' are weights that it reads so, and multiplies with floats.
+        'int4' is for a kernel that reads INT4 weights and multiplies floats.
         """
         if self.is_attention:
             return self._attention_precision()
         if self.kind == PRODUCT:
             return "unknown"
-        read = {t.dtype for t in self._operands}
-        if read and read <= _FLOATS.keys():
+        types = {t.dtype for t in self._operands}
+        if types and types <= _FLOATS.keys():
             return "float"
         if self.kind == "runtime_fusion":
             if any(t.dtype == _INT4 for t in self.constants) and {t.dtype for t in self.inputs} <= (
@@ -94,13 +94,13 @@ class Layer:
             return "float" if "CastMul" in self.name else "unknown"
         if self.kind not in _PLAIN_KERNELS:
             return "unknown"  # a deconv was never seen with int8
-        if len(read) == 1 and self.inputs and len(self._operands) > 1:
-            return _QUANTIZED.get(read.pop(), "unknown")
-        return "float" if read & _FLOATS.keys() else "unknown"
+        if len(types) == 1 and self.inputs and len(self._operands) > 1:
+            return _QUANTIZED.get(types.pop(), "unknown")
+        return "float" if types & _FLOATS.keys() else "unknown"
 
     def _attention_precision(self) -> Precision:
-        read, written = [t.dtype for t in self.inputs], {t.dtype for t in self.outputs}
-        matrices = [dtype for dtype in read if dtype not in _FLOATS]  # a mask is float
+        written = {t.dtype for t in self.outputs}
+        matrices = [t.dtype for t in self.inputs if t.dtype not in _FLOATS]  # a mask is float
         if not matrices and written <= _FLOATS.keys():
             return "float"
         if len(matrices) == 3 and written == set(matrices):
@@ -116,16 +116,16 @@ class Layer:
     @property
     def reads_quantized(self) -> bool:
         """True when any input or constant is neither of a floating-point type nor an index."""
-        read = {t.dtype for t in (*self.inputs, *self.constants)}
-        return bool(read - _FLOATS.keys() - _INDICES)
+        types = {t.dtype for t in (*self.inputs, *self.constants)}
+        return bool(types - _FLOATS.keys() - _INDICES)
 
     @property
     def dtype(self) -> str:
-        """The one floating-point type it reads, else writes: 'fp32', 'fp16', 'bf16'; '' if many."""
+        """The floating-point type that it reads, else writes, such as 'fp16'; '' if several."""
         for side in (self.inputs, self.outputs):
-            found = {_FLOATS[t.dtype] for t in side if t.dtype in _FLOATS}
-            if found:
-                return found.pop() if len(found) == 1 else ""
+            floats = {_FLOATS[t.dtype] for t in side if t.dtype in _FLOATS}
+            if floats:
+                return floats.pop() if len(floats) == 1 else ""
         return ""
 
 
@@ -133,7 +133,7 @@ class Layer:
 class Computed:
     """How an engine computes an ONNX node, and the layers that do.
 
-    `dtype` is 'int8', 'fp8', 'int4', 'fp32', 'fp16' or 'bf16'; '' where the layers do not tell.
+    `dtype` is 'int8', 'fp8', 'int4', 'fp32', 'fp16' or 'bf16'; '' where the layers do not show it.
     """
 
     precision: Precision
@@ -154,14 +154,14 @@ class LayerList:
 
     @cached_property
     def _citing(self) -> Mapping[str, tuple[Layer, ...]]:
-        found: dict[str, list[Layer]] = {}
+        citing: dict[str, list[Layer]] = {}
         for layer in self.layers:
             for node in dict.fromkeys(layer.nodes):
-                found.setdefault(node, []).append(layer)
-        return {node: tuple(layers) for node, layers in found.items()}
+                citing.setdefault(node, []).append(layer)
+        return {node: tuple(layers) for node, layers in citing.items()}
 
     def precision(self, node: str) -> Precision:
-        """How the engine computes a weighted ONNX node; 'unknown' where the list does not tell."""
+        """How the engine computes a weighted ONNX node; 'unknown' where no layer shows it."""
         return self.computed(node).precision
 
     def computed(self, node: str) -> Computed:
@@ -176,12 +176,12 @@ class LayerList:
         return _computed("float" if sure else "unknown", citing)
 
 
-def _worst(found: Iterable[Precision]) -> Precision:
-    """Of kernels that compute one op: 'float' when one is, else what all of them are."""
-    kinds = set(found)
-    if "float" in kinds:
+def _worst(precisions: Iterable[Precision]) -> Precision:
+    """'float' when one kernel of an op is float, else the precision that all kernels have."""
+    different = set(precisions)
+    if "float" in different:
         return "float"
-    return kinds.pop() if len(kinds) == 1 else "unknown"
+    return different.pop() if len(different) == 1 else "unknown"
 
 
 def _computed(precision: Precision, layers: tuple[Layer, ...]) -> Computed:
@@ -197,9 +197,9 @@ def parse_layers(text: str) -> LayerList:
     if first.strip() != HEADER:
         return LayerList(layers=(), unreadable=len(text.split("\n")))
     lines = rest.partition("\n\n")[0].split("\n")
-    found = [_layer(line) for line in lines if line.strip()]
-    layers = tuple(layer for layer in found if layer is not None)
-    return LayerList(layers=layers, unreadable=len(found) - len(layers))
+    entries = [_layer(line) for line in lines if line.strip()]
+    layers = tuple(layer for layer in entries if layer is not None)
+    return LayerList(layers=layers, unreadable=len(entries) - len(layers))
 
 
 def _layer(line: str) -> Layer | None:
@@ -222,7 +222,7 @@ def _layer(line: str) -> Layer | None:
 
 
 def _tensors(text: str) -> tuple[LayerTensor, ...] | None:
-    found = tuple(
+    tensors = tuple(
         LayerTensor(
             name=m["name"],
             dims=tuple(int(d) for d in m["dims"].split(",") if d),
@@ -230,7 +230,7 @@ def _tensors(text: str) -> tuple[LayerTensor, ...] | None:
         )
         for m in _TENSOR.finditer(text)
     )
-    return found if len(found) == text.count("{ ") else None
+    return tensors if len(tensors) == text.count("{ ") else None
 
 
 def _nodes(text: str) -> tuple[str, ...] | None:

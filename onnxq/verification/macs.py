@@ -1,4 +1,4 @@
-"""Products of a model: which ops they are, and their multiply-accumulates from shapes."""
+"""Products of a model, and their multiply-accumulates from shapes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from onnxq.model.ops import PRODUCTS, traits
 
 
 def is_product(node: Node) -> bool:
-    """True for a weighted op, and for an Einsum of two operands that sums over what both have."""
+    """True for a weighted op, and for an Einsum of two operands that sums over a common label."""
     if node.type not in PRODUCTS or traits(node).weighted:
         return traits(node).weighted
     labels = _labels(node)
@@ -18,7 +18,7 @@ def is_product(node: Node) -> bool:
 
 
 def runs_once(graph: Graph, node: Node) -> bool:
-    """False in the body of a Loop or Scan, whose iterations are not known. A branch may not run."""
+    """False in the body of a Loop or Scan, whose iterations are not known; True in a branch."""
     return all(outer.op == "If" for outer in graph.around(node))
 
 
@@ -45,11 +45,11 @@ def _einsum_macs(node: Node, *operands: tuple[int, ...]) -> int | None:
     labels = _labels(node)
     if labels is None or [len(x) for x in labels[:2]] != [len(x) for x in operands]:
         return None
-    found: dict[str, int] = {}
+    extents: dict[str, int] = {}
     for names, sizes in zip(labels, operands, strict=False):
         for name, size in zip(names, sizes, strict=True):
-            found[name] = max(size, found.get(name, 0))  # a size of 1 is broadcast
-    return prod(found.values())
+            extents[name] = max(size, extents.get(name, 0))  # a size of 1 is broadcast
+    return prod(extents.values())
 
 
 def _labels(node: Node) -> tuple[str, str, str] | None:

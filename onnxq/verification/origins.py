@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
+from onnxq.insertion.provenance import recipe_name
 from onnxq.linting import Expected, QdqModel, predict_op
 from onnxq.model.graph import Graph, Node
 from onnxq.model.pairs import QUANTIZE, is_pair_node
@@ -135,7 +136,7 @@ def _plan(
     sources: PlanSources,
 ) -> Plan | str:
     """The plan that made a model, or why it is not known."""
-    recorded, name = made_by.get("plan"), made_by.get("recipe", "").rpartition(" ")[0]
+    recorded, name = made_by.get("plan"), recipe_name(made_by)
     if not recorded:
         return "the model does not record a plan, as models of other tools do not"
     if sources.plan is not None and sources.plan.digest == recorded:
@@ -203,7 +204,7 @@ def _amax(read: QdqModel, quantize: Node, kind: int) -> float | None:
 
 
 def _products(read: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Product]:
-    known = Shapes(read.named, shapes)
+    known = Shapes(read.named, read.graph, shapes)
     for node in read.graph.nodes:
         if is_product(node):
             told = predict_op(read, node)

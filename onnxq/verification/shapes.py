@@ -1,4 +1,4 @@
-"""Shapes of the tensors of a model, for inputs of given shapes."""
+"""Sizes of the tensors of a model, for given shapes of its inputs."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ Sizes = tuple[int, ...]
 class Shapes:
     """Sizes of tensors when dynamic inputs have the given shapes.
 
-    They come from onnx's shape inference; where that gives up, from one run in onnxruntime on
-    zeros. A size that depends on the data is that of zeros then.
+    They come from onnx's shape inference, else from a run in onnxruntime on zeros: a size that
+    depends on the data is the size for zeros then.
     """
 
-    def __init__(self, model: onnx.ModelProto, inputs: Mapping[str, Sizes]) -> None:
+    def __init__(self, model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, Sizes]) -> None:
         self._model = model
-        self._graph = Graph(model, shapes=inputs)
+        self._graph = graph.with_shapes(model, inputs)
         self._observed: dict[str, Sizes] = {}
 
     def sizes(self, tensor: str) -> Sizes | None:
@@ -40,7 +40,7 @@ class Shapes:
         return self._observed.get(tensor)
 
     def observe(self, tensors: Iterable[str]) -> None:
-        """Run the model, if the sizes of some of the tensors are not known, and look at those."""
+        """Run the model where sizes of tensors are not known, and keep these sizes."""
         wanted = [t for t in dict.fromkeys(tensors) if t and self.sizes(t) is None]
         inner = [t for t in wanted if self._graph.producer(t) and not self._graph.home(t)]
         zeros_of = {name: self._zeros(name) for name in self._graph.inputs}

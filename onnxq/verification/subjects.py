@@ -64,7 +64,7 @@ class FloatSubject(_OnDisk):
 
     def graph_with(self, shapes: Mapping[str, Sequence[int]]) -> Graph:
         """The view with shapes of inputs, for a plan that was made so."""
-        return Graph(self.prepared, digest=self.digest, shapes=shapes) if shapes else self.graph
+        return self.graph.with_shapes(self.prepared, shapes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -11,7 +11,8 @@ import sys
 
 PRELOADED = [
     "onnxruntime", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
-    "onnxq.cli", "onnxq.render", "onnxq.api.quantizing", "onnxq.api.caches", "onnxq.api.linting", "onnxq.api.explaining",
+    "onnxq.cli.app", "onnxq.render", "onnxq.api.quantizing", "onnxq.api.caches",
+    "onnxq.api.linting", "onnxq.api.explaining",
     "onnxq.verification", "rich.console", "rich.progress",
 ]  # fmt: skip
 _context = multiprocessing.get_context("forkserver")

@@ -232,10 +232,14 @@ def test_a_jpeg_that_ends_early_and_an_empty_one(here):
 @pytest.mark.parametrize(
     ("options", "code", "words"),
     [
-        (("random", "--shape", "x:1x3"), "OQ403", "not an input; leave it out: there is none"),
+        (
+            ("random", "--shape", "x:1x3"),
+            "OQ403",
+            "not an input of the model; leave it out: there is none",
+        ),
         (("imgs",), "OQ404", "one image input, not one without inputs; give another model"),
         (("arrays",), "OQ403", "which is not an input; leave it out: there is none"),
-        (("loader.py",), "OQ403", "has 1 tensor, and the model has 0 inputs; yield"),
+        (("loader.py",), "OQ403", "has 1 tensor, and the model has 0 inputs; give"),
     ],
 )
 def test_messages_on_a_model_without_inputs_have_no_holes(arrays, options, code, words):

@@ -50,7 +50,7 @@ def test_other_data(broken_off):
         (("--samples", "2", "--seed", "3"), "--samples was not given and is 2"),
         (("--shard", "1/2"), "--shard was not given and is 1/2"),
         (("--calibrator", "max"), "--calibrator was histogram and is max"),
-        (("--rules", "first.yaml"), "it looks at other tensors"),
+        (("--rules", "first.yaml"), "it observes other tensors"),
     ],
 )
 def test_what_differs_is_said(broken_off, more, differs):
@@ -63,7 +63,7 @@ def test_what_differs_is_said(broken_off, more, differs):
 def test_a_file_that_changed_and_kept_its_size(broken_off):
     save(broken_off, 0, 5.0)
     told = broken_off.refuses("OQ431", *CALIBRATE, "samples", *KEPT, "--resume")
-    assert "'samples/0.npy' is not what it was when the checkpoint was written" in told
+    assert "'samples/0.npy' has changed since the checkpoint was written" in told
     save(broken_off, 0, 0.0)
     succeeded(broken_off.run(*CALIBRATE, "samples", *KEPT, "--resume"))
 

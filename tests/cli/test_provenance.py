@@ -6,6 +6,7 @@ from importlib.metadata import version
 import onnx
 import pytest
 
+from onnxq.insertion.provenance import recipe_name
 from onnxq.model.metadata import metadata_of
 from tests.cli.conftest import MODEL as TEXT
 from tests.cli.conftest import RULES, make_picture
@@ -71,3 +72,21 @@ def test_verify_tells_what_made_a_model(folder):
     made_in(folder, folder / "model.onnx", "mine.yaml", "one")
     outcome = onnxq("verify", "model.onnx", "one.onnx", "--backend", "onnxruntime", cwd=folder)
     assert f"made by onnxq {version('onnxq')}, recipe mine\n" in succeeded(outcome).stdout
+
+
+@pytest.mark.parametrize("name", ["my own rules", "a  b", "日本 語"])
+def test_the_name_of_a_recipe_may_have_spaces(folder, name):
+    (folder / "mine.yaml").rename(folder / f"{name}.yaml")
+    made_in(folder, folder / "model.onnx", f"{name}.yaml", "one")
+    recorded = metadata_of(onnx.load(folder / "one.onnx"))
+    assert recipe_name(recorded) == name
+    outcome = onnxq("verify", "model.onnx", "one.onnx", "--backend", "onnxruntime", cwd=folder)
+    assert f"made by onnxq {version('onnxq')}, recipe {name}\n" in succeeded(outcome).stdout
+
+
+def test_names_of_recipes_that_older_versions_recorded():
+    digest = "0" * 64
+    for name in ("yolo", "my own rules", ""):
+        assert recipe_name({"recipe": f"{name} {digest}"}) == name
+    assert recipe_name({"recipe": "mine"}) == "mine"
+    assert recipe_name({}) == ""

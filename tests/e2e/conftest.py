@@ -72,7 +72,7 @@ def copied(photographs, names, folder):
 def quantized(folder, model, *, calibrate=(), insert=(), verify=()):
     """Run the three commands on a model beside the folders imgs/ and others/."""
     shutil.copyfile(model, folder / "model.onnx")
-    before = sha256(folder / "model.onnx")
+    digest = sha256(folder / "model.onnx")
     outcomes = (
         onnxq(
             "calibrate", "model.onnx", "--data", "imgs/", "--json", *calibrate, cwd=folder
@@ -83,7 +83,7 @@ def quantized(folder, model, *, calibrate=(), insert=(), verify=()):
             cwd=folder,
         ),
     )  # fmt: skip
-    return Quantized(folder, *(result(succeeded(o)) for o in outcomes), before)
+    return Quantized(folder, *(result(succeeded(o)) for o in outcomes), digest)
 
 
 @pytest.fixture(scope="session")

@@ -86,8 +86,8 @@ def folder(tmp_path_factory):
 
 def test_every_product_is_int8_in_the_engine(folder):
     asked = ("--data", "data.py", "--tensors", "--json")
-    found = result(onnxq("verify", "model.onnx", "model.qdq.onnx", *asked, cwd=folder))
-    (report,) = found["models"]
+    verified = result(onnxq("verify", "model.onnx", "model.qdq.onnx", *asked, cwd=folder))
+    (report,) = verified["models"]
     assert report["lint"] == []
     assert report["numeric"]["sqnr_db"] > 25
     ops = {op["node"]: op for op in report["compiled"]["ops"]}
@@ -129,8 +129,8 @@ def test_shards_and_passes_see_what_one_run_sees(folder, tmp_path):
 
 def shown(path):
     """Count, minimum and maximum of every tensor of a calibration."""
-    told = result(succeeded(onnxq("calib", "show", path, "--json", cwd=path.parent)))
-    return {t["name"]: (t["values"], t["min"], t["max"]) for t in told["tensors"]}
+    listing = result(succeeded(onnxq("calib", "show", path, "--json", cwd=path.parent)))
+    return {t["name"]: (t["values"], t["min"], t["max"]) for t in listing["tensors"]}
 
 
 def test_values_are_counted_as_often_as_they_are(folder):
@@ -163,11 +163,11 @@ def test_stripping_takes_away_what_insert_added(tmp_path, weights):
 
 
 def test_a_weight_is_stored_once_where_it_lies(tmp_path):
-    made = quantized(tmp_path, bodies())
-    stored = {t.name for t in made.graph.initializer if t.data_type == onnx.TensorProto.INT8}
+    qdq = quantized(tmp_path, bodies())
+    stored = {t.name for t in qdq.graph.initializer if t.data_type == onnx.TensorProto.INT8}
     assert {"w_quantized", "k_quantized", "far_quantized"} <= stored
     assert "own_quantized" not in stored
-    outside = {n.name for n in made.graph.node}
+    outside = {n.name for n in qdq.graph.node}
     assert {"w_DequantizeLinear", "k_DequantizeLinear", "far_DequantizeLinear"} <= outside
     assert "own_DequantizeLinear" not in outside
 
@@ -177,8 +177,8 @@ def test_the_rest_in_half_precision(folder, tmp_path, kind):
     path = tmp_path / "half.onnx"
     succeeded(onnxq("insert", "--float", kind, "-o", path, cwd=folder))
     asked = ("--data", "data.py", "--json")
-    found = result(onnxq("verify", "model.onnx", path, *asked, cwd=folder))
-    (report,) = found["models"]
+    verified = result(onnxq("verify", "model.onnx", path, *asked, cwd=folder))
+    (report,) = verified["models"]
     ops = {op["node"]: op["precision"] for op in report["compiled"]["ops"]}
     assert ops == dict.fromkeys(PRODUCTS, "int8")
 

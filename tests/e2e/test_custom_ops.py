@@ -127,8 +127,8 @@ def dequantizers(path, ports):
     nodes = {n.name: n for n in model.graph.node}
     makers = {n.output[0]: n for n in model.graph.node}
     values = {t.name: numpy_helper.to_array(t) for t in model.graph.initializer}
-    found = {name: makers[nodes[node].input[slot]] for name, (node, slot) in ports.items()}
-    return {name: (node, makers.get(node.input[0]), values) for name, node in found.items()}
+    readers = {name: makers[nodes[node].input[slot]] for name, (node, slot) in ports.items()}
+    return {name: (node, makers.get(node.input[0]), values) for name, node in readers.items()}
 
 
 def test_a_pair_at_every_port_that_the_recipe_names(folder):
@@ -173,11 +173,11 @@ def test_it_computes_with_the_quantized_values(folder):
 
 def test_verify(folder):
     path, _ = folder
-    told = result(
+    report = result(
         succeeded(
             onnxq("verify", "model.onnx", "model.qdq.onnx", "--data", "other.npz", "--backend",
                   "onnxruntime", "--json", cwd=path)
         )
     )  # fmt: skip
-    assert told["models"][0]["lint"] == []
-    assert told["models"][0]["numeric"]["sqnr_db"] > 35
+    assert report["models"][0]["lint"] == []
+    assert report["models"][0]["numeric"]["sqnr_db"] > 35

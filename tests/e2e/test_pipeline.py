@@ -18,7 +18,7 @@ def any_quantized(request):
 def test_yolox_is_all_int8_and_exact(quantized_yolox):
     assert quantized_yolox.int8 == {"Conv": (83, 83)}
     assert quantized_yolox.verified["compiled"]["int8_macs"] == 1
-    assert quantized_yolox.sqnr >= 22
+    assert quantized_yolox.sqnr >= 24.3  # the README shows 24.8
     assert quantized_yolox.verified["numeric"]["samples"] == len(EVALUATION)
     assert quantized_yolox.insert["weighted_ops_quantized"] == 83
     assert quantized_yolox.insert["weight_pairs"] == 83
@@ -28,12 +28,12 @@ def test_ppocr_detector_keeps_only_its_transposed_convs_in_float(quantized_ppocr
     assert quantized_ppocr.int8 == {"Conv": (62, 62), "ConvTranspose": (0, 2)}
     in_float = [o for o in quantized_ppocr.verified["compiled"]["ops"] if o["precision"] != "int8"]
     assert {o["reason"] for o in in_float} == {"TensorRT-RTX keeps ConvTranspose in float"}
-    assert quantized_ppocr.sqnr >= 15  # measured: 17.6
+    assert quantized_ppocr.sqnr >= 17.1  # measured: 17.6
 
 
 def test_mobilenet_is_all_int8(quantized_mobilenet):
     assert quantized_mobilenet.int8 == {"Conv": (52, 52), "Gemm": (1, 1)}
-    assert quantized_mobilenet.sqnr >= 11.5  # measured: 13.2
+    assert quantized_mobilenet.sqnr >= 12.7  # measured: 13.2
 
 
 def test_two_inputs_from_arrays(quantized_two_inputs):
@@ -48,9 +48,9 @@ def test_calibration_sees_every_sample(quantized_yolox):
 
 
 def test_lint_has_nothing_to_say_but_of_deconvolutions(any_quantized):
-    found = any_quantized.verified["lint"]
-    assert {(d["code"], d["severity"]) for d in found} <= {("OQ638", "info")}
-    assert sum(d["message"].startswith("ConvTranspose ") for d in found) == len(found)
+    findings = any_quantized.verified["lint"]
+    assert {(d["code"], d["severity"]) for d in findings} <= {("OQ638", "info")}
+    assert sum(d["message"].startswith("ConvTranspose ") for d in findings) == len(findings)
 
 
 def test_written_model_is_valid_onnx(any_quantized):

@@ -2,6 +2,7 @@
 
 import re
 import shutil
+from contextlib import chdir
 from functools import cache
 
 import numpy as np
@@ -68,7 +69,7 @@ def photograph(side):
 MODELS = {"mobilenet": mobilenet, "yolox": yolox, "ppocr": ppocr, "vit": vit}
 
 
-class One(CalibrationDataReader):
+class OneSample(CalibrationDataReader):
     """One sample."""
 
     def __init__(self, sample):
@@ -89,14 +90,15 @@ def quantized(tmp_path_factory):
         if path != folder / "float.onnx":
             shutil.copyfile(path, folder / "float.onnx")
         if name in ("mobilenet", "yolox", "vit"):  # its shape inference fails on the other
-            quant_pre_process(str(path), str(folder / "prepared.onnx"))
+            with chdir(folder):  # it writes sym_shape_infer_temp.onnx there when it fails
+                quant_pre_process(str(path), str(folder / "prepared.onnx"))
             path = folder / "prepared.onnx"
         return folder, path, sample
 
     def make(name, options):
         folder, path, sample = prepared(name)
         target = folder / "quantized.onnx"
-        quantize_static(str(path), str(target), One(sample), **options)
+        quantize_static(str(path), str(target), OneSample(sample), **options)
         return target, sample
 
     return make
@@ -121,7 +123,7 @@ def test_onnxruntime_by_default_is_rejected_for_a_node_that_lint_names(name, qua
     with pytest.raises(OnnxqError) as refused:
         built(path, sample)
     named = re.search(r"In node \S+ with name: (\S+)", str(refused.value))[1]
-    assert named in {found.node for found in outlook.stops}
+    assert named in {finding.node for finding in outlook.stops}
 
 
 @pytest.mark.parametrize(
@@ -134,14 +136,14 @@ def test_repaired_it_builds_and_loses_a_bit_at_most(name, options, quantized, tm
     path, sample = quantized(name, options)
     before = path.read_bytes()
     original = onnx.load(path)
-    made, repairs = repaired(original)
+    repaired_model, repairs = repaired(original)
     assert {"OQ610"} <= {r.code for r in repairs}
     assert path.read_bytes() == before
-    assert not {f.code for f in lint(made)} & {r.code for r in repairs}
-    onnx.save(made, tmp_path / "repaired.onnx")
-    assert built(tmp_path / "repaired.onnx", sample) == expected(made)
+    assert not {f.code for f in lint(repaired_model)} & {r.code for r in repairs}
+    onnx.save(repaired_model, tmp_path / "repaired.onnx")
+    assert built(tmp_path / "repaired.onnx", sample) == expected(repaired_model)
     whole = outputs(onnx.load(path.with_name("float.onnx")), sample)
-    loss = sqnr(whole, outputs(original, sample)) - sqnr(whole, outputs(made, sample))
+    loss = sqnr(whole, outputs(original, sample)) - sqnr(whole, outputs(repaired_model, sample))
     assert loss <= 6
 
 
@@ -149,13 +151,13 @@ def test_repaired_it_builds_and_loses_a_bit_at_most(name, options, quantized, tm
 def test_onnxruntime_with_the_right_options_builds_once_repaired(name, quantized, tmp_path):
     path, sample = quantized(name, FRIENDLY)
     original = onnx.load(path)
-    errors = {found.code for found in lint(original) if found.severity == "error"}
+    errors = {finding.code for finding in lint(original) if finding.severity == "error"}
     # yolox has opset 11, and the transformer scalars that it quantizes too.
     assert errors == {"yolox": {"OQ620"}, "vit": {"OQ618"}}.get(name, set())
-    made, repairs = repaired(original)
+    repaired_model, repairs = repaired(original)
     assert all(r.exact for r in repairs)
-    onnx.save(made, tmp_path / "repaired.onnx")
-    assert built(tmp_path / "repaired.onnx", sample) == expected(made)
+    onnx.save(repaired_model, tmp_path / "repaired.onnx")
+    assert built(tmp_path / "repaired.onnx", sample) == expected(repaired_model)
 
 
 def outputs(model_, sample):
@@ -175,13 +177,13 @@ MODELOPT = yaml.safe_load((HERE / "modelopt.yaml").read_text())
 
 @pytest.mark.parametrize("case", MODELOPT, ids=lambda case: case["name"])
 def test_excerpts_of_modelopt(case):
-    made = model(case["model"])
-    assert sorted({found.code for found in lint(made)}) == case["finds"]
-    assert predict(made).builds
-    assert expected(made) == case["engine"]
-    layers = layers_of(made)
-    told = {name: layers.precision(name) for name in case["engine"]}
+    excerpt = model(case["model"])
+    assert sorted({finding.code for finding in lint(excerpt)}) == case["finds"]
+    assert predict(excerpt).builds
+    assert expected(excerpt) == case["engine"]
+    layers = layers_of(excerpt)
+    precisions = {name: layers.precision(name) for name in case["engine"]}
     # The layers of a fused attention do not tell what its products are.
-    known = {name: found for name, found in told.items() if found != "unknown"}
-    assert len(known) >= 2
-    assert known == {name: case["engine"][name] for name in known}
+    clear = {name: precision for name, precision in precisions.items() if precision != "unknown"}
+    assert len(clear) >= 2
+    assert clear == {name: case["engine"][name] for name in clear}

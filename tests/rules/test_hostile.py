@@ -11,7 +11,7 @@ import pytest
 from tests.command import ONNXQ
 from tests.onnx_text import model
 
-SECONDS = 60
+SECONDS = 600  # against hangs and exponential searches alone, which take far longer
 HEAD = "schema: 1\nrules:\n"
 MODEL = """
 m (float[1,4,8,8] x) => (float[1,4,8,8] y) <float[4,4,1,1] w> {
@@ -242,6 +242,72 @@ def test_patterns_that_match_in_very_many_ways(here):
         told = planned(here, rule(f"{{pattern: '{pattern}'}}"))
         assert "r.yaml:3:5: error[OQ105]" in told.stderr
         assert "very many ways" in told.stderr
+
+
+def nested_adds(depth, name):
+    return "{pattern: '" + "Add(" * depth + name + ", _)" * depth + "'}"
+
+
+def test_patterns_under_all_have_one_limit(here):
+    """Each pattern alone matches in two ways; together they match in the product of these."""
+    adds = "".join(f"r{i} = Relu (a{i}) a{i + 1} = Add (a{i}, r{i}) " for i in range(3))
+    onnx.save(model(f"m (float[1,4] a0) => (float[1,4] a3) {{ {adds} }}"), here / "model.onnx")
+    for count in (1, 16):
+        patterns = ", ".join(f"{{pattern: 'Add(p{n}, q{n})'}}" for n in range(count))
+        nested = f"{{all: [{{all: [{patterns}]}}, {{op: Add}}]}}"
+        for match in (f"{{all: [{patterns}]}}", nested):
+            told = planned(here, rule(match)).stderr
+            if count == 1:
+                assert "warning[OQ202]" in told
+            else:
+                assert "r.yaml:3:5: error[OQ105]: rule 'a': the pattern could match in very" in told
+
+
+def test_four_patterns_of_eight_adds(here):
+    adds = "".join(f"a{i + 1} = Add (a{i}, a{i}) " for i in range(40))
+    onnx.save(model(f"m (float[1,4] a0) => (float[1,4] a40) {{ {adds} }}"), here / "model.onnx")
+    patterns = ", ".join(nested_adds(8, name) for name in "bcde")
+    outcome = planned(here, rule(f"{{all: [{patterns}]}}"))
+    assert outcome.stdout.count("a  r.yaml:3") == 2 * 33  # the ways of each have the same tensors
+
+
+def test_explain_of_what_cannot_be_matched(here):
+    """`explain` says of each rule what it can, and gives the code of what it cannot."""
+    adds = "".join(f"a{i + 1} = Add (a{i}, a{i}) " for i in range(40))
+    onnx.save(model(f"m (float[1,4] a0) => (float[1,4] a40) {{ {adds} }}"), here / "model.onnx")
+    endless = nested_adds(30, "v")
+    matches = {
+        "pattern": endless,
+        "all": f"{{all: [{endless}]}}",
+        "any": f"{{any: [{{op: Relu}}, {endless}]}}",
+        "not": f"{{not: {endless}}}",
+        "producer": f"{{producer: {endless}}}",
+        "consumer": f"{{consumer: {endless}}}",
+        "after": f"{{after: {endless}}}",
+        "before": f"{{before: {endless}}}",
+        "between": f"{{between: [{{op: Add}}, {endless}]}}",
+        "fine": "{op: Add, position: first}",
+    }
+    rules = [f"  - {{id: {id}, why: t, match: {m}, skip: all}}\n" for id, m in matches.items()]
+    write(here, HEAD + "".join(rules))
+    for id in matches:
+        outcome = run(here, "explain", "model.onnx", id, "--rules", "r.yaml")
+        assert outcome.returncode == 0
+        assert ("very many ways" in outcome.stdout) == (id != "fine")
+        assert outcome.stderr.count("error[OQ105]") == len(matches) - 1
+    outcome = run(here, "explain", "model.onnx", "a0", "--rules", "r.yaml")
+    assert "decided by fine" in outcome.stdout
+
+
+def test_attributes_that_are_no_numbers(here):
+    text = """m (bool c) => (float[1] y) { k = Constant <value = float[1] {1}> () [if] y = If (c) <
+        then_branch = t () => (float[1] u) { u = Relu (k) },
+        else_branch = e () => (float[1] u) { u = Neg (k) }> }"""
+    onnx.save(model(text), here / "model.onnx")
+    for attr in ("then_branch: '> 1'", "then_branch: '<= 1'", "then_branch: '!= x'"):
+        write(here, rule(f"{{op: If, attr: {{{attr}}}}}"))
+        told = run(here, "explain", "model.onnx", "a", "--rules", "r.yaml").stdout
+        assert "its attribute 'then_branch' is a GraphProto" in told
 
 
 MATCHES = [

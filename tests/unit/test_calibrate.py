@@ -1,5 +1,9 @@
 """One calibration, seen from inside: what is kept when, and what leaves the model."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import onnx
 import pytest
@@ -154,3 +158,32 @@ def test_a_slower_run_says_so_once_and_has_the_same_result(run, tmp_path, monkey
     slower = run(settings=settings)
     assert [d.code for d in slower.diagnostics] == ["OQ445"]
     assert slower.digest == usual.digest
+
+
+COMPILED_AGAIN = """
+import numpy as np, onnx
+from onnxq.calibration.calibrate import Settings, calibrate
+from onnxq.feeds import DataRequest
+from onnxq.model.graph import Graph
+proto = onnx.load("net.onnx")
+view = Graph(proto)
+for calibrator in ("max", "histogram"):
+    feed = DataRequest(source=np.ones((2, 4, 8, 8), np.float32)).open(view)
+    settings = Settings(calibrator=calibrator)
+    statistics = calibrate(proto, view, feed, tensors=("x", "a"), settings=settings)
+    print(calibrator, statistics["a"].range.count, [str(d) for d in statistics.diagnostics])
+"""
+
+
+def test_where_numba_can_keep_nothing(tmp_path):
+    onnx.save(model(NET), tmp_path / "net.onnx")
+    env = {**os.environ, "NUMBA_CACHE_LOCATOR_CLASSES": "UserProvidedCacheLocator"}
+    env.pop("NUMBA_CACHE_DIR", None)
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED_AGAIN],
+        cwd=tmp_path, env=env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    ranges, histograms = done.stdout.splitlines()
+    assert ranges == "max 512 []"
+    assert histograms.startswith("histogram 512 ['info[OQ445]")
+    assert "NUMBA_CACHE_DIR" in histograms

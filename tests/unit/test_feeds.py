@@ -223,7 +223,7 @@ def test_data_that_changed_since_is_named(tmp_path, form):
     write(1, 5)
     assert len(list(feed.after(first))) == 2
     for done in (second, third):
-        with pytest.raises(OnnxqError, match="is not what it was") as caught:
+        with pytest.raises(OnnxqError, match="has changed since") as caught:
             list(feed.after(done))
         named = f"{file}[1]" if form == "loader" else str(file)
         assert f"'{named}'" in str(caught.value)

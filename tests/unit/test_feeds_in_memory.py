@@ -342,8 +342,10 @@ def test_calibration_over_an_iterator_with_a_limit_to_memory():
     assert run(iter(images)).digest == known.digest
     assert run(iter(images), max_memory=1 << 30).digest == known.digest  # one pass
     assert run(lambda: iter(images), max_memory=1).digest == known.digest  # two
+    taken = []
     with pytest.raises(OnnxqError, match="OQ421"):
-        run(iter(images), max_memory=1)
+        run((taken.append(image) or image for image in images), max_memory=1)
+    assert len(taken) < 5  # refused before the first pass
 
 
 def test_what_the_data_had_to_say_is_in_the_statistics():

@@ -33,10 +33,10 @@ def ops(proto):
 
 
 def test_a_conv(tmp_path):
-    made = checked(quantized(tmp_path, model(CONV)))
-    assert ops(made) == ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv"]
-    found = arrays(made)
-    assert {k: (v.shape, v.dtype.name) for k, v in found.items()} == {
+    qdq = checked(quantized(tmp_path, model(CONV)))
+    assert ops(qdq) == ["QuantizeLinear", "DequantizeLinear", "DequantizeLinear", "Conv"]
+    stored = arrays(qdq)
+    assert {k: (v.shape, v.dtype.name) for k, v in stored.items()} == {
         "b": ((4,), "float32"),
         "x_scale": ((), "float32"),
         "x_zero_point": ((), "int8"),
@@ -44,8 +44,8 @@ def test_a_conv(tmp_path):
         "w_scale": ((4,), "float32"),
         "w_zero_point": ((4,), "int8"),
     }
-    assert [a.i for a in made.graph.node[2].attribute if a.name == "axis"] == [0]
-    assert not made.graph.node[0].attribute
+    assert [a.i for a in qdq.graph.node[2].attribute if a.name == "axis"] == [0]
+    assert not qdq.graph.node[0].attribute
 
 
 def test_the_model_is_not_changed(tmp_path):
@@ -60,10 +60,10 @@ def test_weights_from_a_constant_node(tmp_path):
     weight = next(t for t in proto.graph.initializer if t.name == "w")
     proto.graph.initializer.remove(weight)
     proto.graph.node.insert(0, helper.make_node("Constant", [], ["w"], name="k", value=weight))
-    made = checked(quantized(tmp_path, proto))
-    assert "Constant" not in ops(made)
+    qdq = checked(quantized(tmp_path, proto))
+    assert "Constant" not in ops(qdq)
     np.testing.assert_array_equal(
-        computed(made, x=X)[0], computed(quantized(tmp_path, model(CONV)), x=X)[0]
+        computed(qdq, x=X)[0], computed(quantized(tmp_path, model(CONV)), x=X)[0]
     )
 
 
@@ -75,8 +75,8 @@ def test_weights_from_a_constant_node_of_floats(tmp_path):
     }
     """
     flat = rule("{op: MatMul}", quantize="{inputs: act, weights: flat}")
-    made = checked(quantized(tmp_path, model(text), flat))
-    np.testing.assert_array_equal(arrays(made)["w_quantized"], np.int8([64, -127, 32]))
+    qdq = checked(quantized(tmp_path, model(text), flat))
+    np.testing.assert_array_equal(arrays(qdq)["w_quantized"], np.int8([64, -127, 32]))
 
 
 SHARED = """
@@ -88,19 +88,19 @@ g (float[1,4,6,6] x) => (float y, float z) <float[4,4,1,1] w> {
 
 
 def test_a_shared_weight_and_a_shared_activation_have_one_pair(tmp_path):
-    made = checked(quantized(tmp_path, model(SHARED)))
-    assert sorted(ops(made)).count("DequantizeLinear") == 2
-    one, two = (n for n in made.graph.node if n.op_type == "Conv")
+    qdq = checked(quantized(tmp_path, model(SHARED)))
+    assert sorted(ops(qdq)).count("DequantizeLinear") == 2
+    one, two = (n for n in qdq.graph.node if n.op_type == "Conv")
     assert list(one.input) == list(two.input) == ["x_dequantized", "w_dequantized"]
 
 
 def test_one_of_two_consumers(tmp_path):
     only = rule("{name: two}", quantize="{inputs: act, weights: weight}")
-    made = checked(quantized(tmp_path, model(SHARED), only))
-    one, two = (n for n in made.graph.node if n.op_type == "Conv")
+    qdq = checked(quantized(tmp_path, model(SHARED), only))
+    one, two = (n for n in qdq.graph.node if n.op_type == "Conv")
     assert list(one.input) == ["x", "w"]
     assert list(two.input) == ["x_dequantized", "w_dequantized"]
-    assert "w" in arrays(made)
+    assert "w" in arrays(qdq)
 
 
 @pytest.mark.parametrize("reader", ["Relu (w)", "Identity (w)"])
@@ -108,8 +108,8 @@ def test_a_weight_that_another_op_reads_stays(tmp_path, reader):
     text = CONV.replace("(float[1,4,6,6] y)", "(float y, float u)").replace(
         "[conv]", f"u = {reader}\n    [conv]"
     )
-    made = checked(quantized(tmp_path, model(text)))
-    assert {"w", "w_quantized"} <= set(arrays(made))
+    qdq = checked(quantized(tmp_path, model(text)))
+    assert {"w", "w_quantized"} <= set(arrays(qdq))
 
 
 def test_a_weight_that_is_also_an_output_stays(tmp_path):
@@ -128,18 +128,18 @@ def test_a_weight_that_a_subgraph_reads_stays(tmp_path):
         >
     }
     """
-    made = checked(quantized(tmp_path, model(text)))
-    assert "w" in arrays(made)
+    qdq = checked(quantized(tmp_path, model(text)))
+    assert "w" in arrays(qdq)
     expected = np.maximum(arrays(model(text))["w"], 0)
-    np.testing.assert_array_equal(computed(made, x=X, c=np.array(True))[1], expected)
+    np.testing.assert_array_equal(computed(qdq, x=X, c=np.array(True))[1], expected)
 
 
 def test_unnamed_and_equally_named_nodes_get_names(tmp_path):
     proto = model(SHARED)
     for node in proto.graph.node:
         node.name = ""
-    made = checked(quantized(tmp_path, proto))
-    assert {"Conv_y", "Conv_z"} < {n.name for n in made.graph.node}
+    qdq = checked(quantized(tmp_path, proto))
+    assert {"Conv_y", "Conv_z"} < {n.name for n in qdq.graph.node}
     for node in proto.graph.node:
         node.name = "same"
     names = [n.name for n in checked(quantized(tmp_path, proto)).graph.node]
@@ -155,23 +155,23 @@ def test_names_that_an_initializer_has_already(tmp_path, name):
     proto = model(CONV)
     other = numpy_helper.from_array(np.float32([1e9, 1e9]), name)
     proto.graph.initializer.append(other)
-    made = checked(quantized(tmp_path, proto))
-    np.testing.assert_array_equal(arrays(made)[name], [1e9, 1e9])
+    qdq = checked(quantized(tmp_path, proto))
+    np.testing.assert_array_equal(arrays(qdq)[name], [1e9, 1e9])
     plain = quantized(tmp_path, model(CONV))
-    np.testing.assert_array_equal(computed(made, x=X)[0], computed(plain, x=X)[0])
+    np.testing.assert_array_equal(computed(qdq, x=X)[0], computed(plain, x=X)[0])
 
 
 @pytest.mark.parametrize("name", ["x_QuantizeLinear", "w_DequantizeLinear", "x_scale"])
 def test_names_that_a_node_or_a_tensor_has_already(tmp_path, name):
     text = CONV.replace("[conv] y", f"[{name}] u").replace("\n}", f"\n    {name}_ = Relu (u)\n}}")
     text = text.replace(f"{name}_ =", "y =")
-    made = checked(quantized(tmp_path, model(text)))
-    names = [n.name for n in made.graph.node]
+    qdq = checked(quantized(tmp_path, model(text)))
+    names = [n.name for n in qdq.graph.node]
     assert len(set(names)) == len(names)
 
 
 def test_two_pairs_on_one_tensor(tmp_path):
-    made = checked(
+    qdq = checked(
         quantized(
             tmp_path,
             model(SHARED),
@@ -179,7 +179,7 @@ def test_two_pairs_on_one_tensor(tmp_path):
             rule("{name: two}", id="second", quantize="{inputs: other}"),
         )
     )
-    one, two = (n for n in made.graph.node if n.op_type == "Conv")
+    one, two = (n for n in qdq.graph.node if n.op_type == "Conv")
     assert (one.input[0], two.input[0]) == ("x_dequantized", "x_dequantized_1")
 
 
@@ -194,10 +194,10 @@ def aged(version):
 
 @pytest.mark.parametrize("version", [9, 10, 11, 12])
 def test_old_opsets_are_raised_with_equal_outputs(tmp_path, version):
-    made = checked(quantized(tmp_path, aged(version)))
-    assert opset(made) == QDQ_OPSET
+    qdq = checked(quantized(tmp_path, aged(version)))
+    assert opset(qdq) == QDQ_OPSET
     plain = quantized(tmp_path, model(CONV))
-    np.testing.assert_array_equal(computed(made, x=X)[0], computed(plain, x=X)[0])
+    np.testing.assert_array_equal(computed(qdq, x=X)[0], computed(plain, x=X)[0])
     untouched = insert(aged(version), *nothing_planned(tmp_path))
     np.testing.assert_array_equal(
         computed(checked(untouched), x=X)[0], computed(aged(version), x=X)[0]
@@ -219,15 +219,15 @@ def nothing_planned(folder):
 def test_newer_opsets_stay(tmp_path, version):
     proto = model(CONV, opset=version)
     proto.ir_version = 10
-    made = checked(quantized(tmp_path, proto))
-    assert opset(made) == version
+    qdq = checked(quantized(tmp_path, proto))
+    assert opset(qdq) == version
 
 
 def test_initializers_listed_as_inputs(tmp_path):
     proto = aged(13)
     proto.ir_version = 7
-    made = checked(quantized(tmp_path, proto))
-    assert [i.name for i in made.graph.input] == ["x", "b"]
+    qdq = checked(quantized(tmp_path, proto))
+    assert [i.name for i in qdq.graph.input] == ["x", "b"]
 
 
 @pytest.mark.parametrize(
@@ -240,26 +240,26 @@ def test_initializers_listed_as_inputs(tmp_path):
 )
 def test_channel_axes(tmp_path, op, shape, axis):
     text = f"g (float[2,6] x) => (float[2,5] y) <float[{shape}] w> {{ y = {op} }}"
-    made = checked(quantized(tmp_path, model(text)))
-    dequantize = next(n for n in made.graph.node if n.input[0] == "w_quantized")
+    qdq = checked(quantized(tmp_path, model(text)))
+    dequantize = next(n for n in qdq.graph.node if n.input[0] == "w_quantized")
     assert [a.i for a in dequantize.attribute if a.name == "axis"] == [axis]
     w = arrays(model(text))["w"]
     expected = fake_tensor_quant(w, np.abs(w).max(axis=1 - axis), axis=axis)
-    made.graph.output.append(onnx.ValueInfoProto(name="w_dequantized"))
+    qdq.graph.output.append(onnx.ValueInfoProto(name="w_dequantized"))
     x = np.ones((2, 6), np.float32)
-    np.testing.assert_array_equal(computed(made, x=x)[1], expected)
+    np.testing.assert_array_equal(computed(qdq, x=x)[1], expected)
 
 
 def test_metadata(tmp_path):
     plan, scales = nothing_planned(tmp_path)
-    made = insert(model(CONV), plan, scales, metadata={"recipe": "r 1", "preprocess": ""})
-    assert metadata_of(made) == {"recipe": "r 1", "preprocess": ""}
-    assert [p.key for p in made.metadata_props] == ["onnxq.recipe", "onnxq.preprocess"]
+    qdq = insert(model(CONV), plan, scales, metadata={"recipe": "r 1", "preprocess": ""})
+    assert metadata_of(qdq) == {"recipe": "r 1", "preprocess": ""}
+    assert [p.key for p in qdq.metadata_props] == ["onnxq.recipe", "onnxq.preprocess"]
 
 
 def test_new_nodes_stand_right_before_their_first_reader(tmp_path):
-    made = quantized(tmp_path, model(SHARED), ALL)
-    assert ops(made)[-2:] == ["Conv", "Conv"]
+    qdq = quantized(tmp_path, model(SHARED), ALL)
+    assert ops(qdq)[-2:] == ["Conv", "Conv"]
 
 
 def test_weights_kept_in_float_compute_what_int8_ones_do(tmp_path):
@@ -285,5 +285,5 @@ def test_values_of_optional_type_stay(tmp_path):
     assert ops(result)[0] == "If"
     assert result.graph.node[0].attribute == source.graph.node[0].attribute
     inputs = {"x": X[0, 0, :2, :4], "c": np.array(False)}
-    (found,), (expected,) = (computed(m, **inputs) for m in (result, source))
-    np.testing.assert_allclose(found, expected, atol=0.5)
+    (values,), (expected,) = (computed(m, **inputs) for m in (result, source))
+    np.testing.assert_allclose(values, expected, atol=0.5)

@@ -51,11 +51,11 @@ def initializer(proto, name):
 
 def test_an_fp8_conv_computes_what_its_pairs_say(tmp_path):
     proto = model(CONV)
-    made = quantized(tmp_path, proto, FP8)
-    onnx.checker.check_model(made, full_check=True)
-    assert (opset(made), made.ir_version) == (19, 9)
-    assert initializer(made, "w_quantized").data_type == TensorProto.FLOAT8E4M3FN
-    assert [f.code for f in lint(made)] == []
+    qdq = quantized(tmp_path, proto, FP8)
+    onnx.checker.check_model(qdq, full_check=True)
+    assert (opset(qdq), qdq.ir_version) == (19, 9)
+    assert initializer(qdq, "w_quantized").data_type == TensorProto.FLOAT8E4M3FN
+    assert [f.code for f in lint(qdq)] == []
     w, x = numpy_helper.to_array(proto.graph.initializer[0]), np.float32(np.linspace(-5, 5, 256))
     step, scale = scale_of(4.0, "fp8e4m3"), scale_of(np.abs(w).max(axis=(1, 2, 3)), "fp8e4m3")
     x = x.reshape(1, 4, 8, 8)
@@ -63,23 +63,23 @@ def test_an_fp8_conv_computes_what_its_pairs_say(tmp_path):
     weight = dequantize(quantize(w, scale, axis=0, dtype="fp8e4m3"), scale, axis=0)
     plain = model(CONV)
     plain.graph.initializer[0].CopyFrom(numpy_helper.from_array(weight, "w"))
-    np.testing.assert_array_equal(computed(made, x=x)[0], computed(plain, x=rounded)[0])
+    np.testing.assert_array_equal(computed(qdq, x=x)[0], computed(plain, x=rounded)[0])
 
 
 def test_int4_weights_compute_what_their_blocks_say(tmp_path):
     proto = model(PRODUCTS)
-    made = quantized(tmp_path, proto, INT4)
-    onnx.checker.check_model(made, full_check=True)
-    assert (opset(made), made.ir_version) == (21, 10)
-    stored = initializer(made, "u_quantized")
+    qdq = quantized(tmp_path, proto, INT4)
+    onnx.checker.check_model(qdq, full_check=True)
+    assert (opset(qdq), qdq.ir_version) == (21, 10)
+    stored = initializer(qdq, "u_quantized")
     assert (stored.data_type, len(stored.raw_data)) == (TensorProto.INT4, 64 * 96 // 2)
-    assert list(initializer(made, "u_scale").dims) == [2, 96]
-    assert list(initializer(made, "v_scale").dims) == [6, 3]
-    assert [f.code for f in lint(made)] == ["OQ636", "OQ636"]
-    assert not any(n.op_type == "QuantizeLinear" for n in made.graph.node)
+    assert list(initializer(qdq, "u_scale").dims) == [2, 96]
+    assert list(initializer(qdq, "v_scale").dims) == [6, 3]
+    assert [f.code for f in lint(qdq)] == ["OQ636", "OQ636"]
+    assert not any(n.op_type == "QuantizeLinear" for n in qdq.graph.node)
     x = np.random.default_rng(0).normal(size=(2, 64)).astype(np.float32)
-    plain = strip(made).model
-    np.testing.assert_array_equal(computed(made, x=x)[0], computed(plain, x=x)[0])
+    plain = strip(qdq).model
+    np.testing.assert_array_equal(computed(qdq, x=x)[0], computed(plain, x=x)[0])
     for before, after, axis in (("u", "u", 0), ("v", "v", 1)):
         w, got = (
             numpy_helper.to_array(initializer(m, n)) for m, n in ((proto, before), (plain, after))
@@ -103,11 +103,11 @@ def test_float_weights_stay_behind_whole_pairs(tmp_path, text, rule_):
 
 def test_int8_and_fp8_ops_in_one_model(tmp_path):
     int8 = rule("{name: first}", id="int8", quantize="{inputs: int8, weights: int8w}")
-    made = quantized(tmp_path, model(PRODUCTS), FP8, int8)
-    types = {t.name: t.data_type for t in made.graph.initializer}
+    qdq = quantized(tmp_path, model(PRODUCTS), FP8, int8)
+    types = {t.name: t.data_type for t in qdq.graph.initializer}
     assert types["u_quantized"] == types["x_zero_point"] == TensorProto.INT8
     assert types["v_quantized"] == types["a_zero_point"] == TensorProto.FLOAT8E4M3FN
-    assert [f.code for f in lint(made)] == []
+    assert [f.code for f in lint(qdq)] == []
 
 
 def test_a_newer_opset_stays(tmp_path):

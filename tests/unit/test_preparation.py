@@ -23,9 +23,9 @@ def test_nothing_to_say_of_a_new_model():
 
 
 def test_a_conversion_that_keeps_the_outputs():
-    found = raised(model(SOFTMAX.format(n=3), opset=11))
-    assert (found.before, found.after, found.outputs) == (11, 13, "same")
-    assert found.diagnostics == ()
+    outcome = raised(model(SOFTMAX.format(n=3), opset=11))
+    assert (outcome.before, outcome.after, outcome.outputs) == (11, 13, "same")
+    assert outcome.diagnostics == ()
 
 
 def test_a_conversion_that_changes_an_output_by_a_bit():
@@ -35,15 +35,15 @@ def test_a_conversion_that_changes_an_output_by_a_bit():
         value.raw_data = np.nextafter(values, np.float32(9)).tobytes()
 
     text = "g (float[2,3] x) => (float y) <float[3] b = {1, 2, 3}> { y = Max (x, b) }"
-    found = raised(model(text, opset=12), change)
-    assert found.outputs == "changed"
-    assert [d.code for d in found.diagnostics] == ["OQ535"]
+    outcome = raised(model(text, opset=12), change)
+    assert outcome.outputs == "changed"
+    assert [d.code for d in outcome.diagnostics] == ["OQ535"]
 
 
 @pytest.mark.parametrize(("shapes", "outputs"), [({}, "unchecked"), ({"x": (2, 5, 4)}, "same")])
 def test_open_sizes(shapes, outputs):
-    found = raised(model(SOFTMAX.format(n="N"), opset=11), shapes=shapes)
-    assert found.outputs == outputs
-    assert found.diagnostics == ()
+    outcome = raised(model(SOFTMAX.format(n="N"), opset=11), shapes=shapes)
+    assert outcome.outputs == outputs
+    assert outcome.diagnostics == ()
     if outputs == "unchecked":
-        assert "the size of input 'x' is not fixed" in str(found)
+        assert "the size of input 'x' is not fixed" in str(outcome)

@@ -24,12 +24,12 @@ CAT = rule("{op: Concat}", id="cat", share_scale="[inputs, outputs]")
 
 def observed(histogram=True, **tensors):
     """Statistics of tensors with the given values."""
-    found = {}
+    by_tensor = {}
     for name, values in tensors.items():
         accumulator = HistogramAccumulator() if histogram else RangeAccumulator()
         accumulator.observe(np.asarray(values, np.float32))
-        found[name] = TensorStatistics(values=accumulator.freeze(), samples=1)
-    return Statistics(model_digest="d", calibrator="histogram", tensors=found)
+        by_tensor[name] = TensorStatistics(values=accumulator.freeze(), samples=1)
+    return Statistics(model_digest="d", calibrator="histogram", tensors=by_tensor)
 
 
 def test_scales_of_float16_tensors_are_float16_and_never_zero(tmp_path):
@@ -40,16 +40,16 @@ def test_scales_of_float16_tensors_are_float16_and_never_zero(tmp_path):
     (index,) = (i for i, t in enumerate(proto.graph.initializer) if t.name == "w")
     proto.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, "w"))
     graph = Graph(proto, digest="d")
-    found, _ = scales(tmp_path, graph, observed(x=[1, -3], b=[60000]), CONVS)
-    assert {scale.dtype for scale in found.values()} == {np.dtype(np.float16)}
-    assert found["x"] == np.float16(3 / 127)
-    assert found["w"].tolist() == [1, *[np.float16(1000 / 127)] * 3]
+    by_tensor, _ = scales(tmp_path, graph, observed(x=[1, -3], b=[60000]), CONVS)
+    assert {scale.dtype for scale in by_tensor.values()} == {np.dtype(np.float16)}
+    assert by_tensor["x"] == np.float16(3 / 127)
+    assert by_tensor["w"].tolist() == [1, *[np.float16(1000 / 127)] * 3]
     values[0] = 2.0**-20
     proto.graph.initializer[index].CopyFrom(numpy_helper.from_array(values, "w"))
     graph = Graph(proto, digest="d")
-    found, _ = scales(tmp_path, graph, observed(x=[1e-5], b=[1]), CONVS)
-    assert found["w"][0] == np.float16(2.0**-24)
-    assert found["x"] >= 1e-5 / 127  # rounded up where float16 has few bits: nothing is cut off
+    by_tensor, _ = scales(tmp_path, graph, observed(x=[1e-5], b=[1]), CONVS)
+    assert by_tensor["w"][0] == np.float16(2.0**-24)
+    assert by_tensor["x"] >= 1e-5 / 127  # rounded up where float16 has few bits: nothing is cut off
 
 
 def with_weight(name, values):
@@ -71,56 +71,56 @@ GRAPH = Graph(name_nodes(model(TEXT)), digest="d")
 
 
 def test_scale_is_amax_over_127(tmp_path):
-    found, odd = scales(tmp_path, GRAPH, observed(x=[1, -3], b=[2]), CONVS)
-    assert found["x"] == np.float32(3) / np.float32(127)
-    assert found["x"].shape == ()
-    assert found["x"].dtype == np.float32
+    by_tensor, odd = scales(tmp_path, GRAPH, observed(x=[1, -3], b=[2]), CONVS)
+    assert by_tensor["x"] == np.float32(3) / np.float32(127)
+    assert by_tensor["x"].shape == ()
+    assert by_tensor["x"].dtype == np.float32
     w = GRAPH.array("w")
-    np.testing.assert_array_equal(found["w"], np.abs(w).max(axis=(1, 2, 3)) / np.float32(127))
+    np.testing.assert_array_equal(by_tensor["w"], np.abs(w).max(axis=(1, 2, 3)) / np.float32(127))
     assert odd == []
 
 
 def test_a_zero_channel_has_scale_1(tmp_path):
     w = np.ones((4, 4, 1, 1), np.float32)
     w[2] = 0
-    found, odd = scales(tmp_path, with_weight("w", w), observed(x=[1], b=[1]), CONVS)
-    np.testing.assert_array_equal(found["w"], np.float32([1 / 127, 1 / 127, 1, 1 / 127]))
+    by_tensor, odd = scales(tmp_path, with_weight("w", w), observed(x=[1], b=[1]), CONVS)
+    np.testing.assert_array_equal(by_tensor["w"], np.float32([1 / 127, 1 / 127, 1, 1 / 127]))
     assert odd == []
 
 
 def test_a_zero_weight_is_told(tmp_path):
     graph = with_weight("w", np.zeros((4, 4, 1, 1), np.float32))
-    found, odd = scales(tmp_path, graph, observed(x=[1], b=[1]), CONVS)
-    assert (found["w"] == 1).all()
+    by_tensor, odd = scales(tmp_path, graph, observed(x=[1], b=[1]), CONVS)
+    assert (by_tensor["w"] == 1).all()
     assert odd == ["OQ414"]
 
 
 def test_an_all_zero_activation_is_told(tmp_path):
-    found, odd = scales(tmp_path, GRAPH, observed(x=[0, 0], b=[1]), CONVS)
-    assert found["x"] == 1
+    by_tensor, odd = scales(tmp_path, GRAPH, observed(x=[0, 0], b=[1]), CONVS)
+    assert by_tensor["x"] == 1
     assert odd == ["OQ414"]
 
 
 def test_nan_and_infinity_are_left_out_and_told(tmp_path):
     statistics = observed(x=[1, np.nan, 2], b=[np.inf, 5, -np.inf])
-    found, odd = scales(tmp_path, GRAPH, statistics, CONVS)
-    assert (found["x"], found["b"]) == (np.float32(2 / 127), np.float32(5 / 127))
+    by_tensor, odd = scales(tmp_path, GRAPH, statistics, CONVS)
+    assert (by_tensor["x"], by_tensor["b"]) == (np.float32(2 / 127), np.float32(5 / 127))
     assert odd == ["OQ415", "OQ415"]
 
 
 def test_nothing_but_nan(tmp_path):
-    found, odd = scales(tmp_path, GRAPH, observed(x=[np.nan], b=[1]), CONVS)
-    assert found["x"] == 1
+    by_tensor, odd = scales(tmp_path, GRAPH, observed(x=[np.nan], b=[1]), CONVS)
+    assert by_tensor["x"] == 1
     assert sorted(odd) == ["OQ415"]
 
 
 def test_every_tensor_that_was_not_observed_is_told(tmp_path):
     with pytest.raises(OnnxqError) as caught:
         scales(tmp_path, GRAPH, observed(y=[1]), CONVS)
-    told = caught.value.diagnostics
-    assert [d.code for d in told] == ["OQ413", "OQ413"]
-    assert "'x'" in told[0].message
-    assert "'b'" in told[1].message
+    diagnostics = caught.value.diagnostics
+    assert [d.code for d in diagnostics] == ["OQ413", "OQ413"]
+    assert "'x'" in diagnostics[0].message
+    assert "'b'" in diagnostics[1].message
 
 
 def test_a_method_without_its_histogram(tmp_path):
@@ -142,22 +142,22 @@ def test_a_weight_that_is_not_finite(tmp_path, value):
 
 
 def test_a_group_has_the_amax_of_its_largest_member(tmp_path):
-    found, _ = scales(tmp_path, GRAPH, observed(x=[1], b=[7]), CONVS, CAT)
-    assert found["x"] == found["b"] == np.float32(7 / 127)
+    by_tensor, _ = scales(tmp_path, GRAPH, observed(x=[1], b=[7]), CONVS, CAT)
+    assert by_tensor["x"] == by_tensor["b"] == np.float32(7 / 127)
 
 
 def test_members_without_a_pair_do_not_count(tmp_path):
-    found, _ = scales(tmp_path, GRAPH, observed(x=[1], b=[7], a=[99]), CONVS, CAT)
-    assert found["x"] == np.float32(7 / 127)
+    by_tensor, _ = scales(tmp_path, GRAPH, observed(x=[1], b=[7], a=[99]), CONVS, CAT)
+    assert by_tensor["x"] == np.float32(7 / 127)
 
 
 def test_a_group_reads_its_method_from_the_merged_histogram(tmp_path):
     rng = np.random.default_rng(0)
     x, b = rng.normal(size=50_000), rng.normal(size=50_000) * 4
     quantize = rule("{op: Conv}", id="q", quantize="{inputs: other}")
-    found, _ = scales(tmp_path, GRAPH, observed(x=x, b=b), quantize, CAT)
+    by_tensor, _ = scales(tmp_path, GRAPH, observed(x=x, b=b), quantize, CAT)
     expected = np.quantile(np.abs(np.concatenate([x, b])), 0.9999)
-    assert found["x"] == found["b"]
-    assert found["x"] * 127 == pytest.approx(expected, rel=0.01)
+    assert by_tensor["x"] == by_tensor["b"]
+    assert by_tensor["x"] * 127 == pytest.approx(expected, rel=0.01)
     apart, _ = scales(tmp_path, GRAPH, observed(x=x, b=b), quantize)
     assert apart["x"] < apart["b"] / 3

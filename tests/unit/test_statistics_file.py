@@ -197,5 +197,5 @@ def test_other_files_are_refused(tmp_path, content):
 def test_other_kinds_of_file_are_refused(tmp_path):
     os.mkfifo(tmp_path / "pipe")  # opening it would wait for a writer
     for path in (tmp_path, tmp_path / "pipe", "/dev/zero"):
-        with pytest.raises(OnnxqError, match="no regular file"):
+        with pytest.raises(OnnxqError, match="not a regular file"):
             Statistics.load(path)

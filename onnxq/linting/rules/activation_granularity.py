@@ -6,9 +6,9 @@ import numpy as np
 
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Finding
-from onnxq.linting.operands import faulty_pairs, granularity
+from onnxq.linting.operands import granularity
 from onnxq.linting.qdq import QdqModel
-from onnxq.linting.ranges import quantized_tensors
+from onnxq.linting.ranges import faulty_tensors
 from onnxq.linting.registry import repair, rule
 
 
@@ -22,11 +22,10 @@ def check(model: QdqModel) -> Iterator[Finding]:
 @repair("OQ614")
 def widest(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     """Take the scale of the channel with the widest range for all."""
-    faulty = {fault.pair_node for _, fault in faulty_pairs(model) if fault.code == "OQ614"}
-    for found in quantized_tensors(model):
-        if not faulty.isdisjoint(n.name for n in found.nodes) and not np.any(found.zero_point):
-            zero = np.zeros((), found.zero_point.dtype)
-            edit.parameters((n.name for n in found.nodes), found.scale.max(), zero, None)
-            node = found.nodes[0]
+    for tensor, _ in faulty_tensors(model, "OQ614"):
+        if not np.any(tensor.zero_point):
+            zero = np.zeros((), tensor.zero_point.dtype)
+            edit.parameters(tensor.names, tensor.scale.max(), zero, None)
+            node = tensor.nodes[0]
             text = f"{node.op} '{node.name}' has the largest scale of its channels"
             yield Repair(code="OQ614", node=node.name, text=text, exact=False)

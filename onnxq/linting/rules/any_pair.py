@@ -1,4 +1,4 @@
-"""OQ621: there is something quantized to check."""
+"""OQ621: the model has Q/DQ nodes."""
 
 from collections.abc import Iterator
 
@@ -21,5 +21,5 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 
 def _is_quantized(model: QdqModel) -> bool:
-    """True for other quantized operators, of which OQ624 tells."""
+    """True for other quantized operators, which OQ624 reports."""
     return any(is_unsupported(node) for node in model.graph.nodes)

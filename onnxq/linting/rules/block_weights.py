@@ -1,12 +1,13 @@
-"""OQ641: weights in blocks are read by products that take them."""
+"""OQ641: the reader of a weight in blocks computes with blocks."""
 
 from collections.abc import Iterator
 from typing import Final
 
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.operands import block_fault, operands
+from onnxq.linting.operands import block_fault
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
+from onnxq.model.node_inputs import data_inputs
 
 _OUTCOMES: Final = {
     Effect.REJECTED: "which TensorRT rejects",
@@ -24,9 +25,9 @@ _FIXES: Final = {
 
 @rule("OQ641")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find blocks that TensorRT-RTX computes wrongly, or does not take."""
+    """Find blocks that TensorRT-RTX rejects or computes wrongly."""
     for node in model.weighted_nodes:
-        for slot, tensor in operands(model, node):
+        for slot, tensor in data_inputs(node):
             fault = block_fault(model, node, slot) if model.is_constant(tensor) else None
             if fault is not None:
                 yield finding(

@@ -10,10 +10,9 @@ from onnxq.model.ops import traits
 
 @rule("OQ631")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find pairs behind a weighted op whose reader would be fused with it."""
-    for node in model.pair_nodes:
-        quantizer = model.quantizer(node) if node.op == "DequantizeLinear" else None
-        maker = quantizer and model.graph.producer(quantizer.inputs[0])
+    """Find pairs behind a weighted op that TensorRT would fuse with the reader of the pair."""
+    for quantizer, node in model.pairs():
+        maker = model.graph.producer(quantizer.inputs[0])
         if maker is None or not traits(maker).weighted:
             continue
         fused = next((n for n in model.readers(node.outputs[0]) if traits(n).fused), None)

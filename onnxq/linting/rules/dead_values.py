@@ -1,4 +1,4 @@
-"""OQ635: what is quantized is not nothing but zeros."""
+"""OQ635: quantized tensors have values other than zero."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -16,13 +16,8 @@ _TINY: Final = SMALLEST_AMAX / INT8_MAX
 
 @rule("OQ635")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find weights that are zero throughout, and activations that calibration saw as zero."""
-    seen: set[str] = set()
-    for node in model.pair_nodes:
-        tensor = model.quantized_tensor(node)
-        if tensor in seen:
-            continue
-        seen.add(tensor)
+    """Find weights that are zero throughout, and activations that were zero in calibration."""
+    for node, tensor in model.first_by(model.quantized_tensor):
         fault = _fault(model, tensor, node.inputs[1], stored=is_pair_node(node, DEQUANTIZE))
         if fault:
             text = f"{node.op} '{node.name}': {fault}"

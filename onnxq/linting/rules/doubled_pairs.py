@@ -1,4 +1,4 @@
-"""OQ629: nothing is quantized again right behind a pair."""
+"""OQ629: no pair stands directly behind another one."""
 
 from collections.abc import Iterator
 
@@ -29,7 +29,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 
 def doubled(model: QdqModel) -> Iterator[tuple[Node, Node]]:
-    """Every DequantizeLinear that a QuantizeLinear reads, and the latter."""
+    """Every DequantizeLinear with each QuantizeLinear that reads it."""
     for node in model.pair_nodes:
         if is_pair_node(node, QUANTIZE):
             before = model.dequantizer(node.inputs[0])
@@ -39,7 +39,7 @@ def doubled(model: QdqModel) -> Iterator[tuple[Node, Node]]:
 
 @repair("OQ629")
 def merge(model: QdqModel, edit: Edit) -> Iterator[Repair]:
-    """Leave the second of two equal pairs out."""
+    """Remove the second of two equal pairs."""
     for first, second in doubled(model):
         readers = model.readers(second.outputs[0])
         whole = readers and all(_may_go(model, node) for node in readers)

@@ -12,9 +12,8 @@ from onnxq.linting.registry import repair, rule
 @rule("OQ615")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find pairs whose two scales differ."""
-    for node in model.pair_nodes:
-        quantizer = model.quantizer(node) if node.op == "DequantizeLinear" else None
-        if quantizer is not None and unequal_scales(model, (quantizer, node)):
+    for quantizer, node in model.pairs():
+        if unequal_scales(model, (quantizer, node)):
             yield finding(
                 "OQ615",
                 Effect.COST,
@@ -28,9 +27,8 @@ def check(model: QdqModel) -> Iterator[Finding]:
 @repair("OQ615")
 def same_scale(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     """Give a DequantizeLinear the scale of the QuantizeLinear before it."""
-    for node in model.pair_nodes:
-        quantizer = model.quantizer(node) if node.op == "DequantizeLinear" else None
-        if quantizer is not None and unequal_scales(model, (quantizer, node)):
+    for quantizer, node in model.pairs():
+        if unequal_scales(model, (quantizer, node)):
             edit.rewire(node.name, 1, quantizer.inputs[1])
             text = f"{node.op} '{node.name}' has the scale of '{quantizer.name}'"
             yield Repair(code="OQ615", node=node.name, text=text, exact=False)

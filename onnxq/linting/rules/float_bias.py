@@ -30,7 +30,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 @repair("OQ616")
 def dequantize_bias(model: QdqModel, edit: Edit) -> Iterator[Repair]:
-    """Store the bias as the floats that it stands for."""
+    """Store the bias as the float values that its integers mean."""
     for node in model.pair_nodes:
         bias, scale = model.value(node.inputs[0]), model.value(node.inputs[1])
         if node.op != "DequantizeLinear" or bias is None or scale is None:

@@ -1,4 +1,4 @@
-"""OQ632: says what lint does not look at: Q/DQ in local functions and in subgraphs of others."""
+"""OQ632: Q/DQ in local functions and in subgraphs of other ops, which lint does not check."""
 
 from collections.abc import Iterator
 

@@ -14,7 +14,7 @@ from onnxq.model.ops import traits
 
 @rule("OQ637")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find INT4 pairs on what the model computes."""
+    """Find INT4 pairs on activations."""
     for node in model.weighted_nodes:
         for tensor, dtype in operand_types(model, node).items():
             if dtype == TensorProto.INT4 and not model.is_constant(tensor):

@@ -1,12 +1,13 @@
-"""OQ638: tells pairs that TensorRT makes use of and TensorRT-RTX does not."""
+"""OQ638: pairs that TensorRT uses and TensorRT-RTX does not."""
 
 from collections.abc import Iterator
 
 from onnxq.linting.finding import Effect, Finding, finding
-from onnxq.linting.operands import bare_operands, operands
+from onnxq.linting.operands import bare_operands
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
 from onnxq.model.graph import Node
+from onnxq.model.node_inputs import data_inputs
 from onnxq.model.ops import traits
 
 
@@ -29,6 +30,6 @@ def _is_whole(model: QdqModel, node: Node) -> bool:
     if not traits(node).kept_float or not node.inputs:
         return False
     if traits(node).weighted:
-        return any(operands(model, node)) and not any(bare_operands(model, node))
+        return any(data_inputs(node)) and not any(bare_operands(model, node))
     behind = bool(model.quantizers(node.outputs[0]))
     return behind and model.dequantizer(node.inputs[0]) is not None

@@ -3,8 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from onnx import TensorProto
-
+from onnxq.formats import type_name
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.operands import mixed_types, operand_types
 from onnxq.linting.qdq import QdqModel
@@ -24,7 +23,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
         effect = mixed_types(model, node)
         if effect is not None:
             types = operand_types(model, node).values()
-            names = " and ".join(str(TensorProto.DataType.Name(d)).lower() for d in types)
+            names = " and ".join(type_name(dtype) for dtype in types)
             yield finding(
                 "OQ634",
                 effect,

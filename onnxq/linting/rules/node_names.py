@@ -1,4 +1,4 @@
-"""OQ619: every node has a name of its own, so that layer reports can be read."""
+"""OQ619: every node has a name of its own, which layer reports need."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -22,27 +22,27 @@ def check(model: QdqModel) -> Iterator[Finding]:
     uses = Counter(n.name for n in nodes)
     unnamed = uses.pop("", 0)
     if unnamed:
-        yield _found(Effect.COST, f"{counted(unnamed, 'node')} without a name")
-    taking = list(_taking(nodes))
-    twice = [n for n, count in uses.items() if count > 1 and n not in {t.name for t in taking}]
+        yield _finding(Effect.COST, f"{counted(unnamed, 'node')} without a name")
+    repeated = list(_repeated(nodes))
+    twice = [n for n, count in uses.items() if count > 1 and n not in {r.name for r in repeated}]
     if twice:
         others = f" and {len(twice) - 1} other names" if len(twice) > 1 else ""
-        yield _found(Effect.COST, f"several nodes have the name '{twice[0]}'{others}")
-    for node in taking:
+        yield _finding(Effect.COST, f"several nodes have the name '{twice[0]}'{others}")
+    for node in repeated:
         text = f"{node.op_type} '{node.name}' has the name of a node before it"
-        yield _found(Effect.REJECTED, f"{text}, which TensorRT-RTX rejects", node.name)
+        yield _finding(Effect.REJECTED, f"{text}, which TensorRT-RTX rejects", node.name)
 
 
-def _taking(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
-    """Q and DQ that take a name: TensorRT-RTX gives other nodes another one, and fails here."""
-    seen: set[str] = set()
+def _repeated(nodes: list[onnx.NodeProto]) -> Iterator[onnx.NodeProto]:
+    """Q and DQ with the name of an earlier node: TensorRT-RTX renames only other nodes."""
+    names: set[str] = set()
     for node in nodes:
-        if node.name and node.name in seen and is_pair_op(node):
+        if node.name and node.name in names and is_pair_op(node):
             yield node
-        seen.add(node.name)
+        names.add(node.name)
 
 
-def _found(effect: Effect, text: str, node: str = "") -> Finding:
+def _finding(effect: Effect, text: str, node: str = "") -> Finding:
     return finding("OQ619", effect, text, fix="give every node a name of its own", node=node)
 
 

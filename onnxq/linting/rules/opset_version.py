@@ -1,4 +1,4 @@
-"""OQ620: the opset has what the Q/DQ nodes use."""
+"""OQ620: the opset has everything that the Q/DQ nodes use."""
 
 from collections.abc import Iterator
 from typing import Final
@@ -28,13 +28,13 @@ _REFUSALS: Final = (
 
 @rule("OQ620")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find what came with a later opset than the model's."""
+    """Find features of a later opset than the model's."""
     have = opset(model.proto)
-    told: set[str] = set()
+    reported: set[str] = set()
     for node in model.pair_nodes:
         version, what = needed(model, node)
-        if version > have and what not in told:
-            told.add(what)
+        if version > have and what not in reported:
+            reported.add(what)
             yield finding(
                 "OQ620",
                 Effect.INVALID,
@@ -46,7 +46,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 
 def needed(model: QdqModel, node: Node) -> tuple[int, str]:
-    """The first opset that has what a Q or DQ uses, and what that is."""
+    """The first opset that has everything that a Q or DQ uses, and the feature that needs it."""
     data = {model.graph.type(t).dtype for t in (*node.inputs[::2], *node.outputs)}
     scale = model.graph.type(node.inputs[1]).dtype
     uses = (

@@ -1,4 +1,4 @@
-"""OQ618: an int8 constant is no scalar, and is read by a DequantizeLinear and nothing else."""
+"""OQ618: int8 constants are not scalars, and only a DequantizeLinear reads them."""
 
 from collections.abc import Iterator
 
@@ -20,12 +20,12 @@ def check(model: QdqModel) -> Iterator[Finding]:
     for node in model.graph.nodes:
         for tensor in node.inputs:
             if _is_stored_int8(model, tensor) and not _may_read_int8(model, node):
-                yield _found(node, tensor, "which TensorRT accepts only in front of a DQ")
+                yield _finding(node, tensor, "which TensorRT accepts only in front of a DQ")
     for node in stored_scalars(model):
-        yield _found(node, node.inputs[0], "a scalar, which TensorRT rejects")
+        yield _finding(node, node.inputs[0], "a scalar, which TensorRT rejects")
 
 
-def _found(node: Node, tensor: str, reason: str) -> Finding:
+def _finding(node: Node, tensor: str, reason: str) -> Finding:
     return finding(
         "OQ618",
         Effect.REJECTED,
@@ -60,7 +60,7 @@ def _may_read_int8(model: QdqModel, node: Node) -> bool:
 
 @repair("OQ618")
 def store_folded(model: QdqModel, edit: Edit) -> Iterator[Repair]:
-    """Store what is computed from an int8 constant, so that a DequantizeLinear reads that."""
+    """Store the result of an op on an int8 constant, for the DequantizeLinear to read."""
     for node in model.pair_nodes:
         tensor = node.inputs[0]
         maker = model.graph.producer(tensor)

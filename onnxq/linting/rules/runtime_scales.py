@@ -9,19 +9,16 @@ from onnxq.linting.registry import rule
 
 @rule("OQ623")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find scales that are computed, or given as an input: these crash the builder."""
-    seen: set[str] = set()
-    for node in model.pair_nodes:
-        tensor = node.inputs[1]
-        if tensor not in seen and model.value(tensor) is None and not model.is_constant(tensor):
-            given = tensor in model.graph.inputs
+    """Find scales that are computed, or are an input: these crash the builder."""
+    for node, tensor in model.first_by(lambda n: n.inputs[1]):
+        if model.value(tensor) is None and not model.is_constant(tensor):
+            is_input = tensor in model.graph.inputs
             yield finding(
                 "OQ623",
                 Effect.CRASHES,
                 f"scale '{tensor}' of {node.op} '{node.name}' is "
-                f"{'an input of the model' if given else 'computed at run time'}, "
+                f"{'an input of the model' if is_input else 'computed at run time'}, "
                 f"which crashes TensorRT-RTX",
                 fix="store the scale in the model",
                 node=node.name,
             )
-        seen.add(tensor)

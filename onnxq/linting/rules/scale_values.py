@@ -9,18 +9,15 @@ from numpy.typing import NDArray
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
-from onnxq.linting.ranges import quantized_tensors
+from onnxq.linting.ranges import along, quantized_tensors
 from onnxq.linting.registry import repair, rule
 
 
 @rule("OQ611")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find scales that are zero, negative, infinite, NaN or subnormal."""
-    seen: set[str] = set()
-    for node in model.pair_nodes:
-        tensor = node.inputs[1]
-        scale = model.value(tensor) if tensor not in seen else None
-        seen.add(tensor)
+    for node, tensor in model.first_by(lambda n: n.inputs[1]):
+        scale = model.value(tensor)
         bad = None if scale is None else _bad(scale)
         if scale is None or bad is None or not bad.size:
             continue
@@ -45,7 +42,7 @@ def _bad(scale: NDArray[Any]) -> NDArray[np.float64]:
 
 
 def _effect(scale: NDArray[Any], bad: NDArray[np.float64]) -> Effect:
-    """TensorRT says so of zero and less. It takes the others, and may flush subnormals to zero."""
+    """TensorRT rejects zero and less. It accepts the others, and may flush subnormals to zero."""
     if np.any(bad <= 0):
         return Effect.REJECTED
     small = scale.dtype == np.float16 and bool(np.all(np.isfinite(bad)))
@@ -54,19 +51,18 @@ def _effect(scale: NDArray[Any], bad: NDArray[np.float64]) -> Effect:
 
 @repair("OQ611")
 def revive(model: QdqModel, edit: Edit) -> Iterator[Repair]:
-    """Give a stored channel whose scale is 0 a scale of 1 and zeros, which is what it computes."""
-    for found in quantized_tensors(model):
-        stored = model.value(found.dequantizers[0].inputs[0]) if found.quantizer is None else None
-        dead = found.scale == 0
-        if stored is None or not np.any(dead) or (found.axis is None and found.scale.ndim):
+    """Give a stored channel whose scale is 0 a scale of 1 and zeros: it computes the same."""
+    for tensor in quantized_tensors(model):
+        node, scale, axis = tensor.dequantizers[0], tensor.scale, tensor.axis
+        stored = model.value(node.inputs[0]) if tensor.quantizer is None else None
+        dead = scale == 0
+        if stored is None or not np.any(dead) or (axis is None and scale.ndim):
             continue
-        axis = 0 if found.axis is None else found.axis % stored.ndim
-        shape = [-1 if i == axis else 1 for i in range(stored.ndim)] if found.scale.ndim else []
-        values = np.where(dead.reshape(shape), found.zero_point.dtype.type(0), stored)
-        node, scale = found.dequantizers[0], np.where(dead, found.scale.dtype.type(1), found.scale)
+        values = np.where(along(dead, stored, axis), tensor.zero_point.dtype.type(0), stored)
         name = edit.constant(node.inputs[0], values)
-        for each in found.dequantizers:
-            edit.rewire(each.name, 0, name)
-            edit.rewire(each.name, 1, edit.constant(node.inputs[1], scale))
+        alive = edit.constant(node.inputs[1], np.where(dead, scale.dtype.type(1), scale))
+        for dequantizer in tensor.dequantizers:
+            edit.rewire(dequantizer.name, 0, name)
+            edit.rewire(dequantizer.name, 1, alive)
         text = f"{node.op} '{node.name}' has a scale of 1 for {int(dead.sum())} dead channels"
         yield Repair(code="OQ611", node=node.name, text=text, exact=True)

@@ -1,4 +1,4 @@
-"""OQ625: no pair stands only in front of an op that a DequantizeLinear cannot move across."""
+"""OQ625: no pair stands only in front of an op that TensorRT does not move it across."""
 
 from collections.abc import Iterator
 
@@ -10,7 +10,7 @@ from onnxq.linting.registry import rule
 
 @rule("OQ625")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find weighted ops that lose the pair in front of the op before them."""
+    """Find weighted ops that the pair in front of the op before them does not reach."""
     for node in model.weighted_nodes:
         for tensor, bare in bare_operands(model, node):
             blocker = stranding(model, bare)

@@ -6,18 +6,15 @@ from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.operands import unequal_scales
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
-from onnxq.model.pairs import QUANTIZE, is_pair_node
+from onnxq.model.pairs import QUANTIZE
 
 
 @rule("OQ630")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find tensors that are stored once for each of several scales."""
-    seen: set[str] = set()
-    for node in model.pair_nodes:
-        tensor = node.inputs[0]
-        if not is_pair_node(node, QUANTIZE) or tensor in seen or model.is_constant(tensor):
+    for node, tensor in model.first_by(lambda n: n.inputs[0]):
+        if node.op != QUANTIZE or model.is_constant(tensor):
             continue
-        seen.add(tensor)
         quantizers = model.quantizers(tensor)
         if unequal_scales(model, quantizers):
             names = ", ".join(f"'{n.name}'" for n in quantizers[:3])

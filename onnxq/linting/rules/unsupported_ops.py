@@ -9,8 +9,10 @@ from onnxq.linting.registry import rule
 from onnxq.model.graph import Node
 from onnxq.model.ops import is_integer_op
 
-# Products of onnxruntime's own, in float.
-_FUSED: Final = frozenset(f"com.microsoft::Fused{op}" for op in ("Conv", "Gemm", "MatMul"))
+# Products of onnxruntime's own that compute in float.
+_FLOAT_PRODUCTS: Final = frozenset(
+    f"com.microsoft::{op}" for op in ("FusedConv", "FusedGemm", "FusedMatMul", "MatMulNBits")
+)
 
 
 @rule("OQ624")
@@ -30,4 +32,4 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 def is_unsupported(node: Node) -> bool:
     """True for a quantized operator that TensorRT cannot import."""
-    return is_integer_op(node.type) or node.type in _FUSED
+    return is_integer_op(node.type) or node.type in _FLOAT_PRODUCTS

@@ -1,4 +1,4 @@
-"""OQ636: tells ops whose weights alone are quantized, as block quantization and INT4 are meant."""
+"""OQ636: ops with quantized weights and float activations, for INT4 and block quantization."""
 
 from collections.abc import Iterator
 

@@ -22,13 +22,13 @@ _SYMMETRIC: Final = (
 
 @rule("OQ610")
 def check(model: QdqModel) -> Iterator[Finding]:
-    """Find zero points that TensorRT rejects, or takes for something else than ONNX does."""
-    seen: set[tuple[str, str]] = set()
+    """Find zero points that TensorRT rejects, or reads otherwise than ONNX."""
+    checked: set[tuple[str, str]] = set()
     for node in model.pair_nodes:
         tensor = model.zero_point(node)
         place = (tensor, node.inputs[1])  # a zero point fits one scale and not another
-        fault = _fault(model, node, tensor) if place not in seen else None
-        seen |= {place} if tensor else set()
+        fault = _fault(model, node, tensor) if place not in checked else None
+        checked |= {place} if tensor else set()
         if fault:
             effect, text = fault
             fix = _SYMMETRIC if text == _NOT_ZERO else _ZEROS
@@ -59,16 +59,16 @@ def _fault(model: QdqModel, node: Node, tensor: str) -> tuple[Effect, str] | Non
 
 @repair("OQ610")
 def repair_missing(model: QdqModel, edit: Edit) -> Iterator[Repair]:
-    """Write down the int8 zero point that TensorRT takes for granted, or as many as scales."""
-    for found in quantized_tensors(model):
-        bare = found.quantizer is not None and not model.zero_point(found.quantizer)
-        untyped = bare and model.quantized_type(found.nodes[0]) == TensorProto.UNDEFINED
-        too_few = found.zero_point.size != found.scale.size and not np.any(found.zero_point)
+    """Write the int8 zero point that TensorRT assumes, or as many zero points as scales."""
+    for tensor in quantized_tensors(model):
+        bare = tensor.quantizer is not None and not model.zero_point(tensor.quantizer)
+        untyped = bare and model.quantized_type(tensor.nodes[0]) == TensorProto.UNDEFINED
+        too_few = tensor.zero_point.size != tensor.scale.size and not np.any(tensor.zero_point)
         if untyped or (too_few and not bare):
-            dtype = np.dtype(np.int8) if untyped else found.zero_point.dtype
-            zeros = np.zeros(found.scale.shape, dtype)
-            edit.parameters((n.name for n in found.nodes), found.scale, zeros, found.axis)
-            node = found.nodes[0]
+            dtype = np.dtype(np.int8) if untyped else tensor.zero_point.dtype
+            zeros = np.zeros(tensor.scale.shape, dtype)
+            edit.parameters(tensor.names, tensor.scale, zeros, tensor.axis)
+            node = tensor.nodes[0]
             text = f"{node.op} '{node.name}' has {dtype} zero points of 0"
             yield Repair(code="OQ610", node=node.name, text=text, exact=not untyped)
 
@@ -76,6 +76,6 @@ def repair_missing(model: QdqModel, edit: Edit) -> Iterator[Repair]:
 @repair("OQ610")
 def repair_asymmetric(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     """Turn a range with a zero point into one around 0."""
-    for found in quantized_tensors(model):
-        if np.any(found.zero_point) and (done := make_symmetric(model, edit, found, "OQ610")):
+    for tensor in quantized_tensors(model):
+        if np.any(tensor.zero_point) and (done := make_symmetric(model, edit, tensor, "OQ610")):
             yield done

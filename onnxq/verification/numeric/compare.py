@@ -24,7 +24,7 @@ from onnxq.verification.numeric.inner import InnerTensors
 from onnxq.verification.numeric.runners import infer, runner
 from onnxq.verification.numeric.tensors import TensorComparison, TensorTotals, culprits
 
-Source = onnx.ModelProto | str | Path
+ModelOrPath = onnx.ModelProto | str | Path
 Progress = Callable[[int], None]  # called with the number of samples done so far
 
 
@@ -48,16 +48,12 @@ class NumericReport:
     @property
     def sqnr_db(self) -> float | None:
         """The lowest SQNR among float outputs; None where one has none, or there is no such."""
-        found = [o.sqnr_db for o in self.outputs if o.is_float or o.problem]
-        known = [f for f in found if f is not None]
-        return min(known) if known and len(known) == len(found) else None
+        return _lowest([o.sqnr_db for o in self.outputs if o.is_float or o.problem])
 
     @property
     def cosine(self) -> float | None:
         """The lowest cosine among float outputs; None where one has none, or there is no such."""
-        found = [o.cosine for o in self.outputs if o.is_float or o.problem]
-        known = [f for f in found if f is not None]
-        return min(known) if known and len(known) == len(found) else None
+        return _lowest([o.cosine for o in self.outputs if o.is_float or o.problem])
 
     @property
     def culprits(self) -> tuple[str, ...]:
@@ -65,9 +61,14 @@ class NumericReport:
         return culprits(self.tensors)
 
 
+def _lowest(figures: Sequence[float | None]) -> float | None:
+    measured = [figure for figure in figures if figure is not None]
+    return min(measured) if 0 < len(measured) == len(figures) else None
+
+
 def compare(
-    float_model: Source,
-    qdq_model: Source,
+    float_model: ModelOrPath,
+    qdq_model: ModelOrPath,
     feed: Iterable[Sample],
     *,
     tensors: bool = False,
@@ -77,24 +78,24 @@ def compare(
     """Run both models on every sample of `feed` and compare the outputs.
 
     With `tensors` every pair and weighted op is compared too, with `labels` how often the class is
-    right. Samples are read one at a time and
-    dropped, so memory does not grow with their number. Runs on the CPU; the same files and samples
-    give the same figures on one machine.
+    right. Samples are read one at a time and dropped, so memory does not grow with their number.
+    Runs on the CPU, float16 ops in float16; the same files and samples give the same figures on one
+    machine.
     Raises OQ603 when inputs or outputs differ, OQ401 without samples, OQ404 when a sample does not
     fit the inputs, OQ305 when onnxruntime cannot load or run a model, OQ651 to OQ653 when labels
     do not fit.
     """
-    (found,) = compare_all(
+    (report,) = compare_all(
         float_model, [qdq_model], feed, tensors=tensors, labels=labels, progress=progress
     )
-    if isinstance(found, Diagnostic):
-        raise OnnxqError(found)
-    return found
+    if isinstance(report, Diagnostic):
+        raise OnnxqError(report)
+    return report
 
 
 def compare_all(
-    float_model: Source,
-    qdq_models: Sequence[Source],
+    float_model: ModelOrPath,
+    qdq_models: Sequence[ModelOrPath],
     feed: Iterable[Sample],
     *,
     tensors: bool = False,
@@ -112,11 +113,11 @@ def compare_all(
         for subject in subjects:
             subject.label(labels, class_names(reference))
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
-        given = with_inner_outputs(reference, wanted) if wanted else reference
-        runs = open_models.enter_context(runner(given, "the float model"))
+        opened = with_inner_outputs(reference, wanted) if wanted else reference
+        float_runner = open_models.enter_context(runner(opened, "the float model"))
         samples = 0
         for sample in feed:
-            expected = infer(runs, sample.tensors)
+            expected = infer(float_runner, sample.tensors)
             for subject in subjects:
                 subject.add(sample, expected)
             samples += 1
@@ -127,7 +128,7 @@ def compare_all(
     return tuple(subject.result(samples) for subject in subjects)
 
 
-def _proto(model: Source) -> onnx.ModelProto:
+def _proto(model: ModelOrPath) -> onnx.ModelProto:
     return model if isinstance(model, onnx.ModelProto) else models.load(model)
 
 
@@ -157,11 +158,11 @@ class _Subject:
         self._tensors: TensorTotals | None = None
         self._accuracy: AccuracyTotals | None = None
         self._failed: Diagnostic | None = None
-        given = proto
+        opened = proto
         if self._inner is not None:
-            given = with_inner_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
+            opened = with_inner_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
         try:
-            self._runner = open_models.enter_context(runner(given, "the Q/DQ model"))
+            self._runner = open_models.enter_context(runner(opened, "the Q/DQ model"))
         except OnnxqError as failed:
             self._failed = _without_bfloat16(proto) or failed.diagnostics[0]
             return
@@ -184,24 +185,24 @@ class _Subject:
         if self._failed is not None:
             return
         try:
-            found = infer(self._runner, _rounded(sample.tensors, self._half))
+            computed = infer(self._runner, _rounded(sample.tensors, self._half))
         except OnnxqError as failed:
             if failed.diagnostics[0].code != "OQ305":
                 raise
             self._failed = failed.diagnostics[0]
             return
         for name, total in self._outputs.items():
-            total.add(sample.name, expected[name], found[name])
+            total.add(sample.name, expected[name], computed[name])
         if self._accuracy is not None:
             scores = (
-                {name: outputs[name] for name in self._outputs} for outputs in (expected, found)
+                {name: outputs[name] for name in self._outputs} for outputs in (expected, computed)
             )
             self._accuracy.add(sample, *scores)
         if self._tensors is not None:
-            self._tensors.add(sample.name, {**sample.tensors, **expected}, found)
+            self._tensors.add(sample.name, {**sample.tensors, **expected}, computed)
 
     def result(self, samples: int) -> NumericReport | Diagnostic:
-        """What was found, or why the model did not run."""
+        """The figures, or the reason why the model did not run."""
         if self._failed is not None:
             return self._failed
         return NumericReport(
