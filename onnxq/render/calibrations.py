@@ -91,7 +91,7 @@ def short_count(count: float) -> str:
 
 
 def _row(tensor: TensorStatistics, read: Mapping[str, float], figures: Sequence[str]) -> list[str]:
-    seen, nothing = tensor.range, summary.zeros(tensor)
+    seen, nothing = tensor.range, tensor.zeros
     known = {
         "values": short_count(seen.count),
         "min": _figure(seen.minimum if seen.finite else None),
@@ -128,7 +128,7 @@ def calibration_tensor(
     if "cache" in read:
         console.print(f"amax {_figure(read['cache'])}, imported and final\n")
         return
-    nothing = summary.zeros(tensor)
+    nothing = tensor.zeros
     told = [f"{seen.count:,} values in {counted(tensor.samples, 'sample')}"]
     if nothing is not None:
         told.append(f"{nothing:.1%} zeros")

@@ -177,7 +177,7 @@ def _facts(seen: TensorStatistics | None) -> str:
     if not values.count:
         return "no histogram: its amax was imported"
     told = [f"{values.count:,} values in {counted(seen.samples, 'sample')}"]
-    if (nothing := summary.zeros(seen)) is not None and nothing >= 0.0005:
+    if (nothing := seen.zeros) is not None and nothing >= 0.0005:
         told.append(f"{nothing:.1%} zeros")
     if values.finite:
         told.append(f"{values.minimum:.4g} to {values.maximum:.4g}")
