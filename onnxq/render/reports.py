@@ -17,7 +17,7 @@ from onnxq.render.tables import table
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, share
 from onnxq.verification import (
-    BAD_DB,
+    LOW_SQNR_DB,
     Accuracy,
     Comparison,
     CompiledReport,
@@ -112,9 +112,9 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
 
 def _advise(console: Console, numeric: NumericReport) -> None:
     """Say what to do next where the noise of an output is more than a tenth of it."""
-    bad = sum(o.sqnr_db is not None and o.sqnr_db < BAD_DB for o in numeric.outputs)
+    bad = sum(o.sqnr_db is not None and o.sqnr_db < LOW_SQNR_DB for o in numeric.outputs)
     if bad:
-        told = f"  {counted(bad, 'output')} below {BAD_DB:g} dB"
+        told = f"  {counted(bad, 'output')} below {LOW_SQNR_DB:g} dB"
         more = f"{told}: 'onnxq verify --tensors' shows which layers lose it"
         console.print(Text(more, "yellow"))
 

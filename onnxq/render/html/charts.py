@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxq.calibration import summary
 from onnxq.calibration.histogram import BitHistogram
-from onnxq.verification import BAD_DB
+from onnxq.verification import LOW_SQNR_DB
 
 _COLUMNS: Final = 64  # bars of a histogram
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -103,7 +103,7 @@ def along(points: Mapping[str, Sequence[Point]]) -> str:
         for p in found
         if _drawable(p.local)
     ]
-    return _svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": BAD_DB}]})
+    return _svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": LOW_SQNR_DB}]})
 
 
 def macs(bars: Iterable[Bar]) -> str:

@@ -20,7 +20,7 @@ from onnxq.render.reports import conversions, data_use, recipe_of, sizes
 from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import figure, one_line
-from onnxq.verification import BAD_DB, VerifyReport, targets
+from onnxq.verification import LOW_SQNR_DB, VerifyReport, targets
 
 _FOLDER: Final = Path(__file__).parent
 _PACKAGES: Final = ("jinja2", "vl_convert")
@@ -82,7 +82,7 @@ def page(report: VerifyReport) -> str:
         along=_along(about),
         macs=tuple(_macs(about, rows)),
         bars=tuple(_bars(about)),
-        bad_db=BAD_DB,
+        bad_db=LOW_SQNR_DB,
         charts=charts,
         Markup=Markup,
     )
