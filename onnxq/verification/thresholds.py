@@ -131,11 +131,8 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
         least.sqnr or least.cosine or (least.every_sqnr, least.every_cosine) != (None, None)
     )
     if needs_outputs and not outputs:
-        fix = (
-            "give --data"
-            if model.why_not_numeric is None
-            else "correct the error that stopped them"
-        )
+        failed = model.why_not_numeric is not None
+        fix = "correct the error that stopped them" if failed else "give --data"
         yield "the thresholds need figures, but the models were not compared", fix
     for output in outputs:
         every = least.every_sqnr if output.is_float or output.problem else None
@@ -166,7 +163,8 @@ def _below(
     if value is None or worst is None:
         why = output.problem or f"it is {output.dtype}"
         yield (
-            f"the {what} of output '{output.name}' is not known ({why}), and its threshold is {least:g}{unit}",
+            f"the {what} of output '{output.name}' is not known ({why}), and its threshold is "
+            f"{least:g}{unit}",
             "correct the cause, or set no threshold for this output",
         )
         return
