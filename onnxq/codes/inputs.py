@@ -25,7 +25,7 @@ INPUTS: Final[dict[str, Code]] = {
     ),
     "OQ304": Code(
         meaning="The model's opset is older than 13, the first with per-channel Q/DQ, and onnx "
-        "cannot convert the model, mostly because of an operator of another domain.",
+        "cannot convert the model, usually because of an operator of another domain.",
         example="a model of opset 11 with com.microsoft operators",
         fix="Export it again with opset 13 or newer.",
     ),

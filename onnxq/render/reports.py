@@ -167,13 +167,13 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     others.sort(key=lambda op: -(op.macs or 0))
     kept, more = cut(others, everything=everything)
     for op in kept:
-        told = op.dtype or op.precision
-        console.print(f"  {told}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
+        text = op.dtype or op.precision
+        console.print(f"  {text}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
     if more:
         console.print(f"  {more}")
     console.print(f"MACs {_shares(compiled)}, engine {sizes(compiled)}")
-    if told := conversions(compiled.conversions):
-        console.print(f"conversions: {told}")
+    if text := conversions(compiled.conversions):
+        console.print(f"conversions: {text}")
 
 
 def _shares(compiled: CompiledReport) -> str:
