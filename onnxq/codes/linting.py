@@ -59,8 +59,8 @@ LINTING: Final[dict[str, Code]] = {
         fix="Put the DequantizeLinear directly behind the constant.",
     ),
     "OQ619": Code(
-        meaning="Nodes have no name or share one. TensorRT would merge them in its reports, so "
-        "that these do not show which of the nodes runs in float.",
+        meaning="Nodes have no name or share one. TensorRT would merge them in its reports, which "
+        "then do not show which of the nodes runs in float.",
         example="an exporter that names no nodes",
         fix="Give every node a name of its own; `onnxq insert` does that.",
     ),
@@ -142,7 +142,7 @@ LINTING: Final[dict[str, Code]] = {
         meaning="There are Q/DQ nodes in local functions, or in subgraphs of other operators than "
         "If, Loop and Scan. Lint does not check them.",
         example="a function that quantizes its input",
-        fix="Inline them to have them checked.",
+        fix="Inline the functions or subgraphs.",
     ),
     "OQ633": Code(
         meaning="A weighted op reads different float types. In TensorRT the result of a "
@@ -165,7 +165,7 @@ LINTING: Final[dict[str, Code]] = {
     ),
     "OQ636": Code(
         meaning="An op has weights in INT4 or in blocks, and float activations. It needs less "
-        "memory, and computes in float.",
+        "memory, but computes in float.",
         example="DequantizeLinear <block_size = 32> in front of a MatMul",
         fix="Nothing, if a smaller model is what you want.",
     ),
@@ -175,8 +175,8 @@ LINTING: Final[dict[str, Code]] = {
         fix="Quantize the activation to int8.",
     ),
     "OQ638": Code(
-        meaning="An op has all the pairs that TensorRT documents for it, and TensorRT-RTX runs "
-        "it in float all the same: ConvTranspose and average pools.",
+        meaning="An op has all the pairs that TensorRT documents for it, but TensorRT-RTX runs it "
+        "in float: ConvTranspose and average pools.",
         example="ConvTranspose with pairs on its activation and its weight",
         fix="Nothing, for TensorRT. For TensorRT-RTX you may leave it in float.",
     ),
@@ -187,8 +187,8 @@ LINTING: Final[dict[str, Code]] = {
         fix="Give both.",
     ),
     "OQ640": Code(
-        meaning="The engine computes an op otherwise than lint expected. The rules of lint come "
-        "from builds of TensorRT-RTX for its usual targets; other targets can differ.",
+        meaning="The engine computes an op in another precision than lint expected. The rules of "
+        "lint come from builds of TensorRT-RTX for its usual targets; other targets can differ.",
         example="onnxq verify model.onnx model.qdq.onnx --target sm75    # it has no int8 Conv",
         fix="Rely on the engine that was built.",
     ),

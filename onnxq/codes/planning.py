@@ -16,17 +16,18 @@ PLANNING: Final[dict[str, Code]] = {
         meaning="A pattern binds in more than one way at a node, so the rule is not applied there: "
         "onnxq never chooses between two tensors silently.",
         example='match: {pattern: "Add(Conv(...), skip)"}    # both inputs come from a Conv',
-        fix="Say more in the pattern, so that one way is left, or write a rule for that node.",
+        fix="Make the pattern more specific, so that it binds in one way, or write a rule for "
+        "that node.",
     ),
     "OQ203": Code(
-        meaning="Pairs that must share one scale have different descriptors, or one of them is a "
-        "weight's, whose range is its own. One scale can have only one method.",
+        meaning="Pairs that must share one scale have different descriptors, or one of them "
+        "belongs to a weight, which has a range of its own. One scale can have only one method.",
         example="{match: {op: Concat}, share_scale: [inputs, outputs]}    # with mse and max",
         fix="Give the tensors of the group one descriptor, or tie fewer of them.",
     ),
     "OQ204": Code(
-        meaning="A per-channel pair was asked for an activation. TensorRT would build the engine "
-        "and silently run the op in float.",
+        meaning="A rule asks for a per-channel pair on an activation. TensorRT would build the "
+        "engine and silently run the op in float.",
         example="quantize: {inputs: {granularity: per_channel}}",
         fix="Use a `per_tensor` descriptor for activations; `per_channel` is for weights.",
     ),
@@ -37,7 +38,7 @@ PLANNING: Final[dict[str, Code]] = {
     ),
     "OQ206": Code(
         meaning="The channel axis of a weight is not known for this op, and the weight stays in "
-        "float; or it is an axis that the weight does not have, which is an error.",
+        "float. An `axis` that the weight does not have is an error.",
         example="{match: {op: Add}, quantize: {weights: {granularity: per_channel}}}",
         fix="Give `axis` in the descriptor, or use `per_tensor`.",
     ),
@@ -54,7 +55,7 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Use `method: max` or `method: mse` for weights.",
     ),
     "OQ209": Code(
-        meaning="One rule decides the same input twice, by two ports, and the order of ports has "
+        meaning="One rule decides the same input twice, through two ports. The order of ports has "
         "no effect.",
         example='{match: {op: Relu}, quantize: {inputs: act, "input[0]": other}}',
         fix="Name each input once, or write two rules, of which the later wins.",
@@ -66,8 +67,8 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Move the special rule after the general one, or delete it.",
     ),
     "OQ211": Code(
-        meaning="A rule quantizes inputs that an earlier rule skips. That is allowed, since the "
-        "last rule wins, but seldom meant: skips are exceptions.",
+        meaning="A rule quantizes inputs that an earlier rule skips. This is allowed, because the "
+        "last rule wins, but it is rarely intended: skips are exceptions.",
         example="a rule that skips the head above a rule that quantizes every Conv",
         fix="Put the skip after the rule, or narrow one of the two.",
     ),
@@ -90,7 +91,8 @@ PLANNING: Final[dict[str, Code]] = {
         meaning="The plan differs from the saved one that `--check` compares it with: the recipe, "
         "the model or onnxq has changed since. The exit code is 1.",
         example="onnxq plan model.onnx --rules yolo.yaml --check model.plan",
-        fix="Look at the lines with - and +; save the plan again with `-o` if they are meant.",
+        fix="Look at the lines with - and +. If these changes are intended, save the plan again "
+        "with `-o`.",
     ),
     "OQ216": Code(
         meaning="The model has Conv, Gemm or MatMul in a local function that needs other versions "
@@ -100,11 +102,12 @@ PLANNING: Final[dict[str, Code]] = {
         fix="Export the model without them.",
     ),
     "OQ217": Code(
-        meaning="Two options of a command exclude each other, one that has one value is given "
-        "twice, or what a command needs is missing.",
+        meaning="Two options of a command exclude each other, an option with a single value is "
+        "given twice, or a required option is missing.",
         example="onnxq insert --plan model.plan --rules yolo",
-        fix="Give one of them. `--data` may name a folder with links to others. For a missing "
-        "option the message has an example of the whole command.",
+        fix="Give one of the options, once. To use several folders of data, give `--data` one "
+        "folder with links to them. For a missing option the message has an example of the whole "
+        "command.",
     ),
     "OQ225": Code(
         meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "
@@ -127,8 +130,8 @@ PLANNING: Final[dict[str, Code]] = {
     ),
     "OQ241": Code(
         meaning="A rule quantizes a value in a body of If, Loop or Scan whose type onnx cannot "
-        "infer, for instance behind a custom operator. A value leaves a body only under a type, so "
-        "it cannot be observed, and stays in float.",
+        "infer, for instance behind a custom operator. Without a type the value cannot leave the "
+        "body and be observed, so it stays in float.",
         example="a Conv behind com.example::Twist in a branch",
         fix="Export the model with the types of its inner values, or skip the input.",
     ),

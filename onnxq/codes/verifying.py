@@ -6,17 +6,17 @@ from onnxq.codes.code import Code
 
 VERIFYING: Final[dict[str, Code]] = {
     "OQ601": Code(
-        meaning="A backend is not installed. With a backend that was asked for by name it is an "
-        "error, and the exit code is 3.",
+        meaning="The backend is not installed. If it was requested by name, this is an error with "
+        "exit code 3.",
         example="onnxq verify model.onnx model.qdq.onnx --backend tensorrt-rtx",
         fix="Install it: `pip install onnxq[rtx]` or `onnxq[trt]`.",
     ),
     "OQ602": Code(
-        meaning="The compiler rejected the model. It runs in a process of its own; the message "
-        "is its own. The float model is then built too: the message says whether that is rejected "
-        "as well, so that the pairs are not to blame.",
+        meaning="The compiler rejected the model; the message quotes the compiler. onnxq then "
+        "builds the float model too. If that is rejected as well, the message says so, and the "
+        "pairs are not the cause.",
         example="a model with an operator that TensorRT does not have",
-        fix="Read the compiler's message; export the model without what it names.",
+        fix="Export the model without the operator or feature that the compiler's message names.",
     ),
     "OQ603": Code(
         meaning="The two models do not have the same inputs and outputs, so there is nothing to "
@@ -33,7 +33,7 @@ VERIFYING: Final[dict[str, Code]] = {
         meaning="Q/DQ models that are compared with each other were calibrated with different "
         "preprocessing, so it is not known how the pictures should become inputs.",
         example="onnxq verify model.onnx a.qdq.onnx b.qdq.onnx --data imgs/",
-        fix="Say it with `--preprocess`.",
+        fix="Choose the preprocessing with `--preprocess`.",
     ),
     "OQ651": Code(
         meaning="The file of --labels cannot be read, or it does not name the samples.",
@@ -46,75 +46,84 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Write indices from 0, or names that the model's metadata key `names` has.",
     ),
     "OQ653": Code(
-        meaning="The model is not a classifier, so labels say nothing of it: it has no output of "
-        "shape [1, classes].",
+        meaning="The model is not a classifier: it has no output of shape [1, classes] to compare "
+        "with labels.",
         example="--labels with a detector, or with batches",
         fix="Leave `--labels` out, or give a model and samples of batch 1.",
     ),
     "OQ654": Code(
-        meaning="A threshold cannot be read or never be met, or names no output.",
+        meaning="A threshold is not a number, can never be met, or names an output that does not "
+        "exist.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr outptu:25",
         fix="Write `--min-sqnr 25` for every output or `--min-sqnr NAME:25` for one; cosines are "
         "from -1 to 1, `--min-int8` and `--min-quantized` from 0 to 1.",
     ),
     "OQ660": Code(
         meaning="The compiler crashed while it built the engine. It runs in a process of its own, "
-        "so it takes nothing else with it.",
+        "so onnxq continues.",
         example="a scale that is an input of the model, with which TensorRT-RTX 1.7 segfaults",
-        fix="See what lint says of the model; the message says whether the float model builds.",
+        fix="Correct what lint reports for the model. The message says whether the float model "
+        "builds.",
     ),
     "OQ661": Code(
         meaning="The compiler took longer than `--timeout` and was stopped.",
         example="onnxq verify model.onnx model.qdq.onnx --timeout 60",
-        fix="Give it more time; a build takes longer than in proportion to the number of layers.",
+        fix="Give it more time; the build time grows faster than the number of layers.",
     ),
     "OQ662": Code(
-        meaning="The compiler ran out of memory, or the system killed it, as it does then.",
+        meaning="The compiler ran out of memory, or the system killed it because memory was short.",
         example="a container with 512 MB",
         fix="Build on a machine with more memory, or for smaller shapes.",
     ),
     "OQ663": Code(
         meaning="The installed TensorRT-RTX is of another version than onnxq was tested with, or "
-        "TensorRT itself is used, with which onnxq was never tested. What its list of layers says "
-        "is not documented and may have changed. Lines that onnxq cannot read become 'unknown', "
-        "but lines that read alike may mean something else. TensorRT-RTX 1.6 rejects INT8 "
-        "convolutions.",
+        "TensorRT itself is used, with which onnxq was never tested. The format of its list of "
+        "layers is not documented and may have changed. Lines that onnxq cannot read become "
+        "'unknown', but a line of a known form may have another meaning. TensorRT-RTX 1.6 rejects "
+        "INT8 convolutions.",
         example="an upgrade of tensorrt-rtx",
         fix="Use a tested version, or an onnxq that was tested with yours.",
     ),
     "OQ664": Code(
         meaning="A compute capability that this TensorRT-RTX cannot build engines for.",
         example="onnxq verify model.onnx model.qdq.onnx --target sm90",
-        fix="Use some of those that the message lists.",
+        fix="Use targets from the list in the message.",
     ),
     "OQ665": Code(
-        meaning="Dimensions share a name, but the given shapes have different sizes for them. ONNX "
-        "and TensorRT take dimensions of one name for equal, so TensorRT rejects the file. Some "
+        meaning="Dimensions share a name, but the given shapes have different sizes for them. In "
+        "ONNX and TensorRT dimensions of one name are equal, so TensorRT rejects the file. Some "
         "exporters write '?' for every dynamic size.",
         example="x: [batch, 3, ?, ?] with --shape x:1x3x48x192",
         fix="Give each dimension a name of its own when you export, or fix the sizes.",
     ),
     "OQ666": Code(
-        meaning="An engine was built and could not be run on the GPU; the message is TensorRT's.",
+        meaning="An engine was built but could not be run on the GPU; the message quotes TensorRT.",
         example="a driver that is older than TensorRT needs",
-        fix="See that the driver fits the version of TensorRT, and that the GPU has memory left.",
+        fix="Check that the driver supports this version of TensorRT, and that the GPU has free "
+        "memory.",
     ),
     "OQ670": Code(
-        meaning="What draws the page of --html is not installed: Jinja and Vega, an extra because "
-        "Vega takes 84 MB.",
+        meaning="The packages that draw the page of `--html`, Jinja and Vega, are not installed. "
+        "They are an extra because Vega takes 84 MB.",
         example="onnxq verify model.onnx model.qdq.onnx --html report.html",
         fix="`pip install 'onnxq[html]'`.",
     ),
     "OQ671": Code(
-        meaning="`--rules` and `--plan` of `verify` only tell the page of --html which rule made "
-        "each decision.",
+        meaning="`--rules` and `--plan` of `verify` only supply the page of `--html` with the "
+        "rule that made each decision.",
         example="onnxq verify model.onnx model.qdq.onnx --rules mine.yaml",
         fix="Give `--html report.html` too, or leave them out.",
     ),
     "OQ672": Code(
-        meaning="The recipes and plans given for the page made none of the models: what they "
-        "decide does not have the digest that the models record. The page then names no rules.",
+        meaning="None of the recipes and plans for the page made a model: their plans do not have "
+        "the digest that the models record. The page then names no rules.",
         example="onnxq verify model.onnx model.qdq.onnx --html report.html --rules other.yaml",
-        fix="Give the recipe as it was then, or the plan that was saved.",
+        fix="Give the version of the recipe that made the model, or the saved plan.",
+    ),
+    "OQ673": Code(
+        meaning="The calibration that was given did not make the model: the model records another "
+        "one, or was made from another float model. It is not used.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --calibration other.npz",
+        fix="Give the calibration that made the model, or none: one beside the model is found.",
     ),
 }

@@ -1,4 +1,4 @@
-"""Everything a person sees: results and diagnostics as text, in a notebook and as a page."""
+"""Output for people: results and diagnostics as text, in a notebook and as a page."""
 
 from onnxq.render.calibrations import gathered as gathered
 from onnxq.render.plans import changes as changes

@@ -27,13 +27,13 @@ _ASCII: Final = {"bars": " ...:::##", "axis": "|+-+", "mark": "^", "line": ":"}
 
 
 def calibration(console: Console, name: str, statistics: Statistics) -> None:
-    """Print what a calibration is of, in two lines."""
+    """Print the data and the model of a calibration, in two lines."""
     imported = statistics.calibrator == "cache"
     how = "imported from a TensorRT cache" if imported else f"calibrator {statistics.calibrator}"
     counts = counted(len(statistics.tensors), "tensor")
     if not imported:
-        seen = short_count(statistics.values)
-        counts += f", {counted(statistics.samples, 'sample')}, {seen} values"
+        values = short_count(statistics.values)
+        counts += f", {counted(statistics.samples, 'sample')}, {values} values"
     data = f", {statistics.data} data" if statistics.data else ""
     console.print(f"{name}: {how}, {counts}{data}")
     shapes = (
@@ -45,7 +45,7 @@ def calibration(console: Console, name: str, statistics: Statistics) -> None:
 
 
 def gathered(console: Console, statistics: Statistics) -> None:
-    """Print what was gathered, in a line."""
+    """Print the numbers of tensors, samples and values, in one line."""
     name = "statistics" if statistics.path is None else statistics.path
     console.print(
         f"{name}: {counted(len(statistics.tensors), 'tensor')}, "
@@ -61,22 +61,22 @@ def calibration_tensors(
     console: Console,
     shown: Sequence[str],
     statistics: Statistics,
-    read: Mapping[str, Mapping[str, float]],
+    amaxes: Mapping[str, Mapping[str, float]],
     percentile: str,
 ) -> None:
-    """Print a line for each tensor; long names fold in a terminal and nowhere else.
+    """Print a line for each tensor; long names are folded only in a terminal.
 
-    `percentile` heads the column of the method of that name.
+    `percentile` is the header of the column for that method.
     """
-    methods = list(dict.fromkeys(m for name in shown for m in read[name] if m != "max"))
+    methods = list(dict.fromkeys(m for name in shown for m in amaxes[name] if m != "max"))
     figures = ["values", "min", "max", *methods, "zeros"]
     if methods == ["cache"]:
         figures = ["cache"]
     rows: list[tuple[Cell, ...]] = []
     for name in shown:
         observed = statistics.tensors[name]
-        label = Text(one_line(name)).append(_odd(observed.range), "red")
-        rows.append((label, *_row(observed, read[name], figures)))
+        label = Text(one_line(name)).append(_not_finite(observed.range), "red")
+        rows.append((label, *_row(observed, amaxes[name], figures)))
     columns = ("tensor", *(percentile if f == "percentile" else f for f in figures))
     table(console, columns, rows, drop=("zeros", "values", "entropy", "mse", "min"))
 
@@ -90,21 +90,25 @@ def short_count(count: float) -> str:
     return f"{count:.{1 if unit and count < 9.95 else 0}f}{unit}"
 
 
-def _row(tensor: TensorStatistics, read: Mapping[str, float], figures: Sequence[str]) -> list[str]:
-    seen, nothing = tensor.range, tensor.zeros
-    known = {
-        "values": short_count(seen.count),
-        "min": _figure(seen.minimum if seen.finite else None),
-        "max": _figure(seen.maximum if seen.finite else None),
-        "zeros": "-" if nothing is None else f"{nothing:.0%}",
-        **{m: _figure(read.get(m)) for m in figures if m not in ("values", "min", "max", "zeros")},
+def _row(
+    tensor: TensorStatistics, amaxes: Mapping[str, float], figures: Sequence[str]
+) -> list[str]:
+    values, zeros = tensor.range, tensor.zeros
+    texts = {
+        "values": short_count(values.count),
+        "min": _figure(values.minimum if values.finite else None),
+        "max": _figure(values.maximum if values.finite else None),
+        "zeros": "-" if zeros is None else f"{zeros:.0%}",
+        **{
+            m: _figure(amaxes.get(m)) for m in figures if m not in ("values", "min", "max", "zeros")
+        },
     }
-    return [known[f] for f in figures]
+    return [texts[f] for f in figures]
 
 
-def _odd(seen: ValueRange) -> str:
-    told = (f"{n:,} {what}" for n, what in ((seen.nan, "NaN"), (seen.inf, "Inf")) if n)
-    text = ", ".join(told)
+def _not_finite(values: ValueRange) -> str:
+    counts = (f"{n:,} {what}" for n, what in ((values.nan, "NaN"), (values.inf, "Inf")) if n)
+    text = ", ".join(counts)
     return f"  {text}" if text else ""
 
 
@@ -117,42 +121,42 @@ def _percent(share: float) -> str:
 
 
 def calibration_tensor(
-    console: Console, name: str, tensor: TensorStatistics, read: Mapping[str, float], label: str
+    console: Console, name: str, tensor: TensorStatistics, amaxes: Mapping[str, float], label: str
 ) -> None:
-    """Print the histogram of a tensor and what each method makes of it.
+    """Print the histogram of a tensor, and the amax and its effect for each method.
 
-    `label` is the percentile method with its parameter.
+    `label` names the percentile method with its parameter.
     """
-    seen = tensor.range
+    values = tensor.range
     console.print(Text(one_line(name), "bold"))
-    if "cache" in read:
-        console.print(f"amax {_figure(read['cache'])}, imported and final\n")
+    if "cache" in amaxes:
+        console.print(f"amax {_figure(amaxes['cache'])}, imported and final\n")
         return
-    nothing = tensor.zeros
-    told = [f"{seen.count:,} values in {counted(tensor.samples, 'sample')}"]
-    if nothing is not None:
-        told.append(f"{nothing:.1%} zeros")
-    if seen.finite:
-        told.append(f"min {seen.minimum:.4g}, max {seen.maximum:.4g}")
-    console.print(Text(", ".join(told)).append(_odd(seen).replace("  ", ", ", 1), "red"))
+    zeros = tensor.zeros
+    facts = [f"{values.count:,} values in {counted(tensor.samples, 'sample')}"]
+    if zeros is not None:
+        facts.append(f"{zeros:.1%} zeros")
+    if values.finite:
+        facts.append(f"min {values.minimum:.4g}, max {values.maximum:.4g}")
+    console.print(Text(", ".join(facts)).append(_not_finite(values).replace("  ", ", ", 1), "red"))
     if tensor.histogram is None:
         console.print("only its range was gathered: calibrator max\n")
-    elif not seen.amax:
-        what = "nothing but zeros" if seen.finite else "no finite value was seen"
+    elif not values.amax:
+        what = "nothing but zeros" if values.finite else "no finite value was seen"
         console.print(f"{what}: its scale would be 1\n")
     else:
-        _picture(console, tensor.histogram, read)
-        _choices(console, tensor.histogram, read, label)
+        _picture(console, tensor.histogram, amaxes)
+        _methods(console, tensor.histogram, amaxes, label)
 
 
-def _picture(console: Console, histogram: BitHistogram, read: Mapping[str, float]) -> None:
+def _picture(console: Console, histogram: BitHistogram, amaxes: Mapping[str, float]) -> None:
     signs = _ASCII if console.options.ascii_only else _UNICODE
     width = max(12, min(console.width, 100) - _MARGIN - 2)
     low, high = summary.limits(histogram)
     edges = np.geomspace(low, high, width + 1)
     counts = summary.log_columns(histogram, edges)
-    found = summary.outliers(histogram)
-    at = {m: _column(edges, a) for m, a in read.items() if low <= a}
+    outliers = summary.outliers(histogram)
+    at = {m: _column(edges, a) for m, a in amaxes.items() if low <= a}
     tall = 8 * _HEIGHT * counts / counts.max()
     eighths = np.where(counts > 0.5, np.maximum(tall, 1), 0).round().astype(int)
     console.print()
@@ -160,19 +164,19 @@ def _picture(console: Console, histogram: BitHistogram, read: Mapping[str, float
         label = f"{counts.max() / histogram.range.finite:.1%}" if row == _HEIGHT - 1 else ""
         line = Text(f"{label:>{_MARGIN - 1}}{signs['axis'][0]}")
         for column, eighth in enumerate(eighths):
-            beyond = found is not None and edges[column] >= found.begin
+            beyond = outliers is not None and edges[column] >= outliers.begin
             line.append(*_cell(eighth - 8 * row, column, at, signs, beyond=beyond))
         console.print(line)
     _axis(console, edges, signs["axis"])
     for column in sorted(set(at.values())):
         _mark(console, [m for m, c in at.items() if c == column], column, width, signs["mark"])
     console.print()
-    if found is not None:
-        share = found.count / histogram.range.finite
-        reach = histogram.range.amax / found.begin
-        values = "1 value" if found.count == 1 else f"{found.count:,} values"
-        told = f"outliers begin at {found.begin:.4g}: {values}, {_percent(share)}, "
-        console.print(Text(told + f"up to {reach:.3g} times as large", "yellow"))
+    if outliers is not None:
+        share = outliers.count / histogram.range.finite
+        reach = histogram.range.amax / outliers.begin
+        values = "1 value" if outliers.count == 1 else f"{outliers.count:,} values"
+        text = f"outliers begin at {outliers.begin:.4g}: {values}, {_percent(share)}, "
+        console.print(Text(text + f"up to {reach:.3g} times as large", "yellow"))
 
 
 def _cell(
@@ -206,7 +210,7 @@ def _axis(console: Console, edges: FloatArray, signs: str) -> None:
 
 
 def _mark(console: Console, methods: Sequence[str], column: int, width: int, sign: str) -> None:
-    """Print a sign below a column and, on the side where there is room, what it stands for."""
+    """Print a mark below a column, with its methods on the side that has room."""
     names = Text(", ").join(Text(method, _COLORS[method]) for method in methods)
     line = Text(" " * (_MARGIN + column))
     if column + len(names) + 2 <= width:
@@ -216,14 +220,14 @@ def _mark(console: Console, methods: Sequence[str], column: int, width: int, sig
         console.print(line.append_text(names).append(f" {sign}"))
 
 
-def _choices(
-    console: Console, histogram: BitHistogram, read: Mapping[str, float], label: str
+def _methods(
+    console: Console, histogram: BitHistogram, amaxes: Mapping[str, float], label: str
 ) -> None:
     rows = []
-    for method, amax in sorted(read.items(), key=lambda item: item[1]):
-        found = summary.effect(histogram, amax)
-        sqnr = "-" if found.sqnr_db is None else f"{found.sqnr_db:.1f}"
+    for method, amax in sorted(amaxes.items(), key=lambda item: item[1]):
+        effect = summary.effect(histogram, amax)
+        sqnr = "-" if effect.sqnr_db is None else f"{effect.sqnr_db:.1f}"
         name = Text(label if method == "percentile" else method, _COLORS[method])
-        rows.append((name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(found.clipped), sqnr))
+        rows.append((name, f"{amax:.4g}", f"{amax / 127:.4g}", _percent(effect.clipped), sqnr))
     columns = ("method", "amax", "scale", "clipped", "SQNR dB")
     table(console, columns, rows, drop=("scale", "clipped"))

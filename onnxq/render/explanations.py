@@ -12,27 +12,27 @@ from onnxq.planning.plan import Because, Kept
 from onnxq.render.text import one_line
 
 
-def explanations(console: Console, found: Iterable[Explanation]) -> None:
-    """Print why inputs, ops or rules are as they are."""
-    for one in found:
-        for line in _lines(one):
+def explanations(console: Console, explained: Iterable[Explanation]) -> None:
+    """Print explanations of inputs, ops or rules."""
+    for explanation in explained:
+        for line in _lines(explanation):
             console.print(Text(one_line(line)), soft_wrap=True)
 
 
-def _lines(found: Explanation) -> list[str]:
-    match found:
+def _lines(explanation: Explanation) -> list[str]:
+    match explanation:
         case RuleExplanation():
-            return _rule(found)
+            return _rule(explanation)
         case Kept():
-            return _kept(found)
+            return _kept(explanation)
         case _:
-            return _site(found)
+            return _site(explanation)
 
 
 def _kept(kept: Kept) -> list[str]:
-    told = "computes in fp32" if kept.keep else "may compute in half precision"
+    outcome = "computes in fp32" if kept.keep else "may compute in half precision"
     return [
-        f"{kept.node} {told} with --float fp16 or bf16",
+        f"{kept.node} {outcome} with --float fp16 or bf16",
         *_because("decided by", kept.because),
         *_overrides(kept.overrides),
     ]
@@ -41,47 +41,47 @@ def _kept(kept: Kept) -> list[str]:
 def _site(site: SiteExplanation) -> list[str]:
     where = f"input[{site.edge.slot}] of {site.edge.node} reads {site.tensor}"
     if site.decision is None:
-        told = [f"{where}: float, because no rule decides it"]
+        lines = [f"{where}: float, because no rule decides it"]
     else:
-        told = [f"{where}: {site.descriptor}"]
-        told += _because("decided by", site.decision.because)
-        told += _overrides(site.decision.overrides)
+        lines = [f"{where}: {site.descriptor}"]
+        lines += _because("decided by", site.decision.because)
+        lines += _overrides(site.decision.overrides)
     if site.group is not None:
-        told += [f"  in a share group: {', '.join(site.group.tensors)}"]
+        lines += [f"  in a share group: {', '.join(site.group.tensors)}"]
         for because in dict.fromkeys(site.group.because):
-            told += _because("tied by", because)
-    return told
+            lines += _because("tied by", because)
+    return lines
 
 
 def _because(verb: str, because: Because) -> list[str]:
-    told = [
+    lines = [
         f"  {verb} {because.rule} ({because.span.place}) at {because.node}",
         f"    why: {' '.join(because.why.split())}",
     ]
-    told += [f"    {name} = {', '.join(tensors)}" for name, tensors in because.bindings]
-    return told
+    lines += [f"    {name} = {', '.join(tensors)}" for name, tensors in because.bindings]
+    return lines
 
 
 def _overrides(lost: tuple[Because, ...]) -> list[str]:
     return [f"  overrides {b.rule} ({b.span.place})" for b in reversed(lost)]
 
 
-def _rule(found: RuleExplanation) -> list[str]:
-    rule = found.rule
-    told = [
+def _rule(explanation: RuleExplanation) -> list[str]:
+    rule = explanation.rule
+    lines = [
         f"{rule.id} ({rule.span.place})",
         f"  why: {' '.join(rule.why.split())}",
     ]
-    for node, binding in found.matched:
+    for node, binding in explanation.matched:
         names = (f"{name} = {', '.join(b.tensors)}" for name, b in sorted(binding.items()))
-        told.append(f"  matches {node.type} {node.name}" + "".join(f"; {n}" for n in names))
-    told += [f"  binds more than one way at {n.type} {n.name}" for n in found.ambiguous]
-    told += [f"  cannot be matched: {d.message}" for d in found.failures]
-    if not (found.matched or found.ambiguous or found.failures):
-        told.append("  matches nothing in this model")
-        if found.nearest is None:
-            told.append("  no node has an op that it could match")
+        lines.append(f"  matches {node.type} {node.name}" + "".join(f"; {n}" for n in names))
+    lines += [f"  binds more than one way at {n.type} {n.name}" for n in explanation.ambiguous]
+    lines += [f"  cannot be matched: {d.message}" for d in explanation.failures]
+    if not (explanation.matched or explanation.ambiguous or explanation.failures):
+        lines.append("  matches nothing in this model")
+        if explanation.nearest is None:
+            lines.append("  no node has an op that it could match")
         else:
-            node, missed = found.nearest
-            told.append(f"  nearest: {node.type} '{node.name}', but {missed.text}")
-    return told
+            node, missed = explanation.nearest
+            lines.append(f"  nearest: {node.type} '{node.name}', but {missed.text}")
+    return lines

@@ -20,7 +20,7 @@ from onnxq.render.text import one_line
 
 
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
-    """Print decisions in columns, one line each, however wide."""
+    """Print decisions in columns, one line each, even beyond the width of the terminal."""
     rows = [line.fields() for line in lines]
     widths = [min(max(map(len, column)), 60) for column in zip(*rows, strict=True)]
     for row in rows:
@@ -29,12 +29,12 @@ def plan_lines(console: Console, lines: Sequence[Line]) -> None:
         console.print(Text(one_line("  ".join(cells).rstrip()), style=style), soft_wrap=True)
 
 
-def changes(console: Console, found: Sequence[str]) -> None:
-    """Print what differs between two plans."""
-    for line in found:
+def changes(console: Console, lines: Sequence[str]) -> None:
+    """Print the differences between two plans."""
+    for line in lines:
         style = "red" if line.startswith("-") else "green"
         console.print(Text(line, style=style), soft_wrap=True)
-    if not found:
+    if not lines:
         console.print("the plans are the same")
 
 
@@ -45,7 +45,7 @@ def _weights(plan: Plan) -> list[str]:
 
 
 def plan_summary(console: Console, plan: Plan) -> None:
-    """Print what the rules decided, rule by rule, and the pairs that makes."""
+    """Print the number of decisions of each rule, and of the resulting pairs."""
     rows = []
     for rule, done in by_rule(plan).items():
         cells = (done[key] for key in ("quantized", "skipped", "overridden", "shared"))
@@ -63,15 +63,15 @@ def plan_summary(console: Console, plan: Plan) -> None:
         f"{n['existing']} have pairs already",
         f"{counted(n['shared_scales'], 'scale')} shared by {n['pairs_sharing']} pairs",
     )
-    told = ", ".join(part for part in parts if not part.startswith("0 "))
+    counts = ", ".join(part for part in parts if not part.startswith("0 "))
     ops = f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized"
-    console.print(f"{ops}: {told}" if told else ops, soft_wrap=True)
+    console.print(f"{ops}: {counts}" if counts else ops, soft_wrap=True)
 
 
-def scales(console: Console, found: Scales) -> None:
-    """Print the scale of every key, and the least and the largest where there are several."""
+def scales(console: Console, scale_table: Scales) -> None:
+    """Print the scale of every key, or the smallest and the largest of several."""
     rows = []
-    for key, scale in found.items():
+    for key, scale in scale_table.items():
         tensor, node = (key, "") if isinstance(key, str) else key
         values = np.asarray(scale)
         least, largest = f"{values.min():.4g}", f"{values.max():.4g}"
@@ -80,13 +80,13 @@ def scales(console: Console, found: Scales) -> None:
         rows.append((name, span, "x".join(map(str, values.shape))))
     if rows:
         table(console, ("tensor", "scale", "shape"), rows)
-    names = ", ".join(map(one_line, found.edited))
+    names = ", ".join(map(one_line, scale_table.edited))
     replaced = f"; replaced by hand: {names}" if names else ""
-    console.print(f"{counted(len(found.by_pair), 'pair')}{replaced}")
+    console.print(f"{counted(len(scale_table.by_pair), 'pair')}{replaced}")
 
 
 def float_rest(console: Console, rest: FloatRest) -> None:
-    """Print what computes in half precision, and what does not and why."""
+    """Print how many ops compute in half precision, and why the others do not."""
     reasons = Counter(
         "out of range" if reason.startswith(OUT_OF_RANGE) else reason
         for reason in rest.kept.values()

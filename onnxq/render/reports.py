@@ -1,4 +1,4 @@
-"""Verification reports as text: worst things first, and long lists cut."""
+"""Verification reports as text: the worst first, and long lists cut."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from onnxq.render.tables import table
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, share
 from onnxq.verification import (
-    BAD_DB,
+    LOW_SQNR_DB,
     Accuracy,
     Comparison,
     CompiledReport,
@@ -31,9 +31,9 @@ from onnxq.verification import (
 
 
 def verify_report(console: Console, report: VerifyReport, *, everything: bool = False) -> None:
-    """Print what lint, onnxruntime and the compiler said; diagnostics are printed apart.
+    """Print the results of lint, onnxruntime and the compiler, without diagnostics.
 
-    One model is told in full, several side by side. `everything` cuts no list.
+    One model is printed in full, several side by side. With `everything` no list is cut.
     """
     if len(report.models) == 1:
         _model(console, report.models[0], report.data, everything=everything)
@@ -72,7 +72,7 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
 
 
 def recipe_of(made_by: Mapping[str, str]) -> str:
-    """The recipe of a model, and whether plan or scales were edited by hand, from the metadata."""
+    """The recipe in the metadata of a model, and whether its plan or scales were edited by hand."""
     name = recipe_name(made_by)
     plan = f", its plan edited {made_by['edited']}" if "edited" in made_by else ""
     scales = f", scales {made_by['scales'].partition(':')[0]}" if "scales" in made_by else ""
@@ -80,13 +80,13 @@ def recipe_of(made_by: Mapping[str, str]) -> str:
 
 
 def data_use(data: DataUse) -> str:
-    """Whether the samples were used for calibration, in a line."""
+    """One line on whether the samples were used for calibration."""
     if data.used is None:
         return f"{_samples(data)}; whether they were used for calibration is not known"
     if data.used:
         how_many = "all" if data.used == data.compared else f"{data.used:,}"
-        return f"{_samples(data)}, {how_many} used for calibration: the figures flatter"
-    left_out = f"; {data.left_out:,} that were are left out" if data.left_out else ""
+        return f"{_samples(data)}, {how_many} used for calibration: the figures are optimistic"
+    left_out = f"; {data.left_out:,} used ones are left out" if data.left_out else ""
     return f"{_samples(data)}, none used for calibration{left_out}"
 
 
@@ -111,16 +111,16 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
 
 
 def _advise(console: Console, numeric: NumericReport) -> None:
-    """Say what to do next where the noise of an output is more than a tenth of it."""
-    bad = sum(o.sqnr_db is not None and o.sqnr_db < BAD_DB for o in numeric.outputs)
+    """Advise --tensors when the noise of an output is more than a tenth of the signal."""
+    bad = sum(o.sqnr_db is not None and o.sqnr_db < LOW_SQNR_DB for o in numeric.outputs)
     if bad:
-        told = f"  {counted(bad, 'output')} below {BAD_DB:g} dB"
-        more = f"{told}: 'onnxq verify --tensors' shows which layers lose it"
+        count = f"  {counted(bad, 'output')} below {LOW_SQNR_DB:g} dB"
+        more = f"{count}: 'onnxq verify --tensors' shows which layers lose it"
         console.print(Text(more, "yellow"))
 
 
-def _outputs(console: Console, found: Sequence[Comparison]) -> None:
-    """A row for each output, the worst first."""
+def _outputs(console: Console, outputs: Sequence[Comparison]) -> None:
+    """Print a row for each output, the worst first."""
     rows = [
         (
             Text(one_line(o.name)),
@@ -131,7 +131,7 @@ def _outputs(console: Console, found: Sequence[Comparison]) -> None:
             figure(o.worst_sqnr_db, ".2f"),
             Text(one_line(PurePath(o.worst_sample or "-").name)),
         )
-        for o in sorted(found, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db)
+        for o in sorted(outputs, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db)
     ]
     errors = ("max error", "mean error")
     columns = ("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
@@ -139,16 +139,16 @@ def _outputs(console: Console, found: Sequence[Comparison]) -> None:
     table(console, columns, rows, drop=drop, texts=("in sample",), names=0.4)
 
 
-def _accuracy(console: Console, found: Accuracy) -> None:
-    unlabelled = f", {found.unlabelled:,} without a label" if found.unlabelled else ""
-    console.print(f"accuracy: {counted(found.labelled, 'labelled sample')}{unlabelled}")
-    rows = [("top-1", f"{found.float_top1:.1%}", f"{found.top1:.1%}")]
-    if found.top5 is not None:
-        rows.append(("top-5", figure(found.float_top5, ".1%"), figure(found.top5, ".1%")))
+def _accuracy(console: Console, accuracy: Accuracy) -> None:
+    unlabelled = f", {accuracy.unlabelled:,} without a label" if accuracy.unlabelled else ""
+    console.print(f"accuracy: {counted(accuracy.labelled, 'labelled sample')}{unlabelled}")
+    rows = [("top-1", f"{accuracy.float_top1:.1%}", f"{accuracy.top1:.1%}")]
+    if accuracy.top5 is not None:
+        rows.append(("top-5", figure(accuracy.float_top5, ".1%"), figure(accuracy.top5, ".1%")))
     table(console, ("", "FP32", "Q/DQ"), rows)
     console.print(
-        f"same first class: {found.agreement:.1%}; {found.changed:,} changed, "
-        f"{found.lost:,} no longer right, {found.gained:,} right now"
+        f"same first class: {accuracy.agreement:.1%}; {accuracy.changed:,} changed, "
+        f"{accuracy.lost:,} right only in FP32, {accuracy.gained:,} right only in Q/DQ"
     )
 
 
@@ -167,17 +167,17 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     others.sort(key=lambda op: -(op.macs or 0))
     kept, more = cut(others, everything=everything)
     for op in kept:
-        told = op.dtype or op.precision
-        console.print(f"  {told}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
+        text = op.dtype or op.precision
+        console.print(f"  {text}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
     if more:
         console.print(f"  {more}")
     console.print(f"MACs {_shares(compiled)}, engine {sizes(compiled)}")
-    if told := conversions(compiled.conversions):
-        console.print(f"conversions: {told}")
+    if text := conversions(compiled.conversions):
+        console.print(f"conversions: {text}")
 
 
 def _shares(compiled: CompiledReport) -> str:
-    """Quantized types first, then what else there is, most first."""
+    """The shares of quantized types, then of the other types, largest first."""
     shares = compiled.macs
     if shares is None:
         return "in int8: not known"
@@ -188,23 +188,23 @@ def _shares(compiled: CompiledReport) -> str:
 
 
 def sizes(compiled: CompiledReport) -> str:
-    """The size of the engine, beside the FP32 engine's where that was built."""
+    """The size of the engine, with its ratio to the FP32 engine's if that was built."""
     size = f"{compiled.engine_bytes / 1e6:.1f} MB"
     if not compiled.fp32_engine_bytes:
         return size
     return f"{size}, {compiled.engine_bytes / compiled.fp32_engine_bytes:.0%} of the FP32 engine's"
 
 
-def conversions(found: Conversions | None) -> str:
-    """The numbers that are not zero; '' where they are not known."""
-    if found is None:
+def conversions(kernels: Conversions | None) -> str:
+    """The counts that are not zero; '' if unknown."""
+    if kernels is None:
         return ""
     named = (
-        (found.requantize, "requantize"),
-        (found.quantize, "quantize"),
-        (found.dequantize, "dequantize"),
-        (found.weights, "dequantize weights"),
-        (found.reformat, "reformat"),
-        (found.unclear, "cannot tell"),
+        (kernels.requantize, "requantize"),
+        (kernels.quantize, "quantize"),
+        (kernels.dequantize, "dequantize"),
+        (kernels.weights, "dequantize weights"),
+        (kernels.reformat, "reformat"),
+        (kernels.unclear, "unclear"),
     )
     return ", ".join(f"{count} {what}" for count, what in named if count)

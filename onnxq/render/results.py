@@ -1,4 +1,4 @@
-"""Each result of the library, as the command prints it; also for `print` and for notebooks."""
+"""Text of each result of the library, for the commands, for `print` and for notebooks."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from onnxq.planning.plan import Plan
 from onnxq.render import calibrations, explanations, findings, html, plans, reports
 from onnxq.verification.report import VerifyReport
 
-_WIDTH: Final = 100  # columns of a text that is not for a terminal
+_WIDTH: Final = 100  # columns of text without a terminal
 _RED, _GREEN, _YELLOW = (225, 50, 44), (7, 138, 51), (158, 110, 0)
 _BLUE, _MAGENTA, _CYAN = (21, 113, 243), (195, 57, 195), (0, 132, 149)
 _GREY: Final = (119, 119, 119)
@@ -39,7 +39,7 @@ _PRE: Final = (
 
 @singledispatch
 def show(result: object, console: Console, *, everything: bool = False) -> None:
-    """Print a result, less its diagnostics; `everything` cuts no list."""
+    """Print a result without its diagnostics; with `everything` no list is cut."""
     raise TypeError(f"onnxq does not show a {type(result).__name__}")
 
 
@@ -126,7 +126,7 @@ def _(result: LintReport, console: Console, *, everything: bool = False) -> None
 def lint_report(
     result: LintReport, console: Console, *, everything: bool = False, quiet: bool = False
 ) -> None:
-    """Print repairs, findings and the outlook; when `quiet` no notes and no outlook."""
+    """Print repairs, findings and the outlook; with `quiet` no notes and no outlook."""
     if result.is_repaired:
         findings.repairs(console, result.repairs, everything=everything)
     shown = [f for f in result.findings if f.severity is not Severity.INFO or not quiet]
@@ -192,7 +192,7 @@ def _console(*, for_page: bool) -> Console:
 
 
 def as_text(result: object) -> str:
-    """The result as plain text: what `print(result)` writes."""
+    """The result as plain text, for `print(result)`."""
     console = _console(for_page=False)
     show(result, console)
     assert isinstance(console.file, io.StringIO)
@@ -217,5 +217,5 @@ def as_page(report: VerifyReport) -> str:
 
 
 def require_page() -> None:
-    """Raise OQ670 where what draws the page is not installed."""
+    """Raise OQ670 if Jinja or Vega, which draw the page, is not installed."""
     html.require()

@@ -1,4 +1,4 @@
-"""What engines did on a GPU, side by side, as text."""
+"""Runs of engines on a GPU, side by side, as text."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from onnxq.verification import EngineRun, VerifyReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Row:
-    """An engine's figures; `speed` is how many times faster than the FP16 engine it is.
+class EngineRow:
+    """An engine's figures; `speed` is the latency of the FP16 engine divided by its own.
 
     `decibels` is the lowest SQNR among its outputs.
     """
@@ -26,14 +26,14 @@ class Row:
     decibels: float | None
 
 
-def rows(report: VerifyReport) -> Iterator[Row]:
+def rows(report: VerifyReport) -> Iterator[EngineRow]:
     """The Q/DQ models' engines, then the float model's in FP16 and FP32."""
     quantized = [run.model for run in report.runs if run.types == "qdq"]
     names = dict(zip(quantized, file_names(quantized), strict=True))
     half = next((run.latency_ms for run in report.runs if run.types == "fp16"), None)
     for run in report.runs:
         decibels = [o.sqnr_db for o in run.outputs if o.sqnr_db is not None]
-        yield Row(
+        yield EngineRow(
             name=names[run.model] if run.types == "qdq" else run.types.upper(),
             run=run,
             speed=half / run.latency_ms if half and run.latency_ms else None,
@@ -42,7 +42,7 @@ def rows(report: VerifyReport) -> Iterator[Row]:
 
 
 def runs(console: Console, report: VerifyReport) -> None:
-    """Print the engines, or why they did not run."""
+    """Print the runs of the engines, or why they did not run."""
     if not report.runs:
         if any(model.compiled for model in report.models):
             console.print(f"engines: not run: {report.why_not_run}")
@@ -53,7 +53,7 @@ def runs(console: Console, report: VerifyReport) -> None:
     console.print("ms: median of 100 inferences with inputs and outputs on the GPU")
 
 
-def _cells(row: Row) -> tuple[str, ...]:
+def _cells(row: EngineRow) -> tuple[str, ...]:
     size = row.run.engine_bytes
     return (
         one_line(row.name),

@@ -1,4 +1,4 @@
-"""Several Q/DQ models beside one float model, as text."""
+"""Several Q/DQ models of one float model side by side, as text."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from onnxq.render.tables import table
 from onnxq.render.text import figure, one_line, share
 from onnxq.verification import Accuracy, Comparison, CompiledReport, ModelReport, VerifyReport
 
-Cell = tuple[float | None, str]  # what is compared, larger is better, and what is shown
+FigureCell = tuple[float | None, str]  # a value to compare, of which larger is better, and its text
 
 
 def side_by_side(console: Console, report: VerifyReport) -> None:
-    """Print a column a model and a row a figure; the best of a row is bold."""
+    """Print a column for each model and a row for each figure; the best of a row is bold."""
     console.print(f"{len(report.models)} Q/DQ models of {report.float_model}")
     rows = []
     for title, cells in figures(report.models):
-        known = [value for value, _ in cells if value is not None]
-        best = max(known) if len(set(known)) > 1 else None
+        values = [value for value, _ in cells if value is not None]
+        best = max(values) if len(set(values)) > 1 else None
         texts = [
             Text(text, "bold" if best is not None and value == best else "")
             for value, text in cells
@@ -33,7 +33,7 @@ def side_by_side(console: Console, report: VerifyReport) -> None:
 
 
 def file_names(paths: Sequence[str]) -> list[str]:
-    """File names, or as much of the paths as tells them apart."""
+    """File names, or paths below the common folder where names are equal."""
     names = [PurePath(p).name for p in paths]
     if len(set(names)) == len(set(paths)):
         return names
@@ -41,8 +41,8 @@ def file_names(paths: Sequence[str]) -> list[str]:
     return [str(PurePath(p).relative_to(shared)) for p in paths]
 
 
-def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
-    """What there is to compare: a title, and a cell for each model."""
+def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[FigureCell]]]:
+    """Rows of the comparison: a title, and a cell for each model."""
     for title, severity in (("lint errors", Severity.ERROR), ("lint warnings", Severity.WARNING)):
         yield title, [_count(model, severity) for model in models]
     numeric = [model.numeric for model in models if model.numeric is not None]
@@ -55,34 +55,34 @@ def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
         yield "engine MB", [_engine(model) for model in models]
 
 
-def _count(model: ModelReport, severity: Severity) -> Cell:
+def _count(model: ModelReport, severity: Severity) -> FigureCell:
     count = sum(d.severity is severity for d in model.lint)
     return (-count, str(count))
 
 
-def _output(name: str, models: Sequence[ModelReport]) -> Iterator[tuple[str, list[Cell]]]:
-    found = [
+def _output(name: str, models: Sequence[ModelReport]) -> Iterator[tuple[str, list[FigureCell]]]:
+    outputs = [
         next((o for o in m.numeric.outputs if o.name == name), None) if m.numeric else None
         for m in models
     ]
-    if any(o is not None and (o.is_float or o.problem) for o in found):
-        yield f"SQNR dB, {name}", [_of(o, lambda c: c.sqnr_db, ".2f") for o in found]
-        yield f"worst dB, {name}", [_of(o, lambda c: c.worst_sqnr_db, ".2f") for o in found]
-        yield f"cosine, {name}", [_of(o, lambda c: c.cosine, ".6f") for o in found]
+    if any(o is not None and (o.is_float or o.problem) for o in outputs):
+        yield f"SQNR dB, {name}", [_of(o, lambda c: c.sqnr_db, ".2f") for o in outputs]
+        yield f"worst dB, {name}", [_of(o, lambda c: c.worst_sqnr_db, ".2f") for o in outputs]
+        yield f"cosine, {name}", [_of(o, lambda c: c.cosine, ".6f") for o in outputs]
     else:
-        yield f"equal, {name}", [_of(o, lambda c: c.equal, ".1%") for o in found]
+        yield f"equal, {name}", [_of(o, lambda c: c.equal, ".1%") for o in outputs]
 
 
 def _accuracy(
-    known: Sequence[Accuracy | None], models: Sequence[ModelReport]
-) -> Iterator[tuple[str, list[Cell]]]:
-    first = next((a for a in known if a is not None), None)
+    accuracies: Sequence[Accuracy | None], models: Sequence[ModelReport]
+) -> Iterator[tuple[str, list[FigureCell]]]:
+    first = next((a for a in accuracies if a is not None), None)
     if first is None:
         return
-    found = [m.numeric.accuracy if m.numeric is not None else None for m in models]
+    by_model = [m.numeric.accuracy if m.numeric is not None else None for m in models]
 
-    def shares(get: Callable[[Accuracy], float | None]) -> list[Cell]:
-        values = [None if one is None else get(one) for one in found]
+    def shares(get: Callable[[Accuracy], float | None]) -> list[FigureCell]:
+        values = [None if accuracy is None else get(accuracy) for accuracy in by_model]
         return [(value, figure(value, ".1%")) for value in values]
 
     yield f"top-1, FP32 {first.float_top1:.1%}", shares(lambda a: a.top1)
@@ -91,7 +91,9 @@ def _accuracy(
     yield "same first class", shares(lambda a: a.agreement)
 
 
-def _of(output: Comparison | None, get: Callable[[Comparison], float | None], form: str) -> Cell:
+def _of(
+    output: Comparison | None, get: Callable[[Comparison], float | None], form: str
+) -> FigureCell:
     if output is None:
         return (None, "failed")
     value = get(output)
@@ -99,21 +101,21 @@ def _of(output: Comparison | None, get: Callable[[Comparison], float | None], fo
 
 
 def types_of(compiled: Sequence[CompiledReport]) -> list[str]:
-    """The quantized types that any of these models computes in; int8 where there is none."""
+    """The quantized types in which any of the models computes; int8 if there is none."""
     counts = [count for report in compiled for count in report.counts.values()]
-    found = [t for t in ("int8", "fp8", "int4") if any(getattr(c, t) for c in counts)]
-    return found or ["int8"]
+    types = [t for t in ("int8", "fp8", "int4") if any(getattr(c, t) for c in counts)]
+    return types or ["int8"]
 
 
-def _macs(model: ModelReport, dtype: str) -> Cell:
+def _macs(model: ModelReport, dtype: str) -> FigureCell:
     if model.compiled is None:
         return (None, _why_not(model))
     shares = model.compiled.macs
-    found = None if shares is None else shares.get(dtype, 0.0)
-    return (found, "-" if found is None else share(found))
+    value = None if shares is None else shares.get(dtype, 0.0)
+    return (value, "-" if value is None else share(value))
 
 
-def _engine(model: ModelReport) -> Cell:
+def _engine(model: ModelReport) -> FigureCell:
     if model.compiled is None:
         return (None, _why_not(model))
     size = model.compiled.engine_bytes

@@ -1,4 +1,4 @@
-"""Tables for any width: names fold, figures never do, and columns that have no room are named."""
+"""Tables for any width: names fold, figures do not, and a line names the columns left out."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ Cell = str | Text
 _GAP: Final = 3  # between two columns
 _EDGES: Final = 2
 _ENDLESS: Final = 100_000
-_NAME: Final = 12  # columns that a name should have at least
+_NAME: Final = 12  # lowest width of a column of names
 
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A header and what is below it; `folds` where that is no figure."""
+    """A header and its cells; `folds` is False for figures."""
 
     header: str
     cells: Sequence[Cell]
@@ -30,12 +30,12 @@ class _Column:
 
     @property
     def natural(self) -> int:
-        """What it takes in one line."""
+        """The width without folding."""
         return max(map(_length, (self.header, *self.cells)))
 
     @property
     def least(self) -> int:
-        """What figures take; a header may fold between its words."""
+        """The width that figures need; a header may fold between its words."""
         return max(map(_length, (*self.header.split(), *self.cells)), default=0)
 
 
@@ -48,12 +48,12 @@ def table(
     texts: Sequence[str] = (),
     names: float = 0.2,
 ) -> None:
-    """Print a table: the first column left, the others right.
+    """Print a table with the first column aligned left and the others right.
 
-    In a terminal the first column and `texts` fold where its width asks for it, down to `names` of
-    it each. When there still is no room, the columns in `drop` are left out one after the other,
-    and a line says which. What is left then comes in several tables below each other. In a log or
-    a pipe a row is one line, however long, for grep.
+    In a narrow terminal the first column and the columns `texts` fold, each down to the share
+    `names` of the width. If that is not enough, the columns in `drop` are left out one after the
+    other, and a line names them. If the rest is still too wide, it is split into several tables.
+    In a log or a pipe a row always is one line, for grep.
     """
     width = console.width if console.is_terminal else _ENDLESS
     kept = [
@@ -66,14 +66,14 @@ def table(
             kept = [column for column in kept if column.header != header]
             dropped.append(header)
     for part in _parts(kept, width):
-        console.print(_made(part, width), no_wrap=True, crop=False)
+        console.print(_rich_table(part, width), no_wrap=True, crop=False)
     if dropped:
-        told = f"not shown for want of room: {', '.join(dropped)}; --json has all"
-        console.print(told, soft_wrap=True)
+        message = f"not shown for lack of room: {', '.join(dropped)}; --json has all"
+        console.print(message, soft_wrap=True)
 
 
 def _parts(columns: Sequence[_Column], width: int) -> Iterator[Sequence[_Column]]:
-    """Cut columns into runs that fit, each behind the first column."""
+    """Split the columns into parts that fit; each part begins with the first column."""
     first, *others = columns
     part = [first]
     for column in others:
@@ -85,7 +85,7 @@ def _parts(columns: Sequence[_Column], width: int) -> Iterator[Sequence[_Column]
 
 
 def _least(columns: Sequence[_Column], name: int) -> int:
-    """The width that whole figures take, and names folded to that."""
+    """The width of the columns with whole figures, and with names folded to `name`."""
     sizes = (min(c.natural, name) if c.folds else c.least for c in columns)
     return _whole(tuple(sizes))
 
@@ -94,23 +94,24 @@ def _whole(sizes: Sequence[int]) -> int:
     return sum(sizes) + _GAP * (len(sizes) - 1) + _EDGES
 
 
-def _made(columns: Sequence[_Column], width: int) -> Table:
+def _rich_table(columns: Sequence[_Column], width: int) -> Table:
     sizes = _sizes(columns, width)
-    made = Table(box=SIMPLE_HEAD, pad_edge=False, width=_whole(sizes))  # else the console limits it
+    width = _whole(sizes)  # else the console limits it
+    rich_table = Table(box=SIMPLE_HEAD, pad_edge=False, width=width)
     for column, size in zip(columns, sizes, strict=True):
-        made.add_column(
+        rich_table.add_column(
             column.header,
-            justify="right" if made.columns else "left",
+            justify="right" if rich_table.columns else "left",
             overflow="fold",
             width=size,
         )
     for row in zip(*(column.cells for column in columns), strict=True):
-        made.add_row(*row)
-    return made
+        rich_table.add_row(*row)
+    return rich_table
 
 
 def _sizes(columns: Sequence[_Column], width: int) -> list[int]:
-    """The width of each column: names share what figures leave, the shortest first."""
+    """The width of each column: names share the width that figures leave, the shortest first."""
     sizes = [column.natural for column in columns]
     if _whole(sizes) <= width:
         return sizes

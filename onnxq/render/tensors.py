@@ -1,4 +1,4 @@
-"""Where inside a model the error comes from, as text."""
+"""The error of each pair and op of a model, as text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _NARROW: Final = " {:>8}  {:>9}  {:<13}  {}"
 
 
 def tensor_lines(console: Console, numeric: NumericReport, *, everything: bool) -> None:
-    """Print every pair and weighted op, the one that loses most by itself first."""
+    """Print every pair and weighted op, the lowest local SQNR first."""
     console.print(f"tensors: {len(numeric.tensors)} pairs and weighted ops")
     console.print(f"  {_culprits(numeric)}")
     for problem in dict.fromkeys(t.problem for t in numeric.tensors if t.problem):
@@ -39,38 +39,38 @@ def tensor_lines(console: Console, numeric: NumericReport, *, everything: bool) 
     console.print()
     console.print(form.format("alone dB", "so far dB", *sizes, "op", "name").rstrip())
     kept, more = cut(sorted(numeric.tensors, key=_damage), everything=everything)
-    for found in kept:
-        console.print(_line(found, form, wide=wide, mark=found.node in numeric.culprits))
+    for comparison in kept:
+        console.print(_line(comparison, form, wide=wide, mark=comparison.node in numeric.culprits))
     if more:
         console.print(f" {more}")
     console.print()
 
 
 def _culprits(numeric: NumericReport) -> str:
-    found = [t for t in numeric.tensors if t.node in numeric.culprits]
-    if not found:
-        return "none adds any error by itself"
-    alike = sum(t.kind == found[0].kind for t in numeric.tensors)
-    kind = "weighted ops" if found[0].kind == "op" else "pairs"
-    return f"half of the noise arises in {len(found)} of {alike} {kind} (<-)"
+    culprits = [t for t in numeric.tensors if t.node in numeric.culprits]
+    if not culprits:
+        return "no pair or op adds any error"
+    total = sum(t.kind == culprits[0].kind for t in numeric.tensors)
+    kind = "weighted ops" if culprits[0].kind == "op" else "pairs"
+    return f"half of the noise arises in {len(culprits)} of {total} {kind} (<-)"
 
 
-def _damage(found: TensorComparison) -> tuple[bool, float]:
-    own = found.local.sqnr_db if found.local is not None else None
-    total = found.accumulated.sqnr_db
+def _damage(comparison: TensorComparison) -> tuple[bool, float]:
+    own = comparison.local.sqnr_db if comparison.local is not None else None
+    total = comparison.accumulated.sqnr_db
     if own is not None:
         return (False, own)
     return (True, float("inf") if total is None else total)
 
 
-def _line(found: TensorComparison, form: str, *, wide: bool, mark: bool) -> Text:
-    own, total = found.local, found.accumulated
+def _line(comparison: TensorComparison, form: str, *, wide: bool, mark: bool) -> Text:
+    own, total = comparison.local, comparison.accumulated
     sizes = (figure(total.cosine, ".6f"), figure(total.max_abs_error), figure(total.mean_abs_error))
     line = form.format(
         figure(own.sqnr_db if own is not None else None, ".2f"),
         figure(total.sqnr_db, ".2f"),
         *(sizes if wide else ()),
-        "pair" if found.kind == "pair" else found.op,
-        one_line(found.tensor if found.kind == "pair" else found.node),
+        "pair" if comparison.kind == "pair" else comparison.op,
+        one_line(comparison.tensor if comparison.kind == "pair" else comparison.node),
     )
     return Text(line + ("  <-" if mark else ""), "red" if mark else "")

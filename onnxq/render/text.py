@@ -1,4 +1,4 @@
-"""Diagnostics as text, and what all text has in common."""
+"""Diagnostics as text, and formats that all text uses."""
 
 from __future__ import annotations
 
@@ -17,29 +17,31 @@ T = TypeVar("T")
 COLOR: Final = {Severity.ERROR: "red", Severity.WARNING: "yellow", Severity.INFO: "cyan"}
 _ALIKE: Final = {Severity.ERROR: 5, Severity.WARNING: 5, Severity.INFO: 1}
 
-_LONG: Final = 10  # lines of a list that nobody asked to see whole
+_LONG: Final = 10  # lines of a list that is not requested in full
 
 
 def cut(items: Sequence[T], *, everything: bool, most: int = _LONG) -> tuple[Sequence[T], str]:
-    """The first items of a long list, and a line that tells of the others; '' without others."""
+    """The first items of a long list, and a line with the number of the others, else ''."""
     left = len(items) - most
-    if everything or left < 2:  # the line would take the place of one
+    if everything or left < 2:  # the line would replace a single item
         return items, ""
     return items[:most], f"... {left:,} more; --all shows them"
 
 
 def figure(value: float | None, form: str = ".4g") -> str:
-    """A number, or '-' for one that could not be had."""
+    """A number, or '-' for an unknown one."""
     return "-" if value is None else format(value, form)
 
 
-def diagnostics(console: Console, found: Iterable[Diagnostic], *, everything: bool = True) -> None:
+def diagnostics(
+    console: Console, reported: Iterable[Diagnostic], *, everything: bool = True
+) -> None:
     """Print diagnostics as a compiler does: place, code, message, fix, the line and a caret.
 
-    Unless `everything` is asked for, the first of those with one code and one fix stand for all.
+    Without `everything`, only the first few of those with one code and one fix are printed.
     """
     kinds: dict[object, list[Diagnostic]] = {}
-    for index, d in enumerate(found):
+    for index, d in enumerate(reported):
         kinds.setdefault(index if everything else (d.severity, d.code, d.fix), []).append(d)
     for alike in kinds.values():
         first = alike[0]
@@ -54,9 +56,9 @@ def diagnostics(console: Console, found: Iterable[Diagnostic], *, everything: bo
 def _diagnostic(console: Console, d: Diagnostic) -> None:
     color = COLOR[d.severity]
     where = f"{one_line(str(d.span))}: " if d.span else ""
-    told = Text(where).append(f"{d.severity}[{d.code}]", color)
-    told.append(f": {one_line(d.message)}; {one_line(d.fix)}")
-    console.print(told, soft_wrap=True)
+    line = Text(where).append(f"{d.severity}[{d.code}]", color)
+    line.append(f": {one_line(d.message)}; {one_line(d.fix)}")
+    console.print(line, soft_wrap=True)
     if d.span and d.span.source.strip():
         source, before = _window(d.span)
         console.print(Text(f"  {source}"), soft_wrap=True)
@@ -64,7 +66,7 @@ def _diagnostic(console: Console, d: Diagnostic) -> None:
 
 
 def one_line(text: str) -> str:
-    """Text of a user's as one line that does nothing to a terminal."""
+    """Untrusted text as one line without control characters."""
     shown = "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
     return _ENDLESS.sub(lambda word: f"{word[0][:80]}...{word[0][-20:]}", shown)
 
@@ -74,7 +76,7 @@ _WIDTH: Final = 160
 
 
 def _window(span: Span) -> tuple[str, str]:
-    """The source line, or the part of a very long one around the place; and what precedes that."""
+    """The source line, or the part of a very long one near the column; and the text before it."""
     source = "".join(c if c.isprintable() else " " for c in span.source.rstrip())
     at = span.column - 1
     if len(source) <= _WIDTH:
@@ -87,7 +89,7 @@ def _window(span: Span) -> tuple[str, str]:
 
 
 def share(value: float) -> str:
-    """A share as a percentage, 0.0% and 100.0% only where it is nothing or all."""
+    """A share as a percentage; 0.0% and 100.0% mean exactly none and all."""
     text = f"{value:.1%}"
     if text == "100.0%" and value < 1:
         return ">99.9%"

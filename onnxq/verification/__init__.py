@@ -6,7 +6,7 @@ from onnxq.verification.conversions import Conversions
 from onnxq.verification.data import DataUse, Unused, matching_calibration
 from onnxq.verification.engines import EngineRun
 from onnxq.verification.numeric import (
-    BAD_DB,
+    LOW_SQNR_DB,
     Accuracy,
     Comparison,
     NumericReport,
@@ -19,7 +19,7 @@ from onnxq.verification.tensorrt import CompileOptions, available, compile_repor
 from onnxq.verification.verifying import Backend, verify
 
 __all__ = [
-    "BAD_DB",
+    "LOW_SQNR_DB",
     "Accuracy",
     "Backend",
     "Comparison",

@@ -1,10 +1,10 @@
-"""Builds an engine with Polygraphy and TensorRT: a program of its own, as builders may crash.
+"""Builds an engine with Polygraphy and TensorRT, in its own process because builders may crash.
 
     python -m onnxq.verification._build job.json result.json
 
 The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}. The
-result is {"layers": text, "engine_bytes": n, "version": text}. With "engine", a path, in the job
-the engine is written there.
+result is {"layers": text, "engine_bytes": n, "version": text}. If the job has "engine", a path, the
+engine is written there.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def build(job: Mapping[str, Any], trt: Any) -> Any:
         "profiling_verbosity": trt.ProfilingVerbosity.DETAILED,
         "profiles": [profile] if job["profiles"] else None,
     }
-    # TensorRT 10 needs to be told; what is newer has no other way.
+    # TensorRT 10 needs the option; newer versions always are strongly typed.
     network = NetworkFromOnnxPath(job["model"], strongly_typed=True)
     return EngineBytesFromNetwork(network, config=_config(job["targets"], how))()
 
@@ -59,7 +59,7 @@ def _config(targets: list[list[int]], how: dict[str, Any]) -> Any:
 
 
 def _layers(engine: Any, trt: Any, messages: list[str]) -> str:
-    """What the builder logged; TensorRT itself has a GPU to build on, and an inspector."""
+    """The builder's log for TensorRT-RTX; the inspector's JSON for TensorRT, which has a GPU."""
     from polygraphy import config
     from polygraphy.backend.trt import EngineFromBytes
 

@@ -1,4 +1,4 @@
-"""Runs an engine on a GPU with Polygraphy's runner: a program of its own, as `_build` is.
+"""Runs an engine on a GPU with Polygraphy's runner, in a process of its own like `_build`.
 
     python -m onnxq.verification._run job.json result.json
 
@@ -37,10 +37,10 @@ def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any
 
 
 def _seconds_on_gpu(runner: Any, tensors: Mapping[str, Any]) -> float:
-    """With inputs and outputs on the GPU, but for shapes, which belong to the host."""
+    """Median time with all tensors on the GPU, except shape tensors, which must be on the host."""
     from polygraphy import cuda
 
-    given = dict(tensors)
+    inputs = dict(tensors)
     copies = {
         name: cuda.DeviceArray(shape=array.shape, dtype=array.dtype)
         for name, array in tensors.items()
@@ -48,8 +48,8 @@ def _seconds_on_gpu(runner: Any, tensors: Mapping[str, Any]) -> float:
     }
     try:
         for name, copy in copies.items():
-            given[name] = copy.copy_from(tensors[name])
-        return _median(runner, given, copy_outputs_to_host=False)
+            inputs[name] = copy.copy_from(tensors[name])
+        return _median(runner, inputs, copy_outputs_to_host=False)
     finally:
         for copy in copies.values():
             copy.free()

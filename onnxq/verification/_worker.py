@@ -1,4 +1,4 @@
-"""What the programs share that build and run engines, each a process of its own."""
+"""The main function of the programs that build and run engines in processes of their own."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ Work = Callable[[Mapping[str, Any], Any, list[str]], dict[str, Any]]
 
 
 def main(work: Work, job_path: str, result_path: str) -> int:
-    """Do a job, which is JSON; the result file is written, and 0 returned, only on success.
+    """Do the job in a JSON file; write the result file and return 0 only on success.
 
     `work` gets the job, the module of TensorRT, and a list that receives the builder's lists of
-    layers. What TensorRT says of errors goes to stderr. The process ends when its standard input
-    does: whoever started it is gone then.
+    layers. Errors of TensorRT go to stderr. The process ends when its standard input is closed,
+    because the process that started it has ended then.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     from polygraphy import config
@@ -40,7 +40,7 @@ def main(work: Work, job_path: str, result_path: str) -> int:
 
 
 def listen(trt: Any, messages: list[str]) -> None:
-    """Let builders log to stderr what goes wrong, and their lists of layers to `messages`."""
+    """Let builders log errors to stderr, and add their lists of layers to `messages`."""
     from polygraphy.backend.trt import util as trt_util
     from polygraphy.logger import G_LOGGER
 

@@ -1,4 +1,4 @@
-"""Named arrays in a file, for the process that builds; names may be any text."""
+"""Named arrays in a file, for the process that runs an engine; a name may be any text."""
 
 from __future__ import annotations
 

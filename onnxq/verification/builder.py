@@ -1,8 +1,8 @@
-"""Runs the engine builder in a process of its own, as it may crash, and tells how that ended.
+"""Runs the engine builder in a process of its own, because it may crash, and reports its failures.
 
-What runs an engine on a GPU is started likewise. No way out leaves the process behind: at the end
-of the block it is killed with its group, and it ends by itself when this process is killed (see
-`_worker`).
+The program that runs an engine on a GPU is started in the same way. The process never outlives this
+one: it is killed with its group at the end of the block, and it ends by itself when this process is
+killed (see `_worker`).
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import IO, Any, Final
 from onnxq.diagnostics import OnnxqError, error
 
 _RTX: Final = "TensorRT-RTX"
-# On a machine without a GPU driver the builder complains of that beside the real errors.
+# Without a GPU driver the builder logs errors about that beside the real ones.
 _NOISE: Final = re.compile(
     r"cuda ?error|cuda initialization|cudart|nvinfer.*driver|^\[[W!I]\]|^Traceback", re.IGNORECASE
 )
@@ -41,7 +41,7 @@ def build(job: Mapping[str, Any], timeout: float, *, rtx: bool = True) -> dict[s
 
 
 def run(job: Mapping[str, Any], timeout: float, *, rtx: bool = True) -> dict[str, Any]:
-    """Do a job of `_run` likewise, which needs a GPU; OQ666 when the engine does not run."""
+    """Do a job of `_run`, which needs a GPU; raises as `build`, and OQ666 when the run fails."""
     return _done("onnxq.verification._run", job, timeout, _compiler(rtx))
 
 
@@ -59,13 +59,13 @@ def _done(program: str, job: Mapping[str, Any], timeout: float, compiler: str) -
             raise error(
                 "OQ661",
                 f"{compiler} did not finish in {timeout:g} s",
-                fix="give it more with --timeout",
+                fix="give it more time with --timeout",
             ) from None
         if code or not result_path.exists():
-            said = _lines(log_path)
+            log_lines = _lines(log_path)
             if program == "onnxq.verification._run" and code >= 0:
-                raise _not_run(said, compiler)
-            raise _failed(code, [line for line in said if not _NOISE.search(line)], compiler)
+                raise _not_run(log_lines, compiler)
+            raise _failed(code, [line for line in log_lines if not _NOISE.search(line)], compiler)
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))
         return result
 
@@ -80,7 +80,7 @@ def _run(
     with subprocess.Popen(
         command,
         env=environment,
-        stdin=subprocess.PIPE,  # which the builder sees closed when this process is gone
+        stdin=subprocess.PIPE,  # closed when this process ends, which ends the builder
         stdout=log,
         stderr=log,
         start_new_session=True,
@@ -102,7 +102,7 @@ def _kill(process: subprocess.Popen[bytes]) -> None:
 
 
 def _environment(*, rtx: bool) -> dict[str, str]:
-    here = str(Path(__file__).parents[2])  # this very onnxq, installed or not
+    here = str(Path(__file__).parents[2])  # the folder of this onnxq, installed or not
     path = os.pathsep.join(filter(None, (here, os.environ.get("PYTHONPATH"))))
     return {**os.environ, "POLYGRAPHY_USE_TENSORRT_RTX": "1" if rtx else "0", "PYTHONPATH": path}
 
@@ -113,11 +113,11 @@ def _lines(path: Path) -> list[str]:
 
 
 def _not_run(log: list[str], compiler: str) -> OnnxqError:
-    """What a GPU's driver says counts here, which is noise where an engine is only built."""
+    """OQ666 with the log; messages of the GPU's driver matter here, unlike in a build."""
     return error(
         "OQ666",
-        f"{compiler} built the engine and could not run it on the GPU{_said(log)}",
-        fix="see that the driver fits this version, and that the GPU has memory left",
+        f"{compiler} built the engine but could not run it on the GPU{_said(log)}",
+        fix="check that the driver supports this version, and that the GPU has free memory",
     )
 
 
@@ -126,28 +126,28 @@ def _failed(code: int, log: list[str], compiler: str) -> OnnxqError:
         return error(
             "OQ662",
             f"{compiler} ran out of memory{' (the system killed it)' if code < 0 else ''}",
-            fix="build on a machine with more, or with smaller shapes",
+            fix="build on a machine with more memory, or with smaller shapes",
         )
     if code < 0:
         return error(
             "OQ660",
             f"{compiler} crashed ({_signal(-code)}){_said(log)}",
-            fix="see what lint says of the model",
+            fix="correct what lint reports for the model",
         )
     return error(
         "OQ602",
         f"{compiler} rejected the model{_said(log)}",
-        fix="see what lint says of the model, or leave what it names in float",
+        fix="correct what lint reports for the model, or leave the ops in the message in float",
     )
 
 
 def _signal(number: int) -> str:
-    known = {s.value for s in signal.Signals}
-    return signal.Signals(number).name if number in known else f"signal {number}"
+    numbers = {s.value for s in signal.Signals}
+    return signal.Signals(number).name if number in numbers else f"signal {number}"
 
 
 def _said(log: list[str]) -> str:
-    """The most telling line of a log: of the parser on a node, of the builder, or the last."""
+    """The most informative line of a log: the parser's about a node, the builder's, or the last."""
     for pattern in (r"In node ", r"Assertion failed|Error Code", ""):
         for line in reversed(log):
             if re.search(pattern, line):

@@ -1,4 +1,4 @@
-"""What an engine makes of each weighted op: data type, reason, MACs, and the shares of all."""
+"""How an engine computes each weighted op: data type, reason, MACs, and the shares of all ops."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ _OTHERWISE: Final[Mapping[Precision, str]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledOp:
-    """One weighted op of the Q/DQ model; `reason` says why it is not int8, else it is ''.
+    """One weighted op of the Q/DQ model; `reason` says why it is not int8, or is '' if it is int8.
 
-    `expected` is what lint expected of it. `dtype` is what it multiplies: 'int8', 'fp8', 'fp32',
-    'fp16', 'bf16', or '' when the engine does not tell; 'int4' are weights that are multiplied
-    with floats. `layers` are the engine's layers that compute it. `macs` is None when its shapes
-    are not known, or how often a Loop or Scan runs it.
+    `expected` is the precision that lint predicted. `dtype` is the type that the op multiplies:
+    'int8', 'fp8', 'fp32', 'fp16', 'bf16', or '' when the engine does not show it; 'int4' means
+    INT4 weights multiplied with floats. `layers` are the engine's layers that compute the op.
+    `macs` is None when the shapes are unknown, or the number of runs in a Loop or Scan is.
     """
 
     node: str
@@ -44,7 +44,7 @@ class CompiledOp:
 
 
 class OpCount(NamedTuple):
-    """Weighted ops of a kind: how many are int8 or fp8 or have int4 weights, and how many are."""
+    """Number of ops of one type: in int8, in fp8, with int4 weights, and in total."""
 
     int8: int
     fp8: int
@@ -54,11 +54,11 @@ class OpCount(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompiledReport:
-    """Every weighted op in node order, and the engine's size. Tells data types, not speed.
+    """Every weighted op in node order, and the engine's size. It shows data types, not speed.
 
-    `targets` are the compute capabilities that were asked for; none means the compiler's defaults.
-    `conversions` are None where the compiler does not list its kernels, `fp32_engine_bytes` is the
-    size of the float model's engine, when that was built too.
+    `targets` are the requested compute capabilities; none means the compiler's defaults.
+    `conversions` is None when the compiler does not list its kernels. `fp32_engine_bytes` is the
+    size of the float model's engine; None when that engine was not built.
     """
 
     backend: str
@@ -77,24 +77,24 @@ class CompiledReport:
 
     @property
     def counts(self) -> Mapping[str, OpCount]:
-        """By kind of op: how many are quantized, and how many there are."""
-        found: dict[str, Counter[str]] = {}
+        """By op type: the number of quantized ops, and of all ops."""
+        by_op: dict[str, Counter[str]] = {}
         for op in self.ops:
-            found.setdefault(op.op, Counter())[op.precision] += 1
+            by_op.setdefault(op.op, Counter())[op.precision] += 1
         return {
             kind: OpCount(n["int8"], n["fp8"], n["int4"], total=n.total())
-            for kind, n in sorted(found.items())
+            for kind, n in sorted(by_op.items())
         }
 
     @property
     def macs(self) -> Mapping[str, float] | None:
-        """Share of multiply-accumulates by data type; None when one op's are not known.
+        """Share of multiply-accumulates by data type; None when those of an op are unknown.
 
-        The types are those of CompiledOp.dtype, with 'unknown' for an op that nothing tells about.
+        The types are those of CompiledOp.dtype, with 'unknown' where the engine does not show it.
         """
-        known = [op.macs for op in self.ops if op.macs is not None]
-        total = sum(known)
-        if len(known) < len(self.ops) or not total:
+        counts = [op.macs for op in self.ops if op.macs is not None]
+        total = sum(counts)
+        if len(counts) < len(self.ops) or not total:
             return None
         shares: Counter[str] = Counter()
         for op in self.ops:
@@ -103,64 +103,67 @@ class CompiledReport:
 
     @property
     def int8_macs(self) -> float | None:
-        """Share of multiply-accumulates that surely are in int8, 0 to 1; None as `macs`."""
+        """Share of multiply-accumulates known to be in int8, 0 to 1; None when `macs` is None."""
         shares = self.macs
         return None if shares is None else shares.get("int8", 0.0)
 
     @property
     def quantized_macs(self) -> float | None:
-        """Share of multiply-accumulates in int8 or fp8, or with int4 weights; None as `macs`."""
+        """Share of MACs in int8 or fp8, or with int4 weights, 0 to 1; None when `macs` is None."""
         shares = self.macs
         return None if shares is None else sum(shares.get(t, 0.0) for t in ("int8", "fp8", "int4"))
 
 
 def compiled_ops(
-    read: QdqModel, layers: LayerList, profiles: Mapping[str, Profile]
+    model: QdqModel, layers: LayerList, profiles: Mapping[str, Profile]
 ) -> tuple[CompiledOp, ...]:
-    """Tell every weighted op of a Q/DQ model in node order from its engine's layers."""
-    nodes = [n for n in read.graph.nodes if is_product(n)]
-    shapes = Shapes(
-        read.named, read.graph, {name: profile.opt for name, profile in profiles.items()}
-    )
+    """Determine from the engine's layers how each weighted op is computed, in node order."""
+    nodes = [n for n in model.graph.nodes if is_product(n)]
+    sizes = {name: profile.opt for name, profile in profiles.items()}
+    shapes = Shapes(model.named, model.graph, sizes)
     shapes.observe(t for n in nodes for t in (*n.inputs[:2], n.outputs[0]))
-    return tuple(_compiled_op(read, shapes, layers, node) for node in nodes)
+    return tuple(_compiled_op(model, shapes, layers, node) for node in nodes)
 
 
 def unexpected(ops: Sequence[CompiledOp]) -> tuple[Diagnostic, ...]:
-    """Tell where the engine is another than lint expected: its rules are of other builds."""
+    """Report ops that the engine computes otherwise than lint predicted (OQ640)."""
     others = [op for op in ops if op.precision not in (op.expected, "unknown")]
     if not others:
         return ()
     first = others[0]
-    told = f"{counted(len(others), 'op')} computed otherwise than lint expected, such as"
+    summary = f"{counted(len(others), 'op')} computed otherwise than lint expected, such as"
     return (
         Diagnostic(
             code="OQ640",
-            message=f"{told} {first.op} '{first.node}': {first.precision}, not {first.expected}",
+            message=f"{summary} {first.op} '{first.node}': {first.precision}, not {first.expected}",
             fix="rely on the engine; it can differ by target and by version",
             severity=Severity.INFO,
         ),
     )
 
 
-def _compiled_op(read: QdqModel, shapes: Shapes, layers: LayerList, node: Node) -> CompiledOp:
-    found, told = layers.computed(node.name), predict_op(read, node)
-    why = told.reason
-    sure = not (why and found.precision == "int8" and any(x.is_attention for x in found.layers))
-    precision = found.precision if sure else "unknown"
+def _compiled_op(model: QdqModel, shapes: Shapes, layers: LayerList, node: Node) -> CompiledOp:
+    computed, prediction = layers.computed(node.name), predict_op(model, node)
+    why = prediction.reason
+    sure = not (
+        why and computed.precision == "int8" and any(x.is_attention for x in computed.layers)
+    )
+    precision = computed.precision if sure else "unknown"
     return CompiledOp(
         node=node.name,
         op=node.op,
         precision=precision,
-        expected=told.precision,
-        dtype=found.dtype if sure else "",
-        reason=_reason(precision, why, node, found, layers),
-        macs=macs(shapes.sizes, node) if runs_once(read.graph, node) else None,
-        layers=tuple(layer.name for layer in found.layers),
+        expected=prediction.precision,
+        dtype=computed.dtype if sure else "",
+        reason=_reason(precision, why, node, computed, layers),
+        macs=macs(shapes.sizes, node) if runs_once(model.graph, node) else None,
+        layers=tuple(layer.name for layer in computed.layers),
     )
 
 
-def _reason(precision: Precision, why: str, node: Node, found: Computed, layers: LayerList) -> str:
+def _reason(
+    precision: Precision, why: str, node: Node, computed: Computed, layers: LayerList
+) -> str:
     if precision == "int8":
         return ""
     if precision in _OTHERWISE:
@@ -169,8 +172,8 @@ def _reason(precision: Precision, why: str, node: Node, found: Computed, layers:
         return why or "the compiler chose float"
     if layers.unreadable or not layers.layers:
         return "the compiler's list of layers could not be read"
-    if not found.layers:
+    if not computed.layers:
         return "no engine layer names it"
     if not layers.is_whole:
-        return f"what the layer '{found.layers[0].name}' multiplies is not told"
-    return f"it is part of the kernel '{found.layers[0].name}', which reads int8 too"
+        return f"the compiler does not list what the layer '{computed.layers[0].name}' multiplies"
+    return f"it is part of the kernel '{computed.layers[0].name}', which reads int8 too"

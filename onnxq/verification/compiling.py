@@ -1,4 +1,4 @@
-"""Compiled, as part of a report: what fails becomes a diagnostic that says whose fault it is."""
+"""The compiled part of a report; diagnostics of failures say whether the pairs cause them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from onnxq.verification.tensorrt import CompileOptions
 
 
 class Compiling:
-    """Compiles the Q/DQ models of one float model, and that one too where it explains something."""
+    """Compiles the Q/DQ models of one float model, and the float model to compare or to explain."""
 
     def __init__(
         self, float_model: FloatSubject, options: CompileOptions, *, fp32_engine: bool
@@ -22,7 +22,7 @@ class Compiling:
         self._fp32_engine = fp32_engine
 
     def report(self, subject: QdqSubject) -> CompiledReport | Diagnostic:
-        """What the compiler makes of a Q/DQ model, or why there is no report."""
+        """The report on how the compiler builds a Q/DQ model, or why there is none."""
         if self._options.compiler == "tensorrt-rtx" and tensorrt.available() is None:
             return warning(
                 "OQ601",
@@ -39,14 +39,14 @@ class Compiling:
 
     @cached_property
     def _of_float(self) -> int | Diagnostic:
-        """The size of the float model's engine, or why there is none."""
+        """The size of the float model's engine in bytes, or why there is none."""
         try:
             return tensorrt.engine_bytes(self._float_model.path, self._options)
         except OnnxqError as failed:
             return failed.diagnostics[0]
 
     def _blamed(self, failed: Diagnostic) -> Diagnostic:
-        """The failure, and whether the pairs cause it."""
+        """The failure, with the answer to whether the float model builds."""
         if failed.code not in ("OQ602", "OQ660"):
             return failed
         of_float = self._of_float

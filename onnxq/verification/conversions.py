@@ -2,8 +2,8 @@
 
 The name of a generated kernel lists its operations, four letters each, such as
 `__myl_MulMinMaxRounCast_myl0_4`; long names end in `Etc`. The name and the ONNX nodes that the
-kernel cites show what it does. A kernel that may be a conversion, but whose name does not show it,
-is counted as unclear.
+kernel cites show what it does. A kernel that may be a conversion but whose name does not show it
+counts as unclear.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _CUT: Final = "Etc"
 _MOVES: Final = frozenset({"Move", "Resh", "Tran", "Slic", "Conc"})
 _SCALES: Final = frozenset({"Mul", "Cast"})
 _ROUNDS: Final = frozenset({"Min", "Max", "Roun"})
-# Rounds a value, then goes on with the rounded one in float.
+# Rounds a value, then computes in float with the rounded one.
 _AGAIN: Final = re.compile(r"RounCast(?:Move|Resh|Tran|Slic)*CastMul")
 _QUANTIZED: Final = frozenset({"Int8", "FP8"})
 # ONNX ops that a converting kernel may cite: a product whose channels it pads, and ops that only
@@ -42,12 +42,12 @@ _MOVING_OPS: Final = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Conversions:
-    """Number of kernels that only convert, by what they do.
+    """Number of kernels that only convert, by kind.
 
-    `requantize`: rounds a value that is rounded already, or rounds and goes on in float: a pair
-    that costs accuracy and brings no speed. `quantize` and `dequantize`: reads or writes a float
+    `requantize`: rounds a value that is rounded already, or rounds and continues in float; such a
+    pair costs accuracy and brings no speed. `quantize` and `dequantize`: reads or writes a float
     tensor in memory. `weights`: dequantizes a weight at run time, for a product in float.
-    `reformat`: copies a tensor into another layout. `unclear`: may be one of these.
+    `reformat`: copies a tensor into another layout. `unclear`: may be any of these.
     """
 
     requantize: int
@@ -110,12 +110,12 @@ class _Reader:
             return "dequantize" if inputs <= _QUANTIZED else ""
         if inputs <= _QUANTIZED:
             return "requantize"
-        # Behind a product it is the product's own scaling, which reads float in any case.
+        # Behind a product it scales the product's result, which is float in any case.
         behind = any(t.name in self.makers and self.makers[t.name].is_product for t in layer.inputs)
         return "" if behind or inputs & _QUANTIZED else "quantize"
 
     def _holds_a_pair(self, layer: Layer) -> bool:
-        """True when a pair of an activation is whole in the layer."""
+        """True when the layer contains both nodes of a pair of an activation."""
         by_name = self.model.graph.by_name
         for node in (by_name[n] for n in layer.nodes if n in by_name):
             maker = self.model.quantizer(node) if is_pair_node(node, DEQUANTIZE) else None

@@ -1,4 +1,4 @@
-"""Which samples to compare on: others than those of the calibration, where there are enough."""
+"""The samples to compare on: those not used for calibration, if there are enough."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from onnxq.diagnostics import OnnxqError
 from onnxq.feeds import Feed
 from onnxq.feeds.samples import Sample
 
-ENOUGH: Final = 8  # unused samples with which to do without the others
+ENOUGH: Final = 8  # with this many unused samples, used ones are left out
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DataUse:
-    """The samples of a comparison: how many were `compared`, how many of those had been `used` for
-    calibration, and how many were `left_out` because they had been, and others were there.
+    """The numbers of samples that were `compared`, of those among them that were `used` for
+    calibration, and of those that were `left_out` because they were used for calibration.
 
-    `used` is None when that is not known: the calibration of a Q/DQ model was not found, or it was
-    not made by onnxq.
+    `used` is None when it is unknown: the calibration of a Q/DQ model was not found, or onnxq did
+    not make the model.
     """
 
     compared: int
@@ -32,9 +32,9 @@ class DataUse:
 class Unused:
     """The samples of a feed that no calibration used; all of them when those are below `ENOUGH`.
 
-    An iteration gives unused samples as they come and passes over the others, so the feed is read
-    once; only when too few were unused is it read again, for the others. What was used is not known
-    when one of `calibrations` is None, or preprocessed pictures otherwise.
+    An iteration yields the unused samples and skips the others; the feed is read a second time, for
+    the skipped ones, only when too few were unused. Which samples were used is unknown when one of
+    `calibrations` is None or used another preprocessing.
     """
 
     def __init__(self, feed: Feed, calibrations: Sequence[Statistics | None]) -> None:
@@ -47,7 +47,7 @@ class Unused:
 
     @property
     def length(self) -> int | None:
-        """How many samples an iteration gives at most; None when only the end tells."""
+        """The highest number of samples that an iteration yields; None if not known in advance."""
         return self.feed.length
 
     def __iter__(self) -> Iterator[Sample]:
@@ -70,7 +70,7 @@ class Unused:
 
     @property
     def use(self) -> DataUse:
-        """What the last whole iteration gave."""
+        """The counts of the last complete iteration."""
         return self._use
 
     def _was_used(self, sample: Sample) -> bool:
@@ -78,12 +78,12 @@ class Unused:
 
 
 def _comparable(calibration: Statistics, preprocess: str) -> bool:
-    """True when digests tell: pictures that were preprocessed otherwise have other digests."""
+    """True when digests can be compared: they depend on the preprocessing of pictures."""
     return bool(calibration.sample_digests) and calibration.preprocess == preprocess
 
 
 def matching_calibration(digest: str, folders: Iterable[Path]) -> Statistics | None:
-    """The calibration with a digest among the `*.calib.npz` files of some folders."""
+    """The calibration with this digest among the `*.calib.npz` files of the folders."""
     if not digest:
         return None
     for folder in dict.fromkeys(f.resolve() for f in folders):

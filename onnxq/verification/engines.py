@@ -1,7 +1,7 @@
-"""The engines of a model side by side on a GPU: Q/DQ, FP16 and FP32, their outputs and their times.
+"""Engines on a GPU for comparison, Q/DQ, FP16 and FP32: their outputs and latencies.
 
-FP16 is the float model in the types that `onnxq insert --float fp16` gives it, since an engine has
-the types that its file has.
+The FP16 engine is built from the float model as `onnxq insert --float fp16` converts it, because an
+engine has the types of its file.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from onnxq.verification.numeric.comparison import Comparison, Totals
 from onnxq.verification.numeric.runners import infer, runner
 from onnxq.verification.tensorrt import CompileOptions
 
-Types = Literal["qdq", "fp16", "fp32"]
+EngineTypes = Literal["qdq", "fp16", "fp32"]
 
-SAMPLES: Final = 8  # that engines are run on
+SAMPLES: Final = 8  # on which engines run
 _NO_STATISTICS: Final = Statistics(model_digest="", calibrator="max")
 _NO_SCALES: Final = Scales(by_pair={}, diagnostics=())
 
@@ -40,14 +40,14 @@ _NO_SCALES: Final = Scales(by_pair={}, diagnostics=())
 class EngineRun:
     """One engine on the GPU: a Q/DQ model's, or the float model's in FP16 or FP32.
 
-    `model` is the file that it comes from. `latency_ms` is the median of an inference with inputs
-    and outputs on the GPU, `latency_with_copies_ms` with both on the host. Polygraphy's own time is
-    in them. `outputs` are compared with the FP32 model's in onnxruntime. `problem` says why there
-    are no figures.
+    `model` is the file that it was built from. `latency_ms` is the median time of an inference with
+    inputs and outputs on the GPU, `latency_with_copies_ms` with both on the host; both include
+    Polygraphy's own time. `outputs` are compared with those of the FP32 model in onnxruntime.
+    `problem` says why figures are missing.
     """
 
     model: str
-    types: Types
+    types: EngineTypes
     engine_bytes: int | None = None
     latency_ms: float | None = None
     latency_with_copies_ms: float | None = None
@@ -56,11 +56,11 @@ class EngineRun:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Built:
-    """An engine in a file, or why there is none; `result` is the builder's."""
+class BuiltEngine:
+    """An engine in a file with the builder's `result`, or the `problem` that prevented it."""
 
     model: str
-    types: Types
+    types: EngineTypes
     engine: Path
     result: Mapping[str, Any]
     problem: Diagnostic | None = None
@@ -75,8 +75,8 @@ def run_engines(
 ) -> tuple[EngineRun, ...]:
     """Build the engine of each Q/DQ model, and the float model's in FP16 and FP32, and run each.
 
-    The samples are the same for all. The calibration says which ops FP16 cannot hold. An engine
-    that cannot be built or run gives its reason.
+    All engines run on the same samples. The calibration shows which ops exceed the range of FP16. A
+    build or run that fails is a `problem` of its result.
     """
     with tempfile.TemporaryDirectory(prefix="onnxq-") as folder, _files(samples) as files:
         with runner(models.load(float_path), "the float model") as reference:
@@ -93,8 +93,8 @@ def build_engines(
     options: CompileOptions,
     folder: Path,
     calibration: Statistics | None = None,
-) -> Iterator[Built]:
-    """Write the engines to files in a folder, each when the caller asks for it."""
+) -> Iterator[BuiltEngine]:
+    """Write the engines to files in a folder, one at a time as the caller iterates."""
     for path in qdq_paths:
         yield _build(path, "qdq", partial(Path, path), options, folder)
     fp16 = partial(_fp16_model, float_path, folder, calibration or _NO_STATISTICS)
@@ -103,7 +103,7 @@ def build_engines(
 
 
 def _fp16_model(float_path: str | Path, folder: Path, calibration: Statistics) -> Path:
-    """Write the float model in FP16, with the shipped rules of what stays in FP32.
+    """Write the float model in FP16, with the shipped rules for ops that stay in FP32.
 
     Its inputs and outputs keep their types.
     """
@@ -118,11 +118,11 @@ def _fp16_model(float_path: str | Path, folder: Path, calibration: Statistics) -
 
 def _build(
     model: str | Path,
-    types: Types,
+    types: EngineTypes,
     file: Callable[[], Path],
     options: CompileOptions,
     folder: Path,
-) -> Built:
+) -> BuiltEngine:
     engine, result, problem = folder / "engine", {}, None
     try:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as copies:
@@ -132,11 +132,11 @@ def _build(
             )
     except OnnxqError as failed:
         problem = failed.diagnostics[0]
-    return Built(model=str(model), types=types, engine=engine, result=result, problem=problem)
+    return BuiltEngine(model=str(model), types=types, engine=engine, result=result, problem=problem)
 
 
 def _run(
-    built: Built,
+    built: BuiltEngine,
     files: Sequence[str],
     samples: Sequence[Sample],
     expected: Sequence[Mapping[str, Any]],

@@ -1,4 +1,4 @@
-"""Whether there is a GPU."""
+"""Detection of a GPU."""
 
 from __future__ import annotations
 

@@ -19,9 +19,9 @@ _FILE_COLUMNS: Final = ("file", "filename", "file_name", "image", "path", "name"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Labels:
-    """What `file` says: by the name of a file, its paths (from the last part) and their classes.
+    """The rows of a label file: by file name, the paths (last part first) and their classes.
 
-    `names_differ` is True when no two files have the same name.
+    `names_differ` is True when all file names are different.
     """
 
     file: str
@@ -29,11 +29,11 @@ class Labels:
     names_differ: bool
 
     def of(self, sample: str) -> str | None:
-        """The class of a sample, as written; None without one.
+        """The class of a sample, as written in the file; None for a sample without a row.
 
-        Where the names of files differ, folders do not matter. Else paths may be of any length:
-        their ends must fit, and of several the longest fit holds.
-        Raises OQ651 when files of different classes fit equally well.
+        If all file names differ, folders are ignored. Otherwise the end of the sample's path must
+        match the row's path, and the longest match wins.
+        Raises OQ651 when rows with different classes match equally well.
         """
         parts = _parts(sample)
         if self.names_differ:
@@ -44,10 +44,12 @@ class Labels:
             if all(a == b for a, b in zip(path, parts, strict=False))
         ]
         best = max((length for length, _ in fits), default=0)
-        found = sorted({label for length, label in fits if length == best})
-        if len(found) > 1:
-            raise _unusable(self.file, f"it has several classes for '{sample}': {', '.join(found)}")
-        return found[0] if found else None
+        classes = sorted({label for length, label in fits if length == best})
+        if len(classes) > 1:
+            raise _unusable(
+                self.file, f"it has several classes for '{sample}': {', '.join(classes)}"
+            )
+        return classes[0] if classes else None
 
 
 def load(path: str | Path) -> Labels:
@@ -72,18 +74,18 @@ def load(path: str | Path) -> Labels:
         where = f"row {short} has one column" if short else "it is empty"
         raise _unusable(path, where)
     file_at, label_at = _columns([cell.strip().lower() for cell in rows[0]])
-    found: dict[str, list[tuple[tuple[str, ...], str]]] = {}
+    by_name: dict[str, list[tuple[tuple[str, ...], str]]] = {}
     for number, row in enumerate(rows, 1):
         if len(row) <= max(file_at, label_at):
             raise _unusable(path, f"row {number} has too few columns")
         parts = _parts(row[file_at])
-        found.setdefault(parts[0] if parts else "", []).append((parts, row[label_at].strip()))
-    differ = all(len(same) == 1 for same in found.values())
-    return Labels(file=str(path), rows=found, names_differ=differ)
+        by_name.setdefault(parts[0] if parts else "", []).append((parts, row[label_at].strip()))
+    differ = all(len(same) == 1 for same in by_name.values())
+    return Labels(file=str(path), rows=by_name, names_differ=differ)
 
 
 def _columns(header: list[str]) -> tuple[int, int]:
-    """Places of the file and of the class; a first row that is no header says nothing."""
+    """Indices of the file and class columns; without a header the file comes first."""
     label = next((header.index(name) for name in _LABEL_COLUMNS if name in header), None)
     if label is None:
         return 0, 1

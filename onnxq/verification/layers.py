@@ -1,8 +1,8 @@
 """Reads the layer list that the TensorRT-RTX builder logs.
 
 The text is not documented: one line per layer, `Name: .., LayerType: .., Inputs: [ { .. } ], ..`.
-Lines of another form are counted as unreadable. The meaning of the lines was found by builds with
-the versions in TESTED_VERSIONS; tests keep real texts and their meaning.
+Lines of another form are counted as unreadable. The meaning of the lines was determined from builds
+with the versions in TESTED_VERSIONS; the tests have real texts and their meaning.
 """
 
 from __future__ import annotations
@@ -74,7 +74,7 @@ class Layer:
 
     @property
     def precision(self) -> Precision:
-        """The type that a product kernel multiplies; 'unknown' for a form that no build had.
+        """The type that a product kernel multiplies; 'unknown' for a form that no tested build had.
 
         'int4' is for a kernel that reads INT4 weights and multiplies floats.
         """
@@ -90,10 +90,10 @@ class Layer:
                 _FLOATS.keys()
             ):
                 return "int4"
-            # Seen with int8 inputs only where it casts them to float before the product.
+            # In tested builds it reads int8 only when it casts it to float before the product.
             return "float" if "CastMul" in self.name else "unknown"
         if self.kind not in _PLAIN_KERNELS:
-            return "unknown"  # a deconv was never seen with int8
+            return "unknown"  # no tested build had a deconv with int8
         if len(types) == 1 and self.inputs and len(self._operands) > 1:
             return _QUANTIZED.get(types.pop(), "unknown")
         return "float" if types & _FLOATS.keys() else "unknown"
@@ -121,7 +121,7 @@ class Layer:
 
     @property
     def dtype(self) -> str:
-        """The floating-point type that it reads, else writes, such as 'fp16'; '' if several."""
+        """The floating-point type that it reads, else writes, such as 'fp16'; '' for several."""
         for side in (self.inputs, self.outputs):
             floats = {_FLOATS[t.dtype] for t in side if t.dtype in _FLOATS}
             if floats:
@@ -131,9 +131,9 @@ class Layer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Computed:
-    """How an engine computes an ONNX node, and the layers that do.
+    """How an engine computes an ONNX node, and the layers that compute it.
 
-    `dtype` is 'int8', 'fp8', 'int4', 'fp32', 'fp16' or 'bf16'; '' where the layers do not show it.
+    `dtype` is 'int8', 'fp8', 'int4', 'fp32', 'fp16' or 'bf16'; '' when the layers do not show it.
     """
 
     precision: Precision
@@ -145,7 +145,7 @@ class Computed:
 class LayerList:
     """The layers of an engine; `unreadable` counts lines that could not be understood.
 
-    The list `is_whole` when a layer shows everything that it reads.
+    `is_whole` is True when every layer lists all that it reads.
     """
 
     layers: tuple[Layer, ...]
@@ -161,16 +161,16 @@ class LayerList:
         return {node: tuple(layers) for node, layers in citing.items()}
 
     def precision(self, node: str) -> Precision:
-        """How the engine computes a weighted ONNX node; 'unknown' where no layer shows it."""
+        """How the engine computes a weighted ONNX node; 'unknown' when no layer shows it."""
         return self.computed(node).precision
 
     def computed(self, node: str) -> Computed:
-        """How the engine computes a weighted ONNX node, and which layers do."""
+        """How the engine computes a weighted ONNX node, and which layers compute it."""
         citing = self._citing.get(node, ())
         kernels = tuple(layer for layer in citing if layer.is_product)
         if kernels:
             return _computed(_worst(layer.precision for layer in kernels), kernels)
-        # Small products become generated kernels; those without any int8 are surely float.
+        # Small products become generated kernels; a kernel without any int8 computes in float.
         sure = citing and self.is_whole and not self.unreadable
         sure = sure and not any(layer.reads_quantized for layer in citing)
         return _computed("float" if sure else "unknown", citing)

@@ -39,10 +39,10 @@ _LIMITS: Final[Mapping[int, tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Range:
-    """What the pair of one activation represents, the QuantizeLinear `node`.
+    """The range of the pair of one activation; `node` is its QuantizeLinear.
 
-    `tensor` has the float model's name where it is known there. `amax` is the largest magnitude
-    without clipping; None when the scale is not one known number.
+    `tensor` is the name in the float model if that has the tensor. `amax` is the largest magnitude
+    that is not clipped; None when the scale is not a single known number.
     """
 
     tensor: str
@@ -53,9 +53,9 @@ class Range:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Product:
-    """One weighted op as the file has it: what lint expects of it, and why.
+    """One weighted op of the file, with the precision that lint predicts, and why.
 
-    `macs` is None when its shapes are not known, or how often a Loop or Scan runs it.
+    `macs` is None when the shapes are unknown, or the number of runs in a Loop or Scan is.
     """
 
     node: str
@@ -67,10 +67,10 @@ class Product:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Origin:
-    """One Q/DQ model: its pairs of activations and products in node order, and what made them.
+    """One Q/DQ model: its ranges and products in node order, its calibration and its plan.
 
-    `calibration` and `plan` are None where they are not known; the other two fields then say why,
-    and what would give them.
+    `calibration` and `plan` are None if unknown; `why_no_calibration` and `why_no_plan` then say
+    why, and which option would supply them.
     """
 
     ranges: tuple[Range, ...]
@@ -83,7 +83,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSources:
-    """What may have made the models: recipes and saved plans that were named, and a plan."""
+    """Candidates for the plan of a model: named recipes, saved plans, and a plan in memory."""
 
     recipes: tuple[Recipe, ...] = ()
     plans: tuple[Path, ...] = ()
@@ -97,7 +97,7 @@ class PlanSources:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Lineage:
-    """The models of a report, and what may have made them."""
+    """The models of a report, and the candidates for their plans."""
 
     float_model: FloatSubject
     qdq: tuple[QdqSubject, ...]
@@ -110,10 +110,10 @@ class Lineage:
 
 
 def origin(float_model: FloatSubject, subject: QdqSubject, sources: PlanSources) -> Origin:
-    """Find out what made a Q/DQ model, and the plan that it records among the sources.
+    """Find the calibration and the plan of a Q/DQ model.
 
-    A recipe that ships with onnxq is found by its recorded name. A plan counts only when its digest
-    is the recorded one. Raises OQ212 for a saved plan of another model.
+    The plan is the one among `sources`, or of the shipped recipe with the recorded name, whose
+    digest the model records. Raises OQ212 for a saved plan of another model.
     """
     calibration = subject.calibration
     shapes = {} if calibration is None else calibration.input_shapes
@@ -135,7 +135,7 @@ def _plan(
     made_by: Mapping[str, str],
     sources: PlanSources,
 ) -> Plan | str:
-    """The plan that made a model, or why it is not known."""
+    """The plan of a model, or why it is not known."""
     recorded, name = made_by.get("plan"), recipe_name(made_by)
     if not recorded:
         return "the model does not record a plan, as models of other tools do not"
@@ -145,57 +145,59 @@ def _plan(
         return f"the float model cannot be planned: {float_model.problem.message}"
     graph = float_model.graph_with(shapes)
     plans = [plan_file.load(path, graph) for path in sources.plans]
-    plans += [plan for made in _recipes(name, sources) if (plan := _planned(graph, made))]
+    plans += [plan for candidate in _recipes(name, sources) if (plan := _planned(graph, candidate))]
     match = next((plan for plan in plans if plan.digest == recorded), None)
     if match is not None:
         return match
-    return f"it was made by the recipe '{name}'; --rules FILE or --plan FILE gives what that said"
+    return f"it was made by the recipe '{name}'; give that with --rules, or its plan with --plan"
 
 
 def _recipes(name: str, sources: PlanSources) -> Iterator[Recipe]:
     yield from sources.recipes
     if name in shipped.recipes():
-        with suppress(OnnxqError):  # by its name, under which it is shown; a file here may have it
+        with suppress(
+            OnnxqError
+        ):  # load by name, which the page shows; a file here may shadow it and fail
             yield recipe.load(name)
 
 
-def _planned(graph: Graph, made: Recipe) -> Plan | None:
+def _planned(graph: Graph, candidate: Recipe) -> Plan | None:
     try:
-        return cascade.plan(graph, made)
+        return cascade.plan(graph, candidate)
     except OnnxqError:  # a recipe that does not fit the model did not make it
         return None
 
 
 def _tensors(model: onnx.ModelProto) -> frozenset[str]:
-    made = {name for _, node in nodes(model.graph) for name in node.output}
-    return frozenset(made.union(port.name for port in model.graph.input))
+    outputs = {name for _, node in nodes(model.graph) for name in node.output}
+    return frozenset(outputs.union(port.name for port in model.graph.input))
 
 
-def _ranges(read: QdqModel, known: frozenset[str]) -> Iterator[Range]:
-    for node in read.graph.nodes:
-        if is_pair_node(node, QUANTIZE) and not read.is_constant(node.inputs[0]):
-            behind = [read.graph.by_name[e.node] for e in read.graph.consumers(node.outputs[0])]
-            names = (node.inputs[0], *(out for n in behind for out in n.outputs))
-            kind = _quantized_type(read, node)
+def _ranges(model: QdqModel, float_tensors: frozenset[str]) -> Iterator[Range]:
+    for node in model.graph.nodes:
+        if is_pair_node(node, QUANTIZE) and not model.is_constant(node.inputs[0]):
+            readers = [model.graph.by_name[e.node] for e in model.graph.consumers(node.outputs[0])]
+            names = (node.inputs[0], *(out for n in readers for out in n.outputs))
+            kind = _quantized_type(model, node)
             yield Range(
-                tensor=next((n for n in names if n in known), node.inputs[0]),
+                tensor=next((n for n in names if n in float_tensors), node.inputs[0]),
                 node=node.name,
                 dtype=TensorProto.DataType.Name(kind).lower(),
-                amax=_amax(read, node, kind),
+                amax=_amax(model, node, kind),
             )
 
 
-def _quantized_type(read: QdqModel, quantize: Node) -> int:
-    zero_point = read.zero_point(quantize)
-    value = read.value(zero_point) if zero_point else None
+def _quantized_type(model: QdqModel, quantize: Node) -> int:
+    zero_point = model.zero_point(quantize)
+    value = model.value(zero_point) if zero_point else None
     if value is not None:
         return int(helper.np_dtype_to_tensor_dtype(value.dtype))
-    return read.graph.type(zero_point).dtype or TensorProto.UINT8  # ONNX's default
+    return model.graph.type(zero_point).dtype or TensorProto.UINT8  # ONNX's default
 
 
-def _amax(read: QdqModel, quantize: Node, kind: int) -> float | None:
-    scale, zero_point = read.scale(quantize), read.zero_point(quantize)
-    zero = read.value(zero_point) if zero_point else None
+def _amax(model: QdqModel, quantize: Node, kind: int) -> float | None:
+    scale, zero_point = model.scale(quantize), model.zero_point(quantize)
+    zero = model.value(zero_point) if zero_point else None
     if scale is None or scale.size != 1 or kind not in _LIMITS or (zero_point and zero is None):
         return None
     offset = 0.0 if zero is None else float(zero.astype("float64").ravel()[0])
@@ -203,15 +205,15 @@ def _amax(read: QdqModel, quantize: Node, kind: int) -> float | None:
     return float(scale.ravel()[0]) * max(offset - low, high - offset)
 
 
-def _products(read: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Product]:
-    known = Shapes(read.named, read.graph, shapes)
-    for node in read.graph.nodes:
+def _products(model: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Product]:
+    tensor_shapes = Shapes(model.named, model.graph, shapes)
+    for node in model.graph.nodes:
         if is_product(node):
-            told = predict_op(read, node)
+            prediction = predict_op(model, node)
             yield Product(
                 node=node.name,
                 op=node.op,
-                expected=told.precision,
-                reason=told.reason,
-                macs=macs(known.sizes, node) if runs_once(read.graph, node) else None,
+                expected=prediction.precision,
+                reason=prediction.reason,
+                macs=macs(tensor_shapes.sizes, node) if runs_once(model.graph, node) else None,
             )

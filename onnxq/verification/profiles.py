@@ -11,7 +11,7 @@ from onnxq.model.graph import Graph, Shape
 
 
 class Profile(NamedTuple):
-    """The least, the usual and the largest shape of one input, as TensorRT names them."""
+    """The least, usual and largest shape of one input; the fields have TensorRT's names."""
 
     min: tuple[int, ...]
     opt: tuple[int, ...]
@@ -19,7 +19,7 @@ class Profile(NamedTuple):
 
     @property
     def is_ordered(self) -> bool:
-        """True when all have one rank, and no size shrinks from one shape to the next."""
+        """True when all shapes have one rank, and no size decreases from min to opt to max."""
         if len({len(shape) for shape in self}) > 1:
             return False
         return all(list(sizes) == sorted(sizes) for sizes in zip(*self, strict=True))
@@ -30,20 +30,20 @@ def fixed(shape: Sequence[int]) -> Profile:
     return Profile(tuple(shape), tuple(shape), tuple(shape))
 
 
-def of_dynamic_inputs(graph: Graph, given: Mapping[str, Profile]) -> dict[str, Profile]:
-    """The given profiles of the inputs that need one; OQ405 where one is missing or misfits."""
-    found = {}
+def of_dynamic_inputs(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The profiles of the inputs with dynamic dimensions; OQ405 if one is missing or misfits."""
+    needed = {}
     for name, shape in ((n, graph.type(n).shape) for n in graph.inputs):
         if shape is None or not all(isinstance(d, int) and d >= 0 for d in shape):
-            if name not in given:
+            if name not in profiles:
                 raise error(
                     "OQ405",
                     f"input '{name}' has no fixed shape ({_text(shape)})",
                     fix=f"give it, as in {shape_example(name, shape or (None,) * 4)}",
                 )
-            _require_fit(name, shape, given[name])
-            found[name] = given[name]
-    return found
+            _require_fit(name, shape, profiles[name])
+            needed[name] = profiles[name]
+    return needed
 
 
 def _require_fit(name: str, shape: Shape | None, profile: Profile) -> None:
@@ -69,10 +69,10 @@ def _text(shape: Shape | None) -> str:
 
 
 def contradictions(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, Diagnostic]:
-    """Names that several dimensions share although their sizes differ, and what that means.
+    """An OQ665 by dimension name, for each name that dimensions of different sizes share.
 
-    Exporters write '?' or 'unknown' for every dynamic size. TensorRT, and ONNX, take dimensions of
-    one name for equal.
+    Exporters write '?' or 'unknown' for every dynamic size. In TensorRT and ONNX, dimensions of
+    one name are equal.
     """
     sizes: dict[str, dict[str, tuple[int, ...]]] = {}
     for name, profile in profiles.items():

@@ -1,4 +1,4 @@
-"""What verify found, as types; `to_dict` is what --json prints, and `schema` describes that."""
+"""The report of verify; `to_dict` is the output of --json, and `schema` describes it."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ VERSION: Final = 1
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelReport:
-    """What lint, onnxruntime and a TensorRT compiler say of one Q/DQ model, the file `model`.
+    """The results of lint, onnxruntime and a TensorRT compiler for one Q/DQ model file `model`.
 
-    `numeric` is None without samples, or when a model does not run: then `why_not_numeric` says so.
-    `compiled` is None when no compiler was asked for, or when there is none or it failed:
-    then `why_not_compiled` says so, as a warning in the first case and an error in the second.
-    `made_by` is what onnxq recorded in the model (`provenance.provenance`); other tools do not.
-    `float_ops` counts the ops beside Q/DQ and Casts by the float type that the file gives them.
+    `numeric` is None without samples, or when a model does not run; `why_not_numeric` then has the
+    reason. `compiled` is None when no compiler was requested, is installed, or succeeded;
+    `why_not_compiled` then is a warning when it is not installed and an error when it failed.
+    `made_by` is the metadata that onnxq recorded in the model; it is empty for other tools.
+    `float_ops` counts the ops other than Q/DQ and Cast by their float type in the file.
     """
 
     model: str
@@ -53,7 +53,7 @@ class ModelReport:
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """Everything found: by lint, then what kept the other two from answering."""
+        """All diagnostics: of lint, of the build, and why numeric or compiled is missing."""
         others = (self.why_not_numeric, self.why_not_compiled)
         notes = self.compiled.notes if self.compiled else ()
         return (*self.lint, *notes, *(d for d in others if d is not None))
@@ -61,14 +61,14 @@ class ModelReport:
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class VerifyReport(Shown):
-    """One or more Q/DQ models beside the float model that they were made from.
+    """One or more Q/DQ models compared with the float model that they were made from.
 
-    `version` counts the layouts of this report: a field that is new does not change it, one that
-    goes or means something else does. `data` is None where the models were not compared.
-    `runs` are of the models' engines and the float model's in FP16 and FP32, on a GPU; where there
-    are none `why_not_run` is "no GPU", "no data" or "no compiler". `notes` are diagnostics of the
-    data and of how the models were found, `thresholds` what the report is held to; `lineage` is
-    what made the models, for the page.
+    `version` counts the layouts of this report: it changes when a field is removed or changes its
+    meaning, not when one is added. `data` is None when the models were not compared.
+    `runs` are the runs on a GPU of the models' engines, and of the float model's in FP16 and FP32;
+    if there are none, `why_not_run` is "no GPU", "no data" or "no compiler". `notes` are
+    diagnostics of the data and the calibrations, `thresholds` the figures to reach; `lineage` has
+    the calibrations and plans of the models, for the page.
     """
 
     version: int = VERSION
@@ -86,7 +86,7 @@ class VerifyReport(Shown):
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All diagnostics: of the data, of the models in their order, and missed thresholds.
 
-        What holds for all models stands once, the rest begins with the name of the model.
+        A diagnostic of all models appears once; the others begin with the name of the model.
         """
         each = [model.diagnostics for model in self.models]
         of_all = [d for d in each[0] if all(d in others for others in each)]
@@ -121,16 +121,16 @@ class VerifyReport(Shown):
         return self.models[0]
 
     def to_dict(self) -> dict[str, Any]:
-        """The report as JSON takes it: infinities are "inf" and "-inf", missing figures null."""
+        """The report as JSON values: infinities are "inf" and "-inf", missing figures null."""
         values: dict[str, Any] = _plain(self)
         return values
 
     def to_html(self) -> str:
-        """The report as one page that loads nothing (OQ670 where what draws it is missing)."""
+        """The report as one page that loads nothing; OQ670 if Jinja or Vega is not installed."""
         return renderer().as_page(self)
 
 
-# Fields that JSON does not have, and properties that it has.
+# Fields that the JSON omits, and properties that it includes.
 HIDDEN: Final[Mapping[type, tuple[str, ...]]] = {
     Span: ("source",),
     VerifyReport: ("notes", "thresholds", "lineage"),

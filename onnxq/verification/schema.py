@@ -19,30 +19,30 @@ _SIMPLE: Final[Mapping[type, dict[str, Any]]] = {
     float: {"$ref": "#/$defs/Figure"},
 }
 _FIGURE: Final = {
-    "description": "A number; JSON has no infinities, so those are texts.",
+    "description": "A number; infinities are texts, because JSON has none.",
     "anyOf": [{"type": "number"}, {"enum": ["inf", "-inf"]}],
 }
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema (draft 2020-12) of what `onnxq verify --json` prints when it has a report."""
+    """JSON schema (draft 2020-12) of the report that `onnxq verify --json` prints."""
     types = _Types()
     report = types.of(VerifyReport)
-    shown = types.found[VerifyReport.__name__]
-    shown["properties"]["version"] = {"const": VERSION}
+    report_schema = types.definitions[VerifyReport.__name__]
+    report_schema["properties"]["version"] = {"const": VERSION}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "onnxq verify --json",
         **report,
-        "$defs": dict(sorted(types.found.items())),
+        "$defs": dict(sorted(types.definitions.items())),
     }
 
 
 class _Types:
-    """Schemas of the classes met so far, by name."""
+    """Schemas of the classes so far, by name."""
 
     def __init__(self) -> None:
-        self.found: dict[str, Any] = {"Figure": _FIGURE}
+        self.definitions: dict[str, Any] = {"Figure": _FIGURE}
 
     def of(self, kind: Any) -> dict[str, Any]:
         """The schema of a type."""
@@ -73,10 +73,10 @@ class _Types:
         return {"type": "array", "prefixItems": items, "minItems": size, "maxItems": size}
 
     def _class(self, kind: type) -> dict[str, Any]:
-        if kind.__name__ not in self.found:
-            self.found[kind.__name__] = {}  # it may hold itself
+        if kind.__name__ not in self.definitions:
+            self.definitions[kind.__name__] = {}  # it may contain itself
             members = self._members(kind)
-            self.found[kind.__name__].update(
+            self.definitions[kind.__name__].update(
                 {
                     "description": inspect.cleandoc(kind.__doc__ or ""),
                     "type": "object",

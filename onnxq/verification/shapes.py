@@ -22,8 +22,8 @@ Sizes = tuple[int, ...]
 class Shapes:
     """Sizes of tensors when dynamic inputs have the given shapes.
 
-    They come from onnx's shape inference, else from a run in onnxruntime on zeros: a size that
-    depends on the data is the size for zeros then.
+    They come from onnx's shape inference, else from a run in onnxruntime on zeros. A size that
+    depends on the data then is the size for zeros.
     """
 
     def __init__(self, model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, Sizes]) -> None:
@@ -40,7 +40,7 @@ class Shapes:
         return self._observed.get(tensor)
 
     def observe(self, tensors: Iterable[str]) -> None:
-        """Run the model where sizes of tensors are not known, and keep these sizes."""
+        """Run the model if sizes of these tensors are unknown, and keep the sizes."""
         wanted = [t for t in dict.fromkeys(tensors) if t and self.sizes(t) is None]
         inner = [t for t in wanted if self._graph.producer(t) and not self._graph.home(t)]
         zeros_of = {name: self._zeros(name) for name in self._graph.inputs}

@@ -1,4 +1,4 @@
-"""The models of a report: each parsed once, with a name, and with a file where one is needed."""
+"""The models that verify checks: each parsed once, with a name, and with a file on request."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from onnxq.model.metadata import metadata_of
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class _OnDisk:
-    """A model with a file: its own, or one that is written to `folder` when it is asked for."""
+    """A model with a file: its own, or one that `path` writes to `folder`."""
 
     name: str
     file: ModelFile
@@ -28,7 +28,7 @@ class _OnDisk:
 
     @property
     def proto(self) -> ModelProto:
-        """The model as its file has it."""
+        """The model, unchanged from its file."""
         return self.file.proto
 
     @property
@@ -49,9 +49,9 @@ class _OnDisk:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FloatSubject(_OnDisk):
-    """The float model. `prepared` is the model as insertion saw it: it has the names of tensors.
+    """The float model. `prepared` is the model as insertion sees it, with the same tensor names.
 
-    Where it could not be prepared, `problem` says why, and nodes have names alone.
+    If it could not be prepared, `problem` says why, and `prepared` only has names for all nodes.
     """
 
     prepared: ModelProto
@@ -69,9 +69,9 @@ class FloatSubject(_OnDisk):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class QdqSubject(_OnDisk):
-    """A Q/DQ model. `calibration` is the one that made it; None where it is not known.
+    """A Q/DQ model. `calibration` is the one that it was made from; None if unknown.
 
-    `calibration_problem` says why it is None, where somebody named one.
+    `calibration_problem` says why a named calibration does not fit, else it is ''.
     """
 
     calibration: Statistics | None = None
@@ -84,5 +84,5 @@ class QdqSubject(_OnDisk):
 
     @cached_property
     def made_by(self) -> Mapping[str, str]:
-        """What onnxq recorded in the model; empty for models of other tools."""
+        """The metadata that onnxq recorded in the model; empty for models of other tools."""
         return metadata_of(self.proto)

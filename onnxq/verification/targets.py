@@ -15,25 +15,25 @@ _MEMBER: Final = re.compile(r"SM(\d+)(\d)")
 
 
 def parse(texts: Iterable[str]) -> tuple[Target, ...]:
-    """Read 'sm89', '8.9' or several with commas between; OQ664 for what this compiler lacks."""
+    """Read 'sm89', '8.9' or several with commas between; OQ664 for an unsupported target."""
     words = [word.strip() for text in texts for word in text.split(",")]
     return require([_target(word) for word in words])
 
 
 def require(targets: Sequence[Target]) -> tuple[Target, ...]:
     """The targets, each once, if the installed TensorRT-RTX can build for all of them (OQ664)."""
-    missing = [t for t in targets if t not in known()]
+    missing = [t for t in targets if t not in supported()]
     if missing:
         raise _unknown(name(missing[0]))
     return tuple(dict.fromkeys(targets))
 
 
-def known() -> tuple[Target, ...]:
+def supported() -> tuple[Target, ...]:
     """The compute capabilities that the installed TensorRT-RTX can build for."""
     import tensorrt_rtx as trt
 
-    found = (_MEMBER.fullmatch(member) for member in trt.ComputeCapability.__members__)
-    return tuple((int(m[1]), int(m[2])) for m in found if m)
+    members = (_MEMBER.fullmatch(member) for member in trt.ComputeCapability.__members__)
+    return tuple((int(m[1]), int(m[2])) for m in members if m)
 
 
 def name(target: Target) -> str:
@@ -52,5 +52,5 @@ def _unknown(word: str) -> OnnxqError:
     return error(
         "OQ664",
         f"TensorRT-RTX cannot build for the target '{word}'",
-        fix=f"use some of {', '.join(name(t) for t in known())}",
+        fix=f"use some of {', '.join(name(t) for t in supported())}",
     )

@@ -1,4 +1,4 @@
-"""Engines, built on a machine without a GPU: by which compiler, of which version, and how."""
+"""Engine builds with TensorRT-RTX, which needs no GPU, or with TensorRT."""
 
 from __future__ import annotations
 
@@ -38,12 +38,12 @@ _PACKAGES: Final = ("tensorrt-rtx-cu13", "tensorrt-rtx-cu12", "tensorrt-rtx", "t
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CompileOptions:
-    """What a build depends on beside the model.
+    """Options of a build.
 
     `profiles` give the shapes of inputs with dynamic dimensions, `targets` are compute capabilities
-    such as (8, 9), none for the compiler's defaults; `timeout` is in seconds. With `cache` a build
-    that was done before is not done again. The `compiler` "tensorrt" needs a GPU, and tells less of
-    its layers: more ops are 'unknown' then.
+    such as (8, 9), none for the compiler's defaults; `timeout` is in seconds. With `cache` the
+    result of an earlier build is used again. The `compiler` "tensorrt" needs a GPU, and lists less
+    about its layers, so that more ops are 'unknown'.
     """
 
     compiler: Compiler = "tensorrt-rtx"
@@ -57,7 +57,7 @@ DEFAULTS: Final = CompileOptions()
 
 
 def available() -> str | None:
-    """Version of TensorRT-RTX where this Python has it, without importing it; else None."""
+    """Version of the installed TensorRT-RTX, found without an import; None if not installed."""
     if importlib.util.find_spec("tensorrt_rtx") is None:
         return None
     for package in _PACKAGES:
@@ -69,7 +69,7 @@ def available() -> str | None:
 
 
 def require() -> str:
-    """Version of TensorRT-RTX; BackendMissingError (OQ601) where there is none."""
+    """Version of TensorRT-RTX; BackendMissingError (OQ601) if it is not installed."""
     version = available()
     if version is None:
         raise BackendMissingError(
@@ -79,7 +79,7 @@ def require() -> str:
 
 
 def require_backend(name: str) -> None:
-    """Raise BackendMissingError (OQ601) for a compiler that was named and is not there."""
+    """Raise BackendMissingError (OQ601) when the named compiler is not installed."""
     if name in ("tensorrt-rtx", "tensorrt"):
         _version(name)
 
@@ -89,7 +89,7 @@ def _version(compiler: str) -> str:
 
 
 def _full_version() -> str:
-    """Version of TensorRT; OQ601 where it or a GPU is missing."""
+    """Version of TensorRT; OQ601 if TensorRT or a GPU is missing."""
     if importlib.util.find_spec("tensorrt") is None:
         message, fix = "TensorRT is not installed", "pip install 'onnxq[trt]'"
     elif not gpu():
@@ -100,12 +100,14 @@ def _full_version() -> str:
 
 
 def job(path: str | Path, options: CompileOptions, folder: Path) -> dict[str, Any]:
-    """What `builder.build` takes; a copy of the model goes to the folder where one is needed.
+    """The job for `builder.build`; a changed copy of the model, if needed, goes to `folder`.
 
-    Raises OQ405 where an input's profile is missing or does not fit.
+    Raises OQ405 when an input's profile is missing or does not fit.
     """
-    read = QdqModel(models.load(path))
-    return _job(read, Path(path), of_dynamic_inputs(read.graph, options.profiles), options, folder)
+    model = QdqModel(models.load(path))
+    return _job(
+        model, Path(path), of_dynamic_inputs(model.graph, options.profiles), options, folder
+    )
 
 
 def compile_report(
@@ -115,11 +117,11 @@ def compile_report(
     model: QdqModel | None = None,
     digest: str | None = None,
 ) -> CompiledReport:
-    """Build an engine in a process of its own and tell how it computes each weighted op.
+    """Build an engine in a separate process and report how it computes each weighted op.
 
-    `model` and `digest` are those of the file, where they are known. MACs are those of the usual
-    shapes. Raises OQ601 without TensorRT-RTX, OQ405 where an input's profile is missing or does not
-    fit, and what `builder.build` raises.
+    `model` and `digest` are those of the file, if already known. MACs are for the usual (opt)
+    shapes. Raises OQ601 without TensorRT-RTX, OQ405 when an input's profile is missing or does not
+    fit, and the errors of `builder.build`.
     """
     model = QdqModel(models.load(qdq_path)) if model is None else model
     profiles = of_dynamic_inputs(model.graph, options.profiles)
@@ -143,25 +145,25 @@ def compile_report(
 
 
 def read_layers(text: str) -> LayerList:
-    """The layers of an engine: what the builder logged, or what the inspector says as JSON."""
+    """Parse the layers of an engine, from the builder's log or from the inspector's JSON."""
     return parse_inspector(text) if text.lstrip().startswith("{") else parse_layers(text)
 
 
 def engine_bytes(path: str | Path, options: CompileOptions = DEFAULTS) -> int:
-    """The size of a model's engine; raises as `compile_report`."""
-    read = QdqModel(models.load(path))
-    profiles = of_dynamic_inputs(read.graph, options.profiles)
-    return int(_built(read, Path(path), profiles, options)["engine_bytes"])
+    """The size of a model's engine in bytes; raises the errors of `compile_report`."""
+    model = QdqModel(models.load(path))
+    profiles = of_dynamic_inputs(model.graph, options.profiles)
+    return int(_built(model, Path(path), profiles, options)["engine_bytes"])
 
 
 def _built(
-    read: QdqModel,
+    model: QdqModel,
     path: Path,
     profiles: Mapping[str, Profile],
     options: CompileOptions,
     digest: str | None = None,
 ) -> dict[str, Any]:
-    """What the builder told of a model, now or when it was built before."""
+    """The builder's result for a model, from the cache or from a build."""
     version = _version(options.compiler)
     name = build_cache.key(
         model=digest or models.digest(path),
@@ -172,7 +174,7 @@ def _built(
     built = build_cache.load(name) if options.cache else None
     if built is None:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
-            job = _job(read, path, profiles, options, Path(folder))
+            job = _job(model, path, profiles, options, Path(folder))
             try:
                 built = builder.build(job, options.timeout, rtx=options.compiler == "tensorrt-rtx")
             except OnnxqError as failed:
@@ -183,28 +185,28 @@ def _built(
 
 
 def _job(
-    read: QdqModel,
+    model: QdqModel,
     path: Path,
     profiles: Mapping[str, Profile],
     options: CompileOptions,
     folder: Path,
 ) -> dict[str, Any]:
-    file = _file(read, path, folder, contradictions(read.graph, profiles))
+    file = _file(model, path, folder, contradictions(model.graph, profiles))
     return {"model": str(file), "profiles": profiles, "targets": options.targets}
 
 
-def _file(read: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object]) -> Path:
+def _file(model: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object]) -> Path:
     """The model's file, or a copy with the node names of the report and no bad dimension names."""
-    model = without_names(read.named, symbols) if symbols else read.named
-    if model is read.proto:
+    changed = without_names(model.named, symbols) if symbols else model.named
+    if changed is model.proto:
         return path.absolute()
     copy = folder / "model.onnx"
-    models.save(model, copy)
+    models.save(changed, copy)
     return copy
 
 
 def _of_version(failed: OnnxqError, untested: Diagnostic | None) -> OnnxqError:
-    """What failed, with what is to be known of an untested version: older ones take less."""
+    """The error, with the warning about an untested version, which may support less."""
     first = failed.diagnostics[0]
     if untested is None or first.code not in ("OQ602", "OQ660"):
         return failed
@@ -213,13 +215,13 @@ def _of_version(failed: OnnxqError, untested: Diagnostic | None) -> OnnxqError:
 
 def _untested(compiler: Compiler, version: str) -> Diagnostic | None:
     tested = TESTED[compiler]
-    if any(version.startswith(f"{known}.") for known in tested):
+    if any(version.startswith(f"{release}.") for release in tested):
         return None
     name = "TensorRT-RTX" if compiler == "tensorrt-rtx" else "TensorRT"
     if not tested:
-        told = f"what {name} says of its layers was never tried with onnxq, {version} included"
+        message = f"onnxq was never tested with the layer list of {name}, {version} included"
         fix = "compare with --backend tensorrt-rtx before you rely on the compiled report"
-        return warning("OQ663", told, fix=fix)
-    told = f"{name} {version} is none of the versions that onnxq was tested with"
+        return warning("OQ663", message, fix=fix)
+    message = f"{name} {version} is not one of the versions that onnxq was tested with"
     fix = f"compare with {' or '.join(tested)} before you rely on the compiled report"
-    return warning("OQ663", f"{told} ({', '.join(tested)})", fix=fix)
+    return warning("OQ663", f"{message} ({', '.join(tested)})", fix=fix)

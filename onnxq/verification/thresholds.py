@@ -1,4 +1,4 @@
-"""Thresholds for CI: the least that a report must show."""
+"""Thresholds for CI: the lowest figures that pass."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ _LIMITS: Final[Mapping[Figure, tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """The least SQNR (dB) and cosine by output, and the least shares of MACs (0 to 1).
+    """The lowest SQNR (dB) and cosine by output, and the lowest shares of MACs (0 to 1), that pass.
 
     `int8` is the share in int8, `quantized` that in int8, fp8 or int4. `every_sqnr` and
-    `every_cosine` hold for every float output that is not named.
+    `every_cosine` apply to every float output that is not named.
     """
 
     sqnr: Mapping[str, float] = field(default_factory=dict)
@@ -51,7 +51,8 @@ def thresholds(
 
     `sqnr` (dB) and `cosine` are one number for every float output, numbers by output, or texts as
     on the command line: '25' for every output, 'boxes:25' for one; the last one for an output
-    counts. Raises OQ654 for what cannot be parsed or never be met, and for an unknown output.
+    counts. Raises OQ654 for a text that cannot be parsed, a threshold that cannot be met, and an
+    unknown output.
     """
     for name, share in (("int8", int8), ("quantized", quantized)):
         if share is not None and not 0 <= share <= 1:
@@ -72,7 +73,7 @@ def thresholds(
 
 
 def _by_output(figure: Figure, limits: Limits | None, outputs: Sequence[str]) -> dict[str, float]:
-    """The least figure by output; '' is every output."""
+    """The threshold by output; '' is every output."""
     if limits is None:
         return {}
     if isinstance(limits, int | float):
@@ -109,9 +110,9 @@ def _limit(figure: Figure, name: str, value: object, outputs: Sequence[str]) -> 
 
 
 def refusals(models: Sequence[ModelReport], least: Thresholds) -> tuple[Diagnostic, ...]:
-    """The thresholds that Q/DQ models miss (OQ604).
+    """An OQ604 for each threshold that a Q/DQ model misses.
 
-    A figure that could not be measured is below every threshold.
+    A figure that was not measured misses every threshold.
     """
     return tuple(
         Diagnostic(
@@ -126,10 +127,13 @@ def refusals(models: Sequence[ModelReport], least: Thresholds) -> tuple[Diagnost
 
 def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
     outputs = model.numeric.outputs if model.numeric is not None else ()
-    asked = least.sqnr or least.cosine or (least.every_sqnr, least.every_cosine) != (None, None)
-    if asked and not outputs:
-        had_by = "give --data" if model.why_not_numeric is None else "see why they did not run"
-        yield "the models were not compared, and thresholds ask for their figures", had_by
+    needs_outputs = (
+        least.sqnr or least.cosine or (least.every_sqnr, least.every_cosine) != (None, None)
+    )
+    if needs_outputs and not outputs:
+        failed = model.why_not_numeric is not None
+        fix = "correct the error that stopped them" if failed else "give --data"
+        yield "the thresholds need figures, but the models were not compared", fix
     for output in outputs:
         every = least.every_sqnr if output.is_float or output.problem else None
         yield from _below(
@@ -156,19 +160,19 @@ def _below(
     if least is None or (value is not None and value >= least):
         return
     unit = f" {unit}" if unit else ""
-    asked = f"at least {least:g}{unit} is asked for"
     if value is None or worst is None:
         why = output.problem or f"it is {output.dtype}"
         yield (
-            f"the {what} of output '{output.name}' is not known ({why}), and {asked}",
-            "see why, or set no threshold for this output",
+            f"the {what} of output '{output.name}' is not known ({why}), and its threshold is "
+            f"{least:g}{unit}",
+            "correct the cause, or set no threshold for this output",
         )
         return
-    told = f"is {_shown(value, least)}{unit}, and {asked}"
+    result = f"is {_shown(value, least)}{unit}, below the threshold of {least:g}{unit}"
     yield (
-        f"the {what} of output '{output.name}' {told}; "
+        f"the {what} of output '{output.name}' {result}; "
         f"worst sample '{sample}': {_shown(worst, least)}{unit}",
-        "verify with --tensors shows where it is lost; skip that, or try another method",
+        "see with verify --tensors which ops lose accuracy; skip these, or try another method",
     )
 
 
@@ -179,23 +183,23 @@ def _shown(value: float, least: float) -> str:
 
 
 def _below_shares(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
-    found = model.compiled
-    yield from _below_share("int8", None if found is None else found.int8_macs, least.int8)
-    share = None if found is None else found.quantized_macs
+    compiled = model.compiled
+    yield from _below_share("int8", None if compiled is None else compiled.int8_macs, least.int8)
+    share = None if compiled is None else compiled.quantized_macs
     yield from _below_share("int8, fp8 or int4", share, least.quantized)
 
 
 def _below_share(types: str, share: float | None, least: float | None) -> Iterator[tuple[str, str]]:
     if least is None or (share is not None and share >= least):
         return
-    asked = f"and at least {least:g} is asked for"
     if share is None:
         yield (
-            f"the share of MACs in {types} is not known, {asked}",
+            f"the share of MACs in {types} is not known, and its threshold is {least:g}",
             "install onnxq[rtx], and give --shape for dynamic sizes",
         )
     else:
         yield (
-            f"the share of MACs in {types} is {_shown(share, least)}, {asked}",
-            "the report says why each op stayed in float",
+            f"the share of MACs in {types} is {_shown(share, least)}, below the threshold of "
+            f"{least:g}",
+            "the report says why each op is in float",
         )

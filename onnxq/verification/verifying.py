@@ -30,11 +30,11 @@ Backend = Literal["auto", "tensorrt-rtx", "tensorrt", "onnxruntime"]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:
-    """What is compared and compiled.
+    """The checks to make.
 
     `tensors` compares every pair and weighted op too, `labels` how often a classifier is right.
-    The backend "auto" compiles where TensorRT-RTX is installed, "onnxruntime" never does, and
-    "tensorrt-rtx" and "tensorrt" demand that compiler. `fp32_engine` compiles the float model too,
+    The backend "auto" compiles if TensorRT-RTX is installed, "onnxruntime" never compiles, and
+    "tensorrt-rtx" and "tensorrt" require that compiler. `fp32_engine` compiles the float model too,
     to compare the sizes.
     """
 
@@ -67,11 +67,11 @@ def verify(
 ) -> VerifyReport:
     """Lint each Q/DQ model, compare it with the float model on `samples`, and compile it.
 
-    The float model runs once for all. Where there is a GPU the engines run on the first samples.
-    Inputs with dynamic dimensions take their shape from `checks.compiling`, `shapes`, else from the
-    first sample. `progress` gets the number of samples compared. Models that do not belong together
-    (OQ603), a backend that is not installed (BackendMissingError) and unusable samples (OQ401,
-    OQ404) raise; what a backend says is reported, and a model that fails does not stop the others.
+    The float model runs once per sample. With a GPU the engines run on the first samples.
+    The shape of an input with dynamic dimensions comes from `checks.compiling`, else from `shapes`,
+    else from the first sample. `progress` gets the number of compared samples. Raises OQ603 for
+    models that do not belong together, BackendMissingError (OQ601), and OQ401 or OQ404 for unusable
+    samples. Errors of a backend are part of the report; the other models are still checked.
     """
     tensorrt.require_backend(checks.backend)
     compiling = checks.compiling
@@ -129,7 +129,7 @@ def _report(
 
 
 def _runs(run: _Run, reports: Sequence[ModelReport]) -> tuple[tuple[EngineRun, ...], str]:
-    """What the engines did on a GPU, or why they did not run."""
+    """The runs of the engines on a GPU, or the reason why there are none."""
     if not any(report.compiled is not None for report in reports):
         return (), "no compiler"
     if not gpu():

@@ -176,7 +176,7 @@ def test_a_narrow_terminal_breaks_no_figure(tmp_path, width, options):
     command = ("calib", "show", "c.npz", *options)
     lines = in_terminal(tmp_path, *command, COLUMNS=str(width))
     told = " ".join(lines)
-    (left_out,) = [line for line in lines if "not shown for want of room" in line] or [""]
+    (left_out,) = [line for line in lines if "not shown for lack of room" in line] or [""]
     tables = [line for line in lines if line.startswith(" ")]
     assert max(map(len, tables)) <= width
     (seen,) = (t for t in result(onnxq(*command, "--json", cwd=tmp_path))["tensors"]

@@ -77,7 +77,7 @@ def test_a_check_that_says_no_is_exit_1_and_the_model_is_there(fresh):
 
 
 def test_which_samples_it_compared_on(fresh):
-    told = "3 samples, all used for calibration: the figures flatter"
+    told = "3 samples, all used for calibration: the figures are optimistic"
     assert told in succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK)).stdout
     outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, "--verify-data", "imgs/1.png"))
     assert "1 sample, all used" in outcome.stdout

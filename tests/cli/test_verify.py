@@ -95,7 +95,7 @@ def test_refusals_name_output_value_threshold_and_worst_sample(finished):
     worst, sample = output["worst_sqnr_db"], output["worst_sample"]
     assert sample in {"imgs/0.png", "imgs/1.png", "imgs/2.png"}
     assert sqnr == (
-        f"the SQNR of output 'y' is {output['sqnr_db']:.4g} dB, and at least 99 dB is asked for; "
+        f"the SQNR of output 'y' is {output['sqnr_db']:.4g} dB, below the threshold of 99 dB; "
         f"worst sample '{sample}': {worst:.4g} dB"
     )
     assert cosine.startswith("the cosine of output 'y' is 0.99")
@@ -311,7 +311,7 @@ def test_samples_of_the_calibration_are_left_out_where_others_are_enough(finishe
     make_picture(finished / "imgs" / "10.png", 10)
     assert data_of(finished.run(*few)) == {"compared": 8, "used": 0, "left_out": 3}
     told = succeeded(finished.run(*QUICK, *DATA)).stdout
-    assert "8 samples, none used for calibration; 3 that were are left out" in told
+    assert "8 samples, none used for calibration; 3 used ones are left out" in told
     for index in range(3):
         (finished / "imgs" / f"{index}.png").unlink()
     alone = result(succeeded(finished.run(*few)))

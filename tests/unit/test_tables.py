@@ -49,7 +49,7 @@ def test_columns_go_in_their_order_and_no_more_than_must():
     assert set(gone) == {0, 1, 2, 3}
     (told,) = {line for line in printed(52, drop=("zeros", "values"), texts=("where",))
                if line.startswith("not shown")}  # fmt: skip
-    assert told.startswith("not shown for want of room: zeros")
+    assert told.startswith("not shown for lack of room: zeros")
 
 
 def test_what_may_not_go_comes_in_tables_below_each_other():

@@ -1,6 +1,6 @@
-"""Charts as SVG, drawn with Vega when the page is made; colours are the page's CSS variables.
+"""Charts as SVG, drawn by Vega when the page is written; colours are the page's CSS variables.
 
-Vega-Lite compiles each kind of chart once, Vega draws it with the data of each.
+Vega-Lite compiles each kind of chart once, and Vega draws it for each data set.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ import numpy as np
 
 from onnxq.calibration import summary
 from onnxq.calibration.histogram import BitHistogram
-from onnxq.verification import BAD_DB
+from onnxq.verification import LOW_SQNR_DB
 
 _COLUMNS: Final = 64  # bars of a histogram
 _SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
@@ -40,14 +40,14 @@ _PALETTE: Final = 6  # colours of models in the style sheet
 
 
 class Mark(NamedTuple):
-    """An amax to draw in: `kind` is a method, or model0, model1, .. for the chosen ones."""
+    """An amax as a line in a histogram; `kind` is a method, or model0, model1, .. if chosen."""
 
     amax: float
     kind: str
 
 
 class Point(NamedTuple):
-    """A pair or op along the network, with figures in dB; None where one could not be had."""
+    """A pair or op along the network, with figures in dB; None if unknown."""
 
     position: int
     name: str
@@ -70,12 +70,12 @@ def color(kind: str) -> str:
     return f"var(--{kind})"
 
 
-def histogram(found: BitHistogram, marks: Sequence[Mark]) -> str:
-    """Shares of the values over their magnitude, on a logarithmic axis, with amaxes as lines."""
-    low, high = summary.limits(found)
+def histogram(counts: BitHistogram, marks: Sequence[Mark]) -> str:
+    """Histogram of the magnitudes, on a logarithmic axis, with amaxes as lines."""
+    low, high = summary.limits(counts)
     high = max([high, *(m.amax for m in marks)])
     edges = np.geomspace(low, high, _COLUMNS + 1)
-    shares = summary.log_columns(found, edges) / found.range.finite
+    shares = summary.log_columns(counts, edges) / counts.range.finite
     bars = [
         {"x": _short(x), "y": _short(y)}
         for x, y in zip(edges, (*shares, 0.0), strict=True)  # the last step ends the last bar
@@ -93,17 +93,17 @@ def along(points: Mapping[str, Sequence[Point]]) -> str:
     """SQNR along the network: accumulated as a line, local as dots, of each model by its kind."""
     lines = [
         {"x": p.position, "y": p.accumulated, "name": p.name, "color": color(kind)}
-        for kind, found in points.items()
-        for p in found
+        for kind, of_model in points.items()
+        for p in of_model
         if _drawable(p.accumulated)
     ]
     dots = [
         {"x": p.position, "y": p.local, "name": p.name, "color": color(kind)}
-        for kind, found in points.items()
-        for p in found
+        for kind, of_model in points.items()
+        for p in of_model
         if _drawable(p.local)
     ]
-    return _svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": BAD_DB}]})
+    return _svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": LOW_SQNR_DB}]})
 
 
 def macs(bars: Iterable[Bar]) -> str:
@@ -122,7 +122,7 @@ def macs(bars: Iterable[Bar]) -> str:
 
 
 def _width(mark: Mark, chosen: Sequence[Mark]) -> float:
-    """Of models that chose the same amax the later ones are thinner, so that all are seen."""
+    """Line width; later models with the same amax are thinner, so that all are visible."""
     return 2.0 * (len(chosen) - chosen.index(mark)) if mark in chosen else 1.5
 
 
@@ -135,11 +135,11 @@ def _drawable(value: float | None) -> bool:
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Powers of ten, or 1, 2 and 5 of each where there are few."""
+    """Powers of ten; if these are few, 1, 2 and 5 times each."""
     exponents = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
     steps = (1,) if len(exponents) > 3 else (1, 2, 5)
-    found = (float(f"{step}e{exponent}") for exponent in exponents for step in steps)
-    return [tick for tick in found if low <= tick <= high]
+    candidates = (float(f"{step}e{exponent}") for exponent in exponents for step in steps)
+    return [tick for tick in candidates if low <= tick <= high]
 
 
 def _svg(

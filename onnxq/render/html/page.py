@@ -1,4 +1,4 @@
-"""The report as one HTML page that needs nothing else: no network, no script to be read."""
+"""The report as one HTML page, readable without a network and without scripts."""
 
 from __future__ import annotations
 
@@ -14,13 +14,18 @@ from onnxq.diagnostics import BackendMissingError, Diagnostic
 from onnxq.render.calibrations import short_count
 from onnxq.render.html import charts
 from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_rows, sqnr
-from onnxq.render.html.subjects import Subject, asked, subjects, unknown
+from onnxq.render.html.page_models import (
+    PageModel,
+    missing_parts,
+    page_models,
+    threshold_texts,
+)
 from onnxq.render.html.tensors import cards
 from onnxq.render.reports import conversions, data_use, recipe_of, sizes
 from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import figure, one_line
-from onnxq.verification import BAD_DB, VerifyReport, targets
+from onnxq.verification import LOW_SQNR_DB, VerifyReport, targets
 
 _FOLDER: Final = Path(__file__).parent
 _PACKAGES: Final = ("jinja2", "vl_convert")
@@ -28,7 +33,7 @@ _DTYPES: Final = ("int8", "fp8", "int4", "fp16", "bf16", "fp32", "float", "unkno
 
 
 def require() -> None:
-    """Raise BackendMissingError (OQ670) where what draws the page is not installed."""
+    """Raise BackendMissingError (OQ670) if Jinja or Vega is not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise BackendMissingError(
@@ -41,9 +46,9 @@ def require() -> None:
 
 
 def page(report: VerifyReport) -> str:
-    """The page of a report (OQ670 where what draws it is not installed).
+    """The page of a report; OQ670 if Jinja or Vega is not installed.
 
-    Names from models are untrusted text: the template escapes all, and the page's policy runs no
+    Names from models are untrusted: the template escapes all text, and the page's policy allows no
     script but its own.
     """
     require()
@@ -58,31 +63,31 @@ def page(report: VerifyReport) -> str:
         undefined=jinja2.StrictUndefined,
     )
     environment.filters.update(figure=_figure, name=one_line, count=short_count)
-    about = subjects(report)
+    models = page_models(report)
     script = (_FOLDER / "page.js").read_text(encoding="utf-8")
-    rows, decisions = layer_rows(about), decision_rows(about)
+    rows, decisions = layer_rows(models), decision_rows(models)
     return environment.get_template("page.html.jinja").render(
         report=report,
-        subjects=about,
-        several=len(about) > 1,
+        models=models,
+        several=len(models) > 1,
         style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
-        facts=tuple(_facts(about)),
-        figures=tuple(_figures(about)),
+        facts=tuple(_facts(models)),
+        figures=tuple(_figures(models)),
         runs=tuple(run_rows(report)),
-        thresholds=tuple(asked(report.thresholds)),
+        thresholds=tuple(threshold_texts(report.thresholds)),
         data=data_use(report.data) if report.data is not None else "",
-        unknown=[(subject, tuple(unknown(subject))) for subject in about],
+        missing=[(model, tuple(missing_parts(model))) for model in models],
         diagnostics=report.diagnostics,
         layers=rows,
         decisions=decisions,
         rules=rule_rows(decisions),
-        cards=cards(about),
-        along=_along(about),
-        macs=tuple(_macs(about, rows)),
-        bars=tuple(_bars(about)),
-        bad_db=BAD_DB,
+        cards=cards(models),
+        along=_along(models),
+        macs=tuple(_macs(models, rows)),
+        bars=tuple(_bars(models)),
+        bad_db=LOW_SQNR_DB,
         charts=charts,
         Markup=Markup,
     )
@@ -92,98 +97,98 @@ def _figure(value: float | None, form: str = ".2f") -> str:
     return figure(value, form)
 
 
-def _facts(about: Sequence[Subject]) -> Iterator[tuple[str, list[str]]]:
-    """Rows of the summary that are texts, a cell for each model."""
+def _facts(models: Sequence[PageModel]) -> Iterator[tuple[str, list[str]]]:
+    """Text rows of the summary, with a cell for each model."""
     rows = {
-        "recipe": [recipe_of(s.report.made_by) for s in about],
-        "made by": [_maker(s) for s in about],
-        "calibration": [_calibration(s) for s in about],
-        "compiled by": [_compiler(s) for s in about],
-        "engine": [_engine(s) for s in about],
+        "recipe": [recipe_of(s.report.made_by) for s in models],
+        "made by": [_maker(s) for s in models],
+        "calibration": [_calibration(s) for s in models],
+        "compiled by": [_compiler(s) for s in models],
+        "engine": [_engine(s) for s in models],
         "conversions": [
-            conversions(s.report.compiled.conversions) if s.report.compiled else "" for s in about
+            conversions(s.report.compiled.conversions) if s.report.compiled else "" for s in models
         ],
-        "run by": [_runtime(s) for s in about],
+        "run by": [_runtime(s) for s in models],
     }
     yield from ((title, cells) for title, cells in rows.items() if any(cells))
 
 
-def _maker(subject: Subject) -> str:
-    made_by = subject.report.made_by
+def _maker(model: PageModel) -> str:
+    made_by = model.report.made_by
     return f"onnxq {made_by.get('version', '')}" if made_by else "not recorded"
 
 
-def _calibration(subject: Subject) -> str:
-    found = subject.origin.calibration
-    if found is None:
+def _calibration(model: PageModel) -> str:
+    statistics = model.origin.calibration
+    if statistics is None:
         return "not known"
-    if found.calibrator == "cache":
+    if statistics.calibrator == "cache":
         return "imported from a TensorRT cache"
-    data = f", {found.data} data" if found.data else ""
-    return f"{found.samples:,} samples, calibrator {found.calibrator}{data}"
+    data = f", {statistics.data} data" if statistics.data else ""
+    return f"{statistics.samples:,} samples, calibrator {statistics.calibrator}{data}"
 
 
-def _compiler(subject: Subject) -> str:
-    compiled = subject.report.compiled
+def _compiler(model: PageModel) -> str:
+    compiled = model.report.compiled
     if compiled is None:
         return "not compiled"
     built_for = ", ".join(map(targets.name, compiled.targets))
     return f"{compiled.backend} {compiled.version}{f' for {built_for}' if built_for else ''}"
 
 
-def _engine(subject: Subject) -> str:
-    compiled = subject.report.compiled
+def _engine(model: PageModel) -> str:
+    compiled = model.report.compiled
     return sizes(compiled) if compiled is not None and compiled.fp32_engine_bytes else ""
 
 
-def _runtime(subject: Subject) -> str:
-    if subject.report.numeric is None:
+def _runtime(model: PageModel) -> str:
+    if model.report.numeric is None:
         return "not compared"
     try:
         return f"onnxruntime {version('onnxruntime')}"
-    except PackageNotFoundError:  # as a build of its own under another name
+    except PackageNotFoundError:  # for instance onnxruntime-gpu
         return "onnxruntime"
 
 
-def _figures(about: Sequence[Subject]) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
-    """Rows of the summary that are figures; the best of a row is marked."""
-    for title, cells in figures([s.report for s in about]):
-        known = [value for value, _ in cells if value is not None]
-        best = max(known) if len(set(known)) > 1 else None
+def _figures(models: Sequence[PageModel]) -> Iterator[tuple[str, list[tuple[str, bool]]]]:
+    """Figure rows of the summary; the best of a row is marked."""
+    for title, cells in figures([s.report for s in models]):
+        values = [value for value, _ in cells if value is not None]
+        best = max(values) if len(set(values)) > 1 else None
         yield title, [(text, best is not None and value == best) for value, text in cells]
 
 
-def _along(about: Sequence[Subject]) -> str:
+def _along(models: Sequence[PageModel]) -> str:
     points = {
         s.kind: [
             charts.Point(t.position, one_line(f"{t.op} {t.node}"), *reversed(sqnr(t)))
             for t in s.report.numeric.tensors
         ]
-        for s in about
+        for s in models
         if s.report.numeric is not None and s.report.numeric.tensors
     }
     return charts.along(points) if points else ""
 
 
-def _macs(about: Sequence[Subject], rows: Sequence[LayerRow]) -> Iterator[tuple[Subject, str]]:
-    for subject in about:
+def _macs(models: Sequence[PageModel], rows: Sequence[LayerRow]) -> Iterator[tuple[PageModel, str]]:
+    for model in models:
         bars = [
             charts.Bar(one_line(row.node), row.macs, row.kind)
             for row in rows
-            if row.subject is subject and row.macs is not None
+            if row.model is model and row.macs is not None
         ]
-        if bars and subject.report.compiled is not None:
-            yield subject, charts.macs(bars)
+        if bars and model.report.compiled is not None:
+            yield model, charts.macs(bars)
 
 
-def _bars(about: Sequence[Subject]) -> Iterator[tuple[Subject, list[dict[str, Any]]]]:
-    """Shares of the MACs by data type: where each part of the bar begins, and its width."""
-    for subject in about:
-        shares = subject.report.compiled.macs if subject.report.compiled else None
+def _bars(models: Sequence[PageModel]) -> Iterator[tuple[PageModel, list[dict[str, Any]]]]:
+    """Shares of the MACs by data type: begin and width of each part of the bar, in per cent."""
+    for model in models:
+        shares = model.report.compiled.macs if model.report.compiled else None
         if shares is None:
             continue
         parts, begin = [], 0.0
         for dtype in sorted(shares, key=_DTYPES.index):
             parts.append({"dtype": dtype, "begin": 100 * begin, "width": 100 * shares[dtype]})
             begin += shares[dtype]
-        yield subject, parts
+        yield model, parts

@@ -17,11 +17,12 @@ _TOP: Final = 5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Accuracy:
-    """How often the class is right, over the samples with a label, as shares from 0 to 1.
+    """How often the class is right, as shares from 0 to 1 of the samples with a label.
 
     `output` is the output with the scores, `labelled` and `unlabelled` count samples. Top-5 is None
     with five classes or fewer. `agreement` is the share of samples with the same first class in
-    both models; of the `changed` ones, `lost` were right before and `gained` are right now.
+    both models. `changed` counts the other samples; of these `lost` are right only in the float
+    model, and `gained` only in the Q/DQ model.
     A sample with NaN scores has no class.
     """
 
@@ -44,13 +45,15 @@ class AccuracyTotals:
     def __init__(self, labels: Labels, names: dict[str, int]) -> None:
         self._labels, self._names = labels, names
         self._output, self._classes = "", 0
-        self._places: list[tuple[int, int, bool]] = []  # of the right class, and same first class
+        self._places: list[
+            tuple[int, int, bool]
+        ] = []  # rank of the right class in both models; same first class?
         self._unlabelled = 0
 
-    def add(self, sample: Sample, expected: dict[str, Any], found: dict[str, Any]) -> None:
-        """Look at the scores of one sample. OQ653 when no output has scores."""
+    def add(self, sample: Sample, expected: dict[str, Any], computed: dict[str, Any]) -> None:
+        """Count one sample by its scores. OQ653 when no output has scores."""
         self._output = self._output or _scores(expected)
-        reference, test = (_row(outputs[self._output]) for outputs in (expected, found))
+        reference, test = (_row(outputs[self._output]) for outputs in (expected, computed))
         self._classes = reference.size
         label = self._labels.of(sample.name)
         if label is None:
@@ -117,7 +120,10 @@ def _first(row: NDArray[Any]) -> int:
 
 
 def _place(row: NDArray[Any], index: int) -> int:
-    """How many classes come before one, the first of equals first; the last place with NaN."""
+    """The number of classes with a higher score; of equal scores the lower index is first.
+
+    With a NaN score it is the number of all classes.
+    """
     if np.isnan(row).any():
         return row.size
     ahead = row > row[index]

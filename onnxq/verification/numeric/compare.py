@@ -32,10 +32,10 @@ Progress = Callable[[int], None]  # called with the number of samples done so fa
 class NumericReport:
     """One Q/DQ model against the float model over `samples` samples.
 
-    `outputs` are all outputs in the float model's order. `tensors`, when they were asked for, are
-    all pairs and weighted ops along the network; `unmatched` are names of their nodes whose tensors
-    the float model does not have, `inside` of those in bodies of If, Loop and Scan, which are not
-    compared. `accuracy` is there when labels were given.
+    `outputs` are all outputs in the float model's order. `tensors`, if requested, are all pairs
+    and weighted ops along the network. `unmatched` are the names of nodes whose tensors the float
+    model does not have, `inside` the names of nodes in bodies of If, Loop and Scan; both are not
+    compared. `accuracy` is None without labels.
     """
 
     samples: int
@@ -47,17 +47,17 @@ class NumericReport:
 
     @property
     def sqnr_db(self) -> float | None:
-        """The lowest SQNR among float outputs; None where one has none, or there is no such."""
+        """The lowest SQNR of all float outputs; None if that of an output is unknown."""
         return _lowest([o.sqnr_db for o in self.outputs if o.is_float or o.problem])
 
     @property
     def cosine(self) -> float | None:
-        """The lowest cosine among float outputs; None where one has none, or there is no such."""
+        """The lowest cosine of all float outputs; None if that of an output is unknown."""
         return _lowest([o.cosine for o in self.outputs if o.is_float or o.problem])
 
     @property
     def culprits(self) -> tuple[str, ...]:
-        """The fewest nodes that make half of the noise of all by themselves, in network order."""
+        """The fewest nodes whose local noise adds up to half of the total, in network order."""
         return culprits(self.tensors)
 
 
@@ -77,10 +77,10 @@ def compare(
 ) -> NumericReport:
     """Run both models on every sample of `feed` and compare the outputs.
 
-    With `tensors` every pair and weighted op is compared too, with `labels` how often the class is
-    right. Samples are read one at a time and dropped, so memory does not grow with their number.
-    Runs on the CPU, float16 ops in float16; the same files and samples give the same figures on one
-    machine.
+    `tensors` compares every pair and weighted op too, `labels` how often the class is right.
+    Samples are read one at a time and dropped, so memory does not grow with their number.
+    The models run on the CPU, float16 ops in float16; the same files and samples give the same
+    figures on the same machine.
     Raises OQ603 when inputs or outputs differ, OQ401 without samples, OQ404 when a sample does not
     fit the inputs, OQ305 when onnxruntime cannot load or run a model, OQ651 to OQ653 when labels
     do not fit.
@@ -102,14 +102,15 @@ def compare_all(
     labels: Labels | None = None,
     progress: Progress | None = None,
 ) -> tuple[NumericReport | Diagnostic, ...]:
-    """Compare several Q/DQ models with one float model, which runs once for all, as `compare` does.
+    """Compare several Q/DQ models with one float model, which runs once per sample.
 
-    A Q/DQ model that onnxruntime cannot load or run gives its OQ305 and does not stop the others.
+    Arguments and errors are those of `compare`, but a Q/DQ model that onnxruntime cannot load or
+    run has its OQ305 as the result, and the other models are still compared.
     """
     reference = _as_inserted(_proto(float_model))
     with ExitStack() as open_models:
         graph = Graph(reference) if tensors else None
-        subjects = [_Subject(_proto(m), reference, graph, open_models) for m in qdq_models]
+        subjects = [_QdqRun(_proto(m), reference, graph, open_models) for m in qdq_models]
         for subject in subjects:
             subject.label(labels, class_names(reference))
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
@@ -133,15 +134,15 @@ def _proto(model: ModelOrPath) -> onnx.ModelProto:
 
 
 def _as_inserted(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as `insert` takes it: raising the opset can rename tensors."""
+    """The model as `insert` prepares it: raising the opset can rename tensors."""
     try:
         return models.prepare(model)
     except OnnxqError:
         return models.name_nodes(model)  # onnxruntime refuses nodes that share a name
 
 
-class _Subject:
-    """One Q/DQ model while the samples pass."""
+class _QdqRun:
+    """One Q/DQ model that runs on every sample, and the sums of its differences."""
 
     def __init__(
         self,
@@ -171,17 +172,17 @@ class _Subject:
 
     @property
     def references(self) -> tuple[str, ...]:
-        """Inner tensors that the float model must give out."""
+        """Inner tensors that the float model must have as outputs."""
         if self._inner is None or self._failed is not None:
             return ()
         return tuple(t for t in self._inner.references if t not in self._inputs)
 
     def label(self, labels: Labels | None, names: dict[str, int]) -> None:
-        """Compare classes too, where there are labels."""
+        """Compare classes too, if there are labels."""
         self._accuracy = None if labels is None else AccuracyTotals(labels, names)
 
     def add(self, sample: Sample, expected: Mapping[str, Any]) -> None:
-        """Run the model on a sample, unless it has failed before."""
+        """Run the model on a sample, unless it failed on an earlier one."""
         if self._failed is not None:
             return
         try:
@@ -216,7 +217,7 @@ class _Subject:
 
 
 def require_same_ports(float_model: onnx.ModelProto, qdq_model: onnx.ModelProto) -> None:
-    """Raise OQ603 when two models do not have inputs and outputs of the same names."""
+    """Raise OQ603 when the names of the inputs or outputs of two models differ."""
     for kind in ("input", "output"):
         first, second = (_ports(m.graph, kind) for m in (float_model, qdq_model))
         if first != second:
@@ -236,7 +237,7 @@ def _half_inputs(model: onnx.ModelProto) -> frozenset[str]:
 
 
 def _rounded(tensors: Tensors, half: Set[str]) -> Tensors:
-    """The tensors as a model of `onnxq insert --io-types half` takes them."""
+    """Convert float32 tensors for inputs that are float16 (`onnxq insert --io-types half`)."""
     return {
         name: array.astype(np.float16) if name in half and array.dtype == np.float32 else array
         for name, array in tensors.items()
@@ -244,16 +245,16 @@ def _rounded(tensors: Tensors, half: Set[str]) -> Tensors:
 
 
 def _without_bfloat16(model: onnx.ModelProto) -> Diagnostic | None:
-    """OQ512 for a model that onnxruntime does not load for its bfloat16."""
+    """OQ512 for a model that onnxruntime cannot load because of bfloat16."""
     if all(t.data_type != onnx.TensorProto.BFLOAT16 for t in model.graph.initializer):
         return None
     return warning(
         "OQ512",
         "onnxruntime does not compute bfloat16 on the CPU, so the models were not compared",
-        fix="compare what the same recipe gives with --float fp32",
+        fix="compare the model that the same recipe gives with --float fp32",
     )
 
 
 def _ports(graph: onnx.GraphProto, kind: str) -> set[str]:
-    """Names of inputs or outputs; initializers that are listed as inputs are none."""
+    """Names of inputs or outputs; initializers that are listed as inputs do not count."""
     return {port.name for port in getattr(graph, kind)} - {t.name for t in graph.initializer}

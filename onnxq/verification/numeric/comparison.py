@@ -16,14 +16,14 @@ from onnxq.diagnostics import counted
 class Comparison:
     """One tensor over all samples: the float model's (reference) against the quantized one's.
 
-    `name` is its name in the float model, `dtype` its type there, `values` how many values were
-    compared. `sqnr_db` is 10*log10(sum(ref^2) / sum((ref - test)^2)): inf when all values are
-    equal, -inf when only the reference is all zero; None for integers. `cosine` is 1 when both are
-    all zero, 0 when one is. `worst_sqnr_db` and `worst_cosine` are the lowest of one sample, and
-    `worst_sample` names the sample with the lowest SQNR, `worst_cosine_sample` the other. `equal`
-    is the share of values that are exactly equal.
+    `name` is its name in the float model, `dtype` its type there, `values` the number of
+    compared values. `sqnr_db` is 10*log10(sum(ref^2) / sum((ref - test)^2)): inf when all values
+    are equal, -inf when only the reference is all zero; None for integers. `cosine` is 1 when both
+    are all zero, 0 when only one is. `worst_sqnr_db` and `worst_cosine` are the lowest of a single
+    sample; `worst_sample` names the sample with the lowest SQNR, `worst_cosine_sample` the one with
+    the lowest cosine. `equal` is the share of values that are exactly equal.
     Figures are None when there is nothing to measure or one model alone gives NaN or infinite
-    values; `problem` then says why. It also tells of samples left out for their shapes.
+    values; `problem` then says why. It also reports samples left out because of their shapes.
     """
 
     name: str
@@ -58,7 +58,7 @@ class Totals:
         self.left_out: dict[str, list[str]] = {}
 
     def add(self, sample: str, reference: Any, test: Any) -> None:
-        """Compare the values of one sample; what cannot be compared is noted."""
+        """Compare one sample; a sample that cannot be compared is recorded as a problem."""
         self.dtype = self.dtype or str(getattr(reference, "dtype", type(reference).__name__))
         problem = _problem(reference, test)
         if problem:
@@ -102,11 +102,11 @@ class Totals:
         )
 
     def _problem(self) -> str:
-        said = [
-            f"{what} in {counted(len(found), 'sample')}, first in '{found[0]}'"
-            for what, found in self.left_out.items()
+        problems = [
+            f"{what} in {counted(len(samples), 'sample')}, first in '{samples[0]}'"
+            for what, samples in self.left_out.items()
         ]
-        return "; ".join(said) or ("" if self.values else "it has no values")
+        return "; ".join(problems) or ("" if self.values else "it has no values")
 
 
 def _lower(old: tuple[float, str] | None, new: tuple[float, str]) -> tuple[float, str]:
@@ -127,9 +127,9 @@ def _cosine(reference: float, test: float, product: float) -> float:
 
 
 def _finite(reference: NDArray[Any], test: NDArray[Any]) -> tuple[Any, Any, int]:
-    """Both as flat float64 without what is infinite or NaN in both, and how much that was.
+    """Both as flat float64 without the values that are not finite, and the number of those.
 
-    Such values are equal, and would make every sum NaN.
+    `_problem` has checked that these are equal in both; they would make every sum NaN.
     """
     finite = np.isfinite(reference)
     if finite.all():

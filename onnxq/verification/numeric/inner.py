@@ -1,8 +1,8 @@
-"""Which inner tensors of a Q/DQ model can be compared, and a model of each pair and op alone.
+"""The inner tensors of a Q/DQ model that can be compared, and a model of each pair and op alone.
 
 A pair is measured behind its DequantizeLinear, where its readers see it; a weighted op at its
 output. The local model holds every pair and every weighted op side by side, each with the float
-model's tensors as its inputs, so that one run gives the error that each makes by itself.
+model's tensors as its inputs, so that one run gives the local error of each.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from onnxq.model.graph import Graph, Node
 from onnxq.model.node_inputs import crossed
 from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 
-Kind = Literal["op", "pair"]
-_FLOAT: Final = "float:"  # prefix of what the local model is fed
-_LOCAL: Final = "local:"  # prefix of what a weighted op gives there
+SiteKind = Literal["op", "pair"]
+_FLOAT: Final = "float:"  # prefix of the local model's inputs
+_LOCAL: Final = "local:"  # prefix of a weighted op's outputs there
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
     """One pair or weighted op of a Q/DQ model; `node` is the QuantizeLinear or the op.
 
-    `tensor` is what it makes in the float model, `measured` in the Q/DQ model and `local` in the
-    local model. `local` is None when the op cannot be run alone; `problem` then says why.
-    `position` counts the float model's nodes up to the one that makes the tensor.
+    `tensor` is the name of its output in the float model, `measured` in the Q/DQ model and `local`
+    in the local model. `local` is None when the op cannot be run alone; `problem` then says why.
+    `position` counts the float model's nodes up to the one that computes the tensor.
     """
 
-    kind: Kind
+    kind: SiteKind
     node: str
     op: str
     tensor: str
@@ -44,7 +44,7 @@ class Site:
 
 
 class InnerTensors:
-    """The sites of a Q/DQ model that the float model has too, by name.
+    """The sites of a Q/DQ model whose tensors the float model also has, matched by name.
 
     `unmatched` are nodes of pairs and ops whose tensors the float model does not have, `inside`
     those in bodies of If, Loop and Scan, where a tensor has many values or none. `feeds` are
@@ -53,13 +53,13 @@ class InnerTensors:
 
     def __init__(self, float_graph: Graph, qdq: QdqModel) -> None:
         self._qdq, self._float = qdq, float_graph
-        made = {
+        computed = {
             out: index
             for index, node in enumerate(float_graph.nodes)
             for out in node.outputs
             if out and not node.scope and not float_graph.is_constant(out)
         }
-        self._positions = dict.fromkeys(float_graph.inputs, -1) | made
+        self._positions = dict.fromkeys(float_graph.inputs, -1) | computed
         self._nodes: dict[str, Node] = {}  # of the local model, by name
         self._cuts: dict[str, str] = {}  # tensors of the Q/DQ model: the float model's names
         self.unmatched: tuple[str, ...] = ()
@@ -79,7 +79,7 @@ class InnerTensors:
         return {_FLOAT + t: (name, self._type(t, name)) for t, name in self._cuts.items()}
 
     def _sites(self) -> tuple[Site, ...]:
-        found: list[Site] = []
+        sites: list[Site] = []
         unmatched: list[str] = []
         inside: list[str] = []
         weighted = {n.name for n in self._qdq.weighted_nodes}
@@ -91,14 +91,14 @@ class InnerTensors:
             else:
                 continue
             if site is not None:
-                found.append(site)
+                sites.append(site)
             else:
                 (inside if self._is_inside(node) else unmatched).append(node.name)
         self.unmatched, self.inside = tuple(unmatched), tuple(inside)
-        return tuple(sorted(found, key=lambda s: (s.position, s.kind)))
+        return tuple(sorted(sites, key=lambda s: (s.position, s.kind)))
 
     def _is_inside(self, node: Node) -> bool:
-        """True for an op in a body, and for a Q that only bodies dequantize."""
+        """True for an op in a body, and for a QuantizeLinear that only nodes in bodies read."""
         readers = self._qdq.readers(node.outputs[0]) if is_pair_node(node, QUANTIZE) else ()
         return bool(node.scope) or (bool(readers) and all(n.scope for n in readers))
 
@@ -121,14 +121,14 @@ class InnerTensors:
             self._collect(name, nodes, cuts)
         missing = [cut for cut, name in cuts.items() if name is None]
         if missing:
-            told = f"'{missing[0]}' is not a tensor of the float model"
-            return self._site("op", node, tensor, node.outputs[0], local=None, problem=told)
+            reason = f"'{missing[0]}' is not a tensor of the float model"
+            return self._site("op", node, tensor, node.outputs[0], local=None, problem=reason)
         self._add(nodes, {cut: name for cut, name in cuts.items() if name is not None})
         return self._site("op", node, tensor, node.outputs[0], local=_LOCAL + node.outputs[0])
 
     def _site(
         self,
-        kind: Kind,
+        kind: SiteKind,
         node: Node,
         tensor: str,
         measured: str,
@@ -158,9 +158,9 @@ class InnerTensors:
         return tuple(n for n in readers if is_pair_node(n, DEQUANTIZE) and not n.scope)
 
     def _float_name(self, tensor: str) -> str | None:
-        """The float model's name of a tensor; None when it has none.
+        """The name of a tensor in the float model; None when it has no such tensor.
 
-        Where the name is not known there, a pair before or behind the tensor may have it.
+        If the float model does not have the name, a pair before or behind the tensor may have it.
         """
         if tensor in self._positions:
             return tensor
@@ -177,7 +177,7 @@ class InnerTensors:
         return None
 
     def _collect(self, tensor: str, nodes: dict[str, Node], cuts: dict[str, str | None]) -> None:
-        """Gather what an op needs to make an operand: pairs, what moves them, constants."""
+        """Collect the nodes that compute an operand: pairs, ops that move data, constants."""
         graph = self._qdq.graph
         maker = graph.producer(tensor)
         if not tensor or (graph.is_constant(tensor) and maker is None):
@@ -199,8 +199,8 @@ class InnerTensors:
             self._collect(name, nodes, cuts)
 
     def _type(self, tensor: str, name: str) -> int:
-        known = self._qdq.graph.type(tensor).dtype or self._float.type(name).dtype
-        return known or int(onnx.TensorProto.FLOAT)
+        dtype = self._qdq.graph.type(tensor).dtype or self._float.type(name).dtype
+        return dtype or int(onnx.TensorProto.FLOAT)
 
     def _local_model(self) -> onnx.ModelProto:
         source = self._qdq.named
@@ -225,13 +225,13 @@ class InnerTensors:
         )
 
     def _local_node(self, node: onnx.NodeProto, *, ends: bool, whole: set[str]) -> onnx.NodeProto:
-        """Copy a node; it reads what the local model makes, else what that is fed."""
-        made = onnx.NodeProto()
-        made.CopyFrom(node)
-        del made.input[:], made.output[:]
+        """Copy a node; it reads tensors of the local model, or else that model's inputs."""
+        copy = onnx.NodeProto()
+        copy.CopyFrom(node)
+        del copy.input[:], copy.output[:]
         quantizes = is_pair_node(self._nodes[node.name], QUANTIZE)
         for slot, name in enumerate(node.input):
             cut = name in self._cuts and (name not in whole or (quantizes and slot == 0))
-            made.input.append(_FLOAT + name if cut else name)
-        made.output.extend(_LOCAL + name if ends and name else name for name in node.output)
-        return made
+            copy.input.append(_FLOAT + name if cut else name)
+        copy.output.extend(_LOCAL + name if ends and name else name for name in node.output)
+        return copy

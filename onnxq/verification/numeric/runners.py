@@ -1,4 +1,4 @@
-"""Models in Polygraphy's onnxruntime runner, with its refusals as coded errors."""
+"""Models in Polygraphy's onnxruntime runner, with its exceptions as coded errors."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from onnxq.verification.numeric.half_rounding import with_rounding
 
 @contextmanager
 def runner(model: onnx.ModelProto, called: str) -> Iterator[Any]:
-    """Run a model on the CPU, each operation as the file says: float16 tensors are rounded.
+    """Open a model for runs on the CPU, each op in the type of the file: float16 is rounded.
 
-    OQ305 names the model as `called`.
+    `called` is the name of the model in OQ305, for a model that cannot be opened.
     """
     from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.logger import G_LOGGER

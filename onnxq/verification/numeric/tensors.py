@@ -1,4 +1,4 @@
-"""Where inside a model the error comes from: accumulated and local error of every pair and op."""
+"""Accumulated and local error of every pair and op, to find where in the model accuracy is lost."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from onnx import helper
 from onnxq.diagnostics import OnnxqError, first_line
 from onnxq.sessions import open_session
 from onnxq.verification.numeric.comparison import Comparison, Totals
-from onnxq.verification.numeric.inner import InnerTensors, Kind, Site
+from onnxq.verification.numeric.inner import InnerTensors, Site, SiteKind
 
-BAD_DB: Final = 20.0  # SQNR below which an output is told to look into: noise of a tenth
-HALF: Final = 0.5  # of the noise that all pairs or ops make by themselves
+LOW_SQNR_DB: Final = 20.0  # below this an output needs a look: the noise is a tenth of the signal
+CULPRITS_SHARE: Final = 0.5  # of the sum of the local noise of all pairs or ops
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TensorComparison:
-    """One pair or weighted op: what it gives in the Q/DQ model, against the float model.
+    """One pair or weighted op: its tensor in the Q/DQ model, compared with the float model's.
 
     `tensor` is the tensor's name in the float model, `kind` "pair" or "op", `node` the name of the
     QuantizeLinear or the op in the Q/DQ model, `op` the latter's type. A pair is compared behind
     its DequantizeLinear. `position` is the place along the network: the number of the float model's
-    nodes up to the one that makes the tensor, 0 for a graph input.
-    `accumulated` compares the two models' tensors, so it has the error of everything before.
-    `local` has the error of this pair or op alone, fed with the float model's tensors; it is None
-    where that could not be had, and `problem` says why.
+    nodes up to the one that computes the tensor, 0 for a graph input.
+    `accumulated` compares the two models' tensors, so it includes the error of all nodes before.
+    `local` is the error of this pair or op alone, fed with the float model's tensors; it is None
+    when it could not be measured, and `problem` says why.
     """
 
     tensor: str
-    kind: Kind
+    kind: SiteKind
     node: str
     op: str
     position: int
@@ -41,7 +41,7 @@ class TensorComparison:
 
     @property
     def noise(self) -> float:
-        """What it adds by itself, as noise over signal, from its local SQNR; 0 if unknown.
+        """The noise that it adds, relative to the signal, from its local SQNR; 0 if unknown.
 
         Relative noise of independent roundings adds up along a chain of layers.
         """
@@ -50,25 +50,25 @@ class TensorComparison:
 
 
 def culprits(tensors: Sequence[TensorComparison]) -> tuple[str, ...]:
-    """The fewest nodes that make half of all noise by themselves, in network order.
+    """The fewest nodes whose local noise adds up to half of the total, in network order.
 
-    Weighted ops, each with the error of its pairs; pairs where no op could be measured alone.
+    These are weighted ops, each with the error of its pairs; or pairs, if no op was measured alone.
     """
     for kind in ("op", "pair"):
-        found = sorted((t for t in tensors if t.kind == kind), key=lambda t: -t.noise)
-        total = sum(t.noise for t in found)
+        noisiest = sorted((t for t in tensors if t.kind == kind), key=lambda t: -t.noise)
+        total = sum(t.noise for t in noisiest)
         if total > 0:
-            return _in_order(tensors, _half_of(found, total))
+            return _in_order(tensors, _half_of(noisiest, total))
     return ()
 
 
-def _half_of(found: Sequence[TensorComparison], total: float) -> set[str]:
+def _half_of(noisiest: Sequence[TensorComparison], total: float) -> set[str]:
     chosen, sofar = set(), 0.0
-    for one in found:
-        if sofar >= HALF * total:
+    for comparison in noisiest:
+        if sofar >= CULPRITS_SHARE * total:
             break
-        chosen.add(one.node)
-        sofar += one.noise
+        chosen.add(comparison.node)
+        sofar += comparison.noise
     return chosen
 
 
@@ -91,10 +91,10 @@ class TensorTotals:
         except OnnxqError as failed:
             self._problem = failed.diagnostics[0].message
 
-    def add(self, sample: str, expected: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    def add(self, sample: str, expected: Mapping[str, Any], computed: Mapping[str, Any]) -> None:
         """Compare one sample: tensors of the float model and of the Q/DQ model, by name."""
         for site, total in self._accumulated.items():
-            total.add(sample, expected[site.tensor], found[site.measured])
+            total.add(sample, expected[site.tensor], computed[site.measured])
         if self._session is not None:
             self._add_local(sample, expected)
 
@@ -105,12 +105,12 @@ class TensorTotals:
         }
         names = list(dict.fromkeys(site.local for site in self._local))
         try:
-            found = dict(zip(names, self._session.run(names, feeds), strict=True))
+            computed = dict(zip(names, self._session.run(names, feeds), strict=True))
         except Exception as failed:  # onnxruntime has an exception class for each status
             self._session, self._problem = None, first_line(failed)
             return
         for site, total in self._local.items():
-            total.add(sample, expected[site.tensor], found[site.local])
+            total.add(sample, expected[site.tensor], computed[site.local])
 
     def results(self) -> tuple[TensorComparison, ...]:
         """Every pair and op, in network order."""

@@ -1,4 +1,4 @@
-"""What the page is about: each Q/DQ model with its report, its origin and a verdict."""
+"""The models of the page: each Q/DQ model with its report, its origin and a verdict."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ from onnxq.verification.thresholds import Thresholds, refusals
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Subject:
-    """One Q/DQ model; `kind` names its colour, `name` is as short as tells it apart.
+class PageModel:
+    """One Q/DQ model; `kind` selects its colour, `name` is a short name that is unique on the page.
 
-    `verdict` is "open" where no threshold was given and nothing else is wrong.
+    `verdict` is "open" when there are no thresholds and no errors.
     """
 
     kind: str
@@ -28,35 +28,35 @@ class Subject:
     findings: tuple[Diagnostic, ...]
 
 
-def subjects(report: VerifyReport) -> tuple[Subject, ...]:
+def page_models(report: VerifyReport) -> tuple[PageModel, ...]:
     """The models of a report, in its order."""
     if report.lineage is None:
-        raise ValueError("a report without the models that it is about has no page")
+        raise ValueError("a report without its models has no page")
     names = file_names([model.model for model in report.models])
     each = zip(report.models, report.lineage.origins, names, strict=True)
     return tuple(
-        _subject(f"model{index}", name, model, origin, report.thresholds)
+        _page_model(f"model{index}", name, model, origin, report.thresholds)
         for index, (model, origin, name) in enumerate(each)
     )
 
 
-def _subject(
-    kind: str, name: str, model: ModelReport, origin: Origin, least: Thresholds
-) -> Subject:
-    findings = (*refusals((model,), least), *model.diagnostics)
+def _page_model(
+    kind: str, name: str, report: ModelReport, origin: Origin, least: Thresholds
+) -> PageModel:
+    findings = (*refusals((report,), least), *report.diagnostics)
     failed = has_errors(findings)
-    passed: Literal["passed", "open"] = "passed" if tuple(asked(least)) else "open"
-    return Subject(
+    passed: Literal["passed", "open"] = "passed" if tuple(threshold_texts(least)) else "open"
+    return PageModel(
         kind=kind,
         name=name,
-        report=model,
+        report=report,
         origin=origin,
         verdict="failed" if failed else passed,
         findings=findings,
     )
 
 
-def asked(least: Thresholds) -> Iterator[str]:
+def threshold_texts(least: Thresholds) -> Iterator[str]:
     """Each threshold in words."""
     for what, unit, every, named in (
         ("SQNR", " dB", least.every_sqnr, least.sqnr),
@@ -72,9 +72,9 @@ def asked(least: Thresholds) -> Iterator[str]:
         yield f"MACs in int8, fp8 or int4 at least {least.quantized:.0%}"
 
 
-def unknown(subject: Subject) -> Iterator[str]:
-    """What the page would tell of a model and cannot, each with the option that would give it."""
-    report, origin = subject.report, subject.origin
+def missing_parts(model: PageModel) -> Iterator[str]:
+    """Parts that the page lacks for a model, each with the option that would add it."""
+    report, origin = model.report, model.origin
     if report.numeric is None:
         why = report.why_not_numeric
         yield f"Error of the outputs: {'there is no --data' if why is None else why.message}."
@@ -82,8 +82,8 @@ def unknown(subject: Subject) -> Iterator[str]:
         yield "SQNR along the network and of each layer: --tensors measures it."
     if report.compiled is None:
         why = report.why_not_compiled
-        told = "--backend was onnxruntime" if why is None else f"{why.message}; {why.fix}"
-        yield f"What TensorRT makes of it: {told}. Layers show what lint expects of the file."
+        reason = "--backend was onnxruntime" if why is None else f"{why.message}; {why.fix}"
+        yield f"Computation in TensorRT: {reason}. The layers show what lint expects."
     elif report.compiled.fp32_engine_bytes is None:
         yield "The size of the FP32 engine: --fp32-engine builds it."
     if origin.why_no_calibration:
