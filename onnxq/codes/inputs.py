@@ -45,7 +45,7 @@ INPUTS: Final[dict[str, Code]] = {
         meaning="A model given to a function of the library holds over 2 GB in memory, more than "
         "protobuf can handle. The commands take models of any size.",
         example='onnxq.load(onnx.load("large.onnx"))',
-        fix="Read it with `onnxq.load("large.onnx")`, which leaves large weights in their files.",
+        fix="Give `onnxq.load` the path instead, which leaves large weights in their files.",
     ),
     "OQ308": Code(
         meaning="onnx cannot infer types and shapes in the model, so only those that the file "
