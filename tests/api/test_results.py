@@ -9,7 +9,6 @@ import onnx
 import pytest
 
 import onnxq
-
 from tests.cli.conftest import MODEL
 from tests.onnx_text import model as parsed
 

@@ -7,7 +7,6 @@ import onnx
 import pytest
 
 import onnxq
-
 from tests.cli.conftest import make_picture
 
 ORT = ("--backend", "onnxruntime")
