@@ -15,7 +15,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from onnxq.planning import cascade, recipe
 
 NODES = 9_000

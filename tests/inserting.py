@@ -10,7 +10,7 @@ from onnxq.feeds.samples import Sample
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from tests.planning import planned, rule
 
 

@@ -9,7 +9,7 @@ import numpy as np
 from onnx import helper, numpy_helper, parser, shape_inference
 
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from onnxq.model.scopes import scopes
 
 

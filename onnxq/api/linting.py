@@ -14,6 +14,7 @@ from onnxq.api.inserting import InsertResult, model_outputs
 from onnxq.diagnostics import Diagnostic, Severity, error
 from onnxq.linting import Finding, Outlook, Repair
 from onnxq.model import io as models
+from onnxq.model import preparing
 from onnxq.model import strip as stripping
 from onnxq.model.io import ModelFile
 from onnxq.outputs import require_writable
@@ -151,7 +152,7 @@ def strip(model: QdqModelLike, *, output: str | Path | None = None) -> StripResu
     OQ531 when there is no pair that could be removed.
     """
     file = _file(model)
-    models.refuse_integer_ops(file.proto, file.name)
+    preparing.refuse_integer_ops(file.proto, file.name)
     if output is not None:
         require_writable(model_outputs(Path(output)), (file.path, *file.data_files))
     stripped = stripping.strip(file.proto)

@@ -24,11 +24,11 @@ from onnxq.api.inserting import (
 )
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE
+from onnxq.api.subjects import lineage_of
 from onnxq.api.verifying import (
     Checking,
     ProfileLike,
     compile_options,
-    lineage_of,
     profiles_of,
     require_page,
 )

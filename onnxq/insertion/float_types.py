@@ -12,8 +12,8 @@ import onnx
 from onnx import AttributeProto, TensorProto, defs
 
 from onnxq.model.graph import Graph
-from onnxq.model.io import opset
 from onnxq.model.pairs import PAIR_OPS
+from onnxq.model.preparing import opset
 
 _FLOATS: Final[dict[int, str]] = {
     TensorProto.FLOAT: "fp32",

@@ -21,8 +21,8 @@ from onnxq.insertion.half_types import DEQUANTIZE, FP32, HalfTypes, captured, su
 from onnxq.insertion.insert import fault
 from onnxq.insertion.precision import Half
 from onnxq.model import weights
-from onnxq.model.io import name_nodes, raised
 from onnxq.model.pairs import PAIR_OPS
+from onnxq.model.preparing import name_nodes, raised
 from onnxq.model.scopes import free_name, names, nodes
 from onnxq.quantization import representable
 

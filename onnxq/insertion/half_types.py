@@ -10,8 +10,8 @@ from onnx import AttributeProto, TensorProto
 
 from onnxq.insertion.float_types import Slots, float_tensors, in_float32, in_half
 from onnxq.insertion.precision import Half
-from onnxq.model.io import opset
 from onnxq.model.pairs import PAIR_OPS
+from onnxq.model.preparing import opset
 
 FP32: Final = TensorProto.FLOAT
 DEQUANTIZE: Final = "DequantizeLinear"

@@ -16,8 +16,8 @@ from onnxq.insertion.provenance import edited_scales
 from onnxq.insertion.scale_table import Scale, Scales, require_shape, scale_shape
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Edge
-from onnxq.model.io import QDQ_OPSET, prepare, raised
 from onnxq.model.metadata import record
+from onnxq.model.preparing import QDQ_OPSET, prepare, raised
 from onnxq.model.pruning import drop_unread
 from onnxq.model.scopes import Scope, defined, names, nodes, owner, scopes
 from onnxq.model.weights import as_inputs
@@ -80,7 +80,7 @@ def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
                     "OQ304",
                     f"the plan's '{pair.tensor}' is not input {edge.slot} of '{edge.node}' once "
                     "the model is prepared",
-                    fix="plan and calibrate what onnxq.model.io.prepare returns",
+                    fix="plan and calibrate the model that onnxq.load returns",
                 )
 
 

@@ -15,7 +15,7 @@ from onnxq.insertion.half import FloatRest, IoTypes
 from onnxq.insertion.precision import Half, fp32_ops, representable_scales
 from onnxq.insertion.preparation import Preparation, compare_raised
 from onnxq.insertion.scales import Scales
-from onnxq.model import io as models
+from onnxq.model import preparing
 from onnxq.model.graph import Graph
 from onnxq.planning.plan import Plan
 
@@ -49,7 +49,7 @@ def in_half(
     """
     fp32 = fp32_ops(graph, plan, statistics, half)
     model = insert(representable_scales(scales, graph, fp32, half))
-    higher = models.raised(model, half.opset, path)
+    higher = preparing.raised(model, half.opset, path)
     raised = compare_raised(model, higher, statistics.input_shapes, purpose=half.called)
     result, rest = lowered.lower(higher, half, kept=fp32.reasons, io_types=io_types)
     return InHalf(model=result, rest=rest, raised=raised, diagnostics=fp32.diagnostics)

@@ -15,7 +15,7 @@ from onnxq.feeds.random_data import open_random
 from onnxq.feeds.samples import input_specs
 from onnxq.formats import FORMATS
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes, opset
+from onnxq.model.preparing import name_nodes, opset
 from onnxq.sessions import open_session, run
 
 

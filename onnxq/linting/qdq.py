@@ -11,10 +11,10 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq.model.graph import Graph, Node
-from onnxq.model.io import name_nodes
 from onnxq.model.node_inputs import channel_axis, crossed
 from onnxq.model.ops import traits
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, QUANTIZE, is_pair_node
+from onnxq.model.preparing import name_nodes
 from onnxq.model.scopes import defined, nodes, scopes
 from onnxq.model.signs import may_be_negative
 

@@ -13,6 +13,7 @@ from onnx import ModelProto
 
 from onnxq.diagnostics import Diagnostic, counted, warning
 from onnxq.model import io as models
+from onnxq.model import preparing
 from onnxq.model.graph import Graph, declares
 from onnxq.model.inlining import inline_functions
 from onnxq.model.strip import strip
@@ -49,7 +50,7 @@ class Model:
             for name, kind in types
         )
         nodes = counted(len(self.graph.nodes), "node")
-        return f"{self.name}: opset {models.opset(self.proto)}, {nodes}, inputs {inputs}"
+        return f"{self.name}: opset {preparing.opset(self.proto)}, {nodes}, inputs {inputs}"
 
     def __repr__(self) -> str:
         return f"<onnxq.Model {self}>"
@@ -110,14 +111,14 @@ def load(
     file = _file(model)
     with_functions = _copy(file.proto) if file.proto.functions else None
     inlined = inline_functions(file.proto, file.name)
-    models.refuse_integer_ops(inlined, file.name)
+    preparing.refuse_integer_ops(inlined, file.name)
     if existing == "refuse":
-        models.refuse_pairs(inlined, file.name)
+        preparing.refuse_pairs(inlined, file.name)
     stripped = strip(inlined) if existing == "strip" else None
     original = inlined if stripped is None else stripped.model
     if with_functions is not None and existing == "strip":
         with_functions = strip(with_functions).model
-    proto = models.prepare(original, file.name)
+    proto = preparing.prepare(original, file.name)
     return Model(
         path=file.path,
         existing=existing,

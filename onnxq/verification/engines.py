@@ -21,6 +21,7 @@ from onnxq.insertion.lowering import in_half
 from onnxq.insertion.precision import HALF
 from onnxq.insertion.scales import Scales
 from onnxq.model import io as models
+from onnxq.model import preparing
 from onnxq.model.graph import Graph
 from onnxq.planning import cascade, recipe
 from onnxq.verification import builder, tensorrt
@@ -107,7 +108,7 @@ def _fp16_model(float_path: str | Path, folder: Path, calibration: Statistics) -
 
     Its inputs and outputs keep their types.
     """
-    model = models.prepare(models.load(float_path), float_path)
+    model = preparing.prepare(models.load(float_path), float_path)
     graph = Graph(model, shapes=calibration.input_shapes)
     plan = cascade.plan(graph, recipe.load("half"))
     lowered = in_half(lambda scales: model, _NO_SCALES, graph, plan, calibration, HALF["fp16"])

@@ -18,8 +18,8 @@ from onnxq.calibration.calibrate import calibrate, observed_tensors
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import prepare
 from onnxq.model.ops import traits
+from onnxq.model.preparing import prepare
 from onnxq.planning.cascade import plan
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import load

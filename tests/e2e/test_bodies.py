@@ -6,7 +6,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes, scopes
 from onnxq.model.strip import strip
 from tests.command import onnxq, result, succeeded

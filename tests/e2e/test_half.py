@@ -7,7 +7,7 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.model.io import raised
+from onnxq.model.preparing import raised
 from tests.command import onnxq, result, succeeded
 from tests.inserting import computed
 from tests.onnx_text import model as onnx_model

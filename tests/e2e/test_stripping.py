@@ -7,7 +7,7 @@ import pytest
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from onnxq.model.strip import strip
 from onnxq.planning.cascade import plan
 from onnxq.planning.recipe import load

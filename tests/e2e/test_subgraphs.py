@@ -6,8 +6,9 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.model.io import load, prepare
+from onnxq.model.io import load
 from onnxq.model.pairs import is_pair_op
+from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
 from tests.command import onnxq, result, succeeded

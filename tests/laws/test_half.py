@@ -16,8 +16,8 @@ from onnxq.insertion.lowering import in_half
 from onnxq.insertion.precision import HALF
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import prepare
 from onnxq.model.pairs import PAIR_OPS
+from onnxq.model.preparing import prepare
 from onnxq.verification.numeric.half_rounding import with_rounding
 from tests.inserting import InMemory, computed
 from tests.planning import planned, rule

@@ -6,8 +6,8 @@ from hypothesis import HealthCheck, given, settings
 
 from onnxq.model.graph import Graph
 from onnxq.model.inner_outputs import with_inner_outputs
-from onnxq.model.io import prepare
 from onnxq.model.magnitudes import largest, magnitudes
+from onnxq.model.preparing import prepare
 from tests.inserting import computed
 
 from .float_models import INPUT, float_models

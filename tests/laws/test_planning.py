@@ -9,7 +9,7 @@ from onnx import TensorProto, helper, numpy_helper
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from tests.inserting import computed, ranged
 from tests.planning import planned, rule
 

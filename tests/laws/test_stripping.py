@@ -18,8 +18,8 @@ from onnxq.insertion.precision import HALF
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes, opset, prepare
 from onnxq.model.pairs import is_pair_op
+from onnxq.model.preparing import name_nodes, opset, prepare
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
 from onnxq.quantization import dequantize, quantize

@@ -18,7 +18,7 @@ import numpy as np
 import yaml
 from onnx import helper, numpy_helper, parser
 
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 
 HERE = Path(__file__).parent
 KEYS = {"name", "base", "change", "model", "finds", "engine", "repaired", "opset", "names"}

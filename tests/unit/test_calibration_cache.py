@@ -11,7 +11,7 @@ from onnxq.calibration import cache as calibration_cache
 from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from onnxq.quantization import SMALLEST_AMAX, scale_of
 from tests.onnx_text import model
 from tests.planning import planned, rule

@@ -5,7 +5,7 @@ import pytest
 
 from onnxq.model import node_inputs
 from onnxq.model.graph import Graph
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 

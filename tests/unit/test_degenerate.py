@@ -6,7 +6,7 @@ import pytest
 from onnxq.calibration.methods import METHODS
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from tests.onnx_text import model
 from tests.planning import planned, rule
 

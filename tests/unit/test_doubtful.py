@@ -13,7 +13,7 @@ from onnxq.calibration.methods import ImportedAmax
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import OnnxqError
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from tests.inserting import InMemory
 from tests.onnx_text import model
 

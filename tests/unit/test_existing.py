@@ -6,7 +6,7 @@ import pytest
 
 from onnxq.calibration.calibrate import observed_tensors
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from onnxq.planning.coverage import coverage
 from tests.inserting import ALL, computed, quantized
 from tests.onnx_text import model

@@ -5,7 +5,7 @@ from onnx import helper, numpy_helper, parser
 
 from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from tests.onnx_text import graph, model
 
 TEXT = """

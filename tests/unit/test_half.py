@@ -11,7 +11,7 @@ from onnxq.insertion.half import lower
 from onnxq.insertion.precision import HALF
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes, opset
+from onnxq.model.preparing import name_nodes, opset
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
 from tests.inserting import computed, quantized

@@ -10,8 +10,8 @@ from onnxq.insertion.preparation import compare_raised
 from onnxq.model import inlining
 from onnxq.model.graph import Graph
 from onnxq.model.inlining import inline_functions
-from onnxq.model.io import prepare
 from onnxq.model.ops import TRAITS
+from onnxq.model.preparing import prepare
 from onnxq.model.strip import strip
 from tests.inserting import computed, quantized
 from tests.onnx_text import model

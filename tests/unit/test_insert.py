@@ -4,8 +4,8 @@ import pytest
 from onnx import helper, numpy_helper
 
 from onnxq.insertion.insert import insert
-from onnxq.model.io import QDQ_OPSET, opset
 from onnxq.model.metadata import metadata_of
+from onnxq.model.preparing import QDQ_OPSET, opset
 from onnxq.quantization import fake_tensor_quant
 from tests.inserting import ALL, computed, quantized
 from tests.onnx_text import model

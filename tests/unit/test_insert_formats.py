@@ -9,7 +9,7 @@ from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
 from onnxq.linting import lint
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes, opset
+from onnxq.model.preparing import name_nodes, opset
 from onnxq.model.strip import strip
 from onnxq.planning import cascade
 from onnxq.quantization import dequantize, quantize, scale_of

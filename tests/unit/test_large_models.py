@@ -14,7 +14,7 @@ from onnxq.calibration.exposing import expose
 from onnxq.diagnostics import OnnxqError
 from onnxq.files import whole_file
 from onnxq.model import io as models
-from onnxq.model import weights
+from onnxq.model import preparing, weights
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.model.model_file import read_light, write_external, write_inline
 from onnxq.sessions import CPU, open_session
@@ -144,7 +144,7 @@ def test_insert_gives_the_same_bytes_from_references(tmp_path, monkeypatch, exte
     path = saved(tmp_path, external=external)
     models.save(quantized(tmp_path, models.load(path)), tmp_path / "held.onnx")
     monkeypatch.setattr(models, "HELD", 0)
-    made = models.name_nodes(models.load(path))
+    made = preparing.name_nodes(models.load(path))
     before = made.SerializeToString()
     result = quantized(tmp_path, made)
     assert made.SerializeToString() == before
@@ -204,8 +204,8 @@ def test_some_weights_begin_where_floats_may_not(tmp_path, referring):
 def test_raising_the_opset_needs_no_weights(tmp_path, referring):
     made = proto(11)
     made.ir_version = 6
-    raised = models.prepare(models.load(saved(tmp_path, made)))
-    assert models.opset(raised) == models.QDQ_OPSET
+    raised = preparing.prepare(models.load(saved(tmp_path, made)))
+    assert preparing.opset(raised) == preparing.QDQ_OPSET
     assert references(raised) == {"w", "v"}
     equal(arrays(raised), arrays(made))
 
@@ -308,7 +308,7 @@ def test_a_proto_that_is_too_large_in_memory():
     made = proto()
     made.graph.initializer.append(TensorProto(name="huge", data_type=1, dims=[2**30]))
     with pytest.raises(OnnxqError) as caught:
-        models.prepare(made)
+        preparing.prepare(made)
     assert caught.value.diagnostics[0].code == "OQ307"
 
 

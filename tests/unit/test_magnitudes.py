@@ -7,8 +7,8 @@ import pytest
 from onnx import TensorProto, numpy_helper
 
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
 from onnxq.model.magnitudes import largest, magnitudes
+from onnxq.model.preparing import name_nodes
 from tests.inserting import computed
 from tests.onnx_text import graph, model
 

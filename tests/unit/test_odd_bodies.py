@@ -4,8 +4,8 @@ import numpy as np
 import onnx
 import pytest
 
-from onnxq.model.io import prepare
 from onnxq.model.pairs import is_pair_op
+from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
 from tests.inserting import computed, quantized

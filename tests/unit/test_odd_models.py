@@ -6,7 +6,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from onnxq.model.graph import Graph
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
 from tests.inserting import computed, quantized

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 
 from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from tests.onnx_text import model
 
 RNG = np.random.default_rng(5)

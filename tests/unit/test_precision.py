@@ -11,7 +11,7 @@ from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.insertion.precision import HALF, fp32_ops, representable_scales
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from onnxq.planning.plan import Because, Kept
 from onnxq.quantization import representable
 from tests.inserting import ALL, ranged

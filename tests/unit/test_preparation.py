@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from onnxq.insertion.preparation import compare_raised
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from tests.onnx_text import model
 
 SOFTMAX = "g (float[2,{n},4] x) => (float y) {{ y = Softmax <axis = 1> (x) }}"

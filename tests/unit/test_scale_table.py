@@ -13,8 +13,8 @@ from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
 from onnxq.model.metadata import metadata_of
+from onnxq.model.preparing import name_nodes
 from onnxq.render.reports import recipe_of as shown_recipe
 from tests.inserting import ranged
 from tests.onnx_text import model

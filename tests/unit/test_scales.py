@@ -7,7 +7,7 @@ from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from tests.onnx_text import model
 from tests.planning import planned, rule
 

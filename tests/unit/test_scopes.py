@@ -5,7 +5,7 @@ import onnx
 import pytest
 
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.io import prepare
+from onnxq.model.preparing import prepare
 from onnxq.model.scopes import defined, nodes, scopes
 from tests.inserting import computed
 from tests.onnx_text import graph, model

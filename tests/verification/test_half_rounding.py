@@ -8,7 +8,7 @@ from onnx.reference import ReferenceEvaluator
 from onnxq.feeds.samples import Sample
 from onnxq.insertion.half import lower
 from onnxq.insertion.precision import HALF
-from onnxq.model.io import name_nodes
+from onnxq.model.preparing import name_nodes
 from onnxq.verification.numeric import compare
 from onnxq.verification.numeric.half_rounding import with_rounding
 from onnxq.verification.numeric.runners import infer, runner

@@ -17,7 +17,7 @@ from onnxq.insertion.insert import insert, with_types
 from onnxq.insertion.scales import compute_scales
 from onnxq.model import node_inputs, ops
 from onnxq.model.graph import Edge, Graph
-from onnxq.model.io import opset, prepare, refuse_integer_ops, refuse_pairs
+from onnxq.model.preparing import opset, prepare, refuse_integer_ops, refuse_pairs
 from onnxq.model.strip import strip
 from onnxq.planning.cascade import plan
 from onnxq.planning.recipe import load

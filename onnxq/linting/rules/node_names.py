@@ -10,8 +10,8 @@ from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import repair, rule
-from onnxq.model.io import name_nodes
 from onnxq.model.pairs import is_pair_op
+from onnxq.model.preparing import name_nodes
 from onnxq.model.scopes import nodes as every
 
 

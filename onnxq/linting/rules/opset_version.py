@@ -13,7 +13,7 @@ from onnxq.linting.qdq import QdqModel, is_blocked
 from onnxq.linting.registry import repair, rule
 from onnxq.model import weights
 from onnxq.model.graph import Node
-from onnxq.model.io import name_nodes, opset, restore
+from onnxq.model.preparing import name_nodes, opset, restore
 
 _HALF: Final = (TensorProto.FLOAT16, TensorProto.BFLOAT16)
 _QUANTIZATION: Final = 10  # the first opset with Q/DQ

@@ -15,6 +15,7 @@ from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
 from onnxq.feeds.samples import Sample, Tensors
 from onnxq.linting.qdq import QdqModel
 from onnxq.model import io as models
+from onnxq.model import preparing
 from onnxq.model.graph import Graph
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.verification.labels import Labels, class_names
@@ -136,9 +137,9 @@ def _proto(model: ModelOrPath) -> onnx.ModelProto:
 def _as_inserted(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model as `insert` prepares it: raising the opset can rename tensors."""
     try:
-        return models.prepare(model)
+        return preparing.prepare(model)
     except OnnxqError:
-        return models.name_nodes(model)  # onnxruntime refuses nodes that share a name
+        return preparing.name_nodes(model)  # onnxruntime refuses nodes that share a name
 
 
 class _QdqRun:
