@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from onnxq.api.calibrating import recipe_path
 from onnxq.api.data import Shapes
-from onnxq.api.inserting import IMPORTED
+from onnxq.api.inserting import IMPORTED, require_calibration_of
 from onnxq.api.planning import RECIPE
 from onnxq.calibration import cache as caches
 from onnxq.calibration.statistics import Statistics
@@ -153,7 +153,8 @@ def export_cache(
     It has the scales of the activations that `recipe` quantizes, so that TensorRT has no range for
     the others, or with `method` (such as "percentile(99.99)") those of all observed tensors.
     `tensorrt` is the version that will read it, `output` the file to write. Raises OQ217 when both
-    are given, OQ455 where a cache cannot hold what the recipe wants, OQ456 for a wrong method.
+    are given, OQ411 for a calibration of another model, OQ455 where a cache cannot hold what the
+    recipe wants, OQ456 for a wrong method.
     """
     if recipe is not None and method is not None:
         raise error("OQ217", "--method and --rules exclude each other", fix="give one of them")
@@ -161,6 +162,7 @@ def export_cache(
     statistics = calibration if isinstance(calibration, Statistics) else None
     statistics = statistics or Statistics.load(Path(str(calibration)))
     model = load(model, shapes=statistics.input_shapes)
+    require_calibration_of(model, statistics)
     path = None if output is None else Path(output)
     inputs = (*model.files, statistics.path, recipe_path(recipe))
     require_writable({"the output": path}, inputs)

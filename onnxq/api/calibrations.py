@@ -29,6 +29,8 @@ def merge(
     `output` is the file to write. Raises OQ410, OQ412 and OQ440 for the files, OQ418 when they do
     not add, and OQ441 when data would be counted twice.
     """
+    if not calibrations:
+        raise error("OQ410", "there is no calibration to add", fix="give one or more")
     path = None if output is None else Path(output)
     files = [Path(c) for c in calibrations if isinstance(c, str | Path)]
     require_writable({"the output": path}, files)
@@ -234,7 +236,7 @@ def _chosen(statistics: Statistics, patterns: Sequence[str]) -> dict[str, Tensor
 def _tensor_dict(
     name: str, tensor: TensorStatistics, amaxes: Mapping[str, float], *, histogram: bool
 ) -> dict[str, Any]:
-    values = {"name": name, **_observed(tensor), "amax": dict(amaxes)}
+    values = {"name": name, **tensor.to_dict(), "amax": dict(amaxes)}
     bits = tensor.histogram
     if not histogram or bits is None:
         return values
@@ -252,17 +254,4 @@ def _tensor_dict(
             "upper": bits.upper_edges().tolist(),
             "counts": bits.counts.tolist(),
         },
-    }
-
-
-def _observed(tensor: TensorStatistics) -> dict[str, Any]:
-    observed = tensor.range
-    return {
-        "samples": tensor.samples,
-        "values": observed.count,
-        "nan": observed.nan,
-        "inf": observed.inf,
-        "zeros": summary.zeros(tensor),
-        "min": observed.minimum if observed.finite else None,
-        "max": observed.maximum if observed.finite else None,
     }

@@ -257,7 +257,17 @@ def _subjects(
             qdq_subject(one, file, Path(folder) / str(index), float_model, calibration, folders)
             for index, (one, file) in enumerate(zip(qdq, files, strict=True))
         ]
-        yield float_model, subjects
+        yield float_model, _numbered(subjects)
+
+
+def _numbered(subjects: list[QdqSubject]) -> list[QdqSubject]:
+    """Tell several models without a file apart by their place among all."""
+    if len([s for s in subjects if s.file.path is None]) < 2:
+        return subjects
+    return [
+        replace(subject, name=f"model {number}") if subject.file.path is None else subject
+        for number, subject in enumerate(subjects, start=1)
+    ]
 
 
 def _file(qdq: QdqLike) -> ModelFile:

@@ -73,14 +73,6 @@ def effect(histogram: BitHistogram, amax: float) -> AmaxEffect:
     return AmaxEffect(amax=amax, clipped=max(0.0, clipped), sqnr_db=sqnr)
 
 
-def zeros(tensor: TensorStatistics) -> float | None:
-    """Return the share of zeros among the finite values; None without a histogram."""
-    histogram = tensor.histogram
-    if histogram is None or not histogram.range.finite:
-        return None
-    return int(histogram.counts[histogram.bins == 0].sum()) / histogram.range.finite
-
-
 def outliers(histogram: BitHistogram) -> Outliers | None:
     """Find where outliers begin; None when there are none."""
     if not histogram.range.amax:

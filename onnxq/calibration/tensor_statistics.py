@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -34,6 +34,27 @@ class TensorStatistics(Shown):
     def histogram(self) -> BitHistogram | None:
         """The histogram, if one was gathered."""
         return self.values if isinstance(self.values, BitHistogram) else None
+
+    @property
+    def zeros(self) -> float | None:
+        """The share of zeros among the finite values; None without a histogram."""
+        histogram = self.histogram
+        if histogram is None or not histogram.range.finite:
+            return None
+        return int(histogram.counts[histogram.bins == 0].sum()) / histogram.range.finite
+
+    def to_dict(self) -> dict[str, Any]:
+        """Counts and the range; the range is None without finite values."""
+        observed = self.range
+        return {
+            "samples": self.samples,
+            "values": observed.count,
+            "nan": observed.nan,
+            "inf": observed.inf,
+            "zeros": self.zeros,
+            "min": observed.minimum if observed.finite else None,
+            "max": observed.maximum if observed.finite else None,
+        }
 
     def amax(self, descriptor: QuantDescriptor, *, tensor: str) -> float:
         """Return amax by the descriptor's method; `tensor` names it in error OQ416."""

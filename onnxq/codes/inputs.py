@@ -44,8 +44,14 @@ INPUTS: Final[dict[str, Code]] = {
     "OQ307": Code(
         meaning="A model given to a function of the library holds over 2 GB in memory, more than "
         "protobuf can handle. The commands take models of any size.",
-        example='onnxq.model.io.prepare(onnx.load("large.onnx"))',
-        fix="Read it with `onnxq.load_model`, which leaves large weights in their files.",
+        example='onnxq.load(onnx.load("large.onnx"))',
+        fix="Give `onnxq.load` the path instead, which leaves large weights in their files.",
+    ),
+    "OQ308": Code(
+        meaning="onnx cannot infer types and shapes in the model, so only those that the file "
+        "declares are known: rules on shapes match less, and MACs may be unknown.",
+        example="a model that uses operators of a domain that it does not import",
+        fix="Correct what the message names, or export the model again.",
     ),
     "OQ401": Code(
         meaning="The data does not exist, or has no sample that can be read.",

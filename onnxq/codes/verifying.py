@@ -120,4 +120,10 @@ VERIFYING: Final[dict[str, Code]] = {
         example="onnxq verify model.onnx model.qdq.onnx --html report.html --rules other.yaml",
         fix="Give the version of the recipe that made the model, or the saved plan.",
     ),
+    "OQ673": Code(
+        meaning="The calibration that was given did not make the model: the model records another "
+        "one, or was made from another float model. It is not used.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --calibration other.npz",
+        fix="Give the calibration that made the model, or none: one beside the model is found.",
+    ),
 }

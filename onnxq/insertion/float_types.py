@@ -98,12 +98,12 @@ def float_tensors(model: onnx.ModelProto) -> frozenset[str]:
     return frozenset(n for n, dtype in types.items() if n and dtype == TensorProto.FLOAT)
 
 
-def computed_types(model: onnx.ModelProto) -> dict[str, int]:
+def computed_types(graph: Graph) -> dict[str, int]:
     """How many ops compute in 'fp32', 'fp16' and 'bf16': the type of a result, else of an input.
 
     Q/DQ, Casts and constants do not count. TensorRT keeps these types in a strongly typed network.
     """
-    graph, counts = Graph(model), Counter[str]()
+    counts = Counter[str]()
     for node in graph.nodes:
         if node.op not in (*PAIR_OPS, "Cast", "Constant"):
             types = (graph.type(t).dtype for t in (*node.outputs, *node.inputs) if t)

@@ -112,6 +112,12 @@ class Graph:
             for name, constant in self._constants.stored().items()
         }
 
+    def with_shapes(self, model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> Graph:
+        """The view of the same model with shapes of inputs; itself where it declares them."""
+        if declares(model, shapes):
+            return self
+        return Graph(model, digest=self.digest, shapes=shapes)
+
     def __hash__(self) -> int:
         return hash(self.digest)
 
@@ -216,6 +222,12 @@ def _hidden_ops(model: onnx.ModelProto) -> Iterator[str]:
                 yield from map(type_of, all_nodes(graph.node))
     for function in model.functions:
         yield from map(type_of, all_nodes(function.node))
+
+
+def declares(model: onnx.ModelProto, shapes: Mapping[str, Sequence[int]]) -> bool:
+    """True when the inputs of a model have these shapes without being told."""
+    declared = {i.name: _tensor_type(i.type.tensor_type).shape for i in model.graph.input}
+    return all(declared.get(name) == tuple(shape) for name, shape in shapes.items())
 
 
 def infer_types(

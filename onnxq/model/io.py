@@ -260,7 +260,7 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
         raise error(
             "OQ307",
             f"{path} holds {held / 1e9:.1f} GB in memory, and protobuf takes 2 GB",
-            fix="read it with onnxq.load_model, which leaves large weights in their files",
+            fix="give its path: onnxq.load leaves large weights in their files",
         )
     inlined = clear_placeholder_names(inline_functions(model, path))
     return raised(name_nodes(inlined), QDQ_OPSET, path)

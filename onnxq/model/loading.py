@@ -13,7 +13,7 @@ from onnx import ModelProto
 
 from onnxq.diagnostics import Diagnostic, counted, warning
 from onnxq.model import io as models
-from onnxq.model.graph import Graph
+from onnxq.model.graph import Graph, declares
 from onnxq.model.inlining import inline_functions
 from onnxq.model.strip import strip
 
@@ -85,9 +85,11 @@ class Model:
         return (*self.load_diagnostics, warning("OQ308", message, fix=fix))
 
     def with_shapes(self, shapes: Mapping[str, Sequence[int]]) -> Model:
-        """The same model with other shapes of inputs; itself when they are the same."""
+        """The same model with shapes of inputs; itself where it has or declares them."""
         sizes = {name: tuple(shape) for name, shape in shapes.items()}
-        return self if sizes == self.shapes else replace(self, shapes=sizes)
+        if sizes == self.shapes or (not self.shapes and declares(self.proto, sizes)):
+            return self
+        return replace(self, shapes=sizes)
 
 
 def load(

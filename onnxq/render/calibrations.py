@@ -93,7 +93,7 @@ def short_count(count: float) -> str:
 def _row(
     tensor: TensorStatistics, amaxes: Mapping[str, float], figures: Sequence[str]
 ) -> list[str]:
-    values, zeros = tensor.range, summary.zeros(tensor)
+    values, zeros = tensor.range, tensor.zeros
     texts = {
         "values": short_count(values.count),
         "min": _figure(values.minimum if values.finite else None),
@@ -132,7 +132,7 @@ def calibration_tensor(
     if "cache" in amaxes:
         console.print(f"amax {_figure(amaxes['cache'])}, imported and final\n")
         return
-    zeros = summary.zeros(tensor)
+    zeros = tensor.zeros
     facts = [f"{values.count:,} values in {counted(tensor.samples, 'sample')}"]
     if zeros is not None:
         facts.append(f"{zeros:.1%} zeros")

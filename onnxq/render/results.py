@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 from functools import singledispatch
+from typing import Final
 
 from rich.console import Console
+from rich.terminal_theme import TerminalTheme
 
 from onnxq.api.caches import ExportedCache, ImportedCache
 from onnxq.api.calibrations import PERCENTILE, CalibrationSummary, summarize
@@ -21,7 +23,18 @@ from onnxq.planning.plan import Plan
 from onnxq.render import calibrations, explanations, findings, html, plans, reports
 from onnxq.verification.report import VerifyReport
 
-_WIDTH = 100  # columns of text without a terminal
+_WIDTH: Final = 100  # columns of text without a terminal
+_RED, _GREEN, _YELLOW = (225, 50, 44), (7, 138, 51), (158, 110, 0)
+_BLUE, _MAGENTA, _CYAN = (21, 113, 243), (195, 57, 195), (0, 132, 149)
+_GREY: Final = (119, 119, 119)
+# The relative luminance of every colour is 0.185, so all are readable on white and on black.
+_COLORS: Final = [_GREY, _RED, _GREEN, _YELLOW, _BLUE, _MAGENTA, _CYAN, _GREY]
+_THEME: Final = TerminalTheme((255, 255, 255), (0, 0, 0), _COLORS)
+_PRE: Final = (
+    "margin:0.5em;overflow-x:auto;line-height:1.15;"
+    "font-family:Menlo,Consolas,'DejaVu Sans Mono',monospace;"
+    "font-size:var(--jp-code-font-size,13px)"
+)
 
 
 @singledispatch
@@ -55,7 +68,7 @@ def _(result: CalibrationSummary, console: Console, *, everything: bool = False)
         amaxes, label = result.amaxes[tensor], f"percentile {percentile}"
         calibrations.calibration_tensor(console, tensor, statistics.tensors[tensor], amaxes, label)
     if result.hidden:
-        console.print(f"{result.hidden} more; without --limit all are shown")
+        console.print(f"{result.hidden} more: the limit is {len(result.tensors)}")
 
 
 @show.register
@@ -170,6 +183,7 @@ def _console(*, for_page: bool) -> Console:
         file=io.StringIO(),
         width=_WIDTH,
         record=for_page,
+        force_terminal=False,  # else FORCE_COLOR, which a notebook sets, puts escapes into the text
         force_jupyter=False,
         markup=False,
         highlight=False,
@@ -190,8 +204,11 @@ def as_html(result: object) -> str:
     """The result for a notebook: the same text, with its colours."""
     console = _console(for_page=True)
     show(result, console)
-    pre = '<pre style="font-family:monospace;line-height:1.2">{code}</pre>'
-    return console.export_html(inline_styles=True, code_format=pre)
+    code = console.export_html(theme=_THEME, inline_styles=True, code_format="{code}")
+    lines = "\n".join(line.rstrip() for line in code.splitlines()).strip("\n")
+    # Notebooks wrap lines of a <pre>, which breaks pictures and tables: there long lines scroll.
+    is_prose = isinstance(result, Explanations | CodeExplanation)
+    return f'<pre style="{_PRE};white-space:{"pre-wrap" if is_prose else "pre"}">{lines}</pre>'
 
 
 def as_page(report: VerifyReport) -> str:

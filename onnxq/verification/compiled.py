@@ -119,7 +119,8 @@ def compiled_ops(
 ) -> tuple[CompiledOp, ...]:
     """Determine from the engine's layers how each weighted op is computed, in node order."""
     nodes = [n for n in model.graph.nodes if is_product(n)]
-    shapes = Shapes(model.named, {name: profile.opt for name, profile in profiles.items()})
+    sizes = {name: profile.opt for name, profile in profiles.items()}
+    shapes = Shapes(model.named, model.graph, sizes)
     shapes.observe(t for n in nodes for t in (*n.inputs[:2], n.outputs[0]))
     return tuple(_compiled_op(model, shapes, layers, node) for node in nodes)
 

@@ -206,7 +206,7 @@ def _amax(model: QdqModel, quantize: Node, kind: int) -> float | None:
 
 
 def _products(model: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Product]:
-    tensor_shapes = Shapes(model.named, shapes)
+    tensor_shapes = Shapes(model.named, model.graph, shapes)
     for node in model.graph.nodes:
         if is_product(node):
             prediction = predict_op(model, node)

@@ -26,9 +26,9 @@ class Shapes:
     depends on the data then is the size for zeros.
     """
 
-    def __init__(self, model: onnx.ModelProto, inputs: Mapping[str, Sizes]) -> None:
+    def __init__(self, model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, Sizes]) -> None:
         self._model = model
-        self._graph = Graph(model, shapes=inputs)
+        self._graph = graph.with_shapes(model, inputs)
         self._observed: dict[str, Sizes] = {}
 
     def sizes(self, tensor: str) -> Sizes | None:

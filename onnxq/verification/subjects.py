@@ -63,8 +63,8 @@ class FloatSubject(_OnDisk):
         return Graph(self.prepared, digest=self.digest)
 
     def graph_with(self, shapes: Mapping[str, Sequence[int]]) -> Graph:
-        """The view with these input shapes, for a plan that was made with them."""
-        return Graph(self.prepared, digest=self.digest, shapes=shapes) if shapes else self.graph
+        """The view with shapes of inputs, for a plan that was made so."""
+        return self.graph.with_shapes(self.prepared, shapes)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -119,7 +119,7 @@ def _report(
     return ModelReport(
         model=subject.name,
         made_by=subject.made_by,
-        float_ops=computed_types(subject.proto),
+        float_ops=computed_types(subject.model.graph),
         lint=lint(subject.model),
         numeric=None if isinstance(compared, Diagnostic) else compared,
         why_not_numeric=compared if isinstance(compared, Diagnostic) else None,

@@ -211,7 +211,7 @@ def test_order_and_limit(tmp_path):
         rows = [line.split()[0] for line in told.splitlines() if line.endswith("% ")]
         shown[options] = "".join(rows)
     assert shown == {(): "cba", ("--sort", "name"): "abc", ("--limit", "1"): "c"}
-    assert "2 more; without --limit all are shown" in told
+    assert "2 more: the limit is 1" in told
 
 
 @pytest.mark.parametrize("encoding", ["utf-8", "ascii"])

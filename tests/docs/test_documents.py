@@ -7,9 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import onnx
 import pytest
 
+import onnxq
 from onnxq.codes import CODES
+from tests.cli.conftest import make_picture
+from tests.onnx_text import model
 
 ROOT = Path(__file__).parents[2]
 ONNXQ = Path(sys.executable).with_name("onnxq")
@@ -54,16 +58,59 @@ def test_the_makefile_has_the_readme_commands():
         assert re.search(rf"^{command}:", (ROOT / "Makefile").read_text(), re.MULTILINE)
 
 
-def test_the_python_of_the_guide_runs(demo_folder, tmp_path):
-    _, code = blocks("docs/guide.md", "python")
-    shutil.copyfile(demo_folder / "yolox.onnx", tmp_path / "model.onnx")
-    shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    assert (tmp_path / "model.qdq.onnx").stat().st_size > 1_000_000
+@pytest.fixture(scope="module")
+def ran_python_page(tmp_path_factory):
+    """A folder in which all code of docs/python.md has run, in one namespace."""
+    folder = tmp_path_factory.mktemp("python")
+    onnx.save(named_as_exported(MODEL), folder / "model.onnx")
+    onnx.save(named_as_exported(MODEL.replace("32, 32", "H, W")), folder / "dynamic.onnx")
+    for index, name in enumerate(("imgs", "imgs", "imgs", "others")):
+        (folder / name).mkdir(exist_ok=True)
+        make_picture(folder / name / f"{index}.png", index)
+    (folder / "old.cache").write_text("TRT-100300-EntropyCalibration2\nimages: 3c010a14\n")
+    code = "\n".join(blocks("docs/python.md", "python"))
+    command = [sys.executable, "-c", code]
+    run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    return folder
+
+
+MODEL = """
+small (float[1, 3, 32, 32] images) => (float[1, 4, 32, 32] y) <float[4,3,3,3] w, float[4,4,3,3] v> {
+    [first] a = Conv <pads = [1,1,1,1]> (images, w)
+    b = Relu (a)
+    y = Conv <pads = [1,1,1,1]> (b, v)
+}
+"""
+
+
+def named_as_exported(text: str) -> onnx.ModelProto:
+    """A small model whose nodes and tensors have the names of an export from torch."""
+    proto = model(text)
+    first, relu, second = proto.graph.node
+    first.name, relu.name, second.name = "/model.0/conv/Conv", "/model.0/act/Relu", "/model.1/Conv"
+    first.output[0] = relu.input[0] = "/model.0/conv/Conv_output_0"
+    relu.output[0] = second.input[0] = "/model.0/act/Relu_output_0"
+    return proto
+
+
+def test_the_python_page_runs(ran_python_page):
+    for name in ("model.qdq.onnx", "model.calib.npz", "model.plan", "report.html", "repaired.onnx"):
+        assert (ran_python_page / name).stat().st_size > 500
+
+
+def test_the_python_page_has_every_public_name():
+    code = "\n".join(blocks("docs/python.md", "python"))
+    text = (ROOT / "docs" / "python.md").read_text()
+    for name in onnxq.__all__:
+        if name.islower():
+            assert f"onnxq.{name}(" in code, name
+        else:
+            assert f"onnxq.{name}" in text, name
 
 
 def test_the_loader_of_the_guide_runs(demo_folder, tmp_path):
-    loader, _ = blocks("docs/guide.md", "python")
+    (loader,) = blocks("docs/guide.md", "python")
     (tmp_path / "loader.py").write_text(loader)
     shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
     command = [ONNXQ, "calibrate", demo_folder / "yolox.onnx", "--data", "loader.py"]

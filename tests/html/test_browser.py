@@ -5,6 +5,8 @@ import shutil
 import pytest
 from playwright.sync_api import sync_playwright
 
+import onnxq
+
 from .conftest import HOSTILE
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
@@ -147,3 +149,18 @@ def test_it_prints(opened):
     assert page.locator("form.filters").first.is_hidden()
     assert page.locator("#layer-table tbody tr:visible").count() == 4
     assert page.pdf().startswith(b"%PDF")
+
+
+def test_lines_of_a_result_scroll_in_a_notebook_and_do_not_wrap(browser, made):
+    """JupyterLab wraps the lines of a <pre>."""
+    summary = onnxq.summarize(made / "model.calib.npz", ["x"])
+    context = browser.new_context(viewport={"width": 400, "height": 900})
+    page = context.new_page()
+    page.set_content(f"<style>pre {{white-space: pre-wrap}}</style>{summary._repr_html_()}")
+    pre = page.locator("pre")
+    line = pre.evaluate("e => parseFloat(getComputedStyle(e).lineHeight)")
+    height, inner, outer = pre.evaluate("e => [e.clientHeight, e.scrollWidth, e.clientWidth]")
+    assert height == pytest.approx(line * len(str(summary).splitlines()), abs=line)
+    assert inner > outer
+    assert page.evaluate("document.documentElement.scrollWidth") <= 400
+    context.close()

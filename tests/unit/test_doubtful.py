@@ -109,5 +109,5 @@ def test_a_range_of_some_samples_alone_settles_nothing():
 
 def test_an_imported_amax_is_no_range():
     imported = {n: TensorStatistics(values=ImportedAmax(amax=4.0), samples=0) for n in ("x", "e")}
-    cache = Statistics(model_name="m", model_digest="d", calibrator="cache", tensors=imported)
+    cache = Statistics(model_digest="d", calibrator="cache", tensors=imported)
     assert doubtful(GRAPH, cache, LIMIT) == ("x", "a", "b", "c", "e", "y")

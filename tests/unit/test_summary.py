@@ -70,10 +70,10 @@ def test_columns_count_the_values_between_their_edges():
 
 
 def test_zeros():
-    assert summary.zeros(observed([0, -0.0, 1, np.nan])) == pytest.approx(2 / 3)
-    assert summary.zeros(observed([])) is None
+    assert observed([0, -0.0, 1, np.nan]).zeros == pytest.approx(2 / 3)
+    assert observed([]).zeros is None
     ranged = TensorStatistics(values=ValueRange(count=1, minimum=0, maximum=0), samples=1)
-    assert summary.zeros(ranged) is None
+    assert ranged.zeros is None
 
 
 def test_amaxes_are_those_that_can_be_read():

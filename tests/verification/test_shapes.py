@@ -3,6 +3,7 @@
 import pytest
 from onnx import parser
 
+from onnxq.model.graph import Graph
 from onnxq.verification.shapes import Shapes
 
 HEAD = '<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>'
@@ -10,7 +11,8 @@ HEAD = '<ir_version: 8, opset_import: ["" : 17, "com.example" : 1]>'
 
 def shapes(body):
     text = f"{HEAD} g (float['N',4] x) => (float y) <int64 two = {{2}}> {{ {body} }}"
-    observed = Shapes(parser.parse_model(text.replace("'", '"')), {"x": (3, 4)})
+    model = parser.parse_model(text.replace("'", '"'))
+    observed = Shapes(model, Graph(model), {"x": (3, 4)})
     observed.observe(["a", "y"])
     return observed
 

@@ -220,7 +220,7 @@ def test_without_the_backend(tmp_path, monkeypatch):
 def count(op, inputs, **attributes):
     """MACs of one op on inputs of the given shapes."""
     model = one_op(op, inputs, **attributes)
-    return macs(Shapes(model, {}).sizes, Graph(model).by_name["node"])
+    return macs(Shapes(model, Graph(model), {}).sizes, Graph(model).by_name["node"])
 
 
 def one_op(op, inputs, **attributes):

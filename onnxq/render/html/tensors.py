@@ -182,7 +182,7 @@ def _facts(statistics: TensorStatistics | None) -> str:
     if not values.count:
         return "no histogram: its amax was imported"
     facts = [f"{values.count:,} values in {counted(statistics.samples, 'sample')}"]
-    if (zeros := summary.zeros(statistics)) is not None and zeros >= 0.0005:
+    if (zeros := statistics.zeros) is not None and zeros >= 0.0005:
         facts.append(f"{zeros:.1%} zeros")
     if values.finite:
         facts.append(f"{values.minimum:.4g} to {values.maximum:.4g}")
