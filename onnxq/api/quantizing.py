@@ -45,7 +45,7 @@ from onnxq.outputs import require_writable
 from onnxq.planning.plan import Plan
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.shown import Shown
-from onnxq.verification.data import Unused
+from onnxq.verification.data import UnusedSamples
 from onnxq.verification.labels import load as load_labels
 from onnxq.verification.report import VerifyReport
 from onnxq.verification.tensorrt import TIMEOUT
@@ -224,7 +224,7 @@ def quantize(
             if request is None:
                 for note in datasets.notes(feed, preprocess):
                     progress(Progress(stage="comparing", total=feed.length, note=note))
-            unused = Unused(feed, [statistics])
+            unused = UnusedSamples(feed, [statistics])
         checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)
         report = checking.run(unused, progress)
     return QuantizeResult(statistics=statistics, inserted=inserted, report=report)

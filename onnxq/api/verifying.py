@@ -29,7 +29,7 @@ from onnxq.planning.recipe import Recipe
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.verification import targets as compute_capabilities
 from onnxq.verification import tensorrt
-from onnxq.verification.data import Unused
+from onnxq.verification.data import UnusedSamples
 from onnxq.verification.labels import load as load_labels
 from onnxq.verification.origins import Lineage, PlanSources
 from onnxq.verification.profiles import Profile, fixed
@@ -126,7 +126,7 @@ class Checking:
     html: Path | None = None
 
     def run(
-        self, samples: Unused | None, progress: OnProgress, notes: Sequence[Diagnostic] = ()
+        self, samples: UnusedSamples | None, progress: OnProgress, notes: Sequence[Diagnostic] = ()
     ) -> VerifyReport:
         """Make the report, and write the page; `notes` are what is known before."""
         length = None if samples is None else samples.length
@@ -235,7 +235,7 @@ def _unused(
     selection: Selection,
     profiles: Mapping[str, Profile],
     progress: OnProgress,
-) -> Unused:
+) -> UnusedSamples:
     """The samples to compare on, opened as for the calibration where nothing else is said."""
     sizes = {name: profile.opt for name, profile in profiles.items()}
     recorded = "" if preprocess is not None else recorded_preprocess(lineage.qdq)
@@ -251,4 +251,4 @@ def _unused(
     as_calibrated = request.otherwise is not None
     for note in datasets.notes(feed, preprocess, as_calibrated=as_calibrated):
         progress(Progress(stage="comparing", total=feed.length, note=note))
-    return Unused(feed, [subject.calibration for subject in lineage.qdq])
+    return UnusedSamples(feed, [subject.calibration for subject in lineage.qdq])

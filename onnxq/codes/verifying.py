@@ -121,9 +121,10 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Give the version of the recipe that made the model, or the saved plan.",
     ),
     "OQ673": Code(
-        meaning="The calibration that was given did not make the model: the model records another "
-        "one, or was made from another float model. It is not used.",
+        meaning="The named calibration does not belong to the model: the model records another "
+        "calibration, or was made from another float model. The calibration is not used.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --calibration other.npz",
-        fix="Give the calibration that made the model, or none: one beside the model is found.",
+        fix="Name the calibration of the model, or leave `--calibration` out: `verify` finds one "
+        "beside the model.",
     ),
 }

@@ -22,13 +22,13 @@ def findings(console: Console, shown: Sequence[Finding], *, everything: bool) ->
         for finding in shown:
             if finding.severity is severity:
                 kinds.setdefault((severity, finding.code, finding.fix), []).append(finding)
-    for (severity, code, fix), alike in kinds.items():
-        if len(alike) == 1:
-            diagnostics(console, alike)
+    for (severity, code, fix), same_kind in kinds.items():
+        if len(same_kind) == 1:
+            diagnostics(console, same_kind)
             continue
         head = Text(f"{severity}[{code}]", COLOR[severity])
-        console.print(head.append(f": {counted(len(alike), 'finding')}; {one_line(fix)}"))
-        _list(console, [finding.message for finding in alike], everything=everything)
+        console.print(head.append(f": {counted(len(same_kind), 'finding')}; {one_line(fix)}"))
+        _list(console, [finding.message for finding in same_kind], everything=everything)
 
 
 def repairs(console: Console, done: Sequence[Repair], *, everything: bool) -> None:
@@ -36,11 +36,11 @@ def repairs(console: Console, done: Sequence[Repair], *, everything: bool) -> No
     kinds: dict[tuple[str, bool], list[Repair]] = {}
     for repair in done:
         kinds.setdefault((repair.code, repair.exact), []).append(repair)
-    for (code, exact), alike in kinds.items():
+    for (code, exact), same_kind in kinds.items():
         head = Text(f"repaired[{code}]", "green")
         values = "same values" if exact else "other values: compare with onnxq verify"
-        console.print(head.append(f": {counted(len(alike), 'repair')}, {values}"))
-        _list(console, [repair.text for repair in alike], everything=everything)
+        console.print(head.append(f": {counted(len(same_kind), 'repair')}, {values}"))
+        _list(console, [repair.text for repair in same_kind], everything=everything)
     if not done:
         console.print("nothing to repair")
 

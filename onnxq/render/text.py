@@ -43,12 +43,12 @@ def diagnostics(
     kinds: dict[object, list[Diagnostic]] = {}
     for index, d in enumerate(reported):
         kinds.setdefault(index if everything else (d.severity, d.code, d.fix), []).append(d)
-    for alike in kinds.values():
-        first = alike[0]
-        shown, _ = cut(alike, everything=everything, most=_ALIKE[first.severity])
+    for same_kind in kinds.values():
+        first = same_kind[0]
+        shown, _ = cut(same_kind, everything=everything, most=_ALIKE[first.severity])
         for d in shown:
             _diagnostic(console, d)
-        if more := len(alike) - len(shown):
+        if more := len(same_kind) - len(shown):
             head = Text(f"{first.severity}[{first.code}]", COLOR[first.severity])
             console.print(head.append(f": and {more:,} more like it; --all shows them"))
 

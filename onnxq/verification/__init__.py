@@ -3,7 +3,7 @@
 from onnxq.linting import lint
 from onnxq.verification.compiled import CompiledOp, CompiledReport
 from onnxq.verification.conversions import Conversions
-from onnxq.verification.data import DataUse, Unused, matching_calibration
+from onnxq.verification.data import DataUse, UnusedSamples, matching_calibration
 from onnxq.verification.engines import EngineRun
 from onnxq.verification.numeric import (
     LOW_SQNR_DB,
@@ -33,7 +33,7 @@ __all__ = [
     "NumericReport",
     "Profile",
     "TensorComparison",
-    "Unused",
+    "UnusedSamples",
     "VerifyReport",
     "available",
     "compare",

@@ -12,7 +12,7 @@ from onnxq.verification.subjects import FloatSubject, QdqSubject
 from onnxq.verification.tensorrt import CompileOptions
 
 
-class Compiling:
+class ReportCompiler:
     """Compiles the Q/DQ models of one float model, and the float model to compare or to explain."""
 
     def __init__(

@@ -29,7 +29,7 @@ class DataUse:
     left_out: int = 0
 
 
-class Unused:
+class UnusedSamples:
     """The samples of a feed that no calibration used; all of them when those are below `ENOUGH`.
 
     An iteration yields the unused samples and skips the others; the feed is read a second time, for

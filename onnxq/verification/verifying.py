@@ -14,8 +14,8 @@ from onnxq.feeds.samples import Sample
 from onnxq.insertion.float_types import computed_types
 from onnxq.linting import lint
 from onnxq.verification import tensorrt
-from onnxq.verification.compiling import Compiling
-from onnxq.verification.data import DataUse, Unused
+from onnxq.verification.compiling import ReportCompiler
+from onnxq.verification.data import DataUse, UnusedSamples
 from onnxq.verification.engines import SAMPLES, EngineRun, run_engines
 from onnxq.verification.gpu import gpu
 from onnxq.verification.labels import Labels
@@ -59,7 +59,7 @@ class _Run:
 def verify(
     float_model: FloatSubject,
     qdq: Sequence[QdqSubject],
-    samples: Unused | None,
+    samples: UnusedSamples | None,
     checks: Checks,
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
@@ -103,7 +103,7 @@ def _reports(
 ) -> tuple[ModelReport, ...]:
     compiler = None
     if run.checks.backend != "onnxruntime":
-        compiler = Compiling(run.float_model, run.options, fp32_engine=run.checks.fp32_engine)
+        compiler = ReportCompiler(run.float_model, run.options, fp32_engine=run.checks.fp32_engine)
     return tuple(
         _report(subject, compared, compiler)
         for subject, compared in zip(run.qdq, numeric, strict=True)
@@ -113,7 +113,7 @@ def _reports(
 def _report(
     subject: QdqSubject,
     compared: NumericReport | Diagnostic | None,
-    compiler: Compiling | None,
+    compiler: ReportCompiler | None,
 ) -> ModelReport:
     compiled = None if compiler is None else compiler.report(subject)
     return ModelReport(
@@ -142,7 +142,7 @@ def _runs(run: _Run, reports: Sequence[ModelReport]) -> tuple[tuple[EngineRun, .
 
 
 def _data(
-    samples: Unused | None, numeric: Sequence[NumericReport | Diagnostic | None]
+    samples: UnusedSamples | None, numeric: Sequence[NumericReport | Diagnostic | None]
 ) -> DataUse | None:
     if samples is None or not any(isinstance(n, NumericReport) for n in numeric):
         return None
