@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from onnx import ModelProto
 
-from onnxq.api.planning import RECIPE, require_no_warnings
+from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, error, warning
 from onnxq.insertion import insert as insertion
@@ -23,14 +23,11 @@ from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model import io as models
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
-from onnxq.planning import cascade
-from onnxq.planning import recipe as recipes
 from onnxq.planning.coverage import by_rule, coverage
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.shown import Shown
 
-PlanLike = str | Path | Recipe | Plan
 IMPORTED: Final = "cache"  # the calibrator of ranges that a TensorRT cache gave
 
 
@@ -207,22 +204,6 @@ def require_float_types(float_type: FloatName, io_types: IoTypes) -> None:
         )
 
 
-def plan_for(model: Model, plan: PlanLike, *, strict: bool = False) -> Plan:
-    """The plan that a recipe makes for a model, or a plan that fits it (OQ212)."""
-    if not isinstance(plan, Plan):
-        planned = cascade.plan(model.graph, recipes.load(plan))
-        require_no_warnings(planned, strict=strict)
-        return planned
-    require_no_warnings(plan, strict=strict)
-    if plan.model_digest != model.digest:
-        raise error(
-            "OQ212",
-            f"the plan was made for another model than '{model.name}'",
-            fix="make it again for this one with 'onnxq plan'",
-        )
-    return plan
-
-
 def require_data(plan: Plan, statistics: object) -> None:
     """Raise OQ225 when activations have pairs and there is nothing to compute scales from."""
     if statistics is None and plan.needs_data:
@@ -252,7 +233,8 @@ def _inserted(
 ) -> InsertResult:
     statistics = calibration or uncalibrated(model)
     typed = insertion.with_types(model.proto, plan)
-    computed = scales or compute_scales(model.graph, plan, statistics)
+    computed = compute_scales(model.graph, plan, statistics) if scales is None else scales
+    _require_scales_of(plan, computed)
     metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
     result = InsertResult(
         proto=typed,
@@ -277,6 +259,17 @@ def _inserted(
         *(d for done in reversed(result.preparations) for d in done.diagnostics),
     )
     return replace(result, diagnostics=diagnostics)
+
+
+def _require_scales_of(plan: Plan, scales: Scales) -> None:
+    """Raise OQ419 for scales that were computed for another plan."""
+    tensors = {pair.tensor for pair in plan.pairs}
+    if not all(pair.tensor in tensors for pair in scales.by_pair):
+        raise error(
+            "OQ419",
+            "the scales were computed for another plan",
+            fix="compute them for this one with onnxq.scales(model, plan, statistics)",
+        )
 
 
 def _in_half(

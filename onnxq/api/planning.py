@@ -23,6 +23,7 @@ from onnxq.planning.selectors import InvalidMatchError
 from onnxq.planning.selectors.basic import NamePattern, name_pattern
 
 RECIPE: Final = "trt-int8"  # where no recipe is given
+PlanLike = str | Path | Recipe | Plan
 
 
 def plan(
@@ -55,6 +56,22 @@ def require_no_warnings(plan: Plan, *, strict: bool) -> None:
     """With `strict`, raise the warnings of a plan as errors."""
     if strict and plan.diagnostics:
         raise OnnxqError(*(replace(d, severity=Severity.ERROR) for d in plan.diagnostics))
+
+
+def plan_for(model: Model, plan: PlanLike, *, strict: bool = False) -> Plan:
+    """The plan that a recipe makes for a model, or a plan that fits it (OQ212)."""
+    if not isinstance(plan, Plan):
+        planned = cascade.plan(model.graph, recipes.load(plan))
+        require_no_warnings(planned, strict=strict)
+        return planned
+    require_no_warnings(plan, strict=strict)
+    if plan.model_digest != model.digest:
+        raise error(
+            "OQ212",
+            f"the plan was made for another model than '{model.name}'",
+            fix="make it again for this one with 'onnxq plan'",
+        )
+    return plan
 
 
 def _files(recipe: str | Path | Recipe) -> Sequence[Path]:

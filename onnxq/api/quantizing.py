@@ -15,15 +15,13 @@ from onnxq.api.calibrating import Gathering, observed, recipe_path
 from onnxq.api.data import Selection
 from onnxq.api.inserting import (
     InsertResult,
-    PlanLike,
     insert,
     model_outputs,
-    plan_for,
     require_data,
     require_float_types,
 )
 from onnxq.api.long_runs import LongRun
-from onnxq.api.planning import RECIPE
+from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.subjects import lineage_of
 from onnxq.api.verifying import (
     Checking,
