@@ -142,8 +142,8 @@ INPUTS: Final[dict[str, Code]] = {
     "OQ419": Code(
         meaning="A scale cannot be looked up or replaced in Python: no pair has that tensor or "
         "consumer node, the scale is not a positive finite number or does not have the shape of "
-        "the present one, tensors that share one scale are given two, or the scales are those of another "
-        "plan.",
+        "the present one, tensors that share one scale are given two, or the scales are those of "
+        "another plan.",
         example='scales.replaced({"images": 0.0})',
         fix="The message names the tensor; `print(scales)` lists all, with their scales.",
     ),
