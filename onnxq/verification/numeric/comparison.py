@@ -41,6 +41,11 @@ class Comparison:
     problem: str = ""
 
     @property
+    def sqnr(self) -> float | None:
+        """The SQNR over all samples in dB, as `sqnr_db`."""
+        return self.sqnr_db
+
+    @property
     def is_float(self) -> bool:
         """True when the tensor has a floating-point type, so that SQNR means something."""
         return "float" in self.dtype
