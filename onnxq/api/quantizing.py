@@ -191,9 +191,10 @@ def quantize(
     )
     planned = plan_for(model, recipe, strict=strict)
     require_data(planned, request)
+    _require_twice(request, other)
+    feed = None if other is None else other.open(model.graph)
     statistics = None
     if request is not None:
-        _require_twice(request, other)
         statistics = Gathering(
             model=model,
             tensors=observed(model, None, planned),
@@ -216,13 +217,10 @@ def quantize(
     )
     with TemporaryDirectory(prefix="onnxq-") as folder:
         lineage = lineage_of(model, inserted, Path(folder))
-        unused = None
-        if other is not None:
-            feed = other.open(model.graph)
-            if request is None:
-                for note in datasets.notes(feed, preprocess):
-                    progress(Progress(stage="comparing", total=feed.length, note=note))
-            unused = UnusedSamples(feed, [statistics])
+        if feed is not None and request is None:
+            for note in datasets.notes(feed, preprocess):
+                progress(Progress(stage="comparing", total=feed.length, note=note))
+        unused = None if feed is None else UnusedSamples(feed, [statistics])
         checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)
         report = checking.run(unused, progress)
     return QuantizeResult(statistics=statistics, inserted=inserted, report=report)
@@ -240,9 +238,11 @@ def _inputs(
     return (*data, named, None if labels is None else Path(labels))
 
 
-def _require_twice(request: DataRequest, other: DataRequest | None) -> None:
+def _require_twice(request: DataRequest | None, other: DataRequest | None) -> None:
     """Raise OQ421 for data that can be read once: quantize reads it to calibrate and to compare."""
-    if other is not None and other.source is request.source and hasattr(request.source, "__next__"):
+    if request is None or other is None or other.source is not request.source:
+        return
+    if hasattr(request.source, "__next__"):
         raise error(
             "OQ421",
             "the data can be read only once, and quantize reads it twice",

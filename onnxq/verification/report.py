@@ -89,7 +89,7 @@ class VerifyReport(Shown):
         A diagnostic of all models appears once; the others begin with the name of the model.
         """
         each = [model.diagnostics for model in self.models]
-        of_all = [d for d in each[0] if all(d in others for others in each)]
+        of_all = [d for d in each[0] if all(d in others for others in each)] if each else []
         of_one = [
             dataclasses.replace(d, message=f"'{model.model}': {d.message}")
             for model, diagnostics in zip(self.models, each, strict=True)
@@ -123,7 +123,8 @@ class VerifyReport(Shown):
     def to_dict(self) -> dict[str, Any]:
         """The report as JSON values: infinities are "inf" and "-inf", missing figures null."""
         values: dict[str, Any] = _plain(self)
-        return values
+        # A finding of lint is a diagnostic here; `models` has its node and its effect.
+        return {**values, "diagnostics": [d.to_dict() for d in self.diagnostics]}
 
     def to_html(self) -> str:
         """The report as one page that loads nothing; OQ670 if Jinja or Vega is not installed."""

@@ -13,7 +13,7 @@ QUICK = ("--backend", "onnxruntime")
 
 def test_strip_and_what_it_says(finished):
     outcome = succeeded(finished.run("strip", "model.qdq.onnx"))
-    assert outcome.stdout == "model.float.onnx: 2 pairs taken out, 2 stored constants dequantized\n"
+    assert outcome.stdout == "model.float.onnx: 2 pairs removed, 2 stored constants dequantized\n"
     told = result(succeeded(finished.run("strip", "model.qdq.onnx", "-o", "f.onnx", "--json")))
     assert (told["output"], told["pairs"], told["dequantized"]) == ("f.onnx", 2, 2)
     assert (finished / "f.onnx").read_bytes() == (finished / "model.float.onnx").read_bytes()

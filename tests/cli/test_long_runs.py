@@ -94,7 +94,7 @@ def test_another_loader_of_the_same_size(here):
 @pytest.mark.parametrize("output", [("-o", "run.ckpt"), ("-o", "./imgs/../run.ckpt")])
 def test_a_checkpoint_in_the_place_of_the_output(here, output):
     told = here.refuses("OQ502", *CALIBRATE, "imgs", "--checkpoint", "run.ckpt", *output)
-    assert "is both the output and --checkpoint" in told
+    assert "is both the calibration and the checkpoint" in told
 
 
 @pytest.mark.parametrize("option", ["-o", "--checkpoint"])
@@ -103,7 +103,7 @@ def test_a_folder_that_cannot_be_written_to(here, option):
     told = here.refuses(
         "OQ501", *CALIBRATE, "imgs", option, "read-only/file", prepare=without_privileges
     )
-    assert "the folder of 'read-only/file' cannot be written to" in told
+    assert "the folder of 'read-only/file' is not writable" in told
 
 
 def without_privileges():
@@ -121,7 +121,7 @@ def test_shards_that_there_are_not(here, shard):
 @pytest.mark.parametrize("option", ["--checkpoint", "-o"])
 def test_a_device_is_no_place_for_a_file(here, option):
     told = here.refuses("OQ501", *CALIBRATE, "imgs", option, "/dev/null")
-    assert f"'/dev/null' is no regular file; give another {option}" in told
+    assert "'/dev/null' is not a regular file" in told
 
 
 WAITS = """

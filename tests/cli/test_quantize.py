@@ -133,7 +133,6 @@ def test_it_checks_as_verify_does(fresh):
     same = result(
         succeeded(fresh.run("verify", *models, "--data", "imgs", *checks, *QUICK, "--json"))
     )
-    del same["diagnostics"]
     assert one == same
     assert one["models"][0]["numeric"]["tensors"]
     assert one["models"][0]["numeric"]["accuracy"]["labelled"] == 3
@@ -230,7 +229,7 @@ def test_a_range_of_shapes_calibrates_on_the_usual_one(fresh):
         (("-o", "model.calib.npz"), "both the output and the calibration"),
         (("--html", "model.qdq.onnx"), "both the output and --html"),
         (("--html", "./model.calib.npz"), "both the calibration and --html"),
-        (("--checkpoint", "model.calib.npz"), "both the calibration and --checkpoint"),
+        (("--checkpoint", "model.calib.npz"), "both the calibration and the checkpoint"),
     ],
 )
 def test_two_outputs_in_one_place(fresh, options, told):

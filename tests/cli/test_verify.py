@@ -62,7 +62,7 @@ def test_thresholds_met(finished):
 
 def test_sqnr_below_the_threshold(finished):
     told = finished.refuses("OQ604", *QUICK, *DATA, "--min-sqnr", "99", exit_code=1)
-    assert "at least 99" in told
+    assert "below the threshold of 99 dB" in told
 
 
 def test_share_of_int8_below_the_threshold(here):
@@ -111,10 +111,10 @@ def test_the_last_threshold_of_an_output_holds(finished):
     ("threshold", "problem"),
     [
         (("--min-sqnr", "z:20"), "names 'z', which is not an output"),
-        (("--min-sqnr", "much"), "is no threshold"),
-        (("--min-sqnr", "nan"), "is no threshold"),
-        (("--min-cosine", "99"), "is no threshold"),
-        (("--min-int8", "95"), "is no share"),
+        (("--min-sqnr", "much"), "is not a threshold"),
+        (("--min-sqnr", "nan"), "is not a threshold"),
+        (("--min-cosine", "99"), "is not a threshold"),
+        (("--min-int8", "95"), "is not a share"),
     ],
 )
 def test_threshold_that_makes_no_sense(finished, threshold, problem):

@@ -114,7 +114,7 @@ def test_a_recipe_made_in_python_plans_like_a_file(tmp_path):
             Recipe.from_yaml(yaml.safe_dump(CONTENT), name="mine"),
         )
     ]
-    lines = [[line.fields()[:-1] for line in plan_file.lines(plan)] for plan in plans]
+    lines = [[line.fields()[:-1] for line in plan.lines] for plan in plans]
     assert lines[0] == lines[1] == lines[2]
     assert lines[0][0][3:] == ("float", "-", "stem")
     assert {plan.recipe for plan in plans} == {"mine"}
@@ -236,7 +236,7 @@ def test_names_of_recipes_go_through_a_saved_plan(tmp_path, name):
     (tmp_path / "a.plan").write_text(plan_file.to_text(plan), encoding="utf-8")
     saved = plan_file.load(tmp_path / "a.plan", view)
     assert (saved.recipe, saved.recipe_digest) == (name, plan.recipe_digest)
-    assert plan_file.lines(saved) == plan_file.lines(plan)
+    assert saved.lines == plan.lines
     assert not saved.edited
 
 
