@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from onnxq.api.calibrating import calibrate
     from onnxq.api.calibrations import CalibrationSummary, merge, summarize
     from onnxq.api.explaining import CodeExplanation, Explanations, explain
-    from onnxq.api.inserting import InsertResult, insert, require_calibration_of, scales
+    from onnxq.api.inserting import InsertResult, insert, scales
     from onnxq.api.linting import LintReport, StripResult, lint, strip
     from onnxq.api.planning import load_plan, plan, plan_changes, plan_lines
     from onnxq.api.quantizing import QuantizeResult, quantize
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
         shipped_preprocessings,
         shipped_recipes,
     )
+    from onnxq.api.requirements import require_calibration_of
     from onnxq.api.verifying import verify
     from onnxq.calibration.statistics import Statistics
     from onnxq.descriptor import QuantDescriptor
@@ -43,7 +44,7 @@ _MODULES: Final = {
     "api.calibrating": ("calibrate",),
     "api.calibrations": ("CalibrationSummary", "merge", "summarize"),
     "api.explaining": ("CodeExplanation", "Explanations", "explain"),
-    "api.inserting": ("InsertResult", "insert", "require_calibration_of", "scales"),
+    "api.inserting": ("InsertResult", "insert", "scales"),
     "api.linting": ("LintReport", "StripResult", "lint", "strip"),
     "api.planning": ("load_plan", "plan", "plan_changes", "plan_lines"),
     "api.quantizing": ("QuantizeResult", "quantize"),
@@ -54,6 +55,7 @@ _MODULES: Final = {
         "shipped_preprocessings",
         "shipped_recipes",
     ),
+    "api.requirements": ("require_calibration_of",),
     "api.verifying": ("verify",),
     "calibration.statistics": ("Statistics",),
     "descriptor": ("QuantDescriptor",),

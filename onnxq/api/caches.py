@@ -12,8 +12,8 @@ from onnx import ModelProto
 
 from onnxq.api.calibrating import recipe_path
 from onnxq.api.data import Shapes
-from onnxq.api.inserting import IMPORTED, require_calibration_of
 from onnxq.api.planning import RECIPE
+from onnxq.api.requirements import IMPORTED, require_calibration_of
 from onnxq.calibration import cache as caches
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import QuantDescriptor

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from onnx import ModelProto
 
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
+from onnxq.api.requirements import (
+    require_calibration_of,
+    require_data,
+    require_float_types,
+    require_scales_of,
+    uncalibrated,
+)
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import Diagnostic, error, warning
+from onnxq.diagnostics import Diagnostic, warning
 from onnxq.insertion import insert as insertion
 from onnxq.insertion import preparation, provenance
 from onnxq.insertion.half import FloatRest, IoTypes
@@ -27,8 +34,6 @@ from onnxq.planning.coverage import by_rule, coverage
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.shown import Shown
-
-IMPORTED: Final = "cache"  # the calibrator of ranges that a TensorRT cache gave
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -176,54 +181,6 @@ def _subjects(
     return model, calibration
 
 
-def require_calibration_of(model: Model, statistics: Statistics | None) -> None:
-    """Raise OQ411 when statistics are of another model."""
-    if statistics is None or statistics.model_digest == model.digest:
-        return
-    imported = statistics.calibrator == IMPORTED
-    again = (
-        f"cache import CACHE --model {model.name}"
-        if imported
-        else f"calibrate {model.name} --data ..."
-    )
-    source = "the calibration" if statistics.path is None else f"'{statistics.path}'"
-    raise error(
-        "OQ411",
-        f"{source} was made from another model than '{model.name}'",
-        fix=f"run 'onnxq {again}' again",
-    )
-
-
-def require_float_types(float_type: FloatName, io_types: IoTypes) -> None:
-    """Refuse half precision inputs and outputs where nothing else is in it (OQ217)."""
-    if float_type == "fp32" and io_types == "half":
-        raise error(
-            "OQ217",
-            "--io-types half needs a float type that is half precision",
-            fix="add --float fp16 or --float bf16",
-        )
-
-
-def require_data(plan: Plan, statistics: object) -> None:
-    """Raise OQ225 when activations have pairs and there is nothing to compute scales from."""
-    if statistics is None and plan.needs_data:
-        raise error(
-            "OQ225",
-            f"recipe '{plan.recipe}' quantizes activations, and there is no calibration or data",
-            fix="give the samples to calibrate on",
-        )
-
-
-def uncalibrated(model: Model) -> Statistics:
-    """Statistics without any tensor, for plans that need none."""
-    return Statistics(
-        model_path=model.path,
-        model_digest=model.digest,
-        calibrator="histogram",
-        input_shapes=model.shapes,
-    )
-
-
 def _inserted(
     model: Model,
     plan: Plan,
@@ -234,7 +191,7 @@ def _inserted(
     statistics = calibration or uncalibrated(model)
     typed = insertion.with_types(model.proto, plan)
     computed = compute_scales(model.graph, plan, statistics) if scales is None else scales
-    _require_scales_of(plan, computed)
+    require_scales_of(plan, computed)
     metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
     result = InsertResult(
         proto=typed,
@@ -259,17 +216,6 @@ def _inserted(
         *(d for done in reversed(result.preparations) for d in done.diagnostics),
     )
     return replace(result, diagnostics=diagnostics)
-
-
-def _require_scales_of(plan: Plan, scales: Scales) -> None:
-    """Raise OQ419 for scales that were computed for another plan."""
-    tensors = {pair.tensor for pair in plan.pairs}
-    if not all(pair.tensor in tensors for pair in scales.by_pair):
-        raise error(
-            "OQ419",
-            "the scales were computed for another plan",
-            fix="compute them for this one with onnxq.scales(model, plan, statistics)",
-        )
 
 
 def _in_half(

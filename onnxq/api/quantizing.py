@@ -17,11 +17,10 @@ from onnxq.api.inserting import (
     InsertResult,
     insert,
     model_outputs,
-    require_data,
-    require_float_types,
 )
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
+from onnxq.api.requirements import require_data, require_float_types
 from onnxq.api.subjects import lineage_of
 from onnxq.api.verifying import (
     Checking,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -46,11 +47,21 @@ def lineage_from(
     with TemporaryDirectory(prefix="onnxq-") as folder:
         files = [_file(one) for one in qdq]
         float_model = _float_subject(model, Path(folder) / "float", files)
-        subjects = (
+        subjects = [
             _qdq_subject(one, file, Path(folder) / str(index), float_model, calibration, folders)
             for index, (one, file) in enumerate(zip(qdq, files, strict=True))
-        )
-        yield Lineage(float_model=float_model, qdq=tuple(subjects), sources=sources)
+        ]
+        yield Lineage(float_model=float_model, qdq=_numbered(subjects), sources=sources)
+
+
+def _numbered(subjects: Sequence[QdqSubject]) -> tuple[QdqSubject, ...]:
+    """Tell several models without a file apart by their position."""
+    if sum(s.file.path is None for s in subjects) < 2:
+        return tuple(subjects)
+    return tuple(
+        replace(subject, name=f"model {number}") if subject.file.path is None else subject
+        for number, subject in enumerate(subjects, start=1)
+    )
 
 
 def _file(qdq: QdqLike) -> ModelFile:

@@ -1,4 +1,4 @@
-"""onnxq quantize: calibrate, insert and verify in one go."""
+"""onnxq quantize: calibrate, insert and verify in one command."""
 
 from __future__ import annotations
 
@@ -6,13 +6,11 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
-import typer
-
 from onnxq.cli import options, planning, shapes
 from onnxq.cli.screen import QuietScreen
 from onnxq.outputs import require_writable
 
-HELP = "Calibrate, insert and verify in one go, with the options of all three."
+HELP = "Calibrate, insert and verify in one command, with the options of all three."
 EXAMPLE = "Example: `onnxq quantize model.onnx --data imgs/ --rules yolo.yaml --min-sqnr 20`"
 
 
@@ -64,8 +62,4 @@ def run(
             **asdict(long_run),
             **checks.arguments(),
         )
-    screen.show(result, everything=checks.everything)
-    if checks.html is not None:
-        screen.out.print(f"page: {checks.html}")
-    if not result.passed:
-        raise typer.Exit(1)
+    screen.show_checked(result, checks)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Protocol, Self, TextIO
 
+import typer
+
 from onnxq.cli import options, progress, stdout
 from onnxq.diagnostics import Diagnostic
 from onnxq.progress import OnProgress
@@ -26,6 +28,14 @@ class Result(Protocol):
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
+
+
+class CheckedResult(Result, Protocol):
+    """A result that may miss what it had to reach."""
+
+    @property
+    def passed(self) -> bool:
+        """False when a check failed."""
 
 
 @dataclass(kw_only=True, eq=False)
@@ -94,6 +104,14 @@ class QuietScreen(Screen):
     def is_silent(self) -> bool:
         """Whether people read nothing but warnings and errors."""
         return self.as_json or self.quiet
+
+    def show_checked(self, result: CheckedResult, checks: options.Checks) -> None:
+        """Print a result with a report, and exit with 1 unless it passed."""
+        self.show(result, everything=checks.everything)
+        if checks.html is not None:
+            self.out.print(f"page: {checks.html}")
+        if not result.passed:
+            raise typer.Exit(1)
 
 
 def _console(**where: Any) -> Console:

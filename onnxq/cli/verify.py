@@ -49,8 +49,4 @@ def run(
             **asdict(selection),
             **checks.arguments(),
         )
-    screen.show(report, everything=checks.everything)
-    if checks.html is not None:
-        screen.out.print(f"page: {checks.html}")
-    if not report.passed:
-        raise typer.Exit(1)
+    screen.show_checked(report, checks)

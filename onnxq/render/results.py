@@ -12,9 +12,10 @@ from rich.terminal_theme import TerminalTheme
 from onnxq.api.caches import ExportedCache, ImportedCache
 from onnxq.api.calibrations import PERCENTILE, CalibrationSummary, summarize
 from onnxq.api.explaining import CodeExplanation, Explanations
-from onnxq.api.inserting import IMPORTED, InsertResult
+from onnxq.api.inserting import InsertResult
 from onnxq.api.linting import LintReport, StripResult
 from onnxq.api.quantizing import QuantizeResult
+from onnxq.api.requirements import IMPORTED
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Severity, counted
