@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 from onnxq.codes import CODES
 
@@ -126,6 +126,14 @@ def did_you_mean(word: str, known: Iterable[str], *, otherwise: str = "") -> str
     if near:
         return f"did you mean '{near[0]}'?"
     return otherwise or f"use one of: {', '.join(choices)}"
+
+
+def require_choice(option: str, value: object, choices: Any) -> None:
+    """Raise OQ217 unless a value is one of the words of a Literal."""
+    words = get_args(choices)
+    if value not in words:
+        message = f"{option}={value!r} does not exist"
+        raise error("OQ217", message, fix=did_you_mean(str(value), words))
 
 
 def has_errors(diagnostics: Iterable[Diagnostic]) -> bool:

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from onnxq.api.calibrating import recipe_path
 from onnxq.api.data import Shapes
 from onnxq.api.planning import RECIPE
-from onnxq.api.requirements import IMPORTED, require_calibration_of
+from onnxq.api.requirements import require_calibration_of
 from onnxq.calibration import cache as caches
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import QuantDescriptor
@@ -76,7 +76,7 @@ def import_cache(
     model = load(model, shapes=shapes)
     target = None if output is None else Path(output)
     require_writable({"the output": target}, (*model.files, source))
-    if target is not None and target.exists() and Statistics.load(target).calibrator != IMPORTED:
+    if target is not None and target.exists() and not Statistics.load(target).is_imported:
         message = f"'{target}' is a calibration made from data"
         raise error("OQ502", message, fix="write to another file, or remove it")
     graph = model.graph
@@ -121,11 +121,12 @@ class ExportedCache(Shown):
     scales: Mapping[str, float]
     diagnostics: tuple[Diagnostic, ...]
     path: Path | None = None
+    inputs: tuple[Path | None, ...] = ()
 
     def save(self, path: str | Path) -> ExportedCache:
-        """Write the cache whole or not at all (OQ501)."""
+        """Write the cache whole or not at all (OQ501), and never over its `inputs` (OQ502)."""
         path = Path(path)
-        require_writable({"the output": path}, ())
+        require_writable({"the output": path}, self.inputs)
         caches.write(path, self.scales, self.header)
         return replace(self, path=path)
 
@@ -152,9 +153,9 @@ def export_cache(
 
     It has the scales of the activations that `recipe` quantizes, so that TensorRT has no range for
     the others, or with `method` (such as "percentile(99.99)") those of all observed tensors.
-    `tensorrt` is the version that will read it, `output` the file to write. Raises OQ217 when both
-    are given, OQ411 for a calibration of another model, OQ455 where a cache cannot hold what the
-    recipe wants, OQ456 for a wrong method.
+    `tensorrt` is the version that will read it, `output` the file to write. Raises OQ217 when
+    `recipe` and `method` are both given, OQ411 for a calibration of another model, OQ455 where a
+    cache cannot hold what the recipe wants, OQ456 for a wrong method.
     """
     if recipe is not None and method is not None:
         raise error("OQ217", "--method and --rules exclude each other", fix="give one of them")
@@ -170,7 +171,7 @@ def export_cache(
         scales, diagnostics = _by_recipe(model.graph, statistics, recipe or RECIPE)
     else:
         scales, diagnostics = _by_method(model.graph, statistics, method)
-    exported = ExportedCache(header=header, scales=scales, diagnostics=diagnostics)
+    exported = ExportedCache(header=header, scales=scales, diagnostics=diagnostics, inputs=inputs)
     return exported if path is None else exported.save(path)
 
 

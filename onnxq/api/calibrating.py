@@ -20,7 +20,7 @@ from onnxq.calibration.checkpoint import Checkpoint
 from onnxq.calibration.half_ranges import with_ranges
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import Calibrator
-from onnxq.diagnostics import error
+from onnxq.diagnostics import error, require_choice
 from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.insertion.precision import HALF, FloatName
@@ -84,6 +84,7 @@ def calibrate(
         provider=provider,
         max_memory=max_memory,
     )
+    require_choice("float_type", float_type, FloatName)
     part, settings = run.part, run.settings(calibrator)
     model = load(model, existing=existing, shapes=shapes)
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
@@ -235,16 +236,17 @@ class _Steps:
     """Counts the samples of a stage for `progress`, over all passes."""
 
     def __init__(self, progress: OnProgress, total: int | None, passes: int = 0) -> None:
-        self._progress, self._total, self._passes = progress, total, passes
-        self._done = 0
+        self._progress, self._total, self._before = progress, total, passes
+        self._done, self._all = 0, passes
 
     def __call__(self, done: int = 1, passes: int = 1) -> None:
         self._done += done
-        total = self._total and self._total * (passes + self._passes)
+        self._all = passes + self._before
+        total = self._total and self._total * self._all
         self._progress(Progress(stage="calibrating", done=self._done, total=total))
 
     def again(self) -> _Steps:
         """The steps of one more pass, which begins where this one ends."""
-        more = _Steps(self._progress, self._total, self._passes + 1)
+        more = _Steps(self._progress, self._total, self._all)
         more._done = self._done
         return more

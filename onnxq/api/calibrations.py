@@ -1,4 +1,4 @@
-"""Calibrations: found, joined and looked at."""
+"""Merge and summarize calibrations."""
 
 from __future__ import annotations
 
@@ -12,12 +12,21 @@ from typing import Any, Final, Literal
 
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics, add_digests
-from onnxq.diagnostics import Diagnostic, OnnxqError, counted, did_you_mean, error, warning
+from onnxq.diagnostics import (
+    Diagnostic,
+    OnnxqError,
+    counted,
+    did_you_mean,
+    error,
+    require_choice,
+    warning,
+)
 from onnxq.outputs import require_writable
 from onnxq.planning.selectors.base import InvalidMatchError
 from onnxq.planning.selectors.basic import name_pattern
 from onnxq.shown import Shown
 
+Sort = Literal["outliers", "name"]
 PERCENTILE: Final = 99.99
 
 
@@ -29,10 +38,12 @@ def merge(
     `output` is the file to write. Raises OQ410, OQ412 and OQ440 for the files, OQ418 when they do
     not add, and OQ441 when data would be counted twice.
     """
+    if isinstance(calibrations, str | Path | Statistics):
+        calibrations = (calibrations,)
     if not calibrations:
         raise error("OQ410", "there is no calibration to add", fix="give one or more")
     path = None if output is None else Path(output)
-    files = [Path(c) for c in calibrations if isinstance(c, str | Path)]
+    files = [c.path if isinstance(c, Statistics) else Path(c) for c in calibrations]
     require_writable({"the output": path}, files)
     parts = {_name(c, i): _loaded(c) for i, c in enumerate(calibrations, start=1)}
     if len(parts) < len(calibrations):
@@ -180,10 +191,10 @@ class CalibrationSummary(Shown):
 
 def summarize(
     calibration: Statistics | str | Path,
-    tensors: Sequence[str] = (),
+    tensors: str | Sequence[str] = (),
     *,
     percentile: float = PERCENTILE,
-    sort: Literal["outliers", "name"] = "outliers",
+    sort: Sort = "outliers",
     limit: int | None = None,
 ) -> CalibrationSummary:
     """Show what was observed of each tensor, and the amax that each method reads from it.
@@ -195,8 +206,9 @@ def summarize(
     """
     if not 0 < percentile <= 100:
         raise error("OQ443", f"there is no percentile {percentile:g}", fix="99.99 is usual")
+    require_choice("sort", sort, Sort)
     statistics = _loaded(calibration)
-    chosen = _chosen(statistics, tensors)
+    chosen = _chosen(statistics, (tensors,) if isinstance(tensors, str) else tensors)
     amaxes = {name: summary.amaxes(t, percentile) for name, t in chosen.items()}
     names = sorted(chosen) if sort == "name" else summary.order(chosen, amaxes)
     return CalibrationSummary(

@@ -13,8 +13,8 @@ from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
     require_calibration_of,
     require_data,
-    require_float_types,
     require_scales_of,
+    require_types,
     uncalibrated,
 )
 from onnxq.calibration.statistics import Statistics
@@ -28,6 +28,7 @@ from onnxq.insertion.precision import HALF, FloatName
 from onnxq.insertion.preparation import Preparation
 from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model import io as models
+from onnxq.model.io import ModelFile
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
 from onnxq.planning.coverage import by_rule, coverage
@@ -99,6 +100,25 @@ class InsertResult(Shown):
         }
 
 
+QdqLike = str | Path | ModelProto | Model | InsertResult
+
+
+def file_of(qdq: QdqLike) -> ModelFile:
+    """The parsed model, with its file if it has one (OQ301, OQ302)."""
+    if isinstance(qdq, Model):
+        path = None if qdq.existing == "strip" else qdq.path
+        return ModelFile(path=path, proto=qdq.proto, data_files=qdq.data_files)
+    if isinstance(qdq, InsertResult):
+        return ModelFile(path=qdq.path, proto=qdq.proto, data_files=qdq.data_files)
+    return models.copied(qdq) if isinstance(qdq, ModelProto) else models.read(qdq)
+
+
+def inputs_of(qdq: QdqLike, file: ModelFile) -> tuple[Path | None, ...]:
+    """Files that a model made from a Q/DQ model must not overwrite."""
+    made_from = qdq.inputs if isinstance(qdq, InsertResult) else ()
+    return (file.path, *file.data_files, *made_from)
+
+
 def model_outputs(path: Path | None) -> dict[str, Path | None]:
     """The files of a model that is written to `path`, by what messages call them."""
     data = None if path is None else models.data_path(path)
@@ -145,7 +165,7 @@ def insert(
     Raises OQ212 for a plan of another model, OQ217, OQ225 without statistics that the plan needs,
     OQ411 for statistics of another model, OQ413 to OQ417, OQ5xx, and what `plan` raises.
     """
-    require_float_types(float_type, io_types)
+    require_types(weights, float_type, io_types)
     path = None if output is None else Path(output)
     loaded, calibration = _subjects(model, statistics, existing)
     planned = plan_for(loaded, plan, strict=strict)
@@ -239,7 +259,11 @@ def _in_half(
         path=result.model.name,
     )
     lowered_result = replace(
-        result, proto=lowered.model, float_rest=lowered.rest, half_preparation=lowered.raised
+        result,
+        proto=lowered.model,
+        scales=lowered.scales,
+        float_rest=lowered.rest,
+        half_preparation=lowered.raised,
     )
     return lowered_result, (*result.scales.diagnostics, *lowered.diagnostics)
 

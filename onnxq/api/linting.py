@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,7 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq import linting
-from onnxq.api.inserting import InsertResult, model_outputs
+from onnxq.api.inserting import QdqLike, file_of, inputs_of, model_outputs
 from onnxq.diagnostics import Diagnostic, Severity, error
 from onnxq.linting import Finding, Outlook, Repair
 from onnxq.model import io as models
@@ -20,12 +20,10 @@ from onnxq.model.io import ModelFile
 from onnxq.outputs import require_writable
 from onnxq.shown import Shown
 
-QdqModelLike = str | Path | ModelProto | InsertResult
-
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class LintReport(Shown):
-    """What TensorRT asks of a Q/DQ model and does not get, and what it will make of it.
+    """The requirements of TensorRT that a model misses, and the types in which its ops will run.
 
     `proto` is the model after the `repairs`, which are empty unless they were asked for. `path` is
     its file: the one that was read, or the repaired one, once it is saved.
@@ -37,8 +35,14 @@ class LintReport(Shown):
     outlook: Outlook
     repairs: tuple[Repair, ...]
     source: ModelFile
+    inputs: tuple[Path | None, ...] = ()
     is_repaired: bool = False
     path: Path | None = None
+
+    @property
+    def diagnostics(self) -> tuple[Finding, ...]:
+        """The findings."""
+        return self.findings
 
     @property
     def passed(self) -> bool:
@@ -58,7 +62,7 @@ class LintReport(Shown):
     def save(self, path: str | Path) -> LintReport:
         """Write the model, with external data if it had such; OQ502 over its own files."""
         path = Path(path)
-        save_model(self.proto, path, self.source)
+        save_model(self.proto, path, self.source, self.inputs)
         return replace(self, path=path, name=str(path))
 
     def to_dict(self) -> dict[str, Any]:
@@ -88,12 +92,13 @@ class StripResult(Shown):
     dequantized: int
     diagnostics: tuple[Diagnostic, ...]
     source: ModelFile
+    inputs: tuple[Path | None, ...] = ()
     path: Path | None = None
 
     def save(self, path: str | Path) -> StripResult:
         """Write the model, with external data if it had such; OQ502 over its own files."""
         path = Path(path)
-        save_model(self.proto, path, self.source)
+        save_model(self.proto, path, self.source, self.inputs)
         return replace(self, path=path)
 
     def to_dict(self) -> dict[str, Any]:
@@ -106,20 +111,15 @@ class StripResult(Shown):
         }
 
 
-def save_model(proto: ModelProto, path: Path, source: ModelFile) -> None:
-    """Write a model that was made from the files of `source`, never over them."""
-    inputs = () if source.path is None else (source.path, *source.data_files)
+def save_model(
+    proto: ModelProto, path: Path, source: ModelFile, inputs: Sequence[Path | None]
+) -> None:
+    """Write a model, with external data if `source` has such, but never over `inputs`."""
     require_writable(model_outputs(path), inputs)
     models.save(proto, path, external=bool(source.data_files))
 
 
-def _file(model: QdqModelLike) -> ModelFile:
-    if isinstance(model, InsertResult):
-        return ModelFile(path=model.path, proto=model.proto, data_files=model.data_files)
-    return models.copied(model) if isinstance(model, ModelProto) else models.read(model)
-
-
-def lint(model: QdqModelLike, *, fix: bool = False, output: str | Path | None = None) -> LintReport:
+def lint(model: QdqLike, *, fix: bool = False, output: str | Path | None = None) -> LintReport:
     """Check a Q/DQ model, by any tool, against what TensorRT asks of it; needs no runtime.
 
     With `fix` the model of the report is repaired as far as that takes no calibration, and the
@@ -127,9 +127,10 @@ def lint(model: QdqModelLike, *, fix: bool = False, output: str | Path | None = 
     """
     if output is not None and not fix:
         raise error("OQ639", "-o is given without --fix", fix="give --fix and -o FILE together")
-    file = _file(model)
+    file = file_of(model)
+    inputs = inputs_of(model, file)
     if output is not None:
-        require_writable(model_outputs(Path(output)), (file.path, *file.data_files))
+        require_writable(model_outputs(Path(output)), inputs)
     proto, repairs = linting.repaired(file.proto) if fix else (file.proto, ())
     view = linting.QdqModel(proto)
     report = LintReport(
@@ -139,22 +140,24 @@ def lint(model: QdqModelLike, *, fix: bool = False, output: str | Path | None = 
         outlook=linting.predict(view),
         repairs=repairs,
         source=file,
+        inputs=inputs,
         is_repaired=fix,
         path=None if fix else file.path,
     )
     return report if output is None else report.save(output)
 
 
-def strip(model: QdqModelLike, *, output: str | Path | None = None) -> StripResult:
+def strip(model: QdqLike, *, output: str | Path | None = None) -> StripResult:
     """Remove the Q/DQ pairs of a model, by any tool; stored weights are dequantized.
 
     `output` is the file for the float model. Raises OQ301, OQ302, OQ530 for integer operators and
     OQ531 when there is no pair that could be removed.
     """
-    file = _file(model)
+    file = file_of(model)
+    inputs = inputs_of(model, file)
     preparing.refuse_integer_ops(file.proto, file.name)
     if output is not None:
-        require_writable(model_outputs(Path(output)), (file.path, *file.data_files))
+        require_writable(model_outputs(Path(output)), inputs)
     stripped = stripping.strip(file.proto)
     if not stripped.activations and not stripped.weights:
         raise error(
@@ -168,5 +171,6 @@ def strip(model: QdqModelLike, *, output: str | Path | None = None) -> StripResu
         dequantized=stripped.weights,
         diagnostics=stripped.diagnostics,
         source=file,
+        inputs=inputs,
     )
     return result if output is None else result.save(output)

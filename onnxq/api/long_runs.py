@@ -16,7 +16,7 @@ from onnxq import sessions
 from onnxq.calibration.calibrate import Settings
 from onnxq.calibration.checkpoint import Checkpoint
 from onnxq.descriptor import Calibrator
-from onnxq.diagnostics import OnnxqError, counted, error
+from onnxq.diagnostics import OnnxqError, counted, error, require_choice
 from onnxq.feeds import DataRequest
 from onnxq.feeds.places import locate
 from onnxq.files import locked
@@ -64,7 +64,8 @@ class LongRun:
         return index - 1, count
 
     def settings(self, calibrator: Calibrator) -> Settings:
-        """How the calibration runs (OQ430, OQ434)."""
+        """How the calibration runs (OQ217, OQ430, OQ434)."""
+        require_choice("calibrator", calibrator, Calibrator)
         named = () if self.provider is None else (sessions.provider(self.provider),)
         return Settings(
             calibrator=calibrator,
@@ -118,7 +119,7 @@ def kept(
             yield checkpoint
         except BaseException:
             if _modified(path) != before:
-                note = f"interrupted; '{path}' has what was gathered, --resume goes on from there"
+                note = f"interrupted; '{path}' has the statistics so far, --resume continues"
                 progress(Progress(stage="calibrating", note=note, urgent=True))
             raise
         checkpoint.remove()

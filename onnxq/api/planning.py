@@ -64,7 +64,8 @@ def plan_for(model: Model, plan: PlanLike, *, strict: bool = False) -> Plan:
         planned = cascade.plan(model.graph, recipes.load(plan))
         require_no_warnings(planned, strict=strict)
         return planned
-    require_no_warnings(plan, strict=strict)
+    own = (d for d in plan.diagnostics if d not in model.diagnostics)
+    require_no_warnings(replace(plan, diagnostics=tuple(own)), strict=strict)
     if plan.model_digest != model.digest:
         raise error(
             "OQ212",
@@ -95,7 +96,7 @@ def plan_changes(
     """Decisions that differ between two plans; `old` may be a saved plan (OQ212).
 
     Texts begin with '-' for the old plan and '+' for the new one; the rules alone do not count.
-    `only` and `floats` are those of `plan_lines`.
+    `only` selects as in `plan_lines`. With `floats` only inputs that a rule leaves float count.
     """
     before = old.lines if isinstance(old, Plan) else plan_file.read(Path(old)).lines
     wanted = _wanted(new, only, floats=floats)

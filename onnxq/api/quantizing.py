@@ -20,7 +20,11 @@ from onnxq.api.inserting import (
 )
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
-from onnxq.api.requirements import require_data, require_float_types
+from onnxq.api.requirements import (
+    require_data,
+    require_data_for_labels,
+    require_types,
+)
 from onnxq.api.subjects import lineage_of
 from onnxq.api.verifying import (
     Checking,
@@ -141,7 +145,10 @@ def quantize(
     them `result.save(path)` writes the model. Statistics serve every recipe, not only this one.
     Raises what the three functions raise; `result.passed` is False when a limit is missed.
     """
-    require_float_types(float_type, io_types)
+    require_types(weights, float_type, io_types)
+    to_verify = data if verify_data is None else verify_data
+    _require_twice(data, to_verify)
+    require_data_for_labels(labels, to_verify)
     run = LongRun(
         checkpoint=checkpoint,
         resume=resume,
@@ -156,7 +163,7 @@ def quantize(
     model = load(model, existing=existing, shapes=sizes)
     checks = Checks(
         tensors=tensors,
-        labels=None,
+        labels=None if labels is None else load_labels(labels),
         backend=backend,
         compiling=compile_options(backend, profiles, targets, timeout, cache=cache),
         fp32_engine=fp32_engine,
@@ -168,12 +175,10 @@ def quantize(
         int8=min_int8,
         quantized=min_quantized,
     )
-    if labels is not None:
-        checks = replace(checks, labels=load_labels(labels))
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
     request, other = (
         None if source is None else datasets.request(source, preprocess, selection, model.shapes)
-        for source in (data, data if verify_data is None else verify_data)
+        for source in (data, to_verify)
     )
     path, calibration_path, page = (
         None if p is None else Path(p) for p in (output, calibration_output, html)
@@ -190,7 +195,6 @@ def quantize(
     )
     planned = plan_for(model, recipe, strict=strict)
     require_data(planned, request)
-    _require_twice(request, other)
     feed = None if other is None else other.open(model.graph)
     statistics = None
     if request is not None:
@@ -237,11 +241,9 @@ def _inputs(
     return (*data, named, None if labels is None else Path(labels))
 
 
-def _require_twice(request: DataRequest | None, other: DataRequest | None) -> None:
+def _require_twice(data: Any, to_verify: Any) -> None:
     """Raise OQ421 for data that can be read once: quantize reads it to calibrate and to compare."""
-    if request is None or other is None or other.source is not request.source:
-        return
-    if hasattr(request.source, "__next__"):
+    if to_verify is data and hasattr(data, "__next__"):
         raise error(
             "OQ421",
             "the data can be read only once, and quantize reads it twice",

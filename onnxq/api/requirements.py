@@ -2,27 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Final
+from pathlib import Path
+from typing import Any
 
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import error
+from onnxq.diagnostics import error, require_choice
 from onnxq.insertion.half import IoTypes
+from onnxq.insertion.insert import Weights
 from onnxq.insertion.precision import FloatName
 from onnxq.insertion.scales import Scales
 from onnxq.model.loading import Model
 from onnxq.planning.plan import Plan
-
-IMPORTED: Final = "cache"  # the calibrator of ranges that a TensorRT cache gave
 
 
 def require_calibration_of(model: Model, statistics: Statistics | None) -> None:
     """Raise OQ411 when statistics are of another model."""
     if statistics is None or statistics.model_digest == model.digest:
         return
-    imported = statistics.calibrator == IMPORTED
     again = (
         f"cache import CACHE --model {model.name}"
-        if imported
+        if statistics.is_imported
         else f"calibrate {model.name} --data ..."
     )
     source = "the calibration" if statistics.path is None else f"'{statistics.path}'"
@@ -54,18 +53,26 @@ def uncalibrated(model: Model) -> Statistics:
 
 
 def require_scales_of(plan: Plan, scales: Scales) -> None:
-    """Raise OQ419 for scales that were computed for another plan."""
-    tensors = {pair.tensor for pair in plan.pairs}
-    if not all(pair.tensor in tensors for pair in scales.by_pair):
+    """Raise OQ419 for scales that were computed for another plan or another model."""
+    if scales.made_for not in (None, (plan.model_digest, plan.digest)):
         raise error(
             "OQ419",
-            "the scales were computed for another plan",
+            "the scales were computed for another plan or model",
             fix="compute them for this one with onnxq.scales(model, plan, statistics)",
         )
 
 
-def require_float_types(float_type: FloatName, io_types: IoTypes) -> None:
-    """Refuse half precision inputs and outputs where nothing else is in it (OQ217)."""
+def require_data_for_labels(labels: str | Path | None, data: Any) -> None:
+    """Raise OQ651 for labels without samples that they belong to."""
+    if labels is not None and data is None:
+        raise error("OQ651", "--labels has no effect without --data", fix="give both")
+
+
+def require_types(weights: Weights, float_type: FloatName, io_types: IoTypes) -> None:
+    """Raise OQ217 for types that do not exist, and for half precision at the ports alone."""
+    require_choice("weights", weights, Weights)
+    require_choice("float_type", float_type, FloatName)
+    require_choice("io_types", io_types, IoTypes)
     if float_type == "fp32" and io_types == "half":
         raise error(
             "OQ217",

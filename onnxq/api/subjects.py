@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from onnx import ModelProto
 
-from onnxq.api.inserting import InsertResult
+from onnxq.api.inserting import InsertResult, QdqLike, file_of
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
 from onnxq.model import io as models
@@ -25,8 +25,6 @@ from onnxq.planning.plan import Plan
 from onnxq.verification.data import matching_calibration
 from onnxq.verification.origins import Lineage, PlanSources
 from onnxq.verification.subjects import FloatSubject, QdqSubject
-
-QdqLike = str | Path | ModelProto | InsertResult
 
 
 @contextmanager
@@ -45,7 +43,7 @@ def lineage_from(
     if isinstance(calibration, str | Path):
         calibration = Statistics.load(calibration)
     with TemporaryDirectory(prefix="onnxq-") as folder:
-        files = [_file(one) for one in qdq]
+        files = [file_of(one) for one in qdq]
         float_model = _float_subject(model, Path(folder) / "float", files)
         subjects = [
             _qdq_subject(one, file, Path(folder) / str(index), float_model, calibration, folders)
@@ -62,12 +60,6 @@ def _numbered(subjects: Sequence[QdqSubject]) -> tuple[QdqSubject, ...]:
         replace(subject, name=f"model {number}") if subject.file.path is None else subject
         for number, subject in enumerate(subjects, start=1)
     )
-
-
-def _file(qdq: QdqLike) -> ModelFile:
-    if isinstance(qdq, InsertResult):
-        return ModelFile(path=qdq.path, proto=qdq.proto, data_files=qdq.data_files)
-    return models.copied(qdq) if isinstance(qdq, ModelProto) else models.read(qdq)
 
 
 def _float_subject(

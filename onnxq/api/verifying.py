@@ -11,15 +11,16 @@ from onnx import ModelProto
 
 from onnxq.api import data as datasets
 from onnxq.api.data import Selection
+from onnxq.api.inserting import QdqLike
+from onnxq.api.requirements import require_data_for_labels
 from onnxq.api.subjects import (
-    QdqLike,
     common_shapes,
     lineage_from,
     other_calibrations,
     recorded_preprocess,
 )
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import Diagnostic, error, warning
+from onnxq.diagnostics import Diagnostic, error, require_choice, warning
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.files import whole_file
 from onnxq.model.loading import Model
@@ -75,9 +76,10 @@ def verify(
 
     `qdq` is one Q/DQ model, by any tool, or several of one float model. `data` and the options
     beside it are those of `calibrate`; without data nothing is compared. Take other samples than
-    for calibration: those that were used are left out where enough others are there. Which were
-    used is known from `calibration`, else from the calibration beside a model or in
-    `calibration_folders` that the model records; it also gives preprocessing and shapes.
+    for calibration: used samples are left out where there are enough others. The used samples are
+    read from `calibration`; without it, verify looks beside each model and in
+    `calibration_folders` for the calibration that the model records. Preprocessing and shapes also
+    come from it.
     `shapes` gives sizes to dynamic inputs, as one shape or a Profile of least, usual and largest.
     `tensors` compares every pair and weighted op too; `labels`, a CSV file, gives top-1 and top-5.
     `min_sqnr` (dB) and `min_cosine` are limits for every output or by output, `min_int8` and
@@ -90,10 +92,11 @@ def verify(
     models that do not belong together, OQ651 to OQ654, OQ664, OQ670 and OQ671.
     """
     qdq_models = [qdq] if isinstance(qdq, QdqLike) else list(qdq)
+    if not qdq_models:
+        raise error("OQ603", "there is no Q/DQ model to check", fix="give one or more")
     page = None if html is None else Path(html)
-    profiles = profiles_of(shapes)
-    if labels is not None and data is None:
-        raise error("OQ651", "--labels has no effect without --data", fix="give both")
+    profiles = profiles_of(shapes or (model.shapes if isinstance(model, Model) else None))
+    require_data_for_labels(labels, data)
     checks = Checks(
         tensors=tensors,
         labels=None if labels is None else load_labels(labels),
@@ -107,7 +110,7 @@ def verify(
         least = thresholds(
             outputs, sqnr=min_sqnr, cosine=min_cosine, int8=min_int8, quantized=min_quantized
         )
-        _require_page(page, lineage, (*recipes, *plans, labels))
+        _require_places(page, lineage, (*recipes, *plans, labels, data, calibration, preprocess))
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
         unused = None
         if data is not None:
@@ -125,10 +128,8 @@ class Checking:
     thresholds: Thresholds
     html: Path | None = None
 
-    def run(
-        self, samples: UnusedSamples | None, progress: OnProgress, notes: Sequence[Diagnostic] = ()
-    ) -> VerifyReport:
-        """Make the report, and write the page; `notes` are what is known before."""
+    def run(self, samples: UnusedSamples | None, progress: OnProgress) -> VerifyReport:
+        """Make the report, and write the page."""
         length = None if samples is None else samples.length
         then = "linting" if self.checks.backend == "onnxruntime" else "compiling"
         progress(Progress(stage=then if samples is None else "comparing", total=length))
@@ -148,7 +149,6 @@ class Checking:
             progress=step,
         )
         notes = (
-            *notes,
             *(samples.feed.warnings if samples is not None else ()),
             *other_calibrations(lineage.qdq),
             *self._stray_sources(),
@@ -185,6 +185,7 @@ def compile_options(
     cache: bool,
 ) -> CompileOptions:
     """How to compile (OQ664), once the backend is known to be installed (OQ601)."""
+    require_choice("backend", backend, Backend)
     tensorrt.require_backend(backend)
     if targets:
         tensorrt.require()
@@ -219,13 +220,14 @@ def require_page(page: Path | None) -> None:
         renderer().require_page()
 
 
-def _require_page(page: Path | None, lineage: Lineage, others: Sequence[Any]) -> None:
-    """Make sure that a page can be drawn and written (OQ501, OQ502, OQ670)."""
+def _require_places(page: Path | None, lineage: Lineage, others: Sequence[object]) -> None:
+    """Make sure that a page can be drawn and overwrites no input (OQ501, OQ502, OQ670)."""
     require_page(page)
     models = (lineage.float_model, *lineage.qdq)
     inputs = [file for m in models for file in (m.file.path, *m.file.data_files)]
+    calibrations = (s.calibration.path for s in lineage.qdq if s.calibration is not None)
     paths = [Path(other) for other in others if isinstance(other, str | Path)]
-    require_writable({"--html": page}, (*inputs, *paths))
+    require_writable({"--html": page}, (*inputs, *calibrations, *paths))
 
 
 def _unused(

@@ -24,6 +24,7 @@ from onnxq.calibration.tensor_statistics import TensorMeta
 from onnxq.calibration.tensor_statistics import TensorStatistics as TensorStatistics
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error, first_line
+from onnxq.outputs import require_writable
 from onnxq.shown import Shown
 
 CalibratorOrCache = Calibrator | Literal["cache"]  # "cache": amaxes imported from TensorRT
@@ -120,6 +121,11 @@ class Statistics(Shown):
         return total.hexdigest()
 
     @property
+    def is_imported(self) -> bool:
+        """Whether the amaxes came from a TensorRT cache and not from data."""
+        return self.calibrator == "cache"
+
+    @property
     def values(self) -> int:
         """How many values were observed, of all tensors together."""
         return sum(tensor.range.count for tensor in self.tensors.values())
@@ -139,9 +145,10 @@ class Statistics(Shown):
         """Write a compressed npz, whole or not at all; the same bytes for equal content.
 
         The file names the model by its path from the folder of the file. Returns the statistics
-        with their `path`. Error OQ501 when the file cannot be written.
+        with their `path`. Errors: OQ501 when the file cannot be written, OQ502 over the model.
         """
         path = Path(path)
+        require_writable({"the calibration": path}, (self.model_path,))
         name = "" if self.model_path is None else _relative(self.model_path, path.parent)
         statistics_file.write(path, _pack(self, model_name=name))
         return replace(self, path=path)

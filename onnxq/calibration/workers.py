@@ -49,9 +49,9 @@ class Job:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartResult:
-    """The statistics of a part, None with `errors`, and the findings on its data.
+    """The result of a part: `statistics` is None if it failed, and `errors` says why.
 
-    The statistics lack the diagnostics on the data: these are made from the findings of all parts.
+    The statistics lack the diagnostics on the data: these come from the `findings` of all parts.
     """
 
     statistics: Statistics | None
@@ -95,7 +95,7 @@ def calibrate_with(
     address: str | None = None,
     progress: Progress = lambda done, passes: None,
 ) -> Statistics:
-    """Run a job on so many workers, here or on the Ray cluster at `address`.
+    """Run a job on `workers` processes, here or on the Ray cluster at `address`.
 
     `feed` is the job's data as opened here; it is not read. Raises what a part raises, OQ435
     without Ray, OQ436 when the cluster cannot be reached or a part fails repeatedly.
@@ -103,7 +103,7 @@ def calibrate_with(
     count = min(_PARTS * workers, feed.length or _PARTS * workers)
     parts: list[PartResult] = []
     with _ray(workers, address) as ray:
-        threads = max(1, int(ray.cluster_resources().get("CPU", 1)) // workers)
+        threads = max(1, min(_cores(ray) // workers, _cores_of_largest(ray)))
         task = ray.remote(num_cpus=threads, max_retries=_RETRIES)(run)
         waiting = [task.remote(job, index, count, threads) for index in range(count)]
         while waiting:
@@ -119,6 +119,15 @@ def calibrate_with(
         raise findings.nothing(feed.batch)
     diagnostics = dict.fromkeys((*feed.report(findings), *whole.diagnostics))
     return replace(whole, diagnostics=tuple(diagnostics))
+
+
+def _cores(ray: Any) -> int:
+    return int(ray.cluster_resources().get("CPU", 1))
+
+
+def _cores_of_largest(ray: Any) -> int:
+    """Cores of the largest machine: a part that asks for more would wait forever."""
+    return max(int(n["Resources"].get("CPU", 1)) for n in ray.nodes() if n["Alive"])
 
 
 def _result(ray: Any, reference: Any) -> PartResult:

@@ -13,7 +13,7 @@ from typing import IO, Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.diagnostics import Diagnostic, OnnxqError, error, first_line, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, first_line, warning
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import Cut, Rows, cut, numbered, require_names, require_type, sample
 from onnxq.feeds.numbering import Numbering
@@ -65,7 +65,7 @@ def open_arrays(files: tuple[Path, ...], inputs: tuple[InputSpec, ...]) -> Array
         raise error("OQ401", f"'{files[0]}' holds no sample", fix="save some in it")
     notes = [note for file, headers in by_file for note in _held(file, headers)]
     if empty:
-        others = f", nor do {len(empty) - 1} other files" if len(empty) > 1 else ""
+        others = f", like {counted(len(empty) - 1, 'other file')}" if len(empty) > 1 else ""
         message = f"'{empty[0]}' holds no sample{others}"
         notes.append(warning("OQ438", message, fix="save some in it, or remove it"))
     return Arrays(files=files, inputs=inputs, cuts=cuts, notes=tuple(notes))

@@ -121,9 +121,9 @@ class _Insertion:
     def insert(self, pair: Pair, scale: Scale) -> None:
         """Put a pair on a tensor: a Q where the tensor lies, a DQ in every scope that reads it.
 
-        The DQ of a weight stands where the weight lies. TensorRT runs an op of a branch in float
-        when the DequantizeLinear of its activation stands outside, and takes no stored int8 from
-        there without one.
+        If the DequantizeLinear of an activation is outside a branch, TensorRT runs the op in the
+        branch in float. The DequantizeLinear of a weight is beside the weight, even outside the
+        branch: TensorRT does not accept a stored int8 weight from outside without it.
         """
         home, _ = self._home(pair.tensor)
         by_scope: dict[Scope, list[Edge]] = {}

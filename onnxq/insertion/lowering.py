@@ -22,9 +22,10 @@ from onnxq.planning.plan import Plan
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InHalf:
-    """A model in half precision: which ops are, and how the opset was raised for it, if it was."""
+    """A model in half precision, its scales, its ops by type, and how the opset was raised."""
 
     model: onnx.ModelProto
+    scales: Scales
     rest: FloatRest
     raised: Preparation | None
     diagnostics: tuple[Diagnostic, ...]
@@ -48,8 +49,11 @@ def in_half(
     The opset is raised to the first that has what the type needs: OQ304 names `path`.
     """
     fp32 = fp32_ops(graph, plan, statistics, half)
-    model = insert(representable_scales(scales, graph, fp32, half))
+    scales = representable_scales(scales, graph, fp32, half)
+    model = insert(scales)
     higher = preparing.raised(model, half.opset, path)
     raised = compare_raised(model, higher, statistics.input_shapes, purpose=half.called)
     result, rest = lowered.lower(higher, half, kept=fp32.reasons, io_types=io_types)
-    return InHalf(model=result, rest=rest, raised=raised, diagnostics=fp32.diagnostics)
+    return InHalf(
+        model=result, scales=scales, rest=rest, raised=raised, diagnostics=fp32.diagnostics
+    )

@@ -29,12 +29,13 @@ class Scales(Shown):
 
     Iteration, lookup and `replaced` take a tensor name. A tensor whose pairs have different scales
     has one key for each consumer node, (tensor, node). `edited` names the tensors whose scales were
-    replaced by hand.
+    replaced by hand. `made_for` has the digests of the model and of the plan.
     """
 
     by_pair: Mapping[Pair, Scale]
     diagnostics: tuple[Diagnostic, ...]
     edited: tuple[str, ...] = ()
+    made_for: tuple[str, str] | None = None
 
     def __post_init__(self) -> None:
         scales = {pair: as_scale(pair, value) for pair, value in self.by_pair.items()}

@@ -35,6 +35,7 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     """
     if unusable := _unusable(graph, plan, statistics):
         raise OnnxqError(*unusable)
+    made_for = (plan.model_digest, plan.digest)
     shared = _merged_groups(plan, statistics)
     plan, unobserved = _observed(graph, plan, statistics, shared)
     existing, unequal = _existing_scales(graph, plan)
@@ -57,6 +58,7 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     return Scales(
         by_pair={pair: _in_type_of(pair, scales[pair]) for pair in plan.pairs},
         diagnostics=(*unobserved, *unequal, *ranges_odd),
+        made_for=made_for,
     )
 
 
@@ -151,7 +153,7 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
 def _unknown_range(pair: Pair, statistics: Statistics) -> Diagnostic:
     reason = "was not observed"
     fix = "calibrate again with --rules and this recipe"
-    if statistics.calibrator == "cache":
+    if statistics.is_imported:
         reason = "has no entry in the imported TensorRT cache"
         fix = "skip it in the recipe, or calibrate with data: 'onnxq calibrate'"
     tensor = f"the tensor '{pair.tensor}', which '{pair.edges[0].node}' reads,"

@@ -78,7 +78,7 @@ def _quantized(model: QdqModel, node: Node, tensor: str) -> Quantized | None:
 
 
 def _zero_point(model: QdqModel, node: Node) -> NDArray[Any] | None:
-    """As ONNX reads it: without one a stored tensor has the type, and a Q writes uint8."""
+    """The zero point; if none is written it is 0, of the stored type or of uint8 for a Q."""
     if written := model.zero_point(node):
         return model.value(written)
     dtype = model.quantized_type(node) or TensorProto.UINT8
@@ -88,7 +88,7 @@ def _zero_point(model: QdqModel, node: Node) -> NDArray[Any] | None:
 def make_symmetric(model: QdqModel, edit: Edit, tensor: Quantized, code: str) -> Repair | None:
     """Give a quantized tensor int8 and a zero point of 0, with a scale for the range that it had.
 
-    A range around another middle loses up to half of its steps, and one of 16 bits more.
+    An asymmetric range loses up to half of its steps; a 16-bit range loses more.
     """
     if tensor.quantizer is None or model.is_constant(tensor.quantizer.inputs[0]):
         return _stored(model, edit, tensor, code)

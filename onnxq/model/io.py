@@ -76,6 +76,12 @@ def copied(model: onnx.ModelProto) -> ModelFile:
             "the ModelProto is not an ONNX model: it has no graph",
             fix="give a model that onnx.checker accepts",
         )
+    if missing := sorted(weights.missing(model)):
+        raise error(
+            "OQ302",
+            f"the ModelProto has external data in '{missing[0]}', which does not exist here",
+            fix="give the path of the model, or load it with its external data",
+        )
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     return ModelFile(path=None, proto=copy)

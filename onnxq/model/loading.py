@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Literal
 
 from onnx import ModelProto
 
-from onnxq.diagnostics import Diagnostic, counted, warning
+from onnxq.diagnostics import Diagnostic, counted, error, require_choice, warning
 from onnxq.model import io as models
 from onnxq.model import preparing
 from onnxq.model.graph import Graph, declares
@@ -104,10 +104,18 @@ def load(
     `model` is a path, or a ModelProto or a graph of onnx-graphsurgeon, which is not changed; a
     Model is returned as it is, with `shapes` if there are any. `existing` says what happens to Q/DQ
     pairs that the model has: "refuse" raises OQ303, "keep" plans around them, "strip" removes them.
-    `shapes` gives sizes to inputs with dynamic dimensions. Raises OQ301 to OQ307, OQ530 and OQ561.
+    `shapes` gives sizes to inputs with dynamic dimensions. Raises OQ217 for a Model
+    with another `existing`, OQ301 to OQ307, OQ530 and OQ561.
     """
+    require_choice("existing", existing, Existing)
     if isinstance(model, Model):
-        return model if shapes is None else model.with_shapes(shapes)
+        if existing not in ("refuse", model.existing):
+            raise error(
+                "OQ217",
+                f"the model was loaded with existing='{model.existing}', not '{existing}'",
+                fix=f"load it with onnxq.load(..., existing='{existing}')",
+            )
+        return model.with_shapes(shapes) if shapes else model
     file = _file(model)
     with_functions = _copy(file.proto) if file.proto.functions else None
     inlined = inline_functions(file.proto, file.name)
@@ -135,6 +143,9 @@ def _file(model: str | Path | ModelProto | gs.Graph) -> models.ModelFile:
     if isinstance(model, str | Path):
         return models.read(model)
     if not isinstance(model, ModelProto):
+        if not type(model).__module__.startswith("onnx_graphsurgeon"):
+            message = f"a {type(model).__name__} is not a model"
+            raise error("OQ302", message, fix="give a path, a ModelProto or an onnxq.Model")
         from onnx_graphsurgeon import export_onnx  # the caller has it: the graph is one of its own
 
         return models.ModelFile(path=None, proto=export_onnx(model, do_type_check=False))

@@ -44,6 +44,15 @@ def place(tensor: onnx.TensorProto) -> Place | None:
     return Place(file=file, offset=offset, length=length)
 
 
+def missing(model: onnx.ModelProto) -> Iterator[str]:
+    """Locations of external data that are not files as seen from the working folder."""
+    for tensor in tensors(model):
+        if uses_external_data(tensor):
+            location = next(e.value for e in tensor.external_data if e.key == "location")
+            if not Path(location).is_file():
+                yield location
+
+
 def refer(tensor: onnx.TensorProto, where: Place) -> None:
     """Let a tensor refer to its bytes instead of holding them, in place."""
     tensor.ClearField("raw_data")

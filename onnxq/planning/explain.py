@@ -104,7 +104,7 @@ def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Expl
         names = {*graph.by_name, *(r.id for r in recipe.rules), *(d.tensor for d in plan.decisions)}
         raise error(
             "OQ214",
-            f"'{target}' is no node, tensor or rule of these",
+            f"'{target}' is not the name of a node, a tensor or a rule",
             fix=_names_like(target, names),
         )
     kept = (k for k in plan.kept if k.node == target)
@@ -117,7 +117,7 @@ def _names_like(target: str, names: Iterable[str]) -> str:
     if not holding:
         return did_you_mean(target, names, otherwise="give a node, a tensor, a rule id or a code")
     more = f" and {len(holding) - _FEW} more" if len(holding) > _FEW else ""
-    return f"names with that in them: {', '.join(holding[:_FEW])}{more}"
+    return f"names that contain it: {', '.join(holding[:_FEW])}{more}"
 
 
 def _site(graph: Graph, plan: Plan, decided: dict[Edge, Decision], edge: Edge) -> SiteExplanation:
@@ -148,7 +148,7 @@ def _rule(graph: Graph, rule: Rule) -> RuleExplanation:
 
 
 def _nearest(graph: Graph, rule: Rule) -> tuple[Node, Miss] | None:
-    """The node whose miss is the furthest; None when no node has an op that could match."""
+    """The node that fits most of the rule; None when no node has an op that could match."""
     nearest: tuple[Node, Miss] | None = None
     search = Search(graph)
     for node in search.nodes(rule.selector.op_types()):

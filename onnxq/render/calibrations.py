@@ -28,7 +28,7 @@ _ASCII: Final = {"bars": " ...:::##", "axis": "|+-+", "mark": "^", "line": ":"}
 
 def calibration(console: Console, name: str, statistics: Statistics) -> None:
     """Print the data and the model of a calibration, in two lines."""
-    imported = statistics.calibrator == "cache"
+    imported = statistics.is_imported
     how = "imported from a TensorRT cache" if imported else f"calibrator {statistics.calibrator}"
     counts = counted(len(statistics.tensors), "tensor")
     if not imported:

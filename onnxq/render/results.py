@@ -15,7 +15,6 @@ from onnxq.api.explaining import CodeExplanation, Explanations
 from onnxq.api.inserting import InsertResult
 from onnxq.api.linting import LintReport, StripResult
 from onnxq.api.quantizing import QuantizeResult
-from onnxq.api.requirements import IMPORTED
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Severity, counted
@@ -99,7 +98,7 @@ def _(result: InsertResult, console: Console, *, everything: bool = False) -> No
         made_with += f", {counted(len(result.scales.edited), 'scale')} replaced by hand"
     name = "Q/DQ model" if result.path is None else result.path
     console.print(f"{name}: recipe {plan.recipe}{edited}, {made_with}")
-    if statistics is not None and statistics.calibrator == IMPORTED:
+    if statistics is not None and statistics.is_imported:
         console.print(
             "activation ranges are those of an imported TensorRT cache: "
             "methods of the recipe do not change them"

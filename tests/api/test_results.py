@@ -3,13 +3,14 @@
 import json
 import re
 from dataclasses import FrozenInstanceError, fields
+from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
 
 import onnxq
-from tests.cli.conftest import MODEL
+from tests.cli.conftest import MODEL, RULES
 from tests.onnx_text import model as parsed
 
 FUNCTIONS = {
@@ -111,6 +112,10 @@ def test_what_a_loaded_model_says(work):
     assert str(onnxq.load(onnx.load("model.onnx"))).startswith("the model: ")
 
 
+SAMPLES = np.random.default_rng(1).normal(size=(4, 3, 16, 16)).astype(np.float32)
+RECIPE = onnxq.Recipe.from_yaml(RULES)
+
+
 def dynamic():
     proto = parsed(MODEL.replace("1,3,16,16", "1,3,H,W").replace("1,4,16,16", "1,4,H,W"))
     return onnxq.load(proto, shapes={"x": (1, 3, 16, 16)})
@@ -129,7 +134,34 @@ def test_a_model_loaded_again_has_other_shapes():
     assert statistics.input_shapes == {"x": (1, 3, 32, 32)}
 
 
-SAMPLES = np.random.default_rng(1).normal(size=(4, 3, 16, 16)).astype(np.float32)
+def test_quantize_keeps_the_shapes_of_a_model():
+    result = onnxq.quantize(dynamic(), "random", RECIPE, samples=2, backend="onnxruntime")
+    assert result.inserted.model.shapes == {"x": (1, 3, 16, 16)}
+
+
+def test_strict_is_about_the_plan_not_the_model():
+    proto = parsed(MODEL)
+    proto.graph.node.add(op_type="Double", domain="com.example", input=["x"], output=["d"])
+    model = onnxq.load(proto)
+    assert [d.code for d in model.diagnostics] == ["OQ308"]
+    statistics = onnxq.calibrate(parsed(MODEL), SAMPLES)
+    plan = onnxq.plan(model, RECIPE, strict=True)
+    with pytest.raises(onnxq.OnnxqError) as raised:
+        onnxq.insert(model, plan, statistics, strict=True)
+    assert codes(raised) == ["OQ411"]  # the next check
+
+
+def test_scales_in_half_are_those_of_the_model():
+    proto = parsed(MODEL)
+    weight = next(t for t in proto.graph.initializer if t.name == "w")
+    tiny = onnx.numpy_helper.to_array(weight) * np.float32(1e-5)
+    weight.CopyFrom(onnx.numpy_helper.from_array(tiny, "w"))
+    statistics = onnxq.calibrate(proto, SAMPLES)
+    inserted = onnxq.insert(proto, RECIPE, statistics, float_type="fp16")
+    stored = {t.name: onnx.numpy_helper.to_array(t) for t in inserted.proto.graph.initializer}
+    for pair, scale in inserted.scales.by_pair.items():
+        named = [v for n, v in stored.items() if n.startswith(pair.tensor) and "scale" in n]
+        assert any(np.array_equal(v, scale.astype(v.dtype)) for v in named), pair.tensor
 
 
 class Tensor:
@@ -177,9 +209,11 @@ def test_a_generator_serves_verify_but_not_both_steps_of_quantize(work):
         "model.onnx", "model.qdq.onnx", data=DATA["generator"](), backend="onnxruntime"
     )
     assert report.data.compared == 4
-    with pytest.raises(onnxq.OnnxqError) as raised:
-        onnxq.quantize("model.onnx", DATA["generator"](), backend="onnxruntime")
+    data = DATA["generator"]()
+    with pytest.raises(onnxq.OnnxqError, match="quantize reads it twice") as raised:
+        onnxq.quantize("model.onnx", data, backend="onnxruntime")
     assert codes(raised) == ["OQ421"]
+    assert len(list(data)) == 4  # nothing was read
 
 
 def test_models_without_a_file_are_told_apart(work):
@@ -254,6 +288,29 @@ def other_model():
     values = onnx.numpy_helper.to_array(weight) + 1
     weight.CopyFrom(onnx.numpy_helper.from_array(values, "w"))
     return proto
+
+
+def other_scales(method):
+    """The scales of the recipe with another method."""
+    recipe = onnxq.Recipe.from_yaml(RULES.replace("method: max", method))
+    return onnxq.scales("model.onnx", recipe, "model.calib.npz")
+
+
+def without_data():
+    """A ModelProto whose weights are in a file that is not in the working folder."""
+    onnx.save(
+        parsed(MODEL),
+        "outside.onnx",
+        save_as_external_data=True,
+        location="moved.data",
+        size_threshold=0,
+    )
+    Path("moved.data").unlink()
+    return onnx.load("outside.onnx", load_external_data=False)
+
+
+def one_conv():
+    return onnxq.Recipe.from_yaml(RULES.replace("{op: Conv}", "{op: Conv, name: first}"))
 
 
 BAD = {
@@ -338,12 +395,106 @@ BAD = {
         "OQ217",
         lambda: onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz", io_types="half"),
     ),
+    "insert, scales of another plan": (
+        "OQ419",
+        lambda: onnxq.insert(
+            "model.onnx", "rules.yaml", "model.calib.npz", scales=other_scales("method: mse")
+        ),
+    ),
+    "insert, scales of another model": (
+        "OQ419",
+        lambda: onnxq.insert(
+            "model.onnx",
+            "rules.yaml",
+            "model.calib.npz",
+            scales=onnxq.scales(
+                other_model(), "rules.yaml", onnxq.calibrate(other_model(), SAMPLES)
+            ),
+        ),
+    ),
+    "insert, scales of a smaller plan": (
+        "OQ419",
+        lambda: onnxq.insert(
+            "model.onnx",
+            "rules.yaml",
+            "model.calib.npz",
+            scales=onnxq.scales("model.onnx", one_conv(), "model.calib.npz"),
+        ),
+    ),
+    "insert, no type": (
+        "OQ217",
+        lambda: onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz", float_type="float16"),
+    ),
+    "insert, no weights": (
+        "OQ217",
+        lambda: onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz", weights="INT8"),
+    ),
+    "calibrate, no type": (
+        "OQ217", lambda: onnxq.calibrate("model.onnx", "imgs", float_type="half"),
+    ),
+    "calibrate, no calibrator": (
+        "OQ217", lambda: onnxq.calibrate("model.onnx", "imgs", calibrator="entropy"),
+    ),
+    "calibrate, saved over the model": (
+        "OQ502", lambda: onnxq.calibrate("model.onnx", "imgs").save("model.onnx"),
+    ),
+    "export_cache, saved over the model": (
+        "OQ502",
+        lambda: onnxq.export_cache("model.calib.npz", "model.onnx").save("model.onnx"),
+    ),
+    "export_cache, saved over the calibration": (
+        "OQ502",
+        lambda: onnxq.export_cache("model.calib.npz", "model.onnx").save("model.calib.npz"),
+    ),
+    "merge, over one of them": (
+        "OQ502",
+        lambda: onnxq.merge(
+            [onnxq.Statistics.load("model.calib.npz")], output="model.calib.npz"
+        ),
+    ),
+    "summarize, no order": (
+        "OQ217", lambda: onnxq.summarize("model.calib.npz", sort="size"),
+    ),
+    "load, nothing": ("OQ302", lambda: onnxq.load(None)),
+    "load, bytes": ("OQ302", lambda: onnxq.load(b"model")),
+    "load, lost data": ("OQ302", lambda: onnxq.load(without_data())),
+    "load, no such word": ("OQ217", lambda: onnxq.load("model.onnx", existing="Strip")),
+    "insert, scales of a larger plan": (
+        "OQ419",
+        lambda: onnxq.insert(
+            "model.onnx", one_conv(), "model.calib.npz", scales=other_scales("method: max")
+        ),
+    ),
+    "load, loaded otherwise": (
+        "OQ217", lambda: onnxq.load(onnxq.load("model.onnx"), existing="strip"),
+    ),
     "insert, over the model": (
         "OQ502",
         lambda: onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz", output="model.onnx"),
     ),
     "verify, no model": ("OQ301", lambda: onnxq.verify("model.onnx", "no.onnx")),
     "verify, two float models": ("OQ603", lambda: onnxq.verify("model.qdq.onnx", "model.onnx")),
+    "verify, no Q/DQ model": ("OQ603", lambda: onnxq.verify("model.onnx", [])),
+    "verify, a page over the data": (
+        "OQ502",
+        lambda: (
+            np.save("data.npy", SAMPLES),
+            onnxq.verify("model.onnx", "model.qdq.onnx", data="data.npy", html="data.npy"),
+        ),
+    ),
+    "verify, a page over the calibration": (
+        "OQ502",
+        lambda: onnxq.verify(
+            "model.onnx", "model.qdq.onnx", calibration="model.calib.npz", html="model.calib.npz"
+        ),
+    ),
+    "verify, a page over the calibration beside it": (
+        "OQ502",
+        lambda: onnxq.verify("model.onnx", "model.qdq.onnx", html="model.calib.npz"),
+    ),
+    "verify, no backend": (
+        "OQ217", lambda: onnxq.verify("model.onnx", "model.qdq.onnx", backend="trt"),
+    ),
     "verify, no data": ("OQ401", lambda: onnxq.verify("model.onnx", "model.qdq.onnx", data="no")),
     "verify, no output": (
         "OQ654",
@@ -353,12 +504,21 @@ BAD = {
         "OQ671", lambda: onnxq.verify("model.onnx", "model.qdq.onnx", recipes=["yolo"]),
     ),
     "quantize, no data": ("OQ225", lambda: onnxq.quantize("model.onnx", recipe="rules.yaml")),
+    "quantize, labels without data": (
+        "OQ651", lambda: onnxq.quantize("model.onnx", recipe="rules.yaml", labels="labels.csv"),
+    ),
     "quantize, other plan": (
         "OQ212", lambda: onnxq.quantize("model.onnx", "imgs", onnxq.plan(other_model())),
     ),
     "lint, no model": ("OQ301", lambda: onnxq.lint("no.onnx")),
     "lint, output without fix": ("OQ639", lambda: onnxq.lint("model.qdq.onnx", output="new.onnx")),
     "strip, no pair": ("OQ531", lambda: onnxq.strip("model.onnx")),
+    "strip, over the float model": (
+        "OQ502",
+        lambda: onnxq.strip(
+            onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz"), output="model.onnx"
+        ),
+    ),
     "strip, over the model": (
         "OQ502", lambda: onnxq.strip("model.qdq.onnx", output="model.qdq.onnx"),
     ),

@@ -163,7 +163,7 @@ def test_arrays_without_a_sample_among_others(arrays):
     np.savez(arrays / "arrays" / "2.npz", x=IMAGE[:0])
     np.savez(arrays / "arrays" / "3.npz", x=IMAGE[:0])
     line = told(arrays, "arrays")
-    assert line.startswith("warning[OQ438]: 'arrays/2.npz' holds no sample, nor do 1 other files; ")
+    assert line.startswith("warning[OQ438]: 'arrays/2.npz' holds no sample, like 1 other file; ")
     assert samples(arrays) == 2
 
 

@@ -14,7 +14,7 @@ from onnxq.model.graph import Edge, Graph, Node
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Bound:
-    """What a name of a rule stands for at one match: tensors, and the uses of them it covers."""
+    """What a name of a rule stands for at one match: tensors, and node inputs that read them."""
 
     tensors: tuple[str, ...]
     edges: tuple[Edge, ...]
@@ -136,7 +136,7 @@ class InvalidMatchError(ValueError):
         self.offset = offset
 
     def inside(self, *path: str | int) -> InvalidMatchError:
-        """The same error, with a path that begins further outside."""
+        """The same error, with `path` in front of its own path."""
         return InvalidMatchError(
             str(self), fix=self.fix, path=(*path, *self.path), offset=self.offset
         )

@@ -122,7 +122,7 @@ def _calibration(model: PageModel) -> str:
     statistics = model.origin.calibration
     if statistics is None:
         return "not known"
-    if statistics.calibrator == "cache":
+    if statistics.is_imported:
         return "imported from a TensorRT cache"
     data = f", {statistics.data} data" if statistics.data else ""
     return f"{statistics.samples:,} samples, calibrator {statistics.calibrator}{data}"

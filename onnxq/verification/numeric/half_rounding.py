@@ -1,9 +1,10 @@
 """Models with float16 tensors, changed so that onnxruntime rounds each of these on a CPU.
 
 onnxruntime has few float16 kernels there. It computes the other ops in float32 between Casts that
-it inserts, and removes two Casts that meet, with the rounding and the overflow of the tensor
-between two ops. An Identity has a float16 kernel, but a single one between float32 kernels becomes
-float32 too. Two in a row stay (onnxruntime 1.32, core/optimizer/insert_cast_transformer.cc).
+it inserts. When two such Casts follow each other it removes both: the tensor between the two ops
+is then neither rounded nor does it overflow. An Identity has a float16 kernel, but a single one
+between float32 kernels becomes float32 too. Two in a row stay (onnxruntime 1.32,
+core/optimizer/insert_cast_transformer.cc).
 """
 
 from __future__ import annotations

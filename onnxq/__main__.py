@@ -1,0 +1,5 @@
+"""python -m onnxq: the command line."""
+
+from onnxq.cli import main
+
+main()
