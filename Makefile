@@ -39,8 +39,11 @@ help:
 demo: .venv/demo
 	$(call RUN_DEMO,$(CURDIR)/$(BIN),demo-out)
 
+# Tests wait for commands and engine builds: one worker more than cores keeps all of them busy.
+WORKERS = $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
+
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses logical --maxprocesses 8 --dist worksteal
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 # An editable install finds files that the wheel lacks. `build` makes the wheel from the sdist.
 wheel-test:

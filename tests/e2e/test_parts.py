@@ -129,7 +129,7 @@ def test_a_run_that_failed_is_resumed(loader):
     command = (*LOADED, "--checkpoint", "run.ckpt", "-o", "resumed.npz")
     failed = onnxq(*command, cwd=loader)
     assert failed.returncode == 2
-    assert "'run.ckpt', --resume goes on" in failed.stderr
+    assert "'run.ckpt' has the statistics so far, --resume continues" in failed.stderr
     (loader / "4.fails").unlink()
     succeeded(onnxq(*command, "--resume", cwd=loader))
     assert not (loader / "run.ckpt").exists()

@@ -11,7 +11,7 @@ from onnx import helper, numpy_helper
 
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
-from onnxq.model import graph, io
+from onnxq.model import graph, io, preparing
 from onnxq.planning import cascade, recipe
 from tests.command import succeeded
 from tests.onnx_text import model
@@ -100,7 +100,7 @@ def test_layers_tell_of_both_models(page):
 
 def test_decisions_name_their_rules(page, made):
     path = made / "model.onnx"
-    view = graph.Graph(io.prepare(io.load(path)), digest=io.digest(path))
+    view = graph.Graph(preparing.prepare(io.load(path)), digest=io.digest(path))
     for name, file in (("a.qdq.onnx", "trt-int8"), ("b.qdq.onnx", made / "rules.yaml")):
         plan = cascade.plan(view, recipe.load(file))
         rows = [e for e in page.all("tr", **{"data-model": name}) if "data-rule" in e.attributes]
