@@ -28,10 +28,10 @@ def own_kind(path: Path) -> str:
     try:
         with path.open("rb") as file:
             file.seek(-min(file.seek(0, 2), _TRAILER), 2)
-            found = _OWN.search(file.read())
+            match = _OWN.search(file.read())
     except OSError:
         return ""  # whoever reads it will say so
-    return found[1].decode() if found else ""
+    return match[1].decode() if match else ""
 
 
 @contextlib.contextmanager

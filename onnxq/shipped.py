@@ -41,8 +41,8 @@ def find(
     if _is_file(path):
         return path, str(path)
     stem = name.removesuffix(".yaml").removesuffix(".yml")
-    if (found := known.get(stem)) is not None:
-        return found, str(Path("rules") / found.relative_to(folder()))
+    if (file := known.get(stem)) is not None:
+        return file, str(Path("rules") / file.relative_to(folder()))
     raise error(
         code,
         f"there is no {what} '{name}', neither a file nor a shipped one",

@@ -28,7 +28,7 @@ from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
 from onnxq.planning import cascade
 from onnxq.planning import recipe as recipes
-from onnxq.planning.plan import Plan
+from onnxq.planning.plan import Decision, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.progress import OnProgress, Progress, silent
 
@@ -69,8 +69,8 @@ def calibrate(
     serves every method, "max" only `method: max`, and is faster. `float_type` "fp16" or "bf16", as
     for `insert`, also observes the range of every tensor that may exceed that type.
     `shard` "2/8" takes every eighth sample from the second on; such parts add with `+`.
-    `checkpoint` is a file for what was gathered, twice a minute and when the run is interrupted;
-    `resume` goes on from there. `workers` shares the samples out with Ray, on `cluster` if given.
+    `checkpoint` is a file that gets the statistics so far, twice a minute and on interruption;
+    `resume` continues from it. `workers` shares the samples out with Ray, on `cluster` if given.
     `provider` is an execution provider of onnxruntime, such as "cuda". `max_memory`, in bytes or as
     "2GB", bounds the activations that are looked at in one pass. `output` is the file to write.
     Raises OQ301 to OQ307, OQ4xx and what reading the recipe raises.
@@ -179,10 +179,15 @@ class Gathering:
             tensors=tensors,
             model_path=self.model.path,
             settings=settings,
-            plan=self.plan,
+            decisions=self.decisions,
             checkpoint=checkpoint,
             progress=steps,
         )
+
+    @property
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions of the recipe, if there is one."""
+        return () if self.plan is None else self.plan.decisions
 
     def _with_ranges(self, statistics: Statistics, feed: Feed, steps: _Steps) -> Statistics:
         """Add ranges that a half-precision type needs, from a second pass over the samples."""
@@ -228,6 +233,7 @@ class Gathering:
             data=self.request.absolute(),
             tensors=tuple(tensors),
             settings=settings,
+            decisions=self.decisions,
         )
         return workers.calibrate_with(count, job, feed, address=self.run.cluster, progress=steps)
 

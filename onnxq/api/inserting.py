@@ -107,7 +107,7 @@ def file_of(qdq: QdqLike) -> ModelFile:
     """The parsed model, with its file if it has one (OQ301, OQ302)."""
     if isinstance(qdq, Model):
         path = None if qdq.existing == "strip" else qdq.path
-        return ModelFile(path=path, proto=qdq.proto, data_files=qdq.data_files)
+        return ModelFile(path=path, proto=qdq.proto, data_files=qdq.data_files, folder=qdq.folder)
     if isinstance(qdq, InsertResult):
         return ModelFile(path=qdq.path, proto=qdq.proto, data_files=qdq.data_files)
     return models.copied(qdq) if isinstance(qdq, ModelProto) else models.read(qdq)

@@ -21,7 +21,6 @@ from onnxq.model.metadata import metadata_of
 from onnxq.model.ops import is_integer_op, type_of
 from onnxq.model.pairs import is_pair_op
 from onnxq.model.scopes import nodes
-from onnxq.planning.plan import Plan
 from onnxq.verification.data import matching_calibration
 from onnxq.verification.origins import Lineage, PlanSources
 from onnxq.verification.subjects import FloatSubject, QdqSubject
@@ -67,9 +66,9 @@ def _float_subject(
 ) -> FloatSubject:
     """The model to compare with: float, or with fewer pairs than every other (OQ603)."""
     if isinstance(model, Model):
-        path = None if model.existing == "strip" else model.path
-        file = ModelFile(path=path, proto=model.proto, data_files=model.data_files)
-        return FloatSubject(name=model.name, file=file, folder=folder, prepared=model.proto)
+        return FloatSubject(
+            name=model.name, file=file_of(model), folder=folder, prepared=model.proto
+        )
     file = models.copied(model) if isinstance(model, ModelProto) else models.read(model)
     pairs = _pair_count(file)
     is_integer = any(is_integer_op(type_of(n)) for _, n in nodes(file.proto.graph))
@@ -164,21 +163,11 @@ def common_shapes(subjects: Sequence[QdqSubject]) -> dict[str, tuple[int, ...]]:
 
 def lineage_of(float_model: Model, result: InsertResult, folder: Path) -> Lineage:
     """The lineage of a Q/DQ model that was made just now."""
-    subject = FloatSubject(
-        name=float_model.name,
-        file=ModelFile(
-            path=None if float_model.existing == "strip" else float_model.path,
-            proto=float_model.proto,
-            data_files=float_model.data_files,
-        ),
-        folder=folder / "float",
-        prepared=float_model.proto,
-    )
+    subject = _float_subject(float_model, folder / "float", ())
     qdq = QdqSubject(
         name="the Q/DQ model" if result.path is None else str(result.path),
-        file=ModelFile(path=result.path, proto=result.proto, data_files=result.data_files),
+        file=file_of(result),
         folder=folder / "qdq",
         calibration=result.statistics,
     )
-    plan: Plan = result.plan
-    return Lineage(float_model=subject, qdq=(qdq,), sources=PlanSources(plan=plan))
+    return Lineage(float_model=subject, qdq=(qdq,), sources=PlanSources(plan=result.plan))

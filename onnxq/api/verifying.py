@@ -131,13 +131,11 @@ class Checking:
     def run(self, samples: UnusedSamples | None, progress: OnProgress) -> VerifyReport:
         """Make the report, and write the page."""
         length = None if samples is None else samples.length
-        then = "linting" if self.checks.backend == "onnxruntime" else "compiling"
-        progress(Progress(stage=then if samples is None else "comparing", total=length))
+        next_stage = "linting" if self.checks.backend == "onnxruntime" else "compiling"
+        progress(Progress(stage=next_stage if samples is None else "comparing", total=length))
 
         def step(done: int) -> None:
             progress(Progress(stage="comparing", done=done, total=length))
-            if done == length:
-                progress(Progress(stage=then))
 
         lineage = self.lineage
         report = run_checks(
@@ -147,6 +145,7 @@ class Checking:
             self.checks,
             shapes=common_shapes(lineage.qdq) if samples is None else None,
             progress=step,
+            compared=lambda: samples and progress(Progress(stage=next_stage)),
         )
         notes = (
             *(samples.feed.warnings if samples is not None else ()),

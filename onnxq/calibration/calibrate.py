@@ -30,7 +30,7 @@ from onnxq.interrupts import held
 from onnxq.model import node_inputs
 from onnxq.model.existing import is_quantized
 from onnxq.model.graph import Graph
-from onnxq.planning.plan import Plan
+from onnxq.planning.plan import Decision, Plan
 from onnxq.sessions import CPU, sizes
 
 # Arguments: samples done since the last call (first those of a resumed run); number of passes.
@@ -67,14 +67,14 @@ def calibrate(
     tensors: Iterable[str],
     model_path: Path | None = None,
     settings: Settings | None = None,
-    plan: Plan | None = None,
+    decisions: Sequence[Decision] = (),
     checkpoint: Checkpoint | None = None,
     progress: Progress = lambda done, passes: None,
 ) -> Statistics:
     """Run the model over the feed and return the statistics of `tensors`.
 
-    Tensors that are not float are left out, or refused before the run when `plan` quantizes them
-    (OQ213). Memory does not grow with the number of samples. A `checkpoint` is written twice a
+    Tensors that are not float are left out, or refused before the run when one of the `decisions`
+    of a plan quantizes them (OQ213). Memory does not grow with the number of samples. A `checkpoint` is written twice a
     minute and when the run breaks off; the next run continues there, with the same result to the
     bit and the same diagnostics. `model_path` is recorded. The result has the diagnostics on the
     data, and OQ445. Raises OQ305 when onnxruntime cannot load or run the model, OQ421 when an
@@ -102,7 +102,7 @@ def calibrate(
     for number in range(max(0, len(gathered.parts) - 1), len(passes)):
         if number == len(gathered.parts):
             gathered = Snapshot(parts=(*gathered.parts, nothing))
-        walk = _walk(model, graph, passes[number], settings, plan)
+        walk = _walk(model, graph, passes[number], settings, decisions)
         diagnostics |= dict.fromkeys(walk.exposing.diagnostics)
         gathered = walk.through(
             feed,
@@ -124,14 +124,13 @@ def _walk(
     graph: Graph,
     tensors: Sequence[str],
     settings: Settings,
-    plan: Plan | None,
+    decisions: Sequence[Decision],
 ) -> _Walk:
     """Open a session that gives out those of the tensors that are float."""
     inner = [name for name in tensors if name not in graph.inputs]
     exposing = expose(model, inner, providers=settings.providers, threads=settings.threads)
     floats = exposing.floats()
-    if plan is not None:
-        _require_floats(plan, set(tensors) - floats)
+    _require_floats(decisions, set(tensors) - floats)
     return _Walk(
         exposing=exposing,
         tensors=[name for name in tensors if name in floats],
@@ -139,7 +138,7 @@ def _walk(
     )
 
 
-def _require_floats(plan: Plan, others: Collection[str]) -> None:
+def _require_floats(decisions: Sequence[Decision], others: Collection[str]) -> None:
     diagnostics = [
         Diagnostic(
             code="OQ213",
@@ -147,7 +146,7 @@ def _require_floats(plan: Plan, others: Collection[str]) -> None:
             fix="name only ports that hold float32 or float16 data",
             span=d.because.span,
         )
-        for d in plan.decisions
+        for d in decisions
         if d.kind == "activation" and d.descriptor and d.tensor in others
     ]
     if diagnostics:

@@ -27,6 +27,7 @@ from onnxq.diagnostics import BackendMissingError, Diagnostic, OnnxqError, error
 from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.checks import Findings
 from onnxq.model.loading import Existing, load
+from onnxq.planning.plan import Decision
 
 _PARTS: Final = 4  # per worker: losing one costs little, and the load stays even
 _TIMEOUT: Final = 10.0  # seconds to reach a cluster
@@ -45,6 +46,7 @@ class Job:
     data: DataRequest
     tensors: tuple[str, ...]
     settings: Settings
+    decisions: tuple[Decision, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,7 @@ def run(job: Job, index: int, count: int, threads: int | None = None) -> PartRes
             feed,
             tensors=job.tensors,
             model_path=model.path,
+            decisions=job.decisions,
             settings=replace(job.settings, threads=threads),
         )
     except OnnxqError as reason:

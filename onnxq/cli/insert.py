@@ -30,14 +30,16 @@ def run(
     import onnxq
 
     recipe = planning.recipe(rules, plan_path)
-    found = finding.model_and_calibration(model, calibration, existing)
-    statistics = found.statistics
-    float_model = found.model.with_shapes({} if statistics is None else statistics.input_shapes)
+    calibrated = finding.model_and_calibration(model, calibration, existing)
+    statistics = calibrated.statistics
+    float_model = calibrated.model.with_shapes(
+        {} if statistics is None else statistics.input_shapes
+    )
     path = output or Path(f"{float_model.stem}.qdq.onnx")
     require_writable({"the output": path}, (plan_path, Path(rules or options.RECIPE)))
     plan = planning.plan(float_model, recipe, plan_path)
-    if found.missing is not None and plan.needs_data:
-        raise found.missing
+    if calibrated.missing is not None and plan.needs_data:
+        raise calibrated.missing
     result = onnxq.insert(
         float_model, plan, statistics, strict=strict, output=path, **asdict(placement)
     )

@@ -153,7 +153,7 @@ class LongRun:
         Path | None,
         option(
             "--checkpoint FILE",
-            "Keep what was gathered in FILE, twice a minute and when stopped.",
+            "Keep the statistics so far in FILE, twice a minute and when stopped.",
             _LONG,
         ),
     ] = None

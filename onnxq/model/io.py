@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -27,12 +27,13 @@ _CHUNK: Final = 2**22  # bytes read at once
 class ModelFile:
     """A model as its file has it, the files of its external data, and the digest of all of them.
 
-    `path` is None for a model that was given as a ModelProto.
+    `path` is None for a model that was given as a ModelProto. Relative paths are from `folder`.
     """
 
     path: Path | None
     proto: onnx.ModelProto
     data_files: tuple[Path, ...] = ()
+    folder: Path = field(default_factory=Path.cwd)
 
     @property
     def name(self) -> str:
@@ -44,7 +45,8 @@ class ModelFile:
         """SHA-256 (hex) of the model file and of its data files, or of a ModelProto's content."""
         if self.path is None:
             return _content_digest(self.proto)
-        return _files_digest(self.path, self.data_files)
+        files = [self.folder / file for file in self.data_files]
+        return _files_digest(self.folder / self.path, files)
 
 
 def read(path: str | Path) -> ModelFile:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -31,7 +32,8 @@ class Model:
     `proto` is the prepared model. `unprepared` is the model as it was given, where preparing
     inlined functions or raised the opset, else None. `path` and `data_files` are None and empty for
     a model that was given as a ModelProto. `digest` identifies the content of the files, and that
-    its pairs were stripped. `shapes` are shapes of inputs with dynamic dimensions.
+    its pairs were stripped. `shapes` are shapes of inputs with dynamic dimensions. Relative paths
+    are from `folder`.
     """
 
     path: Path | None
@@ -41,6 +43,7 @@ class Model:
     unprepared: ModelProto | None
     digest: str
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    folder: Path = field(default_factory=Path.cwd)
     load_diagnostics: tuple[Diagnostic, ...] = ()
 
     def __str__(self) -> str:
@@ -68,7 +71,8 @@ class Model:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that were read; they must not be overwritten."""
-        return () if self.path is None else (self.path, *self.data_files)
+        paths = () if self.path is None else (self.path, *self.data_files)
+        return tuple(self.folder / path for path in paths)
 
     @cached_property
     def graph(self) -> Graph:
@@ -104,10 +108,11 @@ def load(
     `model` is a path, or a ModelProto or a graph of onnx-graphsurgeon, which is not changed; a
     Model is returned as it is, with `shapes` if there are any. `existing` says what happens to Q/DQ
     pairs that the model has: "refuse" raises OQ303, "keep" plans around them, "strip" removes them.
-    `shapes` gives sizes to inputs with dynamic dimensions. Raises OQ217 for a Model
-    with another `existing`, OQ301 to OQ307, OQ530 and OQ561.
+    `shapes` gives sizes to inputs with dynamic dimensions. Raises OQ405 for wrong
+    sizes, OQ217 for a Model with another `existing`, OQ301 to OQ307, OQ530 and OQ561.
     """
     require_choice("existing", existing, Existing)
+    _require_sizes(shapes or {})
     if isinstance(model, Model):
         if existing not in ("refuse", model.existing):
             raise error(
@@ -137,6 +142,17 @@ def load(
         shapes={name: tuple(shape) for name, shape in (shapes or {}).items()},
         load_diagnostics=() if stripped is None else stripped.diagnostics,
     )
+
+
+def _require_sizes(shapes: Mapping[str, Sequence[int]]) -> None:
+    """Raise OQ405 for sizes that no input has."""
+    for name, shape in shapes.items():
+        if not all(isinstance(size, Integral) and size > 0 for size in shape):
+            raise error(
+                "OQ405",
+                f"the shape {tuple(shape)} of '{name}' is not of positive whole numbers",
+                fix="give one size for every dimension, such as (1, 3, 640, 640)",
+            )
 
 
 def _file(model: str | Path | ModelProto | gs.Graph) -> models.ModelFile:

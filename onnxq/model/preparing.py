@@ -22,24 +22,24 @@ QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
 
 def refuse_integer_ops(model: onnx.ModelProto, path: str | Path) -> None:
     """Raise OQ530 when the model computes with integers in operators of their own."""
-    found = [n for _, n in nodes(model.graph) if is_integer_op(type_of(n))]
-    if found:
+    integer = [n for _, n in nodes(model.graph) if is_integer_op(type_of(n))]
+    if integer:
         raise error(
             "OQ530",
-            f"'{path}' computes in integers: {len(found)} nodes such as {found[0].op_type} "
-            f"'{found[0].name}', which TensorRT does not know",
+            f"'{path}' computes in integers: {len(integer)} nodes such as {integer[0].op_type} "
+            f"'{integer[0].name}', which TensorRT does not know",
             fix="give the float model that it was made from",
         )
 
 
 def refuse_pairs(model: onnx.ModelProto, path: str | Path) -> None:
     """Raise OQ303 when the model has Q/DQ nodes already."""
-    found = [n for _, n in nodes(model.graph) if is_pair_op(n)]
-    if found:
+    pairs = [n for _, n in nodes(model.graph) if is_pair_op(n)]
+    if pairs:
         raise error(
             "OQ303",
-            f"'{path}' is quantized already: {len(found)} nodes such as "
-            f"{found[0].op_type} '{found[0].name}'",
+            f"'{path}' is quantized already: {len(pairs)} nodes such as "
+            f"{pairs[0].op_type} '{pairs[0].name}'",
             fix="--existing keep plans around them, --existing strip takes them out first",
         )
 

@@ -131,9 +131,9 @@ def _without_axis(
             span=span,
         )
     if not 0 <= axis < len(shape):
-        told = f"{subject} has rank {len(shape)} and no axis {axis}"
+        message = f"{subject} has rank {len(shape)} and no axis {axis}"
         fix = "correct 'axis' in the descriptor, or use per_tensor"
-        return Diagnostic(code="OQ206", message=told, fix=fix, span=span)
+        return Diagnostic(code="OQ206", message=message, fix=fix, span=span)
     length = shape[axis]
     if size is not None and isinstance(length, int) and length % size:
         return warning(
@@ -152,15 +152,15 @@ def _mixed(
     """OQ550 for matrix products whose two sides cannot meet, once for each two rules."""
     of_edge = {edge: pair.descriptor.dtype for pair in pairs for edge in pair.edges}
     why = {d.edge: d.because for d in decisions}
-    told: dict[tuple[str, ...], list[tuple[Node, tuple[DType, ...]]]] = {}
+    by_rules: dict[tuple[str, ...], list[tuple[Node, tuple[DType, ...]]]] = {}
     for node in graph.nodes:
         sides = _sides(graph, node, of_edge) if ops.traits(node).weighted else {}
         if len(kinds := tuple(dict.fromkeys(sides.values()))) > 1:
             rules = tuple(dict.fromkeys(why[e].rule for e in sides if e in why))
-            told.setdefault(rules, []).append((node, kinds))
-    for rules, found in told.items():
-        node, kinds = found[0]
-        others = "" if len(found) == 1 else f" and {len(found) - 1} more"
+            by_rules.setdefault(rules, []).append((node, kinds))
+    for rules, products in by_rules.items():
+        node, kinds = products[0]
+        others = "" if len(products) == 1 else f" and {len(products) - 1} more"
         at = max((why[e] for e in _edges(graph, node) if e in why), key=lambda b: b.span.line)
         yield Diagnostic(
             code="OQ550",
@@ -178,8 +178,8 @@ def _edges(graph: Graph, node: Node) -> tuple[Edge, ...]:
 
 def _sides(graph: Graph, node: Node, of_edge: Mapping[Edge, DType]) -> dict[Edge, DType]:
     """The types of the quantized operands of a product, those of pairs that it has already too."""
-    found = {e: of_edge.get(e) or dtype_at(graph, graph.tensor(e)) for e in _edges(graph, node)}
-    return {edge: dtype for edge, dtype in found.items() if dtype is not None}
+    dtypes = {e: of_edge.get(e) or dtype_at(graph, graph.tensor(e)) for e in _edges(graph, node)}
+    return {edge: dtype for edge, dtype in dtypes.items() if dtype is not None}
 
 
 def _unequal(
@@ -201,14 +201,14 @@ def _unequal(
         elif len(kinds := Counter(p.descriptor for p in members)) > 1:
             odd = min(members, key=lambda p: kinds[p.descriptor])
             other = next(p for p in members if p.descriptor != odd.descriptor)
-            told = " and ".join(_told(p, why[p.edges[0]]) for p in (odd, other))
+            both = " and ".join(_described(p, why[p.edges[0]]) for p in (odd, other))
             yield Diagnostic(
                 code="OQ203",
-                message=f"rule '{tie.rule}' ({tie.span.place}) ties pairs that differ: {told}",
+                message=f"rule '{tie.rule}' ({tie.span.place}) ties pairs that differ: {both}",
                 fix=f"give them one descriptor, {untie}",
                 span=why[odd.edges[0]].span,
             )
 
 
-def _told(pair: Pair, because: Because) -> str:
+def _described(pair: Pair, because: Because) -> str:
     return f"'{pair.tensor}' is {pair.descriptor} by rule '{because.rule}'"

@@ -1,4 +1,4 @@
-"""Recipes: found, joined with the recipes that they extend, and compiled."""
+"""Load recipes, join them with the recipes that they extend, and compile them."""
 
 from __future__ import annotations
 

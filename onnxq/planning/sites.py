@@ -34,9 +34,9 @@ class Sites:
 
     def _edges_of(self, node: Node, port: str) -> tuple[Edge, ...] | None:
         if port.startswith("output"):
-            found = _outputs(node, port)
-            read = self._graph.consumers
-            return None if found is None else tuple(e for tensor in found for e in read(tensor))
+            outputs = _outputs(node, port)
+            consumers = self._graph.consumers
+            return None if outputs is None else tuple(e for t in outputs for e in consumers(t))
         slots = self._slots(node, port)
         return None if slots is None else tuple(Edge(node=node.name, slot=s) for s in slots)
 

@@ -40,7 +40,7 @@ class _OnDisk:
     def path(self) -> Path:
         """A file with the model."""
         if self.file.path is not None:
-            return self.file.path
+            return self.file.folder / self.file.path
         path = self.folder / "model.onnx"
         self.folder.mkdir(parents=True, exist_ok=True)
         models.save(self.file.proto, path)

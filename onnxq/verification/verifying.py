@@ -64,14 +64,16 @@ def verify(
     *,
     shapes: Mapping[str, Sequence[int]] | None = None,
     progress: Callable[[int], Any] | None = None,
+    compared: Callable[[], Any] | None = None,
 ) -> VerifyReport:
     """Lint each Q/DQ model, compare it with the float model on `samples`, and compile it.
 
     The float model runs once per sample. With a GPU the engines run on the first samples.
     The shape of an input with dynamic dimensions comes from `checks.compiling`, else from `shapes`,
-    else from the first sample. `progress` gets the number of compared samples. Raises OQ603 for
-    models that do not belong together, BackendMissingError (OQ601), and OQ401 or OQ404 for unusable
-    samples. Errors of a backend are part of the report; the other models are still checked.
+    else from the first sample. `progress` gets the number of compared samples; `compared` is called
+    after the last. Raises OQ603 for models that do not belong together, BackendMissingError
+    (OQ601), and OQ401 or OQ404 for unusable samples. Errors of a backend are part of the report;
+    the other models are still checked.
     """
     tensorrt.require_backend(checks.backend)
     compiling = checks.compiling
@@ -87,6 +89,8 @@ def verify(
     run = _Run(float_model=float_model, qdq=qdq, checks=checks, options=options, first=first)
     every = None if remaining is None else itertools.chain(first, remaining)
     numeric = _compare(run, every, progress)
+    if compared is not None:
+        compared()
     reports = _reports(run, numeric)
     runs, why_not_run = _runs(run, reports)
     return VerifyReport(

@@ -134,6 +134,18 @@ def test_a_model_loaded_again_has_other_shapes():
     assert statistics.input_shapes == {"x": (1, 3, 32, 32)}
 
 
+def test_a_loaded_model_works_from_another_folder(work, tmp_path, monkeypatch):
+    model = onnxq.load("model.onnx")
+    inserted = onnxq.insert(model, "rules.yaml", "model.calib.npz")
+    original = Path("model.onnx").resolve()
+    monkeypatch.chdir(tmp_path)
+    report = onnxq.verify(model, inserted, data=SAMPLES, backend="onnxruntime")
+    assert report.data.compared == 4
+    with pytest.raises(onnxq.OnnxqError) as raised:
+        inserted.save(original)
+    assert codes(raised) == ["OQ502"]
+
+
 def test_quantize_keeps_the_shapes_of_a_model():
     result = onnxq.quantize(dynamic(), "random", RECIPE, samples=2, backend="onnxruntime")
     assert result.inserted.model.shapes == {"x": (1, 3, 16, 16)}
@@ -455,6 +467,8 @@ BAD = {
     "summarize, no order": (
         "OQ217", lambda: onnxq.summarize("model.calib.npz", sort="size"),
     ),
+    "load, no size": ("OQ405", lambda: onnxq.load("model.onnx", shapes={"x": (1, 3, -5, 16)})),
+    "load, half a size": ("OQ405", lambda: onnxq.load("model.onnx", shapes={"x": (1.5, 3, 9, 9)})),
     "load, nothing": ("OQ302", lambda: onnxq.load(None)),
     "load, bytes": ("OQ302", lambda: onnxq.load(b"model")),
     "load, lost data": ("OQ302", lambda: onnxq.load(without_data())),

@@ -80,7 +80,8 @@ def quantized(case):
     graph = Graph(seen, digest="d")
     made = plan(graph, RECIPE)
     tensors = observed_tensors(graph, made)
-    statistics = calibrate(seen, graph, InMemory(case.inputs), tensors=tensors, plan=made)
+    feed = InMemory(case.inputs)
+    statistics = calibrate(seen, graph, feed, tensors=tensors, decisions=made.decisions)
     scales = compute_scales(graph, made, statistics)
     result = insert(seen, made, scales)
     paired = {edge for pair in made.pairs for edge in pair.edges}
