@@ -74,12 +74,12 @@ def calibrate(
     """Run the model over the feed and return the statistics of `tensors`.
 
     Tensors that are not float are left out, or refused before the run when one of the `decisions`
-    of a plan quantizes them (OQ213). Memory does not grow with the number of samples. A `checkpoint` is written twice a
-    minute and when the run breaks off; the next run continues there, with the same result to the
-    bit and the same diagnostics. `model_path` is recorded. The result has the diagnostics on the
-    data, and OQ445. Raises OQ305 when onnxruntime cannot load or run the model, OQ421 when an
-    iterator would be read twice, OQ432 when a later pass over the feed gives other data, and the
-    errors of feeds and checkpoints.
+    of a plan quantizes them (OQ213). Memory does not grow with the number of samples. A
+    `checkpoint` is written twice a minute and when the run breaks off; the next run continues
+    there, with the same result to the bit and the same diagnostics. `model_path` is recorded. The
+    result has the diagnostics on the data, and OQ445. Raises OQ305 when onnxruntime cannot load or
+    run the model, OQ421 when an iterator would be read twice, OQ432 when a later pass over the feed
+    gives other data, and the errors of feeds and checkpoints.
     """
     settings = settings or Settings()
     observation = observe(graph, (t for t in tensors if node_inputs.may_be_observed(graph, t)))
