@@ -48,7 +48,11 @@ def inserted(folder, model, rules, name):
         return calibrate(prepared, graph, InMemory({"x": X}), tensors=tensors, settings=MAX)
 
     statistics = calibrate(
-        prepared, graph, InMemory({"x": X}), tensors=observed_tensors(graph, plan), plan=plan
+        prepared,
+        graph,
+        InMemory({"x": X}),
+        tensors=observed_tensors(graph, plan),
+        decisions=plan.decisions,
     )
     statistics = with_ranges(statistics, graph, half.largest, observe)
     scales = compute_scales(graph, plan, statistics)
