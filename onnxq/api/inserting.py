@@ -216,7 +216,7 @@ def _inserted(
     result = InsertResult(
         proto=typed,
         model=model,
-        plan=replace(plan, pairs=tuple(computed.by_pair)),
+        plan=computed.carried_out(plan),
         scales=computed,
         statistics=calibration,
         preparation=_preparation(model, typed, statistics),

@@ -38,6 +38,25 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         fix="Free some space in the temporary folder, or name another one in `TMPDIR`; name a "
         "folder for numba in `NUMBA_CACHE_DIR`.",
     ),
+    "OQ457": Code(
+        meaning="A rule gives several tensors one scale as far as their ranges allow it "
+        "(`share_scale` with `within`), and the range of this one is smaller than the limit "
+        "permits: with the scale of the group few steps would be left for it. It has a scale of "
+        "its own for all ops but the one where the rule ties it, so that the tensor is stored in "
+        "INT8 once for each of the two scales; nothing becomes float.",
+        example="features up to 1 and a flow up to 100 that meet in a Concat",
+        fix="Nothing needs to be done. A later rule for the op sets another limit, "
+        "`share_scale: {ports: [inputs, outputs], within: 16}`, or none: `share_scale: [inputs, "
+        "outputs]`.",
+    ),
+    "OQ458": Code(
+        meaning="A rule gives several tensors one scale whatever their ranges, and the range of "
+        "this one is so much smaller that only few of the 127 steps are left for it. What reads it "
+        "loses 6 dB for every factor of two.",
+        example="share_scale: [inputs, outputs]    # at a Concat of features and a flow",
+        fix="Limit the tie: `share_scale: {ports: [inputs, outputs], within: 4}`, or take it back "
+        "at this op with a later rule: `share_scale: []`.",
+    ),
     "OQ450": Code(
         meaning="A file is not a TensorRT calibration cache, or a line of it cannot be read. A "
         "cache is text: first a line such as TRT-8601-EntropyCalibration2, then `name: hex` lines.",

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.formats import FORMATS
-from onnxq.planning.plan import Pair
+from onnxq.planning.plan import Group, Pair, Plan
 from onnxq.shown import Shown
 
 Scale = npt.NDArray[np.float32 | np.float16]  # a scalar, one a channel, or one a block
@@ -29,13 +29,15 @@ class Scales(Shown):
 
     Iteration, lookup and `replaced` take a tensor name. A tensor whose pairs have different scales
     has one key for each consumer node, (tensor, node). `edited` names the tensors whose scales were
-    replaced by hand. `made_for` has the digests of the model and of the plan.
+    replaced by hand. `made_for` has the digests of the model and of the plan. `groups` are what
+    the ranges left of the plan's share groups; a pair's `group` is a place in them.
     """
 
     by_pair: Mapping[Pair, Scale]
     diagnostics: tuple[Diagnostic, ...]
     edited: tuple[str, ...] = ()
     made_for: tuple[str, str] | None = None
+    groups: tuple[Group, ...] | None = None
 
     def __post_init__(self) -> None:
         scales = {pair: as_scale(pair, value) for pair, value in self.by_pair.items()}
@@ -97,6 +99,7 @@ class Scales(Shown):
                     "nodes": list(dict.fromkeys(edge.node for edge in pair.edges)),
                     "kind": pair.kind,
                     "descriptor": pair.descriptor.text(pair.axis),
+                    "group": pair.group,
                     "scale": scale.tolist(),
                 }
                 for pair, scale in self.by_pair.items()
@@ -137,6 +140,11 @@ class Scales(Shown):
         by_pair = {**self.by_pair, **{pair: new for pair, (_, new) in edits.items()}}
         edited = dict.fromkeys((*self.edited, *(pair.tensor for pair in edits)))
         return replace(self, by_pair=by_pair, edited=tuple(edited))
+
+    def carried_out(self, plan: Plan) -> Plan:
+        """The plan with these pairs, and the share groups that the ranges left."""
+        groups = plan.groups if self.groups is None else self.groups
+        return replace(plan, pairs=tuple(self.by_pair), groups=groups)
 
     def _pairs(self, key: ScaleKey) -> list[Pair]:
         """The pairs that a key stands for, at least one (OQ419)."""

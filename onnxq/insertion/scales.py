@@ -15,9 +15,10 @@ from onnxq.calibration import methods
 from onnxq.calibration.histogram import ValueRange
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
-from onnxq.formats import FORMATS
+from onnxq.formats import FORMATS, DType
 from onnxq.insertion.scale_table import Scale as Scale
 from onnxq.insertion.scale_table import Scales as Scales
+from onnxq.insertion.ties import loosened
 from onnxq.model.existing import scale_at
 from onnxq.model.graph import Graph
 from onnxq.model.scopes import Scope, owner
@@ -36,6 +37,7 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     if unusable := _unusable(graph, plan, statistics):
         raise OnnxqError(*unusable)
     made_for = (plan.model_digest, plan.digest)
+    plan, untied = loosened(plan, _ranges(graph, plan, statistics))
     shared = _merged_groups(plan, statistics)
     plan, unobserved = _observed(graph, plan, statistics, shared)
     existing, unequal = _existing_scales(graph, plan)
@@ -57,9 +59,32 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     scales = existing | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
     return Scales(
         by_pair={pair: _in_type_of(pair, scales[pair]) for pair in plan.pairs},
-        diagnostics=(*unobserved, *unequal, *ranges_odd),
+        diagnostics=(*untied, *unobserved, *unequal, *ranges_odd),
         made_for=made_for,
+        groups=plan.groups,
     )
+
+
+def _ranges(graph: Graph, plan: Plan, statistics: Statistics) -> dict[str, float]:
+    """The amax of tensors in share groups, by their own values or the pair that they have."""
+    ranges = {
+        pair.tensor: float(
+            statistics.tensors[pair.tensor].amax(pair.descriptor, tensor=pair.tensor)
+        )
+        for pair in plan.pairs
+        if pair.group is not None and pair.kind == "activation"
+    }
+    for index, group in enumerate(plan.groups):
+        dtype = _type_of(plan, index)
+        for tensor in group.tensors:
+            if (scale := scale_at(graph, tensor, dtype)) is not None:
+                ranges[tensor] = float(scale) * FORMATS[dtype].largest
+    return ranges
+
+
+def _type_of(plan: Plan, group: int) -> DType:
+    """The type of the pairs of a group."""
+    return next((p.descriptor.dtype for p in plan.pairs if p.group == group), "int8")
 
 
 def _observed(
@@ -111,7 +136,7 @@ def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[D
     unequal = []
     for index, group in enumerate(plan.groups):
         new = [p for p in plan.pairs if p.group == index and p.kind == "activation"]
-        dtype = new[0].descriptor.dtype if new else "int8"
+        dtype = _type_of(plan, index)
         old = {t: s for t in group.tensors if (s := scale_at(graph, t, dtype)) is not None}
         if len({float(s) for s in old.values()}) == 1:
             existing |= dict.fromkeys(new, next(iter(old.values())))
@@ -161,10 +186,14 @@ def _unknown_range(pair: Pair, statistics: Statistics) -> Diagnostic:
 
 
 def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatistics]:
+    """The statistics of the tensors of each group; of what left it only where nothing stayed."""
     members: dict[int, dict[str, None]] = {}
     for pair in plan.pairs:
         if pair.kind == "activation" and pair.group is not None:
             members.setdefault(pair.group, {})[pair.tensor] = None
+    for group, tensors in members.items():
+        staying = dict.fromkeys(t for t in tensors if t in plan.groups[group].tensors)
+        members[group] = staying or tensors
     return {
         group: reduce(add, (statistics.tensors[t] for t in tensors))
         for group, tensors in members.items()

@@ -12,11 +12,12 @@ from onnxq.model import existing
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.model.ops import TRAITS
 from onnxq.planning.pairs import fold
-from onnxq.planning.plan import Because, Decision, Group, Kept, Plan
+from onnxq.planning.plan import Because, Decision, Group, Kept, Plan, Tie
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding
 from onnxq.planning.sites import Sites
+from onnxq.planning.ties import joined
 
 Verdict = QuantDescriptor | None  # None is float
 
@@ -38,7 +39,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
     cascade = _Cascade(graph)
     for rule in recipe.rules:
         cascade.apply(rule)
-    decisions, groups, kept = cascade.decisions(), cascade.groups(), cascade.kept_ops()
+    decisions, groups, kept = cascade.decisions(), joined(cascade.ties.values()), cascade.kept_ops()
     pairs, problems = fold(graph, decisions, groups)
     own = frozenset(rule.span for rule in recipe.rules if rule.own)
     diagnostics = [
@@ -84,7 +85,7 @@ class _Cascade:
 
     graph: Graph
     decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
-    ties: dict[str, tuple[tuple[str, ...], Because]] = field(default_factory=dict)
+    ties: dict[str, Tie] = field(default_factory=dict)
     kept: dict[str, list[tuple[bool, Because]]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
@@ -138,7 +139,8 @@ class _Cascade:
                 absent.append(port)
             tied += tensors or ()
         if rule.share_scale is not None:
-            self.ties[node.name] = (tuple(tied), because)
+            tensors = tuple(dict.fromkeys(tied))
+            self.ties[node.name] = Tie(tensors=tensors, within=rule.within, because=because)
         if rule.keep_fp32 is not None:
             self.kept.setdefault(node.name, []).append((rule.keep_fp32, because))
         return absent
@@ -188,33 +190,6 @@ class _Cascade:
                 rules = (winner.span, skips[-1].span)
                 by_rules.setdefault(rules, []).append((edge, winner, skips[-1]))
         return (_after_skip(*edges[0], len(edges)) for edges in by_rules.values())
-
-    def groups(self) -> tuple[Group, ...]:
-        """Ties that touch become one group."""
-        parent: dict[str, str] = {}
-        for tensors, _ in self.ties.values():
-            for tensor in tensors:
-                parent.setdefault(tensor, tensor)
-                parent[_root(parent, tensor)] = _root(parent, tensors[0])
-        members: dict[str, list[str]] = {}
-        for tensor in parent:
-            members.setdefault(_root(parent, tensor), []).append(tensor)
-        reasons: dict[str, list[Because]] = {}
-        for tensors, because in self.ties.values():
-            if tensors:
-                reasons.setdefault(_root(parent, tensors[0]), []).append(because)
-        return tuple(
-            Group(tensors=tuple(tensors), because=tuple(reasons[root]))
-            for root, tensors in members.items()
-            if len(tensors) > 1
-        )
-
-
-def _root(parent: dict[str, str], tensor: str) -> str:
-    while parent[tensor] != tensor:
-        parent[tensor] = parent[parent[tensor]]
-        tensor = parent[tensor]
-    return tensor
 
 
 def _unmatched(rule: Rule, *, ambiguous: bool) -> Diagnostic:

@@ -46,6 +46,7 @@ class SiteExplanation:
             "decided_by": None if decision is None else decision.because.with_reason(),
             "overrides": [] if decision is None else [b.to_dict() for b in decision.overrides],
             "shares_with": [] if self.group is None else list(self.group.tensors),
+            "ties": [] if self.group is None else [t.to_dict() for t in self.group.ties],
         }
 
 

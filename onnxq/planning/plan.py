@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Final, Literal
@@ -23,6 +24,7 @@ KEPT: Final = {True: "fp32", False: "half"}  # instead of a descriptor, of a who
 WHOLE_OP: Final = "-"  # instead of an input
 NO_GROUP: Final = "-"
 NO_RULE: Final = "-"
+TIE: Final = "share_scale"  # instead of a descriptor, of a whole op
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -104,11 +106,38 @@ class Pair:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Group:
-    """Tensors that share one scale where they have a pair, and the rules that tied them."""
+class Tie:
+    """Tensors that a rule gives one scale at one node.
+
+    With `within`, a tensor leaves whose amax is more than that many times smaller than the largest
+    of its group (`insertion/ties.py`); None ties them all, whatever their ranges.
+    """
 
     tensors: tuple[str, ...]
-    because: tuple[Because, ...]
+    within: float | None
+    because: Because
+
+    def __str__(self) -> str:
+        """One word, such as share_scale:within(4)."""
+        limit = repr(self.within).removesuffix(".0")
+        return TIE if self.within is None else f"{TIE}:within({limit})"
+
+    def to_dict(self) -> dict[str, Any]:
+        """The node, the rule and the limit."""
+        return {"node": self.because.node, **self.because.to_dict(), "within": self.within}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Group:
+    """Tensors that share one scale where they have a pair, and the ties that make it so."""
+
+    tensors: tuple[str, ...]
+    ties: tuple[Tie, ...]
+
+    @property
+    def because(self) -> tuple[Because, ...]:
+        """The rules that tied them."""
+        return tuple(tie.because for tie in self.ties)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,11 +188,18 @@ class Plan(Shown):
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:
-        """Every decision, in graph order, then the ops that `keep_fp32` decides."""
+        """Every decision, in graph order, then the ties, then the ops that `keep_fp32` decides."""
         pair_of = {edge: pair for pair in self.pairs for edge in pair.edges}
         labels = self._group_labels()
         decided = (_line(d, pair_of.get(d.edge), labels) for d in self.decisions)
-        return (*decided, *map(_kept_line, self.kept))
+        tied = (_tie_line(tie, label) for tie, label in self.labelled_ties())
+        return (*decided, *tied, *map(_kept_line, self.kept))
+
+    def labelled_ties(self) -> Iterator[tuple[Tie, str]]:
+        """The ties of the groups that have more than one pair, with the name of the group."""
+        for index, label in self._group_labels().items():
+            if index is not None:
+                yield from ((tie, label) for tie in self.groups[index].ties)
 
     @property
     def digest(self) -> str:
@@ -220,6 +256,24 @@ def _line(decision: Decision, pair: Pair | None, labels: Mapping[int | None, str
         rule=decision.because.rule,
         where=decision.because.span.place,
     )
+
+
+def _tie_line(tie: Tie, label: str) -> Line:
+    return Line(
+        node=tie.because.node,
+        input=WHOLE_OP,
+        tensor=listed(tie.tensors),
+        descriptor=str(tie),
+        group=label,
+        rule=tie.because.rule,
+        where=tie.because.span.place,
+    )
+
+
+def listed(tensors: tuple[str, ...]) -> str:
+    """Names between commas; as JSON where one of them has a comma or begins like JSON."""
+    is_plain = not any("," in name or name.startswith("[") for name in tensors)
+    return ",".join(tensors) if is_plain else json.dumps(tensors)
 
 
 def _kept_line(kept: Kept) -> Line:

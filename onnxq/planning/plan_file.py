@@ -2,7 +2,8 @@
 
 A line has the node, its input, the tensor, the descriptor or 'float', the share group, the rule and
 the place of the rule, separated by two spaces; a field with spaces is quoted as in JSON. The last
-lines are about whole ops, 'fp32' or 'half': the type they compute in with `--float`.
+lines are about whole ops: the tensors that share a scale there, 'share_scale', and the type they
+compute in with `--float`, 'fp32' or 'half'.
 """
 
 from __future__ import annotations
@@ -10,9 +11,9 @@ from __future__ import annotations
 import difflib
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
@@ -24,6 +25,7 @@ from onnxq.planning.plan import (
     FLOAT,
     KEPT,
     NO_GROUP,
+    TIE,
     WHOLE_OP,
     Because,
     Decision,
@@ -31,13 +33,16 @@ from onnxq.planning.plan import (
     Kept,
     Line,
     Plan,
+    Tie,
     digest,
 )
+from onnxq.planning.ties import joined
 
 _HEAD: Final = "# onnxq plan 1"
 _DECISIONS: Final = "# decisions "
 _FIELD: Final = re.compile(r'"(?:[^"\\]|\\.)*"|\S+')
 _PLACE: Final = re.compile(r"input\[([0-9]{1,9})\]")
+_TIE: Final = re.compile(rf"{TIE}(?::within\(([0-9.e+-]{{1,25}})\))?")
 _WHERE: Final = re.compile(r"(.*):(?:([0-9]{1,9})|(rules\[[0-9]{1,9}\]))", re.DOTALL)
 
 
@@ -152,11 +157,12 @@ def load(path: Path, graph: Graph) -> Plan:
             fix="make it again for this one with 'onnxq plan'",
         )
     of_ops = [line for line in saved.lines if line.input == WHOLE_OP]
+    of_ties = [line for line in of_ops if line.descriptor.startswith(TIE)]
     of_inputs = [line for line in saved.lines if line.input != WHOLE_OP]
     decisions = tuple(_decision(path, graph, line) for line in of_inputs)
     if len({d.edge for d in decisions}) < len(decisions):
         raise _unreadable(path, "it decides an input twice")
-    groups = tuple(_groups(of_inputs, decisions))
+    groups = _groups(path, of_inputs, of_ties, decisions)
     pairs, problems = fold(graph, decisions, groups)
     if errors := [p for p in problems if p.severity is Severity.ERROR]:
         raise OnnxqError(*errors)
@@ -168,7 +174,7 @@ def load(path: Path, graph: Graph) -> Plan:
         decisions=decisions,
         pairs=pairs,
         groups=groups,
-        kept=tuple(_kept(path, graph, line) for line in of_ops),
+        kept=tuple(_kept(path, graph, line) for line in of_ops if line not in of_ties),
         unmatched=(),
         diagnostics=tuple(problems),
         graph=graph,
@@ -221,10 +227,48 @@ def _decision(path: Path, graph: Graph, line: Line) -> Decision:
     )
 
 
-def _groups(of_inputs: Iterable[Line], decisions: Iterable[Decision]) -> Iterator[Group]:
+def _groups(
+    path: Path, lines: Iterable[Line], of_ties: Iterable[Line], decisions: Iterable[Decision]
+) -> tuple[Group, ...]:
+    """The groups by their labels, with the ties that the lines of whole ops have.
+
+    What a label adds, as in plans of an older onnxq, is tied without a limit; tensors whose label
+    was changed are tied no more.
+    """
     members: dict[str, dict[str, Because]] = {}
-    for line, decision in zip(of_inputs, decisions, strict=True):
+    labels: dict[str, str] = {}
+    for line, decision in zip(lines, decisions, strict=True):
+        if line.descriptor != FLOAT:
+            labels[line.tensor] = line.group
         if line.group != NO_GROUP:
             members.setdefault(line.group, {})[line.tensor] = decision.because
-    for tensors in members.values():
-        yield Group(tensors=tuple(tensors), because=tuple(tensors.values())[:1])
+    ties: dict[str, list[Tie]] = {label: [] for label in members}
+    for line in of_ties:
+        tie = _tie(path, line)
+        tensors = tuple(t for t in tie.tensors if labels.get(t, line.group) == line.group)
+        ties.setdefault(line.group, []).append(replace(tie, tensors=tensors))
+    for label, tensors_of in members.items():
+        tied = [tensor for tie in ties[label] for tensor in tie.tensors]
+        if added := tuple(tensor for tensor in tensors_of if tensor not in tied):
+            because = tensors_of[added[0]]
+            ties[label].append(Tie(tensors=(*tied[:1], *added), within=None, because=because))
+    return joined(tie for of_group in ties.values() for tie in of_group)
+
+
+def _tie(path: Path, line: Line) -> Tie:
+    form = _TIE.fullmatch(line.descriptor)
+    try:
+        is_json = line.tensor.startswith("[")
+        tensors = tuple(json.loads(line.tensor) if is_json else line.tensor.split(","))
+        within = float(form[1]) if form and form[1] else None
+    except ValueError:
+        tensors, within, form = (), None, None
+    is_limit = within is None or within >= 1
+    if (
+        form is None
+        or not is_limit
+        or line.group == NO_GROUP
+        or not all(isinstance(t, str) for t in tensors)
+    ):
+        raise _unreadable(path, f"the tie at '{line.node}' cannot be read")
+    return Tie(tensors=tensors, within=within, because=_because(path, line))

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, did_you_mean
 from onnxq.model.graph import Graph
-from onnxq.planning.rule_file import PORT, DescriptorSpec, Ports, RecipeSpec, RuleSpec
+from onnxq.planning.rule_file import PORT, DescriptorSpec, Ports, RecipeSpec, RuleSpec, ShareSpec
 from onnxq.planning.selectors import InvalidMatchError, Matched, Selector, compile_match
 from onnxq.yaml_source import Document, KeyPath
 
@@ -29,6 +29,7 @@ class Rule:
     quantize: tuple[tuple[str, QuantDescriptor], ...]
     skip: tuple[str, ...]
     share_scale: tuple[str, ...] | None  # None: not in the rule; (): undoes an earlier tie
+    within: float | None  # of share_scale: how far ranges may differ; None: they all share
     keep_fp32: bool | None  # None: not in the rule; False: undoes an earlier True
     required: bool
     own: bool
@@ -159,6 +160,7 @@ class _Compiler:
                 self.report("OQ209", message, "keep one of the two", *path)
         if selector is None or len(self.problems) > before:
             return None
+        limited = self.spec.share_scale
         return Rule(
             id=self.spec.id,
             why=self.spec.why,
@@ -167,6 +169,7 @@ class _Compiler:
             quantize=quantize,
             skip=skip,
             share_scale=share,
+            within=limited.within if isinstance(limited, ShareSpec) else None,
             keep_fp32=self.spec.keep_fp32,
             required=self.spec.required,
             own=own,
@@ -200,13 +203,16 @@ class _Compiler:
 
     def _placed(self, action: str) -> Iterator[tuple[KeyPath, str]]:
         """The ports of an action, each with its path in the rule."""
-        value: dict[str, object] | Ports = getattr(self.spec, action) or []
+        value: dict[str, object] | Ports | ShareSpec = getattr(self.spec, action) or []
+        at: KeyPath = (action,)
+        if isinstance(value, ShareSpec):
+            value, at = value.ports, (action, "ports")
         if isinstance(value, str):
-            yield (action,), value
+            yield at, value
         elif isinstance(value, list):
-            yield from (((action, index), port) for index, port in enumerate(value))
+            yield from (((*at, index), port) for index, port in enumerate(value))
         else:
-            yield from (((action, port), port) for port in value)
+            yield from (((*at, port), port) for port in value)
 
     def _check_ports(self, selector: Selector, action: str) -> None:
         names = selector.names()

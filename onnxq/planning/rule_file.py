@@ -63,6 +63,22 @@ class DescriptorSpec(BaseModel):
         return QuantDescriptor(**{**base, **own})
 
 
+class ShareSpec(BaseModel):
+    """Ports whose pairs share one scale where their ranges allow it."""
+
+    model_config = _STRICT
+    ports: Ports
+    within: Annotated[
+        float,
+        Field(
+            ge=1,
+            allow_inf_nan=False,
+            description="A tensor whose range is more than this many times smaller than the "
+            "largest of its group leaves the tie and keeps a scale of its own.",
+        ),
+    ]
+
+
 class RuleSpec(BaseModel):
     """One rule: where (`match`), what (the actions: `quantize` to `keep_fp32`) and `why`."""
 
@@ -76,7 +92,8 @@ class RuleSpec(BaseModel):
     ] = None
     skip: Annotated[Ports | None, Field(description="Ports that stay in float.")] = None
     share_scale: Annotated[
-        Ports | None, Field(description="Ports whose pairs, where there are any, share one scale.")
+        Ports | ShareSpec | None,
+        Field(description="Ports whose pairs, where there are any, share one scale."),
     ] = None
     keep_fp32: Annotated[
         bool | None,
@@ -106,6 +123,7 @@ _DESCRIPTOR_KEYS: Final = tuple(DescriptorSpec.model_fields)
 _KEYS_IN: Final[dict[str, tuple[str, ...]]] = {
     **{key: tuple(PREDICATES) for key in ("match", *PREDICATES)},
     "rules": tuple(RuleSpec.model_fields),
+    "share_scale": tuple(ShareSpec.model_fields),
     "quantize": _DESCRIPTOR_KEYS,
     "descriptors": _DESCRIPTOR_KEYS,
 }

@@ -48,8 +48,9 @@ def _site(site: SiteExplanation) -> list[str]:
         lines += _overrides(site.decision.overrides)
     if site.group is not None:
         lines += [f"  in a share group: {', '.join(site.group.tensors)}"]
-        for because in dict.fromkeys(site.group.because):
-            lines += _because("tied by", because)
+        for tie in site.group.ties:
+            first, *rest = _because("tied by", tie.because)
+            lines += [first if tie.within is None else f"{first}, within {tie.within:g}", *rest]
     return lines
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from rich.console import Console
@@ -14,7 +15,7 @@ from onnxq.insertion.half import FloatRest
 from onnxq.insertion.precision import OUT_OF_RANGE
 from onnxq.insertion.scales import Scales
 from onnxq.planning.coverage import by_rule, coverage
-from onnxq.planning.plan import FLOAT, Line, Plan
+from onnxq.planning.plan import FLOAT, TIE, Line, Plan
 from onnxq.render.tables import table
 from onnxq.render.text import one_line
 
@@ -22,7 +23,9 @@ from onnxq.render.text import one_line
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
     """Print decisions in columns, one line each, even beyond the width of the terminal."""
     rows = [line.fields() for line in lines]
-    widths = [min(max(map(len, column)), 60) for column in zip(*rows, strict=True)]
+    short = [replace(x, tensor="") if x.descriptor.startswith(TIE) else x for x in lines]
+    columns = zip(*(line.fields() for line in short), strict=True)  # a tie has many tensors
+    widths = [min(max(map(len, column)), 60) for column in columns]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
         style = "yellow" if row[3] == FLOAT else ""

@@ -115,6 +115,7 @@ def decision_rows(models: Sequence[PageModel]) -> tuple[DecisionRow, ...]:
 def _reasons(plan: Plan) -> Iterator[tuple[Because, tuple[Because, ...]]]:
     """The rule that decided each line of a plan, and the rules that it overrides."""
     yield from ((decision.because, decision.overrides) for decision in plan.decisions)
+    yield from ((tie.because, ()) for tie, _ in plan.labelled_ties())
     yield from ((kept.because, kept.overrides) for kept in plan.kept)
 
 
