@@ -19,9 +19,9 @@ from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, error, warning
 from onnxq.insertion.scales import compute_scales, odd
-from onnxq.model import node_inputs
 from onnxq.model.graph import Graph
 from onnxq.model.loading import Model, load
+from onnxq.model.observed import observable
 from onnxq.outputs import require_writable
 from onnxq.planning import cascade
 from onnxq.planning import recipe as recipes
@@ -82,9 +82,7 @@ def import_cache(
     graph = model.graph
     statistics = cache.statistics(graph, model_path=model.path, input_shapes=model.shapes)
     strangers = tuple(cache.strangers(graph))
-    lacking = tuple(
-        name for name in node_inputs.observable(graph) if name not in statistics.tensors
-    )
+    lacking = tuple(name for name in observable(graph) if name not in statistics.tensors)
     statistics = replace(statistics, diagnostics=tuple(_unmatched(strangers, lacking)))
     return ImportedCache(
         source=source,

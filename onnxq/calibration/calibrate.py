@@ -30,6 +30,7 @@ from onnxq.interrupts import held
 from onnxq.model import node_inputs
 from onnxq.model.existing import is_quantized
 from onnxq.model.graph import Graph
+from onnxq.model.observed import observable
 from onnxq.planning.plan import Decision, Plan
 from onnxq.sessions import CPU, sizes
 
@@ -55,7 +56,7 @@ class Settings:
 def observed_tensors(graph: Graph, plan: Plan | None = None) -> tuple[str, ...]:
     """Activations to observe: those that a plan quantizes, else all that could be."""
     if plan is None:
-        return tuple(t for t in node_inputs.observable(graph) if not is_quantized(graph, t))
+        return tuple(t for t in observable(graph) if not is_quantized(graph, t))
     return tuple(dict.fromkeys(p.tensor for p in plan.pairs if p.kind == "activation"))
 
 

@@ -200,4 +200,13 @@ LINTING: Final[dict[str, Code]] = {
         example="an int8 activation and a weight with <block_size = 32> in front of a MatMul",
         fix="Give the weight one scale a channel, or leave the activation in float.",
     ),
+    "OQ642": Code(
+        meaning="The result of a matrix product is cut into parts that are only moved before the "
+        "next pair, such as queries, keys and values of one product. TensorRT-RTX then computes "
+        "the parts by weights of their own, which it dequantizes first: the product silently runs "
+        "in float. It does so for three parts of one size that become heads behind the cut, and "
+        "for parts that a Transpose put behind each other.",
+        example="Split(MatMul(xd, wd)) into three, each with Reshape, Transpose and a pair",
+        fix="Put a pair on the result, in front of the cut; the shipped recipes have a rule.",
+    ),
 }

@@ -109,6 +109,14 @@ PLANNING: Final[dict[str, Code]] = {
         "folder with links to them. For a missing option the message has an example of the whole "
         "command.",
     ),
+    "OQ220": Code(
+        meaning="The model multiplies matrices with operators that TensorRT computes in float, "
+        "whatever pairs they have: LSTM, GRU, RNN, Attention, DeformConv, operators of "
+        "onnxruntime's own, and an Einsum of three operands, with a label twice in one operand or "
+        "with a sum over a label of one operand alone. They count as products in all figures.",
+        example="h = LSTM(x, w, r) in a speech model",
+        fix="Leave them in float, or export the model with MatMul, Gemm and Conv in their place.",
+    ),
     "OQ225": Code(
         meaning="The recipe quantizes activations, whose ranges come from samples. Only a recipe "
         "for weights alone, such as `trt-int4-weights`, needs none.",

@@ -12,7 +12,7 @@ from onnx import TensorProto
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel, axis_of, is_blocked
 from onnxq.model.graph import Node
-from onnxq.model.node_inputs import data_inputs
+from onnxq.model.node_inputs import data_inputs, has_one_scale
 from onnxq.model.ops import traits
 from onnxq.model.pairs import is_pair_node
 
@@ -218,8 +218,10 @@ def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
 def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
     """Why TensorRT cannot use the scale of a weight; None where it can or lint cannot tell."""
     pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
-    if pair_node is None or right is None or is_blocked(pair_node):
+    if pair_node is None or is_blocked(pair_node):
         return None
+    if right is None:
+        return _one_scale_fault(model, node, slot, pair_node)
     scales, sizes = model.scale_shape(pair_node), model.graph.type(pair_node.inputs[0]).shape
     if not sizes or right >= len(sizes) or scales is None or len(scales) != 1:
         return None
@@ -237,6 +239,18 @@ def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
     else:
         return None
     return Fault(code="OQ613", text=text, pair_node=pair_node.name, effect=effect, axis=right)
+
+
+def _one_scale_fault(model: QdqModel, node: Node, slot: int, pair_node: Node) -> Fault | None:
+    """The fault of a vector with a scale for each value, or of channels on several axes."""
+    shape = model.scale_shape(pair_node)
+    if not shape or not has_one_scale(model.graph, node, slot):
+        return None
+    text = (
+        f"weight '{model.quantized_tensor(pair_node)}' has {shape[0]} scales; {node.op} needs one "
+        "scale for all of it"
+    )
+    return Fault(code="OQ613", text=text, pair_node=pair_node.name)
 
 
 def granularity(model: QdqModel, code: str, *, fix: str) -> Iterator[Finding]:

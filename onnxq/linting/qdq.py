@@ -15,6 +15,7 @@ from onnxq.model.node_inputs import channel_axis, crossed
 from onnxq.model.ops import traits
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, QUANTIZE, is_pair_node
 from onnxq.model.preparing import name_nodes
+from onnxq.model.products import is_product
 from onnxq.model.scopes import defined, nodes, scopes
 from onnxq.model.signs import may_be_negative
 
@@ -45,8 +46,17 @@ class QdqModel:
 
     @cached_property
     def weighted_nodes(self) -> tuple[Node, ...]:
-        """Every Conv, ConvTranspose, Gemm and MatMul, in node order."""
-        return tuple(n for n in self.graph.nodes if traits(n).weighted)
+        """Every product that TensorRT may compute in INT8, in node order."""
+        return tuple(n for n in self.product_nodes if traits(n).weighted)
+
+    @cached_property
+    def product_nodes(self) -> tuple[Node, ...]:
+        """Every op that multiplies matrices or filters when the engine runs, in node order."""
+        return tuple(
+            n
+            for n in self.graph.nodes
+            if is_product(self.graph, n) and not all(map(self.is_constant, n.outputs))
+        )
 
     @cached_property
     def _from_constants(self) -> frozenset[str]:

@@ -43,7 +43,12 @@ def data_inputs(node: Node) -> tuple[tuple[int, str], ...]:
 
 
 def data_slots(graph: Graph, node: Node) -> tuple[int, ...]:
-    """Input slots that hold data which could be quantized: float32, or of a type not known."""
+    """Input slots that hold data which could be quantized: float32, or of a type not known.
+
+    None where a node is computed from constants alone, when the engine is built.
+    """
+    if all(graph.is_constant(out) for out in node.outputs if out):
+        return ()
     data = traits(node).data
     slots = range(len(node.inputs)) if data is None else data
     return tuple(
@@ -66,6 +71,11 @@ def channel_axis(graph: Graph, node: Node, slot: int) -> int | None:
     axis = traits(node).axes.get(slot)
     shape = graph.type(node.inputs[slot]).shape
     return None if axis is None or not shape else axis(node.attributes, len(shape))
+
+
+def has_one_scale(graph: Graph, node: Node, slot: int) -> bool:
+    """True for a constant operand that has no channel axis: one channel, or several such axes."""
+    return slot in traits(node).axes and channel_axis(graph, node, slot) is None
 
 
 def block_axis(graph: Graph, node: Node, slot: int) -> int | None:
@@ -99,21 +109,3 @@ def may_be_observed(graph: Graph, tensor: str) -> bool:
     """
     kind = graph.type(tensor)
     return kind.may_be_float and bool(kind.dtype or not graph.home(tensor))
-
-
-def observable(graph: Graph) -> tuple[str, ...]:
-    """Activations that calibration observes when no recipe narrows them, in graph order."""
-    tensors = (
-        node.inputs[slot]
-        for node in graph.nodes
-        if traits(node).observed
-        for slot in _joined(graph, node)
-        if may_be_observed(graph, node.inputs[slot])
-    )
-    return tuple(dict.fromkeys(tensors))
-
-
-def _joined(graph: Graph, node: Node) -> tuple[int, ...]:
-    """The activation slots; none where a constant is added, which no recipe gains by quantizing."""
-    slots = activation_slots(graph, node)
-    return () if traits(node).commutative and len(slots) < 2 else slots

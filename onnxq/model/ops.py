@@ -15,6 +15,8 @@ from typing import Any, Final, Literal, Protocol
 import onnx
 from onnx import defs
 
+from onnxq.model.einsum import equation_of
+
 AxisOf = Callable[[Mapping[str, Any], int], int | None]  # (attributes, rank of the weight) -> axis
 Values = Literal["all", "placed", "compared", "computed"]
 
@@ -25,12 +27,15 @@ class OpTraits:
 
     - `data`: input slots that carry quantizable data, None for every input. A slot that holds a
       constant is a weight, any other an activation.
-    - `axes`: the output-channel axis of a weight, by slot.
+    - `axes`: the output-channel axis of a constant operand, by slot; None for one that has a single
+      scale, as it has one channel or channels on several axes.
     - `reduced`: the axis of a weight that a matrix product sums over, by slot; none where the
       weight is on the left, as TensorRT-RTX 1.7 crashes on blocks there.
     - `observed`: calibration looks at the activations of this op; where two are joined, only at
       those that are both computed.
     - `weighted`: a matrix product or a convolution, the ops that INT8 is for.
+    - `multiplies`: it computes products too, but TensorRT has no INT8 form of it.
+    - `form`: whether the row is for a node with such attributes; any other node has no row.
     - `commutative`: the first two inputs may change places.
     - `values`: where the values of the result come from. 'all': it has every value of the data
       inputs, each as often as they do. 'placed': it has some of them, chosen by their place or by
@@ -53,6 +58,8 @@ class OpTraits:
     reduced: Mapping[int, AxisOf] = field(default_factory=dict)
     observed: bool = False
     weighted: bool = False
+    multiplies: bool = False
+    form: Callable[[Mapping[str, Any]], bool] | None = None
     commutative: bool = False
     values: Values = "computed"
     largest: Literal["input", "one", ""] = ""
@@ -100,6 +107,19 @@ def _from_end(offset: int) -> AxisOf:
     return lambda attributes, rank: rank - offset if rank > 1 else None
 
 
+def _whole(attributes: Mapping[str, Any], rank: int) -> None:
+    """One scale for all of it, as for any data that is not a weight."""
+
+
+def _einsum(slot: int) -> AxisOf:
+    return lambda attributes, rank: equation_of(attributes).channel_axis(slot, rank)
+
+
+def _is_int8_product(attributes: Mapping[str, Any]) -> bool:
+    equation = equation_of(attributes)
+    return equation.multiplies and not equation.obstacle
+
+
 def _other(axis_of: Callable[[Mapping[str, Any], int], int]) -> AxisOf:
     return lambda attributes, rank: 1 - axis_of(attributes, rank)  # of a matrix
 
@@ -113,11 +133,36 @@ _JOINS: Final = OpTraits(data=None, values="compared", crossed=True)
 _AVERAGES: Final = OpTraits(observed=True, keeps_sign=True, kept_float=True, largest="input")
 _SMALLER: Final = OpTraits(fused=True, largest="input")
 _UNIT: Final = OpTraits(largest="one")
+_RECURRENT: Final = OpTraits(data=(0, 1, 2), multiplies=True)
+_FOREIGN_PRODUCT: Final = OpTraits(data=None, multiplies=True)
+
+# Products of onnxruntime's own.
+_FOREIGN: Final = tuple(
+    f"com.microsoft::{op}"
+    for op in (
+        "Attention", "DecoderMaskedMultiHeadAttention", "FusedConv", "FusedGemm", "FusedMatMul",
+        "GemmFloat8", "GroupQueryAttention", "MatMulBnb4", "MatMulNBits", "MoE",
+        "MultiHeadAttention", "PackedAttention", "PackedMultiHeadAttention", "QMoE",
+        "SparseAttention", "TransposeMatMul",
+    )
+)  # fmt: skip
 
 TRAITS: Final[Mapping[str, OpTraits]] = {
-    "Conv": OpTraits(data=(0, 1), axes={1: _fixed(0)}, observed=True, weighted=True),
+    "Conv": OpTraits(data=(0, 1), axes={0: _whole, 1: _fixed(0)}, observed=True, weighted=True),
     "ConvTranspose": OpTraits(
-        data=(0, 1), axes={1: _fixed(1)}, observed=True, weighted=True, kept_float=True
+        data=(0, 1),
+        axes={0: _whole, 1: _fixed(1)},
+        observed=True,
+        weighted=True,
+        kept_float=True,
+    ),
+    "Einsum": OpTraits(
+        data=(0, 1),
+        axes={0: _einsum(0), 1: _einsum(1)},
+        reduced={1: _whole},  # no build with blocks was tried
+        observed=True,
+        weighted=True,
+        form=_is_int8_product,
     ),
     "Gemm": OpTraits(
         data=(0, 1),
@@ -133,6 +178,13 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
         observed=True,
         weighted=True,
     ),
+    # products that TensorRT computes in float
+    "Attention": OpTraits(data=(0, 1, 2), multiplies=True),
+    "DeformConv": OpTraits(data=(0, 1), multiplies=True),
+    "GRU": _RECURRENT,
+    "LSTM": _RECURRENT,
+    "RNN": _RECURRENT,
+    **dict.fromkeys(_FOREIGN, _FOREIGN_PRODUCT),
     "Add": OpTraits(data=(0, 1), observed=True, commutative=True),
     "Mul": OpTraits(data=(0, 1), commutative=True),
     "Concat": OpTraits(data=None, observed=True, values="all", crossed=True),
@@ -194,8 +246,9 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     "Tanh": OpTraits(fused=True, largest="one"),
 }
 
-# Ops that may multiply matrices: an Einsum does where it sums over what both operands have.
-PRODUCTS: Final = frozenset(op for op, row in TRAITS.items() if row.weighted) | {"Einsum"}
+WEIGHTED: Final = frozenset(op for op, row in TRAITS.items() if row.weighted)
+# Ops that may multiply: an Einsum does where it sums over what several operands have.
+PRODUCTS: Final = WEIGHTED | {op for op, row in TRAITS.items() if row.multiplies}
 
 # Ops whose bodies onnxq looks into.
 WITH_BODIES: Final = frozenset({"If", "Loop", "Scan"})
@@ -213,16 +266,19 @@ _INTEGER_OP: Final = re.compile(
 )
 
 
-class _Typed(Protocol):
-    """A node that has its type, such as `graph.Node`."""
+class _Called(Protocol):
+    """A node that has its type and attributes, such as `graph.Node`."""
 
     @property
     def type(self) -> str: ...
+    @property
+    def attributes(self) -> Mapping[str, Any]: ...
 
 
-def traits(node: _Typed) -> OpTraits:
+def traits(node: _Called) -> OpTraits:
     """The table's row for a node; an op the table does not know has data in every input."""
-    return traits_of(node.type)
+    row = traits_of(node.type)
+    return row if row.form is None or row.form(node.attributes) else _ANY
 
 
 def traits_of(op: str) -> OpTraits:

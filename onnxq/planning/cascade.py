@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -10,7 +11,8 @@ from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Severity, Span, counted, warning
 from onnxq.model import existing
 from onnxq.model.graph import Edge, Graph, Node
-from onnxq.model.ops import TRAITS
+from onnxq.model.ops import PRODUCTS
+from onnxq.model.products import is_product, is_weighted, kept_float
 from onnxq.planning.pairs import fold
 from onnxq.planning.plan import Because, Decision, Group, Kept, Plan, Tie
 from onnxq.planning.recipe import Recipe
@@ -56,7 +58,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
                 fix="check its 'match' keys against the model's ops and names",
             )
         )
-    if hidden := [op for op in graph.hidden_ops if op in TRAITS and TRAITS[op].weighted]:
+    if hidden := [op for op in graph.hidden_ops if op in PRODUCTS]:
         diagnostics.append(
             warning(
                 "OQ216",
@@ -65,6 +67,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
                 fix="export the model without them",
             )
         )
+    diagnostics += _without_int8(graph)
     return Plan(
         model_digest=graph.digest,
         recipe=recipe.name,
@@ -190,6 +193,22 @@ class _Cascade:
                 rules = (winner.span, skips[-1].span)
                 by_rules.setdefault(rules, []).append((edge, winner, skips[-1]))
         return (_after_skip(*edges[0], len(edges)) for edges in by_rules.values())
+
+
+def _without_int8(graph: Graph) -> Iterator[Diagnostic]:
+    """OQ220 for products that TensorRT computes in float, whatever the rules."""
+    products = [n for n in graph.nodes if is_product(graph, n) and not is_weighted(graph, n)]
+    if products:
+        first = products[0]
+        counts = ", ".join(f"{op} {n}" for op, n in Counter(p.op for p in products).items())
+        stay = "stays" if len(products) == 1 else "stay"
+        yield Diagnostic(
+            code="OQ220",
+            message=f"{counted(len(products), 'product')} {stay} in float, whatever the rules "
+            f"({counts}); {first.op} '{first.name}': {kept_float(first)}",
+            fix="export it as MatMul, Gemm or Conv if it is to run in INT8",
+            severity=Severity.INFO,
+        )
 
 
 def _unmatched(rule: Rule, *, ambiguous: bool) -> Diagnostic:

@@ -7,18 +7,20 @@ from collections import Counter
 from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge
 from onnxq.model.node_inputs import data_slots
-from onnxq.model.ops import traits
+from onnxq.model.products import is_product, is_weighted
 from onnxq.planning.plan import Plan
 
 
 def coverage(plan: Plan) -> dict[str, int]:
     """Counts of decisions, pairs, shared scales, and of weighted ops that are quantized.
 
-    A weighted op is quantized when all of its data inputs have pairs, or its weight is int4.
+    A weighted op is quantized when all of its data inputs have pairs, or its weight is int4. Those
+    of which TensorRT has no INT8 form count too, and never are.
     """
     graph = plan.graph
     paired = {edge for p in plan.pairs for edge in p.edges}
-    weighted = [n for n in graph.nodes if traits(n).weighted]
+    products = [n for n in graph.nodes if is_product(graph, n)]
+    weighted = [n for n in products if is_weighted(graph, n)]
     inputs = {n.name: [Edge(node=n.name, slot=s) for s in data_slots(graph, n)] for n in weighted}
     existing = {e for edges in inputs.values() for e in edges if is_decided(graph, e)}
     int4 = {e for p in plan.pairs if p.descriptor.dtype == "int4" for e in p.edges}
@@ -37,7 +39,7 @@ def coverage(plan: Plan) -> dict[str, int]:
         "shared_scales": sum(n > 1 for n in tied.values()),
         "pairs_sharing": sum(n for n in tied.values() if n > 1),
         "existing": len(existing),
-        "weighted_ops": len(weighted),
+        "weighted_ops": len(products),
         "weighted_ops_quantized": len(quantized),
     }
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 from onnx import TensorProto
 
@@ -21,21 +22,44 @@ def fold(
 ) -> tuple[tuple[Pair, ...], list[Diagnostic]]:
     """Return the pairs of all decisions, and OQ203 to OQ213 for those that cannot be made.
 
-    Of these an unknown channel axis is a warning; all others are errors.
+    Of these an unknown channel axis is a warning, which leaves all of a product in float; most
+    others are errors.
     """
     group_of = {tensor: i for i, group in enumerate(groups) for tensor in group.tensors}
+    wanted = [_with_one_scale(graph, d) for d in decisions if d.descriptor is not None]
+    refused = {d.edge: problem for d in wanted if (problem := _impossible(graph, d)) is not None}
+    problems = list(refused.values())
+    in_float = {edge.node for edge in refused if _is_operand(graph, edge)}
     alike: dict[tuple[object, ...], list[Decision]] = {}
-    problems: list[Diagnostic] = []
-    for decision in decisions:
-        if decision.descriptor is None:
+    for decision in wanted:
+        # A product with a pair on one side alone would compute in float all the same.
+        if decision.edge in refused or (
+            decision.edge.node in in_float and _is_operand(graph, decision.edge)
+        ):
             continue
-        if (problem := _impossible(graph, decision)) is not None:
-            problems.append(problem)
-        else:
-            key = (decision.tensor, decision.descriptor, _axis(graph, decision))
-            alike.setdefault(key, []).append(decision)
+        key = (decision.tensor, decision.descriptor, _axis(graph, decision))
+        alike.setdefault(key, []).append(decision)
     pairs = tuple(_pair(graph, members, group_of) for members in alike.values())
     return pairs, [*problems, *_unequal(pairs, groups, decisions), *_mixed(graph, decisions, pairs)]
+
+
+def _with_one_scale(graph: Graph, decision: Decision) -> Decision:
+    """The decision, per tensor where it is per channel and the operand has no channel axis."""
+    descriptor, edge = decision.descriptor, decision.edge
+    if (
+        descriptor is None
+        or (descriptor.granularity, descriptor.axis) != ("per_channel", None)
+        or decision.kind != "weight"
+        or not node_inputs.has_one_scale(graph, graph.by_name[edge.node], edge.slot)
+    ):
+        return decision
+    return replace(decision, descriptor=replace(descriptor, granularity="per_tensor"))
+
+
+def _is_operand(graph: Graph, edge: Edge) -> bool:
+    """True for what a product multiplies, which a bias is not."""
+    node = graph.by_name[edge.node]
+    return ops.traits(node).weighted and edge.slot in node_inputs.data_slots(graph, node)
 
 
 def _pair(graph: Graph, members: list[Decision], group_of: dict[str, int]) -> Pair:

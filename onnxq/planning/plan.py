@@ -15,7 +15,7 @@ from onnxq.diagnostics import Diagnostic, Span
 from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.node_inputs import data_slots
-from onnxq.model.ops import traits
+from onnxq.model.products import is_weighted
 from onnxq.shown import Shown
 
 PairKind = Literal["activation", "weight"]
@@ -234,7 +234,7 @@ def undecided(plan: Plan) -> tuple[Line, ...]:
             where=NO_RULE,
         )
         for node in graph.nodes
-        if traits(node).weighted
+        if is_weighted(graph, node)
         for slot in data_slots(graph, node)
         if (edge := Edge(node=node.name, slot=slot)) not in decided and not is_decided(graph, edge)
     )

@@ -7,12 +7,16 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
+from onnx import TensorProto
+
 from onnxq.diagnostics import Diagnostic, Severity, counted
 from onnxq.linting import Expected, QdqModel, predict_op
+from onnxq.linting.operands import operand_types
 from onnxq.model.graph import Node
+from onnxq.model.ops import traits
+from onnxq.model.products import macs, runs_once
 from onnxq.verification.conversions import Conversions
 from onnxq.verification.layers import Computed, LayerList, Precision
-from onnxq.verification.macs import is_product, macs, runs_once
 from onnxq.verification.profiles import Profile
 from onnxq.verification.shapes import Shapes
 from onnxq.verification.targets import Target
@@ -20,6 +24,11 @@ from onnxq.verification.targets import Target
 _OTHERWISE: Final[Mapping[Precision, str]] = {
     "fp8": "it is quantized to fp8",
     "int4": "its weights are int4, and it computes in float",
+}
+_FLOATS: Final[Mapping[int, str]] = {
+    TensorProto.FLOAT: "fp32",
+    TensorProto.FLOAT16: "fp16",
+    TensorProto.BFLOAT16: "bf16",
 }
 
 
@@ -118,10 +127,10 @@ def compiled_ops(
     model: QdqModel, layers: LayerList, profiles: Mapping[str, Profile]
 ) -> tuple[CompiledOp, ...]:
     """Determine from the engine's layers how each weighted op is computed, in node order."""
-    nodes = [n for n in model.graph.nodes if is_product(n)]
+    nodes = model.product_nodes
     sizes = {name: profile.opt for name, profile in profiles.items()}
     shapes = Shapes(model.named, model.graph, sizes)
-    shapes.observe(t for n in nodes for t in (*n.inputs[:2], n.outputs[0]))
+    shapes.observe(t for n in nodes for t in (*n.inputs, *n.outputs[:1]))
     return tuple(_compiled_op(model, shapes, layers, node) for node in nodes)
 
 
@@ -149,16 +158,25 @@ def _compiled_op(model: QdqModel, shapes: Shapes, layers: LayerList, node: Node)
         why and computed.precision == "int8" and any(x.is_attention for x in computed.layers)
     )
     precision = computed.precision if sure else "unknown"
+    dtype = computed.dtype if sure else ""
+    if precision == "unknown" and not _reads_pairs(model, node):
+        precision, dtype = "float", _FLOATS.get(model.graph.type(node.inputs[0]).dtype, "")
     return CompiledOp(
         node=node.name,
         op=node.op,
         precision=precision,
         expected=prediction.precision,
-        dtype=computed.dtype if sure else "",
+        dtype=dtype,
         reason=_reason(precision, why, node, computed, layers),
         macs=macs(shapes.sizes, node) if runs_once(model.graph, node) else None,
         layers=tuple(layer.name for layer in computed.layers),
     )
+
+
+def _reads_pairs(model: QdqModel, node: Node) -> bool:
+    """False for what TensorRT computes in float whatever its layers show: it quantizes no more
+    than the file says."""
+    return traits(node).weighted and any(operand_types(model, node).values())
 
 
 def _reason(

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Final, Literal
 
 from onnxq.linting.qdq import QdqModel
-from onnxq.model.ops import PRODUCTS, TRAITS
+from onnxq.model.ops import TRAITS, WEIGHTED
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, is_pair_node
 from onnxq.verification.layers import Layer, LayerList
 
@@ -33,7 +33,7 @@ _AGAIN: Final = re.compile(r"RounCast(?:Move|Resh|Tran|Slic)*CastMul")
 _QUANTIZED: Final = frozenset({"Int8", "FP8"})
 # ONNX ops that a converting kernel may cite: a product whose channels it pads, and ops that only
 # place values. A kernel that cites any other op of the model computes that op.
-_PAIRS_AND_PRODUCTS: Final = PAIR_TYPES | PRODUCTS
+_PAIRS_AND_PRODUCTS: Final = PAIR_TYPES | WEIGHTED
 _MOVING_OPS: Final = {
     "Pad",  # it also has values of its own
     *(op for op, row in TRAITS.items() if row.values in ("all", "placed")),

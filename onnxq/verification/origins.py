@@ -19,11 +19,11 @@ from onnxq.insertion.provenance import recipe_name
 from onnxq.linting import Expected, QdqModel, predict_op
 from onnxq.model.graph import Graph, Node
 from onnxq.model.pairs import QUANTIZE, is_pair_node
+from onnxq.model.products import macs, runs_once
 from onnxq.model.scopes import nodes
 from onnxq.planning import cascade, plan_file, recipe
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import Recipe
-from onnxq.verification.macs import is_product, macs, runs_once
 from onnxq.verification.shapes import Shapes
 from onnxq.verification.subjects import FloatSubject, QdqSubject
 
@@ -207,13 +207,12 @@ def _amax(model: QdqModel, quantize: Node, kind: int) -> float | None:
 
 def _products(model: QdqModel, shapes: Mapping[str, tuple[int, ...]]) -> Iterator[Product]:
     tensor_shapes = Shapes(model.named, model.graph, shapes)
-    for node in model.graph.nodes:
-        if is_product(node):
-            prediction = predict_op(model, node)
-            yield Product(
-                node=node.name,
-                op=node.op,
-                expected=prediction.precision,
-                reason=prediction.reason,
-                macs=macs(tensor_shapes.sizes, node) if runs_once(model.graph, node) else None,
-            )
+    for node in model.product_nodes:
+        prediction = predict_op(model, node)
+        yield Product(
+            node=node.name,
+            op=node.op,
+            expected=prediction.precision,
+            reason=prediction.reason,
+            macs=macs(tensor_shapes.sizes, node) if runs_once(model.graph, node) else None,
+        )

@@ -48,7 +48,8 @@ def test_messages_name_the_node_the_fault_and_the_cure():
     (found,) = lint(example("OQ613", "MatMul on axis 0"))
     assert str(found) == (
         "error[OQ613]: MatMul 'mm': the scale of weight 'w' has axis 0; "
-        "it must be 1; write one scale for each output channel, on the axis of that channel"
+        "it must be 1; write one scale for each output channel, on its axis, or one for the whole "
+        "weight"
     )
     assert (found.node, found.effect) == ("mm", Effect.FLOAT)
 

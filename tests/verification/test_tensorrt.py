@@ -6,8 +6,8 @@ from onnx import TensorProto, helper
 
 from onnxq.diagnostics import BackendMissingError, OnnxqError, Severity
 from onnxq.model.graph import Graph
+from onnxq.model.products import is_product, macs
 from onnxq.verification import CompileOptions, Profile, available, builder, compile_report
-from onnxq.verification.macs import is_product, macs
 from onnxq.verification.profiles import fixed
 from onnxq.verification.shapes import Shapes
 
@@ -250,7 +250,16 @@ def one_op(op, inputs, **attributes):
         ("Conv", [(1, 4, "h", 8), (6, 4, 3, 3)], {}, None),
         ("Einsum", [(2, 3, 5), (5, 7)], {"equation": "abk, kn -> abn"}, 210),
         ("Einsum", [(2, 1, 5), (2, 4, 5)], {"equation": "aik,ajk->aij"}, 40),
-        ("Einsum", [(2, 3, 5), (5, 7)], {"equation": "...k,kn->...n"}, None),
+        ("Einsum", [(2, 3, 5), (5, 7)], {"equation": "...k,kn->...n"}, 210),
+        ("Einsum", [(2, 3, 5), (5, 7)], {"equation": "abk,kn"}, 210),
+        ("Einsum", [(3, 5), (5, 7), (7, 2)], {"equation": "ij,jk,kl->il"}, 105 + 42),
+        ("Einsum", [(3, 5), (5, 7)], {"equation": "aij,jk->aik"}, None),
+        ("LSTM", [(9, 2, 5), (1, 12, 5), (1, 12, 3)], {"hidden_size": 3}, 18 * 12 * 8),
+        ("GRU", [(2, 9, 5), (2, 9, 5), (2, 9, 3)], {"hidden_size": 3, "layout": 1}, 18 * 18 * 8),
+        ("RNN", [(9, 2, 5), (1, 3, 5), (1, 3, 3)], {"hidden_size": 3}, 18 * 3 * 8),
+        ("RNN", [("t", 2, 5), (1, 3, 5), (1, 3, 3)], {"hidden_size": 3}, None),
+        ("DeformConv", [(1, 4, 6, 6), (8, 4, 3, 3), (1, 18, 4, 4)], {}, 8 * 16 * 36),
+        ("QLinearMatMul", [(2, 5), (), (), (5, 7), (), (), (), ()], {}, 70),
         ("Relu", [(4,)], {}, None),
     ],
 )
@@ -264,7 +273,8 @@ def test_multiply_accumulates(op, inputs, attributes, expected):
 )
 def test_an_einsum_is_a_product_when_it_sums_over_what_both_have(equation, expected):
     model = one_op("Einsum", [(2, 2), (2, 2)], equation=equation)
-    assert is_product(Graph(model).by_name["node"]) is expected
+    graph = Graph(model)
+    assert is_product(graph, graph.by_name["node"]) is expected
 
 
 def test_an_einsum_in_the_report(tmp_path):

@@ -13,7 +13,7 @@ from onnxq.linting.registry import repair, rule
 @rule("OQ613")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find wrong and missing axes, and scales that are not one a channel."""
-    fix = "write one scale for each output channel, on the axis of that channel"
+    fix = "write one scale for each output channel, on its axis, or one for the whole weight"
     yield from granularity(model, "OQ613", fix=fix)
 
 

@@ -14,6 +14,7 @@ from onnxq.diagnostics import did_you_mean, error
 from onnxq.model.graph import Graph, Node, Shape
 from onnxq.model.node_inputs import attribute, weight_slots
 from onnxq.model.ops import TRAITS
+from onnxq.model.products import is_weighted
 from onnxq.planning.selectors.base import InvalidMatchError, NodeTest, Search, each, predicate
 from onnxq.planning.selectors.condition import ANY, Condition, condition, is_comparison, shown
 
@@ -174,6 +175,25 @@ def _condition(name: str, wanted: Any) -> Condition:
         return condition(wanted)
     except InvalidMatchError as reason:
         raise reason.inside(name) from None
+
+
+@predicate("product", bool)
+class IsProduct(NodeTest):
+    """Whether it multiplies matrices or filters in a form that TensorRT may compute in INT8.
+
+    An Einsum does not always; a product of constants is none, as it is computed beforehand.
+    """
+
+    def __init__(self, value: bool) -> None:
+        self._wanted = value
+
+    def holds(self, search: Search, node: Node) -> bool:
+        """Whether it is one, or whether it is none."""
+        return is_weighted(search.graph, node) is self._wanted
+
+    def reason(self, search: Search, node: Node) -> str:
+        """What it is instead."""
+        return "it is no product that TensorRT computes in INT8" if self._wanted else "it is one"
 
 
 REST: Final = "..."
