@@ -13,6 +13,9 @@ Calibrator = Literal["max", "histogram"]
 Method = Literal["max", "percentile", "mse", "entropy"]
 WEIGHT_METHODS: Final = frozenset({"max", "mse"})
 FP8_METHODS: Final = frozenset({"max", "percentile"})  # the others count steps of one size
+# pytorch-quantization takes an amax up to the smallest positive float16 subnormal for zero.
+SMALLEST_AMAX: Final = 2.0**-24
+LARGEST_AMAX: Final = 1e38  # a range whose scale and values float32 holds
 BLOCK_SIZES: Final = (32, 64, 128)
 
 
@@ -26,8 +29,9 @@ class QuantDescriptor:
     the op (`node_inputs.channel_axis`, `node_inputs.block_axis`).
     `calibrator` selects the statistics to gather, `method` computes amax from them (None becomes
     `max` for the max calibrator and for fp8e4m3 and int4, `entropy` for int8 and the histogram);
-    `percentile`, in (0, 100], belongs to the method of that name. With `narrow_range` values clamp
-    at -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
+    `percentile`, in (0, 100], belongs to the method of that name. `amax` is a fixed range instead
+    of a method, for the whole tensor and whatever its values. With `narrow_range` values clamp at
+    -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
 
     Descriptors that give equal pairs are equal, whatever their calibrators.
     """
@@ -42,11 +46,14 @@ class QuantDescriptor:
     calibrator: Calibrator = field(default="histogram", compare=False)
     method: Method | None = None
     percentile: float = 99.99
+    amax: float | None = None
 
     def __post_init__(self) -> None:
         if self.axis is not None and self.granularity == "per_tensor":
             raise ValueError("'axis' needs 'granularity: per_channel'; add it, or drop 'axis'")
-        if self.method is None:
+        if self.amax is not None:
+            self._require_fixed(self.amax)
+        elif self.method is None:
             default = "entropy" if (self.calibrator, self.dtype) == ("histogram", "int8") else "max"
             object.__setattr__(self, "method", default)
         self._require_options_of_type()
@@ -54,7 +61,7 @@ class QuantDescriptor:
             self._require_blocks()
         elif self.block_size is not None:
             raise ValueError("'block_size' needs 'granularity: per_block'; add it, or drop it")
-        if self.calibrator == "max" and self.method != "max":
+        if self.calibrator == "max" and self.method not in ("max", None):
             raise ValueError(
                 f"method '{self.method}' needs 'calibrator: histogram'; drop one of the two"
             )
@@ -63,13 +70,25 @@ class QuantDescriptor:
         if self.method != "percentile":
             object.__setattr__(self, "percentile", 99.99)
 
+    def _require_fixed(self, amax: float) -> None:
+        if self.method is not None:
+            raise ValueError("'amax' is the range itself; drop it, or drop 'method'")
+        if self.granularity != "per_tensor":
+            raise ValueError("'amax' is one range; use 'granularity: per_tensor', or drop 'amax'")
+        if not SMALLEST_AMAX < amax <= LARGEST_AMAX:
+            raise ValueError(
+                f"'amax' must be above {SMALLEST_AMAX:.2g} and at most {LARGEST_AMAX:.2g}, not "
+                f"{amax:g}; give the largest magnitude that has to be kept"
+            )
+        object.__setattr__(self, "amax", float(amax))
+
     def _require_options_of_type(self) -> None:
         if (self.dtype == "int4") != (self.granularity == "per_block"):
             raise ValueError(
                 "int4 and 'per_block' need each other; write both, 'dtype: int4' and "
                 "'granularity: per_block', or neither"
             )
-        if self.dtype == "fp8e4m3" and self.method not in FP8_METHODS:
+        if self.dtype == "fp8e4m3" and self.method not in (*FP8_METHODS, None):
             raise ValueError(
                 f"method '{self.method}' counts steps of one size, which fp8e4m3 does not have; "
                 "use 'method: max' or 'method: percentile'"
@@ -91,9 +110,17 @@ class QuantDescriptor:
         """One word with the given axis, such as int8:per_channel(0):max, which `parse` reads."""
         size = "" if self.block_size is None else f"/{self.block_size}"
         channel = "" if axis is None else f"({axis})"
-        method = f"percentile({self.percentile!r})" if self.method == "percentile" else self.method
         narrow = ":narrow" if self.narrow_range else ""
-        return f"{self.dtype}:{self.granularity}{size}{channel}:{method}{narrow}"
+        return f"{self.dtype}:{self.granularity}{size}{channel}:{self.range_from}{narrow}"
+
+    @property
+    def range_from(self) -> str:
+        """What gives the range, in one word: max, percentile(99.99) or amax(6.0)."""
+        if self.amax is not None:
+            return f"amax({self.amax!r})"
+        return (
+            f"percentile({self.percentile!r})" if self.method == "percentile" else f"{self.method}"
+        )
 
     @classmethod
     def parse(cls, text: str) -> QuantDescriptor:
@@ -106,6 +133,7 @@ class QuantDescriptor:
             ("axis", int),
             ("block_size", int),
             ("percentile", float),
+            ("amax", float),
             ("narrow_range", bool),
         ):
             if key in fields:
@@ -116,6 +144,7 @@ class QuantDescriptor:
 _TEXT: Final = re.compile(
     r"(?P<dtype>int8|fp8e4m3|int4):(?P<granularity>per_tensor|per_channel|per_block)"
     r"(?:/(?P<block_size>\d{1,9}))?(?:\((?P<axis>\d+)\))?"
-    r":(?P<method>max|mse|entropy|percentile)(?:\((?P<percentile>[\d.e+-]+)\))?"
+    r":(?:(?P<method>max|mse|entropy|percentile)(?:\((?P<percentile>[\d.e+-]+)\))?"
+    r"|amax\((?P<amax>[\d.e+-]+)\))"
     r"(?P<narrow_range>:narrow)?"
 )

@@ -13,6 +13,7 @@ import ml_dtypes
 import numpy as np
 import numpy.typing as npt
 
+from onnxq.descriptor import SMALLEST_AMAX as SMALLEST_AMAX
 from onnxq.formats import FORMATS, DType, Format
 
 _T = TypeVar("_T", bound=np.generic)
@@ -20,8 +21,6 @@ Float32Array = npt.NDArray[np.float32]
 
 INT8_MAX: Final = int(FORMATS["int8"].largest)
 _BLOCK: Final = 2**18  # values quantized at once, so that what is between fits a cache
-# pytorch-quantization takes an amax up to the smallest positive float16 subnormal for zero.
-SMALLEST_AMAX: Final = 2.0**-24
 
 
 def scale_of(amax: npt.ArrayLike, dtype: DType = "int8") -> Float32Array:

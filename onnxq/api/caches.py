@@ -215,6 +215,8 @@ def _by_method(
     """The scales of all tensors of a calibration, in graph order."""
     try:
         descriptor = QuantDescriptor.parse(f"int8:per_tensor:{method}")
+        if descriptor.amax is not None:
+            raise ValueError
     except ValueError:
         raise error(
             "OQ456",

@@ -58,10 +58,13 @@ _WEIGHT_BLOCK: Final = 1 << 16  # values; one block and its temporaries stay in 
 def amax(values: Observed, descriptor: QuantDescriptor, *, tensor: str) -> float:
     """Return amax of one tensor by the descriptor's method, from 0 to the observed max |x|.
 
-    An imported amax is returned whatever the method. 0 means that nothing but zeros, NaN or Inf was
+    A fixed amax of the descriptor is returned whatever the values, an imported one whatever the
+    method. 0 means that nothing but zeros, NaN or Inf was
     observed. `tensor` names it in the error: OQ416 when the method needs a histogram and only the
     range was gathered.
     """
+    if descriptor.amax is not None:
+        return descriptor.amax
     if isinstance(values, ImportedAmax):
         return values.amax
     method = str(descriptor.method)

@@ -10,6 +10,7 @@ from onnxq.codes.calibrations import CALIBRATIONS
 from onnxq.codes.code import Code as Code
 from onnxq.codes.formats import FORMATS
 from onnxq.codes.inputs import INPUTS
+from onnxq.codes.inserting import INSERTING
 from onnxq.codes.linting import LINTING
 from onnxq.codes.planning import PLANNING
 from onnxq.codes.precision import PRECISION
@@ -27,6 +28,7 @@ CODES: Final[dict[str, Code]] = dict(
             | CALIBRATIONS
             | FORMATS
             | PRECISION
+            | INSERTING
             | VERIFYING
             | LINTING
         ).items()

@@ -16,6 +16,7 @@ from onnxq.calibration.histogram import ValueRange
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.formats import FORMATS, DType
+from onnxq.insertion.fixed_ranges import clipped
 from onnxq.insertion.scale_table import Scale as Scale
 from onnxq.insertion.scale_table import Scales as Scales
 from onnxq.insertion.ties import loosened
@@ -53,13 +54,19 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
         diagnostic
         for pair, amax in amaxes.items()
         for diagnostic in odd(
-            pair.tensor, amax, None if pair.kind == "weight" else ranges[pair.tensor]
+            pair.tensor, amax, None if pair.kind == "weight" else ranges.get(pair.tensor)
         )
     )
     scales = existing | {p: scale_of(amax, p.descriptor.dtype) for p, amax in amaxes.items()}
     return Scales(
         by_pair={pair: _in_type_of(pair, scales[pair]) for pair in plan.pairs},
-        diagnostics=(*untied, *unobserved, *unequal, *ranges_odd),
+        diagnostics=(
+            *clipped(graph, plan, statistics),
+            *untied,
+            *unobserved,
+            *unequal,
+            *ranges_odd,
+        ),
         made_for=made_for,
         groups=plan.groups,
     )
@@ -68,9 +75,7 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
 def _ranges(graph: Graph, plan: Plan, statistics: Statistics) -> dict[str, float]:
     """The amax of tensors in share groups, by their own values or the pair that they have."""
     ranges = {
-        pair.tensor: float(
-            statistics.tensors[pair.tensor].amax(pair.descriptor, tensor=pair.tensor)
-        )
+        pair.tensor: float(_activation_amax(replace(pair, group=None), statistics, {}))
         for pair in plan.pairs
         if pair.group is not None and pair.kind == "activation"
     }
@@ -93,7 +98,8 @@ def _observed(
     """Leave out nodes that read unobserved values of bodies, as in a branch that was not taken."""
 
     def is_unobserved(pair: Pair) -> bool:
-        if pair.kind == "weight" or pair.existing or not graph.home(pair.tensor):
+        is_known = pair.kind == "weight" or pair.existing or pair.descriptor.amax is not None
+        if is_known or not graph.home(pair.tensor):
             return False
         tensor = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
         return not isinstance(tensor.values, methods.ImportedAmax) and not tensor.range.count
@@ -170,7 +176,7 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
                         fix="repair the model, or skip this weight in the recipe",
                     )
                 )
-        elif pair.tensor not in statistics.tensors:
+        elif pair.tensor not in statistics.tensors and pair.descriptor.amax is None:
             diagnostics.append(_unknown_range(pair, statistics))
     return diagnostics
 
@@ -189,7 +195,7 @@ def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatis
     """The statistics of the tensors of each group; of what left it only where nothing stayed."""
     members: dict[int, dict[str, None]] = {}
     for pair in plan.pairs:
-        if pair.kind == "activation" and pair.group is not None:
+        if pair.kind == "activation" and pair.group is not None and pair.descriptor.amax is None:
             members.setdefault(pair.group, {})[pair.tensor] = None
     for group, tensors in members.items():
         staying = dict.fromkeys(t for t in tensors if t in plan.groups[group].tensors)
@@ -203,11 +209,15 @@ def _merged_groups(plan: Plan, statistics: Statistics) -> dict[int, TensorStatis
 def _activation_amax(
     pair: Pair, statistics: Statistics, shared: Mapping[int, TensorStatistics]
 ) -> Amax:
+    if pair.descriptor.amax is not None:
+        return np.asarray(pair.descriptor.amax, np.float32)
     tensor = statistics.tensors[pair.tensor] if pair.group is None else shared[pair.group]
     return np.asarray(tensor.amax(pair.descriptor, tensor=pair.tensor), np.float32)
 
 
 def _weight_amax(graph: Graph, pair: Pair) -> Amax:
+    if pair.descriptor.amax is not None:
+        return np.asarray(pair.descriptor.amax, np.float32)
     method: Literal["max", "mse"] = "mse" if pair.descriptor.method == "mse" else "max"
     to, weight = FORMATS[pair.descriptor.dtype], graph.array(pair.tensor)
     lowest = -to.largest if pair.descriptor.narrow_range else to.lowest

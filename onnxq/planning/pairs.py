@@ -103,7 +103,7 @@ def _impossible(graph: Graph, decision: Decision) -> Diagnostic | None:
         return _not_float(graph, decision)
     subject = f"rule '{because.rule}': the {decision.kind} '{decision.tensor}' of '{edge.node}'"
     code = message = fix = ""
-    if not is_activation and descriptor.method not in WEIGHT_METHODS:
+    if not is_activation and descriptor.method not in (*WEIGHT_METHODS, None):
         code, message = "OQ208", f"{subject} cannot be read with method '{descriptor.method}'"
         fix = "use 'method: max' or 'method: mse' for weights"
     elif descriptor.granularity != "per_tensor" and is_activation:

@@ -183,8 +183,8 @@ class Plan(Shown):
 
     @property
     def needs_data(self) -> bool:
-        """True when some activation has a pair, whose scale comes from a calibration."""
-        return any(pair.kind == "activation" for pair in self.pairs)
+        """True when some activation has a pair whose scale comes from a calibration."""
+        return any(p.kind == "activation" and p.descriptor.amax is None for p in self.pairs)
 
     @cached_property
     def lines(self) -> tuple[Line, ...]:

@@ -48,6 +48,7 @@ class DescriptorSpec(BaseModel):
     calibrator: Calibrator | None = None
     method: Method | None = None
     percentile: float | None = None
+    amax: float | None = None
 
     def resolve(self, defined: Mapping[str, QuantDescriptor]) -> QuantDescriptor:
         """Return the descriptor.
@@ -55,11 +56,17 @@ class DescriptorSpec(BaseModel):
         Raises KeyError when `extends` is not defined, ValueError when the values contradict.
         """
         own = self.model_dump(exclude_unset=True, exclude={"extends"})
+        ways = {"method", "percentile", "calibrator"}  # to find a range that is not fixed
+        if "amax" in own and (other := sorted(ways & own.keys())):
+            raise ValueError(f"'amax' is the range itself; drop it, or drop '{other[0]}'")
         base = {} if self.extends is None else asdict(defined[self.extends])
         if "calibrator" in own or "granularity" in own:
             # These values of the extended descriptor suited its own calibrator and granularity.
             suited = ("method", "axis", "block_size")
             base = {k: v for k, v in base.items() if k not in suited}
+        if "amax" in own or ways & own.keys():
+            dropped = ways if "amax" in own else {"amax"}
+            base = {k: v for k, v in base.items() if k not in dropped}
         return QuantDescriptor(**{**base, **own})
 
 

@@ -153,7 +153,7 @@ def _how(model: PageModel, activation: Range, methods: dict[str, float]) -> str:
             else "no method gives it for this tensor alone"
         )
     shared = _shared(pair, model)
-    how = f"by {pair.descriptor.method}"
+    how = f"by {pair.descriptor.range_from}"
     return f"{how}, one scale with {counted(shared, 'other tensor')}" if shared else how
 
 
