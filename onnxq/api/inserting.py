@@ -13,6 +13,7 @@ from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
     require_calibration_of,
     require_data,
+    require_opset,
     require_scales_of,
     require_types,
     uncalibrated,
@@ -30,6 +31,8 @@ from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model import io as models
 from onnxq.model.io import ModelFile
 from onnxq.model.loading import Existing, Model, load
+from onnxq.model.preparing import QDQ_OPSET
+from onnxq.model.preparing import opset as opset_of
 from onnxq.outputs import require_writable
 from onnxq.planning.coverage import by_rule, coverage
 from onnxq.planning.plan import Plan
@@ -151,6 +154,7 @@ def insert(
     weights: Weights = "int8",
     float_type: FloatName = "fp32",
     io_types: IoTypes = "keep",
+    opset: int | None = None,
     existing: Existing = "refuse",
     strict: bool = False,
     output: str | Path | None = None,
@@ -160,7 +164,8 @@ def insert(
     `plan` is a Plan, or a recipe to make one. `statistics` are those of `calibrate`, or their file;
     a plan for weights alone needs none. `scales` replaces those that would be computed. `weights`
     "int8" stores them quantized, "qdq" keeps them in float behind a pair. `float_type` is the type
-    of all ops without pairs; `io_types` "half" puts graph inputs and outputs into it too. With
+    of all ops without pairs; `io_types` "half" puts graph inputs and outputs into it too. The file
+    has at least the `opset`, by default the first that has the types of the pairs. With
     `strict` the warnings of the plan are raised as errors. `output` is the file to write.
     Raises OQ212 for a plan of another model, OQ217, OQ225 without statistics that the plan needs,
     OQ411 for statistics of another model, OQ413 to OQ417, OQ5xx, and what `plan` raises.
@@ -170,21 +175,23 @@ def insert(
     loaded, calibration = _subjects(model, statistics, existing)
     planned = plan_for(loaded, plan, strict=strict)
     require_data(planned, calibration)
+    require_opset(opset, planned, float_type)
     recipe = None if isinstance(plan, Plan | Recipe) else Path(plan)
     source = None if calibration is None else calibration.path
     require_writable(model_outputs(path), (*loaded.files, source, recipe))
-    chosen = _Types(weights=weights, float_type=float_type, io_types=io_types)
+    chosen = _Types(weights=weights, float_type=float_type, io_types=io_types, opset=opset)
     result = _inserted(loaded, planned, calibration, scales, chosen)
     return result if path is None else result.save(path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Types:
-    """What becomes of weights, and of all that has no pairs."""
+    """What becomes of weights, and of all that has no pairs, and the least opset."""
 
     weights: Weights
     float_type: FloatName
     io_types: IoTypes
+    opset: int | None
 
 
 def _subjects(
@@ -209,7 +216,7 @@ def _inserted(
     types: _Types,
 ) -> InsertResult:
     statistics = calibration or uncalibrated(model)
-    typed = insertion.with_types(model.proto, plan)
+    typed = insertion.with_types(model.proto, plan, types.opset or QDQ_OPSET)
     computed = compute_scales(model.graph, plan, statistics) if scales is None else scales
     require_scales_of(plan, computed)
     metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
@@ -219,7 +226,7 @@ def _inserted(
         plan=computed.carried_out(plan),
         scales=computed,
         statistics=calibration,
-        preparation=_preparation(model, typed, statistics),
+        preparation=_preparation(model, plan, typed, statistics),
         diagnostics=(),
     )
     odd = computed.diagnostics
@@ -231,6 +238,7 @@ def _inserted(
     diagnostics = (
         *model.diagnostics,
         *_unreal(calibration, types),
+        *_not_lowered(model, types.opset),
         *(d for d in plan.diagnostics if d not in model.diagnostics),
         *odd,
         *(d for done in reversed(result.preparations) for d in done.diagnostics),
@@ -268,12 +276,27 @@ def _in_half(
     return lowered_result, (*result.scales.diagnostics, *lowered.diagnostics)
 
 
-def _preparation(model: Model, typed: ModelProto, statistics: Statistics) -> Preparation | None:
+def _preparation(
+    model: Model, plan: Plan, typed: ModelProto, statistics: Statistics
+) -> Preparation | None:
     """What preparing did to the outputs; None when neither the opset nor functions changed."""
     original = model.unprepared or (None if typed is model.proto else model.proto)
     if original is None:
         return None
-    return preparation.compare_raised(original, typed, statistics.input_shapes)
+    asked = opset_of(typed) > max(insertion.opset_of_pairs(plan), opset_of(original))
+    purpose = "--opset" if asked else ""
+    return preparation.compare_raised(original, typed, statistics.input_shapes, purpose=purpose)
+
+
+def _not_lowered(model: Model, opset: int | None) -> Iterator[Diagnostic]:
+    """Warn of an opset older than the model's (OQ516)."""
+    own = opset_of(model.proto if model.unprepared is None else model.unprepared)
+    if opset is not None and opset < own:
+        yield warning(
+            "OQ516",
+            f"the model has opset {own}, which --opset {opset} does not lower",
+            fix="export the model with the older opset, or leave --opset out",
+        )
 
 
 def _unreal(statistics: Statistics | None, types: _Types) -> Iterator[Diagnostic]:

@@ -23,6 +23,7 @@ from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
     require_data,
     require_data_for_labels,
+    require_opset,
     require_types,
 )
 from onnxq.api.subjects import lineage_of
@@ -119,6 +120,7 @@ def quantize(
     weights: Weights = "int8",
     float_type: FloatName = "fp32",
     io_types: IoTypes = "keep",
+    opset: int | None = None,
     existing: Existing = "refuse",
     strict: bool = False,
     tensors: bool = False,
@@ -195,6 +197,7 @@ def quantize(
     )
     planned = plan_for(model, recipe, strict=strict)
     require_data(planned, request)
+    require_opset(opset, planned, float_type)
     feed = None if other is None else other.open(model.graph)
     statistics = None
     if request is not None:
@@ -216,6 +219,7 @@ def quantize(
         weights=weights,
         float_type=float_type,
         io_types=io_types,
+        opset=opset,
         output=path,
     )
     with TemporaryDirectory(prefix="onnxq-") as folder:

@@ -5,11 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from onnx.defs import onnx_opset_version
+
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import error, require_choice
 from onnxq.insertion.half import IoTypes
-from onnxq.insertion.insert import Weights
-from onnxq.insertion.precision import FloatName
+from onnxq.insertion.insert import Weights, opset_of_pairs
+from onnxq.insertion.precision import HALF, FloatName
 from onnxq.insertion.scales import Scales
 from onnxq.model.loading import Model
 from onnxq.planning.plan import Plan
@@ -60,6 +62,24 @@ def require_scales_of(plan: Plan, scales: Scales) -> None:
             "the scales were computed for another plan or model",
             fix="compute them for this one with onnxq.scales(model, plan, statistics)",
         )
+
+
+def require_opset(opset: int | None, plan: Plan, float_type: FloatName) -> None:
+    """Raise OQ515 for an opset that lacks what the file will have, or that onnx does not know."""
+    if opset is None:
+        return
+    needed, because = opset_of_pairs(plan), "the Q/DQ pairs of this plan"
+    if float_type != "fp32" and HALF[float_type].opset > needed:
+        needed, because = HALF[float_type].opset, f"--float {float_type}"
+    newest = onnx_opset_version()
+    if opset < needed:
+        message, fix = f"is too old for {because}", f"give {needed} or more, or leave it out"
+    elif opset > newest:
+        message = f"is unknown to the installed onnx, whose newest is {newest}"
+        fix = f"give {newest} or less; 25 is the newest in the documents of TensorRT 11"
+    else:
+        return
+    raise error("OQ515", f"opset {opset} {message}", fix=fix)
 
 
 def require_data_for_labels(labels: str | Path | None, data: Any) -> None:

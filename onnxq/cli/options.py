@@ -208,7 +208,7 @@ FloatType = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Placement:
-    """What becomes of weights, and of all that has no pairs."""
+    """What becomes of weights, of all that has no pairs, and of the opset."""
 
     weights: Annotated[
         Literal["int8", "qdq"],
@@ -227,6 +227,14 @@ class Placement:
             _PAIRS,
         ),
     ] = "keep"
+    opset: Annotated[
+        int | None,
+        option(
+            "--opset N",
+            "Raise the model to this opset at least; by default to the first that the pairs need.",
+            _PAIRS,
+        ),
+    ] = None
 
 
 # Checks.

@@ -5,6 +5,21 @@ from typing import Final
 from onnxq.codes.code import Code
 
 INSERTING: Final[dict[str, Code]] = {
+    "OQ515": Code(
+        meaning="The opset that was asked for lacks what the file will have, such as Q/DQ with one "
+        "scale per channel (13), FP8 or 16-bit scales (19), INT4 (21), convolutions in bfloat16 "
+        "(22); or it is newer than the installed onnx, which converts the model.",
+        example="onnxq insert --rules trt-fp8 --opset 17",
+        fix="Give the opset that the message names, or leave `--opset` out: the model is then "
+        "raised to the first that the pairs need.",
+    ),
+    "OQ516": Code(
+        meaning="The model has a newer opset than the one that was asked for. `--opset` raises a "
+        "model and never lowers it, so the file keeps the opset of the model.",
+        example="onnxq insert model.onnx --opset 17    # of a model of opset 18",
+        fix="Export the model again with the older opset if what reads the file takes no newer "
+        "one; else leave `--opset` out.",
+    ),
     "OQ517": Code(
         meaning="A descriptor fixes the range of a tensor with `amax`, and the tensor has larger "
         "magnitudes: in the calibration, or in the model if it is a weight. They are clipped to "

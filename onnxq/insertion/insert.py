@@ -63,11 +63,19 @@ def insert(
     return result
 
 
-def with_types(model: onnx.ModelProto, plan: Plan) -> onnx.ModelProto:
-    """Return a prepared model at an opset whose Q/DQ have the types of the plan (OQ304)."""
+def with_types(model: onnx.ModelProto, plan: Plan, least: int = QDQ_OPSET) -> onnx.ModelProto:
+    """Return a prepared model at an opset whose Q/DQ have the types of the plan (OQ304).
+
+    It is the first such opset from `least` on, or the model's own.
+    """
+    return raised(model, max(least, opset_of_pairs(plan)))
+
+
+def opset_of_pairs(plan: Plan) -> int:
+    """The first opset whose Q/DQ have the types of the plan."""
     opsets = [FORMATS[p.descriptor.dtype].opset for p in plan.pairs]
     half = [HALF_SCALES for p in plan.pairs if p.is_half]
-    return raised(model, max((*opsets, *half), default=QDQ_OPSET))
+    return max((*opsets, *half), default=QDQ_OPSET)
 
 
 def _require_sites(model: onnx.ModelProto, plan: Plan) -> None:
