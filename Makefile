@@ -12,11 +12,12 @@ cd $(2) && $(1)/onnxq insert --rules yolo.yaml
 cd $(2) && $(1)/onnxq verify yolox.onnx yolox.qdq.onnx --data evaluation/
 endef
 
-.PHONY: help demo test wheel-test lint format bench clean
+.PHONY: help demo test test-long wheel-test lint format bench clean
 
 help:
 	@echo "make demo        quantize a real YOLOX, from calibration to the TensorRT-RTX build"
 	@echo "make test        install what the tests need and run them"
+	@echo "make test-long   run what takes minutes: onnx's own models, 2 GB of weights, kills"
 	@echo "make wheel-test  build sdist and wheel, and run the demo from the installed wheel"
 	@echo "make lint        ruff, mypy and import-linter"
 	@echo "make format      let ruff format the code"
@@ -41,9 +42,13 @@ demo: .venv/demo
 
 # Tests wait for commands and engine builds: one worker more than cores keeps all of them busy.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
 
 test: .venv/test
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --maxprocesses 8 --dist worksteal
+	$(PYTEST) -m "not long"
+
+test-long: .venv/test
+	$(PYTEST) -m long
 
 # An editable install finds files that the wheel lacks. `build` makes the wheel from the sdist.
 wheel-test:

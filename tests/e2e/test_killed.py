@@ -10,6 +10,7 @@ from tests.cli.forked import killed, onnxq
 from tests.command import succeeded
 from tests.large_model import write
 
+pytestmark = pytest.mark.long
 KILLS = 12
 SIZES = [4096, 4096, 4096, 4096, 4096, 4096]  # 336 MB: above what is held in memory
 INPUTS = ("m.onnx", "m.onnx.weights", "m.calib.npz")

@@ -15,6 +15,7 @@ from tests.large_model import write
 
 SIZES = [16384, 16384, 16384, 256]
 SAID = ["matmul0", "matmul1", "matmul2"]
+pytestmark = pytest.mark.long
 MEMORY = 6e9  # bytes
 DISK = 4e9  # bytes: the model, and a quarter of it for the Q/DQ model
 

@@ -25,6 +25,7 @@ from tests.inserting import InMemory, computed
 
 from .cases import cases
 
+pytestmark = pytest.mark.long
 RECIPE = load("trt-int8")
 OTHERS = {name: load(name) for name in ("trt-fp8", "trt-int4-weights")}
 
