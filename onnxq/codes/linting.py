@@ -209,4 +209,11 @@ LINTING: Final[dict[str, Code]] = {
         example="Split(MatMul(xd, wd)) into three, each with Reshape, Transpose and a pair",
         fix="Put a pair on the result, in front of the cut; the shipped recipes have a rule.",
     ),
+    "OQ643": Code(
+        meaning="A Conv is quantized to FP8 and has filters of more than 32 taps, such as 7x7. "
+        "TensorRT-RTX silently runs it in float.",
+        example="a 7x7 stem or a 16x16 patch embedding behind FP8 pairs",
+        fix="Leave it in float, as the recipe `trt-fp8` does, or quantize it to int8, which has no "
+        "such limit.",
+    ),
 }

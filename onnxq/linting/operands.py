@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import prod
 from typing import Final
 
 import numpy as np
@@ -24,6 +25,7 @@ READ_AS: Final[dict[int, int]] = {
     TensorProto.FLOAT8E4M3FN: TensorProto.FLOAT8E4M3FN,
     TensorProto.FLOAT4E2M1: TensorProto.FLOAT4E2M1,
 }
+_MOST_FP8_TAPS: Final = 32
 _CONVERTED: Final = {TensorProto.INT8, TensorProto.INT4}
 _COMPUTED: Final = (Effect.COST, Effect.DIFFERENT)  # in the quantized type all the same
 
@@ -251,6 +253,20 @@ def _one_scale_fault(model: QdqModel, node: Node, slot: int, pair_node: Node) ->
         "scale for all of it"
     )
     return Fault(code="OQ613", text=text, pair_node=pair_node.name)
+
+
+def wide_filter(model: QdqModel, node: Node) -> int:
+    """The taps of an FP8 filter with which TensorRT-RTX 1.7 computes in float; 0 for any other.
+
+    It has FP8 kernels for up to 32 taps, of one, two or three dimensions.
+    """
+    if node.type != "Conv" or set(operand_types(model, node).values()) != {
+        TensorProto.FLOAT8E4M3FN
+    }:
+        return 0
+    taps = (model.graph.type(node.inputs[1]).shape or ())[2:]
+    count = prod(size for size in taps if isinstance(size, int))
+    return count if count > _MOST_FP8_TAPS else 0
 
 
 def granularity(model: QdqModel, code: str, *, fix: str) -> Iterator[Finding]:

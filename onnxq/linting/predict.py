@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from onnxq.linting.cut_products import cut_in_float
 from onnxq.linting.finding import Finding
-from onnxq.linting.operands import operand_types, why_not_int8
+from onnxq.linting.operands import operand_types, why_not_int8, wide_filter
 from onnxq.linting.qdq import QdqModel, is_blocked
 from onnxq.linting.registry import findings
 from onnxq.model.graph import Node
@@ -65,6 +65,8 @@ def predict_op(model: QdqModel, node: Node) -> Prediction:
         precision = "fp8"
     if types == {0, _INT4} and _has_blocks(model, node):
         precision = "int4"
+    if precision == "fp8" and (taps := wide_filter(model, node)):
+        precision, reason = "float", f"its filters have {taps} taps, more than 32"
     return Prediction(node=node.name, op=node.op, precision=precision, reason=reason)
 
 

@@ -180,6 +180,14 @@ class Graph:
         places = [place for op in types for place in self._by_type.get(op, ())]
         return tuple(node for _, node in sorted(places, key=lambda place: place[0]))
 
+    @cached_property
+    def _order(self) -> Mapping[str, int]:
+        return {node.name: index for index, node in enumerate(self.nodes)}
+
+    def order(self, node: Node) -> int:
+        """The place of a node in graph order."""
+        return self._order[node.name]
+
     def producer(self, tensor: str) -> Node | None:
         """The node that makes the tensor; None for graph inputs and initializers."""
         return self._producers.get(tensor)

@@ -186,6 +186,7 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
     "RNN": _RECURRENT,
     **dict.fromkeys(_FOREIGN, _FOREIGN_PRODUCT),
     "Add": OpTraits(data=(0, 1), observed=True, commutative=True),
+    "Sum": OpTraits(data=None, observed=True, commutative=True),
     "Mul": OpTraits(data=(0, 1), commutative=True),
     "Concat": OpTraits(data=None, observed=True, values="all", crossed=True),
     "Resize": OpTraits(observed=True),
@@ -249,6 +250,12 @@ TRAITS: Final[Mapping[str, OpTraits]] = {
 WEIGHTED: Final = frozenset(op for op, row in TRAITS.items() if row.weighted)
 # Ops that may multiply: an Einsum does where it sums over what several operands have.
 PRODUCTS: Final = WEIGHTED | {op for op, row in TRAITS.items() if row.multiplies}
+
+# Ops that compute every value of the result from the values at one place.
+ELEMENTWISE: Final = frozenset(op for op, row in TRAITS.items() if row.fused) | {
+    *("Abs", "Add", "Cast", "Div", "Dropout", "Exp", "Identity", "Max", "Min", "Mul", "Neg", "Pow"),
+    *("Reciprocal", "Selu", "Softsign", "Sqrt", "Sub", "Sum", "Swish", "ThresholdedRelu"),
+}
 
 # Ops whose bodies onnxq looks into.
 WITH_BODIES: Final = frozenset({"If", "Loop", "Scan"})

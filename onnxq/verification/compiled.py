@@ -20,6 +20,7 @@ from onnxq.verification.layers import Computed, LayerList, Precision
 from onnxq.verification.profiles import Profile
 from onnxq.verification.shapes import Shapes
 from onnxq.verification.targets import Target
+from onnxq.verification.twins import Twins
 
 _OTHERWISE: Final[Mapping[Precision, str]] = {
     "fp8": "it is quantized to fp8",
@@ -131,7 +132,19 @@ def compiled_ops(
     sizes = {name: profile.opt for name, profile in profiles.items()}
     shapes = Shapes(model.named, model.graph, sizes)
     shapes.observe(t for n in nodes for t in (*n.inputs, *n.outputs[:1]))
-    return tuple(_compiled_op(model, shapes, layers, node) for node in nodes)
+    twins = Twins(model)
+    return tuple(
+        _compiled_op(model, shapes, node, layers, _computed(layers, twins, node)) for node in nodes
+    )
+
+
+def _computed(layers: LayerList, twins: Twins, node: Node) -> Computed:
+    """How a node is computed; if no layer names it, that of a node which computes the same."""
+    computed = layers.computed(node.name)
+    if computed.layers or not layers.is_whole:
+        return computed
+    others = (layers.computed(twin.name) for twin in twins.of(node))
+    return next((other for other in others if other.layers), computed)
 
 
 def unexpected(ops: Sequence[CompiledOp]) -> tuple[Diagnostic, ...]:
@@ -151,8 +164,10 @@ def unexpected(ops: Sequence[CompiledOp]) -> tuple[Diagnostic, ...]:
     )
 
 
-def _compiled_op(model: QdqModel, shapes: Shapes, layers: LayerList, node: Node) -> CompiledOp:
-    computed, prediction = layers.computed(node.name), predict_op(model, node)
+def _compiled_op(
+    model: QdqModel, shapes: Shapes, node: Node, layers: LayerList, computed: Computed
+) -> CompiledOp:
+    prediction = predict_op(model, node)
     why = prediction.reason
     sure = not (
         why and computed.precision == "int8" and any(x.is_attention for x in computed.layers)

@@ -1,8 +1,7 @@
 """Kernels of an engine that only convert: the cost of quantization beside the products.
 
-The name of a generated kernel lists its operations, four letters each, such as
-`__myl_MulMinMaxRounCast_myl0_4`; long names end in `Etc`. The name and the ONNX nodes that the
-kernel cites show what it does. A kernel that may be a conversion but whose name does not show it
+The name of a generated kernel (`generated`) and the ONNX nodes that the kernel cites show what it
+does. A kernel that may be a conversion but whose name does not show it
 counts as unclear.
 """
 
@@ -16,16 +15,13 @@ from typing import Final, Literal
 from onnxq.linting.qdq import QdqModel
 from onnxq.model.ops import TRAITS, WEIGHTED
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, is_pair_node
+from onnxq.verification.generated import CUT, MOVES, operations
 from onnxq.verification.layers import Layer, LayerList
 
 ConversionKind = Literal[
     "requantize", "quantize", "dequantize", "weights", "reformat", "unclear", ""
 ]
 
-_NAME: Final = re.compile(r"__myl_((?:[A-Z][a-z0-9]{1,3})+)_myl\d+_\d+")
-_OPERATION: Final = re.compile(r"[A-Z][a-z0-9]{1,3}")
-_CUT: Final = "Etc"
-_MOVES: Final = frozenset({"Move", "Resh", "Tran", "Slic", "Conc"})
 _SCALES: Final = frozenset({"Mul", "Cast"})
 _ROUNDS: Final = frozenset({"Min", "Max", "Roun"})
 # Rounds a value, then computes in float with the rounded one.
@@ -81,22 +77,22 @@ class _Reader:
     def kind(self, layer: Layer) -> ConversionKind:
         if layer.is_attention:
             return ""
-        name = _NAME.fullmatch(layer.name)
-        if name is None:
+        steps = operations(layer.name)
+        if steps is None:
             return "unclear"
-        operations = frozenset(_OPERATION.findall(name[1]))
+        names = frozenset(steps)
         if self._holds_a_pair(layer):
-            if _AGAIN.search(name[1]):
+            if _AGAIN.search("".join(steps)):
                 return "requantize"
-            if _CUT in operations:
+            if CUT in names:
                 return "unclear"
         cited = self._cited_ops(layer)
-        converts = operations - {_CUT} <= _MOVES | _SCALES | _ROUNDS
+        converts = names - {CUT} <= MOVES | _SCALES | _ROUNDS
         if not converts or cited - _PAIRS_AND_PRODUCTS - _MOVING_OPS:
             return ""
-        if _CUT in operations:
+        if CUT in names:
             return "unclear"
-        if operations <= _MOVES and layer.inputs:
+        if names <= MOVES and layer.inputs:
             return "" if cited & _MOVING_OPS else "reformat"
         return self._conversion(layer)
 

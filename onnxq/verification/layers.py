@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
+from onnxq.verification.generated import product_type
+
 Precision = Literal["int8", "fp8", "int4", "float", "unknown"]
 HEADER: Final = "Layers:"
 TESTED_VERSIONS: Final = ("1.7",)  # of TensorRT-RTX, major and minor
@@ -71,6 +73,12 @@ class Layer:
     def is_product(self) -> bool:
         """True for a kernel that computes a product."""
         return self.kind in _KERNELS or self.is_attention
+
+    @property
+    def generated_product(self) -> Literal["int8", "float", ""]:
+        """How a generated kernel multiplies, if its name tells."""
+        types = ([t.dtype for t in side] for side in (self.inputs, self.constants))
+        return product_type(self.name, *types) if self.kind == "kgen" else ""
 
     @property
     def precision(self) -> Precision:
@@ -170,6 +178,10 @@ class LayerList:
         kernels = tuple(layer for layer in citing if layer.is_product)
         if kernels:
             return _computed(_worst(layer.precision for layer in kernels), kernels)
+        told = {layer.generated_product for layer in citing} - {""}
+        if len(told) == 1:
+            (kind,) = told
+            return _computed("int8" if kind == "int8" else "float", citing)
         # Small products become generated kernels; a kernel without any int8 computes in float.
         sure = citing and self.is_whole and not self.unreadable
         sure = sure and not any(layer.reads_quantized for layer in citing)

@@ -4,7 +4,7 @@ import onnx
 import pytest
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.linting import lint
+from onnxq.linting import lint, predict
 from onnxq.planning.cascade import draft
 from onnxq.verification.compiled import OpCount
 from onnxq.verification.tensorrt import CompileOptions, compile_report
@@ -56,6 +56,38 @@ def test_max_pool():
     assert [set(g.tensors) for g in tied.plan.groups] == [{"p", "r"}]
     for one in (made, tied):
         assert (one.of("p"), one.of("r")) == ("Float>Float", "Float>FP8+Float")
+
+
+WIDE = {
+    "stem": net("y = Conv<strides = [2,2]>(x, w)", x="1,3,32,32", w="32,3,7,7"),
+    "patches": net("y = Conv<strides = [16,16]>(x, w)", x="1,3,32,32", w="32,3,16,16"),
+    "depthwise": net("y = Conv<group = 32>(x, w)", w="32,1,7,7"),
+    "33 taps": net("y = Conv(x, w)", x="1,32,64", w="32,32,33"),
+    "three dimensions": net("y = Conv(x, w)", x="1,32,8,8,8", w="32,32,4,4,4"),
+}
+NOT_WIDE = {
+    "32 taps": net("y = Conv(x, w)", x="1,32,64", w="32,32,32"),
+    "5x6": net("y = Conv(x, w)", w="32,32,5,6"),
+    "three dimensions": net("y = Conv(x, w)", x="1,32,8,8,8", w="32,32,2,4,4"),
+}
+WITH_WIDE = "schema: 1\nextends: trt-fp8\nrules:\n- {id: all, why: t, match: {op: Conv}, quantize: "
+WITH_WIDE += "{inputs: act, weights: weight}}\n"
+
+
+@pytest.mark.parametrize("name", WIDE)
+def test_wide_filters_stay_in_float(name):
+    assert not compiled(WIDE[name], NAME).plan.pairs
+    made = compiled(WIDE[name], WITH_WIDE)
+    assert made.of("y") == "float"
+    assert [f.code for f in lint(made.qdq)] == ["OQ643"]
+    assert [op.precision for op in predict(made.qdq).ops] == ["float"]
+
+
+@pytest.mark.parametrize("name", NOT_WIDE)
+def test_filters_of_up_to_32_taps(name):
+    made = compiled(NOT_WIDE[name], NAME)
+    assert made.of("y") == "fp8"
+    assert not lint(made.qdq)
 
 
 def test_conv_transpose_is_float_in_tensorrt_rtx():

@@ -8,7 +8,7 @@ import torch
 from tests.e2e.mobilenet_v2 import MobileNetV2
 
 from .classifier_like import KINDS, classifier
-from .engine import compiled, quantized, without
+from .engine import compiled, quantized, without, without_skips
 from .exported import exported
 from .table import net
 
@@ -67,9 +67,9 @@ def test_inverted_residuals_read_int8(kind):
 
 
 @pytest.mark.parametrize("kind", ["mobilenet_v3", "efficientnet"])
-def test_without_inverted_residual(kind):
-    made = compiled(classifier(kind), without(NAME, "inverted-residual"))
-    first = adds(made.graph)[0].name  # both inputs come from Convs: the base cannot tell which
+def test_without_the_pair_on_the_skip(kind):
+    made = compiled(classifier(kind), without_skips(NAME))
+    first = adds(made.graph)[0].name
     assert made.named(first).partition(">")[0] == "Float+Float"
 
 
@@ -80,9 +80,9 @@ GATED = net(
 )
 
 
-def test_gated_residual_add():
+def test_gated_residual():
     assert "Int8" in compiled(GATED, NAME).of("a").partition(">")[0]
-    less = compiled(GATED, without(NAME, "gated-residual-add"))
+    less = compiled(GATED, without_skips(NAME))
     assert "Int8" not in less.of("a").partition(">")[0]
 
 

@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 
-from .engine import compiled, quantized, without
+from .engine import compiled, quantized, without, without_skips
 from .table import net
 from .yolo_like import KINDS, yolo
 
@@ -19,7 +19,8 @@ WITH_SHORTCUTS = ("v5", "v8", "11")
 @cache
 def built(kind, *, less=None):
     """The engine of a kind, by the recipe or by what is left of it without one rule."""
-    return compiled(yolo(kind), without(NAME, less) if less else NAME)
+    recipe = without_skips(NAME) if less == "skips" else without(NAME, less) if less else NAME
+    return compiled(yolo(kind), recipe)
 
 
 def in_head(name):
@@ -42,7 +43,7 @@ def test_only_softmax_is_stored_in_float_outside_the_head(kind):
 
 @pytest.mark.parametrize("kind", ["v5", "v8"])
 def test_bottleneck_add(kind):
-    made, less = built(kind), built(kind, less="bottleneck-add")
+    made, less = built(kind), built(kind, less="skips")
     adds = [n.name for n in made.graph.nodes if n.op == "Add" and not in_head(n.name)]
     assert len(adds) == 2 * 5  # two in each of five blocks
     for name in adds:
@@ -67,7 +68,7 @@ SHORTCUTS = {
 @pytest.mark.parametrize("kind", SHORTCUTS)
 def test_bottlenecks_of_other_kinds(kind):
     assert compiled(SHORTCUTS[kind], NAME).of("a").startswith("Float+Int8>")
-    less = compiled(SHORTCUTS[kind], without(NAME, "bottleneck-add"))
+    less = compiled(SHORTCUTS[kind], without_skips(NAME))
     assert less.of("a").startswith("Float+Float>")
 
 

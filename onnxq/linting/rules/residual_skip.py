@@ -5,28 +5,40 @@ from collections.abc import Iterator
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
+from onnxq.model.graph import Node
 from onnxq.model.ops import traits
+from onnxq.model.residuals import is_computed_from, sides_of
 
 
 @rule("OQ628")
 def check(model: QdqModel) -> Iterator[Finding]:
     """Find skip tensors that are kept in float beside their int8 copy."""
     for node in model.graph.nodes:
-        if node.type != "Add" or len(node.inputs) != 2:
-            continue
-        for main, skip in (node.inputs, node.inputs[::-1]):
-            if _from_conv(model, main) and not _from_conv(model, skip) and model.quantizers(skip):
-                yield finding(
-                    "OQ628",
-                    Effect.COST,
-                    f"Add '{node.name}' reads '{skip}' in float, while others read it in int8: "
-                    f"it is stored twice",
-                    fix="let the Add read what the DequantizeLinear of the others gives",
-                    node=node.name,
-                )
+        skip = _float_skip(model, node)
+        if skip:
+            yield finding(
+                "OQ628",
+                Effect.COST,
+                f"{node.op} '{node.name}' reads '{skip}' in float, while others read it in int8: "
+                f"it is stored twice",
+                fix=f"let the {node.op} read what the DequantizeLinear of the others gives",
+                node=node.name,
+            )
 
 
-def _from_conv(model: QdqModel, tensor: str) -> bool:
+def _float_skip(model: QdqModel, node: Node) -> str:
+    """The tensor round a block that a sum reads in float beside its quantized copy; '' for none."""
+    for sides in sides_of(model.graph, node):
+        skip, main = node.inputs[sides.skip], node.inputs[sides.main]
+        if model.quantizers(skip) and (
+            is_computed_from(model.graph, main, skip)
+            or (_is_from_conv(model, main) and not _is_from_conv(model, skip))
+        ):
+            return skip
+    return ""
+
+
+def _is_from_conv(model: QdqModel, tensor: str) -> bool:
     pair_node = model.dequantizer(tensor)
     node = model.graph.producer(model.quantized_tensor(pair_node) if pair_node else tensor)
     if node is not None and node.type == "BatchNormalization" and node.inputs:

@@ -7,6 +7,7 @@ the rule may use as ports. No binding means no match; with several, the rule is 
 from onnxq.planning.selectors import basic as basic
 from onnxq.planning.selectors import moved as moved
 from onnxq.planning.selectors import pattern as pattern
+from onnxq.planning.selectors import residual as residual
 from onnxq.planning.selectors import topology as topology
 from onnxq.planning.selectors.base import PREDICATES as PREDICATES
 from onnxq.planning.selectors.base import Binding as Binding

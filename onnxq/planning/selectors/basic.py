@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from math import prod
 from typing import Any, Final
 
 from onnx import defs
@@ -205,7 +206,8 @@ class ShapesAre(NodeTest):
     """The shape of `weights`, `input[0]` or `output[0]`: one entry a dimension.
 
     An entry is a size, a comparison such as `"< 16"`, `_` for any, or `...` for any number of
-    further ones at the end. A dimension whose size is not known fits only `_`.
+    further ones at the end; `"... > 32"` compares the product of these. A dimension whose size is
+    not known fits only `_` and `...`.
     """
 
     def __init__(self, value: dict[str, list[int | str]]) -> None:
@@ -216,9 +218,9 @@ class ShapesAre(NodeTest):
         return self._unfit(search.graph, node) is None
 
     def _unfit(self, graph: Graph, node: Node) -> str | None:
-        for port, (conditions, open_ended) in self._wanted.items():
+        for port, wanted in self._wanted.items():
             shape = _shape(graph, node, port)
-            if shape is None or not _fits(shape, conditions, open_ended):
+            if shape is None or not wanted.fit(shape):
                 return port
         return None
 
@@ -232,20 +234,53 @@ class ShapesAre(NodeTest):
         return f"the shape of {port} is {sizes}"
 
 
-def _dimensions(port: str, dims: list[int | str]) -> tuple[list[Condition | None], bool]:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Dimensions:
+    """The conditions on the first dimensions, None for any, and on the product of the others."""
+
+    first: tuple[Condition | None, ...]
+    open_ended: bool
+    product: Condition | None
+
+    def fit(self, shape: Shape) -> bool:
+        """Whether a shape fits."""
+        count = len(self.first)
+        if len(shape) < count or (len(shape) > count and not self.open_ended):
+            return False
+        rest = [size for size in shape[count:] if isinstance(size, int)]
+        if self.product is not None and (
+            len(rest) < len(shape) - count or not self.product(prod(rest))
+        ):
+            return False
+        return all(
+            fits is None or (isinstance(have, int) and fits(have))
+            for have, fits in zip(shape, self.first, strict=False)
+        )
+
+
+def _dimensions(port: str, dims: list[int | str]) -> _Dimensions:
     if not _PORT.fullmatch(port):
         fix = "use weights, input[0] or output[0]"
         raise InvalidMatchError(f"'{port}' is not one tensor", fix=fix, path=(port,))
-    open_ended = dims[-1:] == [REST]
+    last = str(dims[-1]) if dims else ""
+    open_ended = last.startswith(REST)
+    product = last.removeprefix(REST).strip() if open_ended else ""
     fixed = dims[:-1] if open_ended else dims
+    if product and not is_comparison(product):
+        fix = "write '...' alone, or a comparison behind it, such as '... > 32'"
+        raise InvalidMatchError(f"'{last}' is not an end of a shape", fix=fix, path=(port,))
     try:
-        return list(each(fixed, _dimension) if fixed else ()), open_ended
+        return _Dimensions(
+            first=each(fixed, _dimension) if fixed else (),
+            open_ended=open_ended,
+            product=condition(product) if product else None,
+        )
     except InvalidMatchError as reason:
         raise reason.inside(port) from None
 
 
 def _dimension(wanted: int | str) -> Condition | None:
-    if wanted == REST:
+    if isinstance(wanted, str) and wanted.startswith(REST):
         raise InvalidMatchError("'...' stands before another dimension", fix="put it last")
     if isinstance(wanted, str) and wanted != ANY and not is_comparison(wanted):
         fix = "give a size, a comparison such as '< 16', _ or ..."
@@ -263,12 +298,3 @@ def _shape(graph: Graph, node: Node, port: str) -> Shape | None:
     tensors = node.inputs if port_match[2] else node.outputs
     index = int(port_match[2] or port_match[3])
     return graph.type(tensors[index]).shape if index < len(tensors) else None
-
-
-def _fits(shape: Shape, conditions: list[Condition | None], open_ended: bool) -> bool:
-    if len(shape) < len(conditions) or (len(shape) > len(conditions) and not open_ended):
-        return False
-    return all(
-        fits is None or (isinstance(have, int) and fits(have))
-        for have, fits in zip(shape, conditions, strict=False)
-    )
