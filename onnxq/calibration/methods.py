@@ -20,7 +20,6 @@ from onnxq import diagnostics
 from onnxq.calibration.histogram import MANTISSA_BITS, SHIFT, BitHistogram, ValueRange
 from onnxq.descriptor import QuantDescriptor
 from onnxq.formats import FORMATS
-from onnxq.quantization import SMALLEST_AMAX
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,9 +38,11 @@ IntArray = npt.NDArray[np.int64]
 
 _LEVELS: Final = int(FORMATS["int8"].largest)  # positive steps
 
-# mse: candidates are amax * 2**(-i / 64), down to amax / 1024.
+# mse: candidates are amax * 2**(-i / 32), down to amax / 1024; then those around the best in
+# steps of 2**(1 / 512), a fifth of the relative distance between the highest steps of int8.
 _MSE_OCTAVES: Final = 10
-_MSE_PER_OCTAVE: Final = 64
+_MSE_COARSE: Final = np.exp2(-np.arange(_MSE_OCTAVES * 32) / 32)
+_MSE_FINE: Final = np.exp2(np.arange(160, -161, -1) / 512)
 
 # entropy, after TensorRT: 2048 linear bins, 128 levels, candidates from bin 128 on.
 _LINEAR_BINS: Final = 2048
@@ -50,8 +51,9 @@ _ENTROPY_BLOCK: Final = 64  # ranges; one block and its temporaries stay in the 
 _REACH: Final = 15.0  # just below 2048 / 128, so that the smallest candidates reach a quantile
 _REACH_PERCENTILE: Final = 99.999
 
-# weights: candidates are fractions of the channel's amax.
+# weights: candidates are fractions of the channel's amax, and 16 times as many around the best.
 _WEIGHT_FRACTIONS: Final = np.linspace(1.0, 0.2, 81)
+_WEIGHT_OFFSETS: Final = np.linspace(0.01, -0.01, 33)
 _WEIGHT_BLOCK: Final = 1 << 16  # values; one block and its temporaries stay in the L2 cache
 
 
@@ -95,19 +97,25 @@ def _max(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
 
 @_method("percentile")
 def _percentile(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
-    """Return the percentile of all values; of those that are not 0 where that would be 0."""
-    value = quantile(histogram, descriptor.percentile)
-    if value > SMALLEST_AMAX:
-        return value
-    return quantile(without_zeros(histogram), descriptor.percentile)
+    """Return the percentile of the values, with at most as many zeros as other values.
+
+    Half zeros are what a ReLU leaves. In a sparse tensor they would make the clipped share of the
+    other values large.
+    """
+    return quantile(with_few_zeros(histogram), descriptor.percentile)
 
 
 @_method("mse")
 def _mse(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
-    """Return the candidate with the least squared error of clipping and rounding."""
-    octaves = np.arange(_MSE_OCTAVES * _MSE_PER_OCTAVE) / _MSE_PER_OCTAVE
-    candidates = histogram.range.amax * np.exp2(-octaves)
-    return float(candidates[np.argmin(squared_errors(histogram, candidates))])
+    """Return the candidate with the least squared error of clipping and rounding.
+
+    Where values pile up the error changes from one candidate to the next as they meet a step or
+    miss it, so the range around the best one is searched again.
+    """
+    coarse = histogram.range.amax * _MSE_COARSE
+    best = coarse[np.argmin(squared_errors(histogram, coarse))]
+    fine = np.minimum(best * _MSE_FINE, histogram.range.amax)
+    return float(fine[np.argmin(squared_errors(histogram, fine))])
 
 
 def squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArray:
@@ -123,7 +131,7 @@ def squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArra
     index = _first_bin_above((scale[:, None] * (k - 0.5)).astype(np.float32)) - first
     np.clip(index, 0, len(above0) - 1, out=index)
     rounded = scale**2 * (above0[index] @ (2.0 * k - 1)) - 2 * scale * above1[index].sum(axis=1)
-    return np.asarray(rounded + histogram.counts @ np.square(histogram.centres()))
+    return np.asarray(rounded + histogram.counts @ np.square(_magnitudes(histogram)))
 
 
 def _tails(histogram: BitHistogram) -> tuple[FloatArray, FloatArray, int]:
@@ -134,9 +142,19 @@ def _tails(histogram: BitHistogram) -> tuple[FloatArray, FloatArray, int]:
     kept = histogram.bins >= first
     dense = np.zeros((2, last - first + 2))
     dense[0, histogram.bins[kept] - first] = histogram.counts[kept]
-    dense[1, histogram.bins[kept] - first] = (histogram.counts * histogram.centres())[kept]
+    dense[1, histogram.bins[kept] - first] = (histogram.counts * _magnitudes(histogram))[kept]
     above0, above1 = np.cumsum(dense[:, ::-1], axis=1)[:, ::-1]
     return above0, above1, first
+
+
+def _magnitudes(histogram: BitHistogram) -> FloatArray:
+    """Return the magnitude that stands for each bin: its centre, in the last one the exact max.
+
+    Where many values share the last bin they are mostly equal, as after a Clip or a Sigmoid.
+    """
+    centres = histogram.centres()
+    centres[-1] = histogram.range.amax
+    return centres
 
 
 def _first_bin_above(magnitudes: npt.NDArray[np.float32]) -> IntArray:
@@ -232,6 +250,16 @@ def without_zeros(histogram: BitHistogram) -> BitHistogram:
     return BitHistogram(range=histogram.range, bins=histogram.bins[1:], counts=histogram.counts[1:])
 
 
+def with_few_zeros(histogram: BitHistogram) -> BitHistogram:
+    """The histogram with at most as many values in the zeros' bin as in all others, if any."""
+    others = without_zeros(histogram)
+    if others is histogram:
+        return histogram
+    zeros = np.minimum(histogram.counts[:1], others.counts.sum())
+    counts = np.concatenate([zeros, others.counts])
+    return BitHistogram(range=histogram.range, bins=histogram.bins, counts=counts)
+
+
 def quantile(histogram: BitHistogram, percentile: float) -> float:
     """Return the k-th smallest magnitude, k = ceil(percentile / 100 * n), evenly within its bin."""
     ends = np.cumsum(histogram.counts)
@@ -251,7 +279,7 @@ def weight_amax(
 ) -> npt.NDArray[np.float32]:
     """Return amax of each channel of a weight: float32, 1-D of length w.shape[axis].
 
-    `mse` takes the fraction 1, 0.99 .. 0.2 of the channel's max |w| with the least squared error
+    `mse` takes the fraction of the channel's max |w|, from 1 to 0.19, with the least squared error
     when rounded to steps from `lowest`, by default -`levels`, to `levels`. Raises ValueError for
     another method, a bad axis, and NaN or infinite values.
     """
@@ -285,9 +313,15 @@ def _least_error(
     """Return the amax with the least squared error for each row."""
     largest = np.abs(channels).max(axis=1, initial=0.0)
     steps = channels * (levels / np.where(largest > 0, largest, 1))[:, None]  # -levels .. levels
-    errors = [
-        np.square(np.clip(np.rint(steps / f), lowest, levels) * f - steps).sum(axis=1)
-        for f in _WEIGHT_FRACTIONS.astype(np.float32)
-    ]
-    best = np.argmin(errors, axis=0)  # ties: the larger range
-    return np.asarray(largest * _WEIGHT_FRACTIONS[best], dtype=np.float32)
+
+    def best(fractions: FloatArray) -> FloatArray:  # candidates x 1 or rows; ties: the first
+        errors = [
+            np.square(np.clip(np.rint(steps / f), lowest, levels) * f - steps).sum(axis=1)
+            for f in fractions.astype(np.float32)[..., None]
+        ]
+        candidates = np.broadcast_to(fractions, np.shape(errors))
+        return np.asarray(candidates[np.argmin(errors, axis=0), np.arange(len(steps))])
+
+    coarse = best(_WEIGHT_FRACTIONS[:, None])
+    fine = best(np.minimum(coarse + _WEIGHT_OFFSETS[:, None], 1.0))
+    return np.asarray(largest * fine, dtype=np.float32)

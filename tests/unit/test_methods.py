@@ -144,6 +144,49 @@ def test_squared_errors_from_the_histogram_are_those_of_the_values(name):
     np.testing.assert_allclose(ours, exact, rtol=0.01)
 
 
+def piled(seed, *, share=0.5, at=0.73, width=0.0):
+    """Values of which many are the same, or nearly, and a few are larger."""
+    rng = np.random.default_rng(seed)
+    pile = at * (1 + width * rng.uniform(-1, 1, int(40_000 * share)))
+    rest = rng.exponential(0.02, 40_000 - len(pile))
+    return np.concatenate([pile, rest, [1.0, 1.3]]).astype(np.float32)
+
+
+PILES = {
+    "most": piled(0, share=0.97),
+    "half": piled(1),
+    "nearly equal": piled(2, share=0.9, width=1e-3),
+    "two piles": np.concatenate([piled(3, share=0.9), piled(4, share=0.9, at=0.5)]),
+    "a saturated output": 1 / (1 + np.exp(-np.random.default_rng(5).normal(8, 1, 40_000))),
+    "clipped below the largest": np.append(
+        np.minimum(np.random.default_rng(6).exponential(8, 40_000), 6), [6.04] * 3
+    ),
+    "steps of another quantizer": np.append(
+        np.random.default_rng(7).integers(0, 40, 40_000) * 0.037, 1.7
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PILES)
+def test_mse_finds_the_least_error_where_values_pile_up(name):
+    """To half a dB of a grid that has 20 steps in one of the search's own."""
+    x = PILES[name].astype(np.float32)
+    limits = x.max() * np.exp2(-np.arange(64 * 20) / (64 * 20))
+    best = min(squared_error(x, limit) for limit in limits)
+    resolution = np.square(x / 1024).mean()  # what one bin of the histogram can hide
+    assert squared_error(x, read(x, "mse")) <= best * 1.12 + resolution
+
+
+@pytest.mark.parametrize("name", PILES)
+def test_weight_mse_finds_the_least_error_where_values_pile_up(name):
+    x = PILES[name].astype(np.float32)
+    limits = x.max() * np.linspace(0.2, 1, 80 * 20 + 1)
+    best = min(squared_error(x, limit) for limit in limits)
+    step = x.max() * 0.01 / 32
+    (found,) = weight_amax(x[None], 0, "mse")
+    assert squared_error(x, found) <= best * 1.3 + np.square(step) / 3
+
+
 @pytest.mark.parametrize("percentile", [1.0, 50.0, 99.0, 99.9, 99.999, 100.0])
 def test_percentile_is_the_exact_order_statistic_to_one_bin(percentile):
     x = values("laplace")
@@ -231,9 +274,8 @@ def test_weight_amax_mse_has_the_least_error(axis):
 
 def test_weight_amax_mse_counts_on_the_lowest_step():
     row = np.float32([[-8, 1, 2, 3, 4, 5, 6, 7]])
-    fraction = np.float32(0.88)  # of the grid the one next to 7 / 8, at which all are steps
     (found,) = weight_amax(row, 0, "mse", levels=7, lowest=-8)
-    assert found == pytest.approx(8 * fraction, rel=1e-6)
+    assert found == pytest.approx(7, rel=1e-6)  # at which all are steps
     assert weight_amax(row, 0, "mse", levels=7)[0] > found
     assert weight_amax(-row, 0, "mse", levels=7, lowest=-8)[0] > found
 
@@ -259,6 +301,19 @@ def test_weight_amax_refuses_what_it_cannot_read():
 def test_percentile_of_a_sparse_tensor_is_that_of_what_is_not_zero():
     values = np.zeros(100_000, np.float32)
     values[:5] = 0.05
-    histogram = BitHistogram.of(values)
-    found = amax(histogram, QuantDescriptor(method="percentile"), tensor="x")
-    assert found == pytest.approx(0.05, rel=1e-2)
+    assert read(values, "percentile") == pytest.approx(0.05, rel=1e-2)
+
+
+@pytest.mark.parametrize("share", [0.0005, 0.01, 0.2])
+def test_percentile_counts_as_many_zeros_as_other_values(share):
+    rng = np.random.default_rng(8)
+    x = np.where(rng.random(400_000) < share, rng.gamma(2, 1, 400_000), 0).astype(np.float32)
+    ranked = np.sort(x[x > 0])
+    clipped = len(ranked) - np.ceil(0.998 * 2 * len(ranked) - len(ranked))
+    assert np.count_nonzero(x > read(x, "percentile 99.8")) == pytest.approx(clipped, abs=2)
+
+
+def test_percentile_counts_all_zeros_where_they_are_the_minority():
+    x = np.maximum(np.random.default_rng(9).normal(0.1, 1, 100_000), 0).astype(np.float32)
+    exact = np.sort(x)[int(np.ceil(0.9999 * len(x))) - 1]
+    assert read(x, "percentile") == pytest.approx(exact, rel=1 / 512)
