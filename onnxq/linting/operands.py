@@ -57,6 +57,8 @@ def stranding(model: QdqModel, bare: str) -> Node | None:
     node = model.graph.producer(bare)
     if node is None or traits(node).weighted or is_pair_node(node) or not node.inputs:
         return None
+    if model.is_constant(node.inputs[0]):  # of a table the Gather reads rows
+        return None
     dequantizers, missing = model.dequantizers(node.inputs[0])
     return node if dequantizers and not missing and not model.is_constant(bare) else None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, Final
 
@@ -164,14 +164,29 @@ class QdqModel:
         while waiting:
             current = waiting.pop()
             node = self.graph.producer(current)
+            ahead = () if node is None else crossed(self.graph, node)
             if node is not None and is_pair_node(node, DEQUANTIZE):
                 dequantizers[node.name] = node
-            elif node is not None and (ahead := crossed(self.graph, node)):
+            elif ahead and not self._is_row(current, ahead):
                 waiting.extend(t for t in reversed(ahead) if t not in visited)
                 visited.update(ahead)
             else:
                 bare[current] = None
         return tuple(dequantizers.values()), tuple(bare)
+
+    def _is_row(self, tensor: str, ahead: Sequence[str]) -> bool:
+        """True for what an op picks of a stored table with several scales.
+
+        TensorRT-RTX 1.7 dequantizes it in the kernel of a Gather, so that its result is float.
+        """
+        return (
+            bool(ahead)
+            and not self.is_constant(tensor)
+            and all(
+                self.is_constant(t) and (maker := self.dequantizer(t)) and self.scale_shape(maker)
+                for t in ahead
+            )
+        )
 
     def weight_dequantizer(self, node: Node, slot: int) -> tuple[Node, int | None] | None:
         """The DequantizeLinear of a constant operand, and its right channel axis.
