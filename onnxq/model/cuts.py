@@ -66,12 +66,13 @@ def computes_parts(graph: Graph, cut: Cut, is_joined: Callable[[str], bool]) -> 
     behind each other after a Transpose, where two or more enter a product of two activations, as
     `is_joined` says of the tensor of a part.
     """
-    return _are_three_alike(graph, cut) or (
+    return become_heads(graph, cut) or (
         _lie_behind_each_other(graph, cut) and sum(is_joined(p.tensor) for p in cut.parts) > 1
     )
 
 
-def _are_three_alike(graph: Graph, cut: Cut) -> bool:
+def become_heads(graph: Graph, cut: Cut) -> bool:
+    """True for three parts of one size that are split into heads behind the cut."""
     sizes = {_size(graph, part.tensor) for part in cut.parts}
     if len(cut.parts) != 3 or len(sizes) != 1:
         return False

@@ -8,10 +8,13 @@ KINDS = ("split", "slice", "gather", "unbind", "heads first", "interleaved", "la
 PARTS = ("qkv", "kv", "qk")
 
 
-def attention(kind, parts="qkv", *, bias=True, gemm=False, scaled=False, rotary=False):
+def attention(
+    kind, parts="qkv", *, bias=True, gemm=False, scaled=False, rotary=False, cached=False
+):
     """A model whose product 'fused' makes the parts; the others come from products of their own.
 
-    `scaled` multiplies the queries, `rotary` turns queries and keys as a rotary embedding does.
+    `scaled` multiplies the queries, `rotary` turns queries and keys as a rotary embedding does, and
+    `cached` puts earlier keys and values in front of them.
     """
     body = [*_product(len(parts), bias, gemm), *_cut(kind, parts)]
     own = [c for c in "qkv" if c not in parts]
@@ -24,6 +27,9 @@ def attention(kind, parts="qkv", *, bias=True, gemm=False, scaled=False, rotary=
         more = f"{c}n = Neg({c}0) {c}m = Mul({c}0, cos) {c}o = Mul({c}n, cos)"
         body.append(f"{more} {c} = Add({c}m, {c}o)" if rotary else f"{c} = Mul({c}0, half)")
     q, k, v = (c if c in turned else f"{c}0" for c in "qkv")
+    if cached:
+        body.append(f"kp = Concat<axis = 2>(past, {k}) vp = Concat<axis = 2>(past, {v})")
+        k, v = "kp", "vp"
     body += [
         f"t = Transpose<perm = [0,1,3,2]>({k}) s = MatMul({q}, t) m = Softmax<axis = -1>(s)",
         f"o = MatMul(m, {v}) u = Transpose<perm = [0,2,1,3]>(o) r = Reshape(u, rows)",
@@ -33,6 +39,8 @@ def attention(kind, parts="qkv", *, bias=True, gemm=False, scaled=False, rotary=
     shapes = {f"w{c}": f"{WIDTH},{WIDTH}" for c in own} | {"wy": f"{WIDTH},{WIDTH}"}
     if rotary:
         shapes["cos"] = f"{TOKENS},{SIZE}"
+    if cached:
+        shapes["past"] = f"1,{HEADS},4,{SIZE}"
     if bias or gemm:
         shapes["b"] = str(wide)
     return net(

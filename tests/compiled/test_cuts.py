@@ -15,6 +15,7 @@ FORMS = {
     **{f"{kind} {parts}": {"kind": kind, "parts": parts} for kind in KINDS for parts in PARTS},
     **{f"{kind} scaled": {"kind": kind, "scaled": True} for kind in KINDS},
     **{f"{kind} rotary": {"kind": kind, "rotary": True} for kind in KINDS},
+    **{f"{kind} cached": {"kind": kind, "rotary": True, "cached": True} for kind in KINDS},
     "no bias": {"kind": "split", "bias": False},
     "no bias, gathered": {"kind": "gather", "bias": False},
     "Gemm": {"kind": "split", "gemm": True},
@@ -22,7 +23,7 @@ FORMS = {
 THREE_ALIKE = ("split", "slice", "heads first", "interleaved")
 BEHIND_EACH_OTHER = ("gather", "unbind")
 IN_FLOAT = {
-    *(f"{kind} {form}" for kind in THREE_ALIKE for form in ("qkv", "scaled", "rotary")),
+    *(f"{kind} {form}" for kind in THREE_ALIKE for form in ("qkv", "scaled", "rotary", "cached")),
     *(f"{kind} {form}" for kind in BEHIND_EACH_OTHER for form in (*PARTS, "scaled")),
     "no bias",
     "no bias, gathered",

@@ -7,7 +7,7 @@ from typing import Final
 
 from pydantic import BaseModel
 
-from onnxq.model.cuts import cut_behind
+from onnxq.model.cuts import become_heads, cut_behind
 from onnxq.model.graph import Graph, Node
 from onnxq.planning.selectors.base import (
     Binding,
@@ -26,8 +26,9 @@ _CUT: Final = "cut"
 class IsCut(Predicate):
     """It is a MatMul, Gemm or Einsum, or the Add of its bias, whose result is cut.
 
-    The result is cut into parts by Split, Slice or Gather, and by ops that only move values, and a
-    node that matches this reads a part. The name `cut` is the result as those ops read it.
+    The result is cut into parts by Split, Slice or Gather, and by ops that only move values. A node
+    that matches this reads a part, or the parts are three of one size that become heads behind the
+    cut. The name `cut` is the result as those ops read it.
     """
 
     def __init__(self, value: BaseModel) -> None:
@@ -47,7 +48,7 @@ class IsCut(Predicate):
             return
         wanted = self._wanted(search)
         readers = {e.node for part in cut.parts for e in search.graph.consumers(part.tensor)}
-        if not readers.isdisjoint(wanted):
+        if become_heads(search.graph, cut) or not readers.isdisjoint(wanted):
             bound = Bound(tensors=(cut.tensor,), edges=cut.edges)
             yield [{**binding, _CUT: bound} for binding in bindings]
 
