@@ -42,8 +42,8 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         meaning="A rule gives several tensors one scale as far as their ranges allow it "
         "(`share_scale` with `within`), and the range of this one is smaller than the limit "
         "permits: with the scale of the group few steps would be left for it. It has a scale of "
-        "its own for all ops but the one where the rule ties it, so that the tensor is stored in "
-        "INT8 once for each of the two scales; nothing becomes float.",
+        "its own for all ops but the one where the rule ties it. TensorRT then stores the tensor "
+        "once more, in INT8 or in float; every product stays in INT8.",
         example="features up to 1 and a flow up to 100 that meet in a Concat",
         fix="Nothing needs to be done. A later rule for the op sets another limit, "
         "`share_scale: {ports: [inputs, outputs], within: 16}`, or none: `share_scale: [inputs, "
@@ -54,7 +54,7 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         "this one is so much smaller that only few of the 127 steps are left for it. What reads it "
         "loses 6 dB for every factor of two.",
         example="share_scale: [inputs, outputs]    # at a Concat of features and a flow",
-        fix="Limit the tie: `share_scale: {ports: [inputs, outputs], within: 4}`, or take it back "
+        fix="Limit the tie: `share_scale: {ports: [inputs, outputs], within: 3}`, or take it back "
         "at this op with a later rule: `share_scale: []`.",
     ),
     "OQ450": Code(

@@ -111,7 +111,7 @@ def _told(plan: Plan, untied: Iterable[Untied]) -> Iterator[Diagnostic]:
                 message=f"rule '{tie.because.rule}' ({tie.because.span.place}) does not tie "
                 f"'{left.tensor}' at '{tie.because.node}': the range of '{left.widest}' is "
                 f"{left.ratio:.3g} times as large, over the limit of {tie.within:g}; it keeps its "
-                f"own scale and is stored in {_type(plan, left.tensor).upper()} once for each",
+                "own scale and is stored once more",
                 fix="a rule with a larger 'within' would tie it",
                 severity=Severity.INFO,
             )
@@ -137,7 +137,7 @@ def _coarse(plan: Plan, ranges: Mapping[str, float]) -> Iterator[Diagnostic]:
                 f"rule '{because.rule}' ({because.span.place}) gives '{tensor}' the scale of "
                 f"'{widest}', whose range is {ratio:.3g} times as large: {steps / ratio:.2g} of "
                 f"{steps:g} steps are left for it",
-                fix="limit the tie, 'share_scale: {ports: ..., within: 4}', or untie it with "
+                fix="limit the tie, 'share_scale: {ports: ..., within: 3}', or untie it with "
                 f"'share_scale: []' at '{because.node}'",
             )
 

@@ -83,7 +83,7 @@ class Origin:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlanSources:
-    """Candidates for the plan of a model: named recipes, saved plans, and a plan in memory."""
+    """Candidates for the plan of a model: recipes and saved plans; or the one carried out."""
 
     recipes: tuple[Recipe, ...] = ()
     plans: tuple[Path, ...] = ()
@@ -139,7 +139,7 @@ def _plan(
     recorded, name = made_by.get("plan"), recipe_name(made_by)
     if not recorded:
         return "the model does not record a plan, as models of other tools do not"
-    if sources.plan is not None and sources.plan.digest == recorded:
+    if sources.plan is not None:
         return sources.plan
     if float_model.problem is not None:
         return f"the float model cannot be planned: {float_model.problem.message}"

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+import onnxq
 from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.scales import compute_scales
 from onnxq.insertion.ties import settled
@@ -10,6 +11,7 @@ from onnxq.model.graph import Graph
 from onnxq.model.preparing import name_nodes
 from onnxq.planning import plan_file
 from onnxq.planning.plan import Because, Span, Tie
+from onnxq.planning.recipe import Recipe
 from onnxq.planning.ties import joined
 from tests.onnx_text import model
 from tests.planning import planned, rule
@@ -221,3 +223,26 @@ def test_replacing_the_scale_of_what_left_leaves_the_group_alone(tmp_path):
     assert edited["k"] == computed["k"]
     assert edited["f", "cat"] == computed["k"]
     assert np.isclose(computed.replaced("k", 0.25)["f", "cat"], 0.25)
+
+
+def test_the_page_has_the_plan_as_it_was_carried_out(tmp_path):
+    text = """
+    g (float[1,4,8,8] x) => (float[1,4,8,8] y, float[1,4,8,8] z)
+    <float[4,4,1,1] w, float[4,8,1,1] v, float c = {100}> {
+        [stem] f = Relu (x)
+        [flow] b = Mul (x, c)
+        [cat] k = Concat <axis = 1> (f, b)
+        [after] y = Conv (k, v)
+        [aside] z = Conv (f, w)
+    }
+    """
+    data = [{"x": np.random.default_rng(0).normal(size=(1, 4, 8, 8)).astype(np.float32)}]
+    recipe = Recipe.from_dict({"schema": 1, "extends": "trt-int8"}, name="mine")
+    result = onnxq.quantize(
+        model(text), data, recipe, backend="onnxruntime", html=tmp_path / "page.html"
+    )
+    assert [d.code for d in result.inserted.scales.diagnostics] == ["OQ457"]
+    (origin,) = result.report.lineage.origins
+    groups = {p.tensor: p.group for p in origin.plan.pairs if p.kind == "activation"}
+    assert groups["f"] != groups["k"]
+    assert "one scale with" not in (tmp_path / "page.html").read_text()

@@ -152,7 +152,7 @@ def _how(model: PageModel, activation: Range, methods: dict[str, float]) -> str:
             if methods_with_amax
             else "no method gives it for this tensor alone"
         )
-    shared = _shared(pair, model)
+    shared = _shared(pair, activation.amax, model)
     how = f"by {pair.descriptor.range_from}"
     return f"{how}, one scale with {counted(shared, 'other tensor')}" if shared else how
 
@@ -164,11 +164,14 @@ def _same_amax(amax: float | None, methods: dict[str, float]) -> list[str]:
     return [m for m, other in methods.items() if math.isclose(amax, other, rel_tol=_TOLERANCE)]
 
 
-def _shared(pair: Pair, model: PageModel) -> int:
+def _shared(pair: Pair, amax: float, model: PageModel) -> int:
+    """How many other tensors of the share group have the scale: those of other ranges left it."""
     pairs = model.origin.plan.pairs if model.origin.plan is not None else ()
     if pair.group is None:
         return 0
-    return sum(p.group == pair.group and p.tensor != pair.tensor for p in pairs)
+    amaxes = {r.tensor: r.amax for r in model.origin.ranges if r.amax is not None}
+    others = {p.tensor for p in pairs if p.group == pair.group and p.tensor != pair.tensor}
+    return sum(math.isclose(amaxes.get(t, 0), amax, rel_tol=_TOLERANCE) for t in others)
 
 
 def _effect(histogram: BitHistogram | None, amax: float) -> summary.AmaxEffect | None:
