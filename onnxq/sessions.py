@@ -23,6 +23,8 @@ from onnxq.model.scopes import nodes, read_names
 if TYPE_CHECKING:
     import onnxruntime
 
+Libraries = tuple[str, ...]  # paths of libraries of custom ops
+
 CPU: Final = "CPUExecutionProvider"
 _NUMPY_TYPES: Final = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in "efdbhilqBHILQ?"
@@ -46,8 +48,9 @@ def open_session(
     providers: Sequence[str] = (CPU,),
     threads: int | None = None,
     spinning: bool = True,
+    libraries: Libraries = (),
 ) -> onnxruntime.InferenceSession:
-    """Load a model into onnxruntime; OQ305 names it as `called`.
+    """Load a model into onnxruntime; OQ305 names it as `called`. `libraries` have its custom ops.
 
     With `as_written`, and for a ModelProto with Q/DQ nodes, onnxruntime computes each operation as
     the file has it. Its optimizations would fuse Q/DQ into integer kernels (which saturate on CPUs
@@ -57,7 +60,7 @@ def open_session(
     """
     import onnxruntime as ort
 
-    options = _options(threads, spinning=spinning)
+    options = _options(threads, spinning=spinning, libraries=libraries)
     if as_written or has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
@@ -80,24 +83,48 @@ def open_session(
     return session
 
 
-def _options(threads: int | None, *, spinning: bool) -> onnxruntime.SessionOptions:
+def _options(
+    threads: int | None, *, spinning: bool, libraries: Libraries
+) -> onnxruntime.SessionOptions:
     import onnxruntime as ort
 
     options = ort.SessionOptions()
+    custom_ops(options, libraries)
     options.log_severity_level = 4  # errors are raised; it need not print them too
     options.intra_op_num_threads = threads or 0  # 0: one a core
     options.add_session_config_entry("session.intra_op.allow_spinning", str(int(spinning)))
     return options
 
 
-def write_optimized(model: onnx.ModelProto, path: Path) -> None:
+def custom_ops(options: onnxruntime.SessionOptions, libraries: Libraries) -> None:
+    """Give a session the custom ops of libraries (OQ320)."""
+    for library in libraries:
+        register(options, library, called=library)
+
+
+def register(options: onnxruntime.SessionOptions, library: str, *, called: str) -> None:
+    """Give a session the custom ops of one library, which OQ320 names as `called`."""
+    try:
+        if not Path(library).is_file():
+            raise FileNotFoundError("it is not a file")
+        options.register_custom_ops_library(library)
+    except runtime_errors() as reason:
+        why = first_line(reason).rpartition(" with error: ")[2].replace(f"{library}: ", "")
+        raise error(
+            "OQ320",
+            f"onnxruntime cannot load the library '{called}': {why}",
+            fix="give one that exports RegisterCustomOps, built for this system",
+        ) from reason
+
+
+def write_optimized(model: onnx.ModelProto, path: Path, libraries: Libraries) -> None:
     """Write the graph that onnxruntime optimized for this CPU, its weights in a file beside it.
 
     The model must hold its weights. Raises `runtime_errors()`.
     """
     import onnxruntime as ort
 
-    options = _options(1, spinning=False)
+    options = _options(1, spinning=False, libraries=libraries)
     options.optimized_model_filepath = str(path)
     key = "session.optimized_model_external_initializers_file_name"
     options.add_session_config_entry(key, f"{path.name}.data")
@@ -106,12 +133,12 @@ def write_optimized(model: onnx.ModelProto, path: Path) -> None:
 
 
 def open_written(
-    path: Path, *, threads: int | None, spinning: bool
+    path: Path, *, threads: int | None, spinning: bool, libraries: Libraries
 ) -> onnxruntime.InferenceSession:
     """Open a file of `write_optimized` as it is. Raises `runtime_errors()`."""
     import onnxruntime as ort
 
-    options = _options(threads, spinning=spinning)
+    options = _options(threads, spinning=spinning, libraries=libraries)
     options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     return ort.InferenceSession(str(path), options, providers=[CPU])
 
@@ -225,7 +252,9 @@ def _outputs(
     return [np.from_dlpack(value) for value in session.run_with_ort_values(outputs, values)]
 
 
-def sizes(model: onnx.ModelProto, tensors: Iterable[str], sample: Sample) -> dict[str, int]:
+def sizes(
+    model: onnx.ModelProto, tensors: Iterable[str], sample: Sample, libraries: Libraries
+) -> dict[str, int]:
     """Bytes that each float32 tensor takes when the model runs on a sample (OQ305).
 
     The model itself computes them, so that no tensor has to leave it.
@@ -241,6 +270,6 @@ def sizes(model: onnx.ModelProto, tensors: Iterable[str], sample: Sample) -> dic
         measured.graph.output.append(
             onnx.helper.make_tensor_value_info(size, onnx.TensorProto.INT64, [])
         )
-    counts = run(open_session(measured), outputs, sample)
+    counts = run(open_session(measured, libraries=libraries), outputs, sample)
     nbytes = {name: 4 * int(counts[size]) for name, size in zip(inner, outputs, strict=True)}
     return nbytes | {name: array.nbytes for name, array in sample.tensors.items()}

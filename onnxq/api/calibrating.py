@@ -11,7 +11,7 @@ from onnx import ModelProto
 
 from onnxq.api import data as datasets
 from onnxq.api import long_runs
-from onnxq.api.data import Selection, Shapes
+from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.long_runs import LongRun
 from onnxq.calibration import workers
 from onnxq.calibration.calibrate import Settings, observed_tensors
@@ -19,6 +19,7 @@ from onnxq.calibration.calibrate import calibrate as run_samples
 from onnxq.calibration.checkpoint import Checkpoint
 from onnxq.calibration.half_ranges import with_ranges
 from onnxq.calibration.statistics import Statistics
+from onnxq.calibration.unobservable import require_any
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import error, require_choice
 from onnxq.feeds import DataRequest, Feed
@@ -31,6 +32,7 @@ from onnxq.planning import recipe as recipes
 from onnxq.planning.plan import Decision, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.progress import OnProgress, Progress, silent
+from onnxq.runnable import libraries
 
 
 def calibrate(
@@ -54,6 +56,7 @@ def calibrate(
     cluster: str | None = None,
     provider: str | None = None,
     max_memory: int | str | None = None,
+    ort_library: PathOrPaths = (),
     output: str | Path | None = None,
     progress: OnProgress = silent,
 ) -> Statistics:
@@ -72,8 +75,11 @@ def calibrate(
     `checkpoint` is a file that gets the statistics so far, twice a minute and on interruption;
     `resume` continues from it. `workers` shares the samples out with Ray, on `cluster` if given.
     `provider` is an execution provider of onnxruntime, such as "cuda". `max_memory`, in bytes or as
-    "2GB", bounds the activations that are looked at in one pass. `output` is the file to write.
-    Raises OQ301 to OQ307, OQ4xx and what reading the recipe raises.
+    "2GB", bounds the activations that are looked at in one pass. `ort_library` is a library of
+    custom ops for onnxruntime, or several; without it, tensors behind an op that onnxruntime does
+    not know are `unobserved` in the result. `output` is the file to write.
+    Raises OQ320 for such a library, OQ321 when nothing can be observed, OQ301 to OQ307, OQ4xx and
+    what reading the recipe raises.
     """
     run = LongRun(
         shard=shard,
@@ -85,7 +91,8 @@ def calibrate(
         max_memory=max_memory,
     )
     require_choice("float_type", float_type, FloatName)
-    part, settings = run.part, run.settings(calibrator)
+    part = run.part
+    settings = replace(run.settings(calibrator), libraries=libraries(ort_library))
     model = load(model, existing=existing, shapes=shapes)
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
     request = datasets.request(data, preprocess, selection, model.shapes)
@@ -157,6 +164,7 @@ class Gathering:
         steps = _Steps(progress, feed.length)
         with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:
             statistics = self._observe(feed, self.tensors, self.settings, steps, checkpoint)
+            require_any(statistics)
             statistics = self._with_ranges(statistics, feed, steps)
             return statistics if self.output is None else statistics.save(self.output)
 
@@ -211,6 +219,7 @@ class Gathering:
             "--float": "" if self.float_type == "fp32" else self.float_type,
             "--provider": self.run.provider or "",
             "--max-memory": str(self.run.max_memory or ""),
+            "--ort-library": " ".join(Path(p).name for p in self.settings.libraries),
         }
 
     def _on_workers(

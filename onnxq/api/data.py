@@ -13,6 +13,7 @@ from onnxq.feeds.preprocess import DEFAULT, Preprocess
 from onnxq.feeds.samples import shape_text
 
 Shapes = Mapping[str, Sequence[int]]
+PathOrPaths = str | Path | Sequence[str | Path]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

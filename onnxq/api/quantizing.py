@@ -12,7 +12,7 @@ from onnx import ModelProto
 
 from onnxq.api import data as datasets
 from onnxq.api.calibrating import Gathering, observed, recipe_path
-from onnxq.api.data import Selection
+from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.inserting import (
     InsertResult,
     insert,
@@ -46,7 +46,9 @@ from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
 from onnxq.planning.plan import Plan
 from onnxq.progress import OnProgress, Progress, silent
+from onnxq.runnable import libraries
 from onnxq.shown import Shown
+from onnxq.verification import plugins
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.labels import load as load_labels
 from onnxq.verification.report import VerifyReport
@@ -117,6 +119,7 @@ def quantize(
     cluster: str | None = None,
     provider: str | None = None,
     max_memory: int | str | None = None,
+    ort_library: PathOrPaths = (),
     weights: Weights = "int8",
     float_type: FloatName = "fp32",
     io_types: IoTypes = "keep",
@@ -134,6 +137,7 @@ def quantize(
     timeout: float = TIMEOUT,
     cache: bool = True,
     fp32_engine: bool = False,
+    plugin: PathOrPaths = (),
     output: str | Path | None = None,
     calibration_output: str | Path | None = None,
     html: str | Path | None = None,
@@ -159,7 +163,8 @@ def quantize(
         provider=provider,
         max_memory=max_memory,
     )
-    settings = run.settings(calibrator)
+    custom_ops = libraries(ort_library)
+    settings = replace(run.settings(calibrator), libraries=custom_ops)
     profiles = profiles_of(shapes)
     sizes = {name: profile.opt for name, profile in profiles.items()}
     model = load(model, existing=existing, shapes=sizes)
@@ -167,7 +172,15 @@ def quantize(
         tensors=tensors,
         labels=None if labels is None else load_labels(labels),
         backend=backend,
-        compiling=compile_options(backend, profiles, targets, timeout, cache=cache),
+        compiling=compile_options(
+            backend,
+            profiles,
+            targets,
+            timeout,
+            cache=cache,
+            plugin_libraries=plugins.libraries(plugin),
+            custom_ops=custom_ops,
+        ),
         fp32_engine=fp32_engine,
     )
     least = thresholds(

@@ -10,7 +10,7 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq.api import data as datasets
-from onnxq.api.data import Selection
+from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.inserting import QdqLike
 from onnxq.api.requirements import require_data_for_labels
 from onnxq.api.subjects import (
@@ -28,8 +28,10 @@ from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
 from onnxq.planning.recipe import Recipe
 from onnxq.progress import OnProgress, Progress, silent
+from onnxq.runnable import libraries
+from onnxq.sessions import Libraries
+from onnxq.verification import plugins, tensorrt
 from onnxq.verification import targets as compute_capabilities
-from onnxq.verification import tensorrt
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.labels import load as load_labels
 from onnxq.verification.origins import Lineage, PlanSources
@@ -67,6 +69,8 @@ def verify(
     timeout: float = TIMEOUT,
     cache: bool = True,
     fp32_engine: bool = False,
+    ort_library: PathOrPaths = (),
+    plugin: PathOrPaths = (),
     recipes: Sequence[str | Path | Recipe] = (),
     plans: Sequence[str | Path] = (),
     html: str | Path | None = None,
@@ -86,10 +90,13 @@ def verify(
     `min_quantized` shares of multiplications from 0 to 1; `report.passed` says whether all hold.
     `backend` is the compiler: "auto" compiles where TensorRT-RTX is installed, "onnxruntime" does
     not compile. `targets` are GPUs such as "sm89"; `timeout` is in seconds; `cache` keeps builds.
-    `fp32_engine` compiles the float model too. `html` is a file for the report as a page, which
-    also shows the decisions of `recipes` and saved `plans`, if they made one of the models.
-    Raises OQ301, OQ302, OQ4xx for the data, OQ601 for a backend that is not installed, OQ603 for
-    models that do not belong together, OQ651 to OQ654, OQ664, OQ670 and OQ671.
+    `fp32_engine` compiles the float model too. `ort_library` is a library of custom ops for
+    onnxruntime, `plugin` one of plugins for TensorRT, or several; without it, outputs behind an op
+    that nobody knows are compared in front of the op, and the engine ends there. `html` is a file
+    for the report as a page, which also shows the decisions of `recipes` and saved `plans`, if they
+    made one of the models.
+    Raises OQ301, OQ302, OQ320, OQ4xx for the data, OQ605, OQ601 for a backend that is not
+    installed, OQ603 for models that do not belong together, OQ651 to OQ654, OQ664, OQ670 and OQ671.
     """
     qdq_models = [qdq] if isinstance(qdq, QdqLike) else list(qdq)
     if not qdq_models:
@@ -101,7 +108,15 @@ def verify(
         tensors=tensors,
         labels=None if labels is None else load_labels(labels),
         backend=backend,
-        compiling=compile_options(backend, profiles, targets, timeout, cache=cache),
+        compiling=compile_options(
+            backend,
+            profiles,
+            targets,
+            timeout,
+            cache=cache,
+            plugin_libraries=plugins.libraries(plugin),
+            custom_ops=libraries(ort_library),
+        ),
         fp32_engine=fp32_engine,
     )
     sources = _sources(page, recipes, plans)
@@ -182,8 +197,13 @@ def compile_options(
     timeout: float,
     *,
     cache: bool,
+    plugin_libraries: tuple[str, ...],
+    custom_ops: Libraries,
 ) -> CompileOptions:
-    """How to compile (OQ664), once the backend is known to be installed (OQ601)."""
+    """How to compile (OQ664), once the backend is known to be installed (OQ601).
+
+    `custom_ops` are libraries for onnxruntime, `plugin_libraries` those for the compiler.
+    """
     require_choice("backend", backend, Backend)
     tensorrt.require_backend(backend)
     if targets:
@@ -193,6 +213,8 @@ def compile_options(
         targets=compute_capabilities.parse(targets) if targets else (),
         timeout=timeout,
         cache=cache,
+        plugins=plugin_libraries,
+        libraries=custom_ops,
     )
 
 

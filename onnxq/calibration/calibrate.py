@@ -22,6 +22,7 @@ from onnxq.calibration.statistics import (
     largest_shapes,
     short_digests,
 )
+from onnxq.calibration.unobservable import unobservable
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, OnnxqError, error
 from onnxq.feeds import Feed
@@ -32,7 +33,8 @@ from onnxq.model.existing import is_quantized
 from onnxq.model.graph import Graph
 from onnxq.model.observed import observable
 from onnxq.planning.plan import Decision, Plan
-from onnxq.sessions import CPU, sizes
+from onnxq.runnable import runnable
+from onnxq.sessions import CPU, Libraries, sizes
 
 # Arguments: samples done since the last call (first those of a resumed run); number of passes.
 Progress = Callable[[int, int], Any]
@@ -44,13 +46,14 @@ class Settings:
 
     `providers` are onnxruntime's, first choice first. Tensors that together take more than
     `max_memory` bytes are observed in several passes over the data. `threads` is the number of
-    computing threads, by default one per core.
+    computing threads, by default one per core. `libraries` have custom ops for onnxruntime.
     """
 
     calibrator: Calibrator = "histogram"
     providers: tuple[str, ...] = (CPU,)
     max_memory: int | None = None
     threads: int | None = None
+    libraries: Libraries = ()
 
 
 def observed_tensors(graph: Graph, plan: Plan | None = None) -> tuple[str, ...]:
@@ -77,17 +80,25 @@ def calibrate(
     Tensors that are not float are left out, or refused before the run when one of the `decisions`
     of a plan quantizes them (OQ213). Memory does not grow with the number of samples. A
     `checkpoint` is written twice a minute and when the run breaks off; the next run continues
-    there, with the same result to the bit and the same diagnostics. `model_path` is recorded. The
+    there, with the same result to the bit and the same diagnostics. `model_path` is recorded.
+    Tensors behind an op that onnxruntime cannot run are `unobserved` in the result, with OQ321. The
     result has the diagnostics on the data, and OQ445. Raises OQ305 when onnxruntime cannot load or
     run the model, OQ421 when an iterator would be read twice, OQ432 when a later pass over the feed
     gives other data, and the errors of feeds and checkpoints.
     """
     settings = settings or Settings()
-    observation = observe(graph, (t for t in tensors if node_inputs.may_be_observed(graph, t)))
+    tensors = tuple(t for t in tensors if node_inputs.may_be_observed(graph, t))
+    part = runnable(model, settings.libraries)
+    lost = {} if part is None else {t: part.behind[t] for t in tensors if t in part.behind}
+    unobserved = {tensor: str(culprit) for tensor, culprit in lost.items()}
+    model = model if part is None else part.model
+    observation = observe(graph, (t for t in tensors if t not in lost))
     passes: tuple[tuple[str, ...], ...] = (observation.exposed,)
     if settings.max_memory is not None:
         sample = feed.first()
-        taken = sizes(model, observation.exposed, sample) if sample else {}
+        taken = {}
+        if sample is not None:
+            taken = sizes(model, observation.exposed, sample, settings.libraries)
         passes = in_passes(observation.exposed, taken, settings.max_memory if sample else None)
     if len(passes) > 1:
         feed.source.require_again()
@@ -116,7 +127,13 @@ def calibrate(
         whole,
         model_path=model_path,
         tensors=observation.complete(whole.tensors, whole.samples),
-        diagnostics=(*feed.warnings, *diagnostics, *kernel_diagnostics(settings.calibrator)),
+        unobserved=unobserved,
+        diagnostics=(
+            *feed.warnings,
+            *unobservable(lost),
+            *diagnostics,
+            *kernel_diagnostics(settings.calibrator),
+        ),
     )
 
 
@@ -129,7 +146,13 @@ def _walk(
 ) -> _Walk:
     """Open a session that gives out those of the tensors that are float."""
     inner = [name for name in tensors if name not in graph.inputs]
-    exposing = expose(model, inner, providers=settings.providers, threads=settings.threads)
+    exposing = expose(
+        model,
+        inner,
+        providers=settings.providers,
+        threads=settings.threads,
+        libraries=settings.libraries,
+    )
     floats = exposing.floats()
     _require_floats(decisions, set(tensors) - floats)
     return _Walk(

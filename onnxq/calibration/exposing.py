@@ -19,10 +19,12 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import Diagnostic, Severity, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
+from onnxq.model.graph import QUANTIZABLE
 from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
 from onnxq.model.pruning import keep_outputs
 from onnxq.sessions import (
     CPU,
+    Libraries,
     float_ports,
     has_pairs,
     open_session,
@@ -43,41 +45,54 @@ _BLOCKED_OPS: Final = frozenset({"Conv", "MaxPool", "AveragePool", "GlobalAverag
 class Exposing:
     """A session, and the output that holds each inner tensor.
 
+    `session` is None for a model that computes nothing, of which `inputs` are the float inputs.
     `diagnostics` has OQ445 when tensors are reordered needlessly.
     """
 
-    session: onnxruntime.InferenceSession
+    session: onnxruntime.InferenceSession | None
+    inputs: frozenset[str] = frozenset()
     outputs: Mapping[str, str]
     diagnostics: tuple[Diagnostic, ...] = ()
 
     def floats(self) -> frozenset[str]:
         """The inner tensors, and inputs of the model, that are float32."""
-        ports = float_ports(self.session)
+        ports = self.inputs if self.session is None else float_ports(self.session)
         return ports | {tensor for tensor, port in self.outputs.items() if port in ports}
 
     def run(self, sample: Sample, tensors: Sequence[str]) -> dict[str, NDArray[Any]]:
         """Return the values of tensors and inputs, each in some order and shape (OQ305)."""
         ports = [self.outputs[name] for name in tensors if name in self.outputs]
-        values = run(self.session, ports, sample)
+        values = sample.tensors if self.session is None else run(self.session, ports, sample)
         return {name: values[self.outputs.get(name, name)] for name in tensors}
 
 
 def expose(
-    model: onnx.ModelProto, tensors: Sequence[str], *, providers: Sequence[str], threads: int | None
+    model: onnx.ModelProto,
+    tensors: Sequence[str],
+    *,
+    providers: Sequence[str],
+    threads: int | None,
+    libraries: Libraries = (),
 ) -> Exposing:
     """Open a session with inner tensors as outputs; OQ305 and OQ430 as `open_session`."""
     opened = with_inner_outputs(model, tensors)
     if tensors:
         wanted = {name for tensor in tensors for name in (tensor, INSIDE + tensor)}
         keep_outputs(opened.graph, wanted)
+    if not opened.graph.output:
+        types = ((i.name, i.type.tensor_type.elem_type) for i in opened.graph.input)
+        inputs = frozenset(name for name, dtype in types if dtype in QUANTIZABLE)
+        return Exposing(session=None, inputs=inputs, outputs={})
     diagnostics: tuple[Diagnostic, ...] = ()
     if tuple(providers) == (CPU,) and _may_have_blocks(model):
         try:
-            if blocked := _in_blocks(opened, tensors, threads):
+            if blocked := _in_blocks(opened, tensors, threads, libraries):
                 return blocked
         except runtime_errors() as reason:  # a model that cannot be run fails below too
             diagnostics = (_slower(reason),)
-    session = open_session(opened, providers=providers, threads=threads, spinning=False)
+    session = open_session(
+        opened, providers=providers, threads=threads, spinning=False, libraries=libraries
+    )
     return Exposing(
         session=session, outputs={name: name for name in tensors}, diagnostics=diagnostics
     )
@@ -105,7 +120,7 @@ def _may_have_blocks(model: onnx.ModelProto) -> bool:
 
 
 def _in_blocks(
-    opened: onnx.ModelProto, tensors: Sequence[str], threads: int | None
+    opened: onnx.ModelProto, tensors: Sequence[str], threads: int | None, libraries: Libraries
 ) -> Exposing | None:
     """Open the model as onnxruntime optimizes it, less the reordering; None if there is none.
 
@@ -113,14 +128,14 @@ def _in_blocks(
     """
     with tempfile.TemporaryDirectory(prefix="onnxq-", ignore_cleanup_errors=True) as folder:
         path = Path(folder) / "optimized.onnx"
-        write_optimized(opened, path)
+        write_optimized(opened, path, libraries)
         model = onnx.load(path, load_external_data=False)
         blocks = _blocks(model.graph, tensors)
         if not blocks:
             return None
         _leave_as(blocks, model.graph)
         onnx.save(model, path)
-        session = open_written(path, threads=threads, spinning=False)
+        session = open_written(path, threads=threads, spinning=False, libraries=libraries)
     return Exposing(session=session, outputs={name: blocks.get(name, name) for name in tensors})
 
 

@@ -41,6 +41,8 @@ class Statistics(Shown):
     calibrator `cache` means that the amaxes were imported and are final; the data digest is then
     that of the cache. `sample_digests` has the first 16 hex digits of each sample's digest, sorted:
     `verify` recognizes by them the samples that were used; empty where they are not known.
+    `unobserved` are tensors that could not be computed, each with the node that onnxruntime cannot
+    run in front of it, such as "EfficientNMS_TRT 'nms'".
     `diagnostics` are what the calibration had to report, `path` is its file once it is saved; they
     are no part of the digest or the file.
 
@@ -57,6 +59,7 @@ class Statistics(Shown):
     input_shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     sample_digests: tuple[str, ...] = ()
     tensors: Mapping[str, TensorStatistics] = field(default_factory=dict)
+    unobserved: Mapping[str, str] = field(default_factory=dict)
     diagnostics: tuple[Diagnostic, ...] = ()
     path: Path | None = None
 
@@ -84,6 +87,7 @@ class Statistics(Shown):
                 fix="add calibrations that were made alike from one model",
             )
         names = sorted({*self.tensors, *other.tensors})
+        unobserved = sorted({**self.unobserved, **other.unobserved}.items())
         return Statistics(
             model_path=min(paths, default=None),  # a copy of the model may have another name
             model_digest=self.model_digest,
@@ -95,6 +99,7 @@ class Statistics(Shown):
             input_shapes=largest_shapes(self.input_shapes, other.input_shapes),
             sample_digests=tuple(sorted((*self.sample_digests, *other.sample_digests))),
             tensors={name: _add(self.tensors.get(name), other.tensors.get(name)) for name in names},
+            unobserved={name: node for name, node in unobserved if name not in names},
             diagnostics=(*self.diagnostics, *other.diagnostics),
         )
 
@@ -137,6 +142,7 @@ class Statistics(Shown):
             "samples": self.samples,
             "tensors": len(self.tensors),
             "values": self.values,
+            "unobserved": dict(self.unobserved),
             "digest": self.digest,
             "diagnostics": [d.to_dict() for d in self.diagnostics],
         }
@@ -240,6 +246,7 @@ class _Meta(BaseModel):
     input_shapes: dict[str, list[NonNegativeInt]]
     sample_digests: list[Annotated[str, Field(pattern="^[0-9a-f]{16}$")]] = []
     tensors: list[TensorMeta]
+    unobserved: dict[str, str] = {}
 
 
 def _pack(statistics: Statistics, *, model_name: str) -> dict[str, npt.NDArray[Any]]:
@@ -259,6 +266,7 @@ def _pack(statistics: Statistics, *, model_name: str) -> dict[str, npt.NDArray[A
         input_shapes={name: list(shape) for name, shape in statistics.input_shapes.items()},
         sample_digests=list(statistics.sample_digests),
         tensors=[TensorMeta.of(name, tensor) for name, tensor in tensors],
+        unobserved=dict(statistics.unobserved),
     )
     text = json.dumps(meta.model_dump(exclude_defaults=True), sort_keys=True)
     return {
@@ -292,4 +300,5 @@ def _unpack(arrays: statistics_file.Arrays, *, folder: Path) -> Statistics:
         input_shapes={name: tuple(shape) for name, shape in meta.input_shapes.items()},
         sample_digests=tuple(meta.sample_digests),
         tensors=tensors,
+        unobserved=meta.unobserved,
     )

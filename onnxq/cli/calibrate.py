@@ -28,6 +28,7 @@ def run(
     existing: options.Existing = "refuse",
     shard: options.Shard = None,
     long_run: options.LongRun,
+    ort_library: options.OrtLibrary = None,
 ) -> None:
     """Write the statistics."""
     import onnxq
@@ -45,6 +46,7 @@ def run(
             float_type=float_type,
             existing=existing,
             shard=shard,
+            ort_library=ort_library or (),
             output=output or Path(f"{model.stem}{part}.calib.npz"),
             progress=progress,
             **asdict(selection),

@@ -18,6 +18,7 @@ _CHECKS: Final = "Checks"
 _REPORT: Final = "Report"
 _COMPILER: Final = "Compiler"
 _LONG: Final = "Long runs"
+_CUSTOM: Final = "Plugin and custom ops"
 
 RECIPE: Final = "trt-int8"  # without --rules
 ExistingPairs = Literal["refuse", "keep", "strip"]
@@ -179,6 +180,15 @@ class LongRun:
     ] = None
 
 
+OrtLibrary = Annotated[
+    list[Path] | None,
+    option(
+        "--ort-library LIB",
+        "A library of custom ops for onnxruntime, for a model that has such ops.",
+        _CUSTOM,
+    ),
+]
+
 # Pairs.
 Plan = Annotated[
     Path | None,
@@ -312,6 +322,10 @@ class Checks:
     no_cache: Annotated[
         bool, option("--no-cache", "Compile again what was compiled before.", _COMPILER)
     ] = False
+    plugin: Annotated[
+        list[Path] | None,
+        option("--plugin LIB", "A library of plugins for TensorRT.", _CUSTOM),
+    ] = None
 
     def arguments(self) -> dict[str, Any]:
         """The arguments of `onnxq.verify`."""
@@ -321,6 +335,7 @@ class Checks:
         return {
             **values,
             "targets": self.targets or (),
+            "plugin": self.plugin or (),
             "cache": not no_cache,
         }
 

@@ -32,6 +32,7 @@ def run(
     checks: options.Checks,
     calibrator: options.Calibrator = "histogram",
     long_run: options.LongRun,
+    ort_library: options.OrtLibrary = None,
 ) -> None:
     """Write the Q/DQ model, and the calibration beside it, which serves other recipes too."""
     import onnxq
@@ -54,6 +55,7 @@ def run(
             shapes=profiles,
             calibrator=calibrator,
             strict=strict,
+            ort_library=ort_library or (),
             output=path,
             calibration_output=calibration,
             progress=progress,

@@ -30,6 +30,7 @@ def run(
     checks: options.Checks,
     rules: options.PageRules = None,
     plan: options.PagePlans = None,
+    ort_library: options.OrtLibrary = None,
 ) -> None:
     """Print the report; exit 1 when a check says no."""
     import onnxq
@@ -45,6 +46,7 @@ def run(
             calibration_folders=(Path(),),
             recipes=rules or (),
             plans=plan or (),
+            ort_library=ort_library or (),
             progress=progress,
             **asdict(selection),
             **checks.arguments(),

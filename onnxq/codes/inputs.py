@@ -32,7 +32,7 @@ INPUTS: Final[dict[str, Code]] = {
     "OQ305": Code(
         meaning="onnxruntime, which runs the model for calibration and comparison, cannot load it "
         "or fails on a sample.",
-        example="a model with an operator that only TensorRT has a plugin for",
+        example="a model with types that onnxruntime has no kernels for",
         fix="Check the model with `python -m onnx.checker`; give dynamic sizes with `--shape`.",
     ),
     "OQ306": Code(
@@ -52,6 +52,29 @@ INPUTS: Final[dict[str, Code]] = {
         "declares are known: rules on shapes match less, and MACs may be unknown.",
         example="a model that uses operators of a domain that it does not import",
         fix="Correct what the message names, or export the model again.",
+    ),
+    "OQ320": Code(
+        meaning="onnxruntime cannot load a library of custom ops: it is no such library, was built "
+        "for another system or another onnxruntime, or lacks a library that it links to. The "
+        "message quotes the loader.",
+        example="onnxq calibrate model.onnx --data imgs/ --ort-library libplugins_trt.so",
+        fix="Give a library that exports `RegisterCustomOps`. Plugins of TensorRT are another "
+        "kind: `verify --plugin`.",
+    ),
+    "OQ321": Code(
+        meaning="onnxruntime does not know an op of the model, such as a plugin of TensorRT or a "
+        "custom op, so the tensors that are computed from its outputs cannot be observed. Those "
+        "in front of it and beside it are. If the op is in a body of If, Loop or Scan, or in a "
+        "function, the whole node is left out. It is an error when no tensor is left.",
+        example="a model with my.domain::DeformableAttention in the middle",
+        fix="Give its library with `--ort-library`, or leave what is behind it in float.",
+    ),
+    "OQ322": Code(
+        meaning="The recipe quantizes ops behind an op that onnxruntime could not run in the "
+        "calibration, so their ranges are not known and they stay in float.",
+        example="onnxq insert --rules yolo    # after a calibration with OQ321",
+        fix="Calibrate again with `--ort-library` and the library that has the op, or skip these "
+        "ops in the recipe.",
     ),
     "OQ401": Code(
         meaning="The data does not exist, or has no sample that can be read.",

@@ -1,10 +1,20 @@
-"""OQ610 to OQ649: lint."""
+"""OQ609 to OQ649: lint."""
 
 from typing import Final
 
 from onnxq.codes.code import Code
 
 LINTING: Final[dict[str, Code]] = {
+    "OQ609": Code(
+        meaning="TensorRT has no such op. An op of onnxruntime or of another runtime, and an ONNX "
+        "op that TensorRT does not import, make it reject the model. Any other op it takes for a "
+        "plugin of that name, which somebody must have. It does not look at domains: an op of "
+        "onnxruntime's blocked layouts it takes for the ONNX op of that name, and computes "
+        "something else.",
+        example="com.microsoft::SkipLayerNormalization, or EfficientNMS_TRT",
+        fix="Export the model again without optimizations for onnxruntime; for a plugin, give its "
+        "library to TensorRT and to `verify --plugin`.",
+    ),
     "OQ610": Code(
         meaning="A zero point is missing or not zero. Without one ONNX assumes uint8 and TensorRT "
         "int8, so they compute different values.",

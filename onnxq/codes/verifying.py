@@ -29,6 +29,31 @@ VERIFYING: Final[dict[str, Code]] = {
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr 20",
         fix="Keep the worst layers in float, use another method, or lower the threshold.",
     ),
+    "OQ605": Code(
+        meaning="A library of plugins cannot be loaded into the process of the compiler, or has no "
+        "plugin in it; the message quotes the loader. A plugin library links to the TensorRT that "
+        "it was built for: one for TensorRT does not load with TensorRT-RTX. The model is "
+        "compiled as without it.",
+        example="onnxq verify model.onnx model.qdq.onnx --plugin libmmdeploy_tensorrt_ops.so",
+        fix="Give a library that was built for this compiler, on a machine that has all that it "
+        "links to (`ldd` lists it).",
+    ),
+    "OQ606": Code(
+        meaning="An output is computed by, or behind, an op that onnxruntime does not know, such "
+        "as a plugin of TensorRT. The last tensors in front of the op are compared in its place: "
+        "the report names them for each output, and thresholds for the output apply to them.",
+        example="a YOLO that ends in EfficientNMS_TRT: its boxes and scores are compared",
+        fix="Give the library that has the op with `--ort-library`, if there is one; else judge "
+        "the outputs by an engine.",
+    ),
+    "OQ607": Code(
+        meaning="The compiler has no op and no plugin of a name in the model, so the model was cut "
+        "in front of it: the engine ends there and has the op's inputs as outputs. Weighted ops "
+        "behind it are 'unknown'. TensorRT-RTX 1.7 takes no plugins at all.",
+        example="onnxq verify yolo_nms.onnx yolo_nms.qdq.onnx    # with EfficientNMS_TRT",
+        fix="Give the library that has the plugin with `--plugin`, and a compiler that takes "
+        "plugins: `--backend tensorrt`, which has a GPU.",
+    ),
     "OQ650": Code(
         meaning="Q/DQ models that are compared with each other were calibrated with different "
         "preprocessing, so it is not known how the pictures should become inputs.",

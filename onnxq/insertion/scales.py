@@ -17,6 +17,7 @@ from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.formats import FORMATS, DType
 from onnxq.insertion.fixed_ranges import clipped
+from onnxq.insertion.reach import within_reach, without_nodes
 from onnxq.insertion.scale_table import Scale as Scale
 from onnxq.insertion.scale_table import Scales as Scales
 from onnxq.insertion.ties import loosened
@@ -33,11 +34,13 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     """Compute the scale of every pair by its method, of a share group from merged histograms.
 
     Raises OnnxqError with every OQ413, OQ416 and OQ417; all-zero tensors get scale 1 and a warning.
-    Pairs on values of a body that no sample computed are left out (OQ240).
+    Pairs on values of a body that no sample computed are left out (OQ240), and pairs on values
+    behind an op that onnxruntime cannot run (OQ322).
     """
+    made_for = (plan.model_digest, plan.digest)
+    plan, behind = within_reach(plan, statistics)
     if unusable := _unusable(graph, plan, statistics):
         raise OnnxqError(*unusable)
-    made_for = (plan.model_digest, plan.digest)
     plan, untied = loosened(plan, _ranges(graph, plan, statistics))
     shared = _merged_groups(plan, statistics)
     plan, unobserved = _observed(graph, plan, statistics, shared)
@@ -62,6 +65,7 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
         by_pair={pair: _in_type_of(pair, scales[pair]) for pair in plan.pairs},
         diagnostics=(
             *clipped(graph, plan, statistics),
+            *behind,
             *untied,
             *unobserved,
             *unequal,
@@ -108,12 +112,8 @@ def _observed(
     for pair in filter(is_unobserved, plan.pairs):
         unobserved.setdefault(graph.home(pair.tensor), []).append(pair)
     floats = {edge.node for pairs in unobserved.values() for pair in pairs for edge in pair.edges}
-    reduced = (
-        replace(pair, edges=tuple(e for e in pair.edges if e.node not in floats))
-        for pair in plan.pairs
-    )
     diagnostics = [_stays_float(graph, scope, pairs) for scope, pairs in unobserved.items()]
-    return replace(plan, pairs=tuple(pair for pair in reduced if pair.edges)), diagnostics
+    return without_nodes(plan, floats), diagnostics
 
 
 def _stays_float(graph: Graph, scope: Scope, pairs: list[Pair]) -> Diagnostic:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Final
 
 import onnx
+from onnx import defs
 
 from onnxq.diagnostics import error, first_line
 from onnxq.model import weights
@@ -18,6 +20,7 @@ from onnxq.model.scopes import free_name, nodes, scopes, separate_values
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
+_APART: Final = "onnxq.apart"  # a domain for what the version converter must not look at
 
 
 def refuse_integer_ops(model: onnx.ModelProto, path: str | Path) -> None:
@@ -96,7 +99,7 @@ def raised(model: onnx.ModelProto, version: int, path: str | Path = "the model")
     if opset(model) >= version:
         return model
     try:
-        higher = onnx.version_converter.convert_version(model, version)
+        higher = _converted(model, version)
     except Exception as reason:  # the converter raises bare RuntimeErrors of many kinds
         raise error(
             "OQ304",
@@ -107,6 +110,32 @@ def raised(model: onnx.ModelProto, version: int, path: str | Path = "the model")
     ir_version = onnx.helper.OP_SET_ID_VERSION_MAP.get(("ai.onnx", version), QDQ_IR_VERSION)
     higher.ir_version = max(higher.ir_version, ir_version)
     return name_nodes(restore(higher, model))
+
+
+def _converted(model: onnx.ModelProto, version: int) -> onnx.ModelProto:
+    """What the version converter makes of a model; plugins in ONNX's own domain stay as they are.
+
+    The converter leaves alone what is of another domain, and refuses what ONNX does not define.
+    """
+    if not any(True for _ in _plugins_of(model.graph)):
+        return onnx.version_converter.convert_version(model, version)
+    apart = onnx.ModelProto()
+    apart.CopyFrom(model)
+    apart.opset_import.add(domain=_APART, version=1)
+    for node in list(_plugins_of(apart.graph)):
+        node.domain = _APART
+    higher = onnx.version_converter.convert_version(apart, version)
+    for _, node in nodes(higher.graph):
+        if node.domain == _APART:
+            node.domain = ""
+    imports = [o for o in higher.opset_import if o.domain != _APART]
+    del higher.opset_import[:]
+    higher.opset_import.extend(imports)
+    return higher
+
+
+def _plugins_of(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:
+    return (n for _, n in nodes(graph) if not domain_of(n.domain) and not defs.has(n.op_type))
 
 
 def restore(changed: onnx.ModelProto, original: onnx.ModelProto) -> onnx.ModelProto:

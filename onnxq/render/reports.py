@@ -106,6 +106,9 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
             console.print(f"  {one_line(o.name)}: {o.dtype}, {o.equal:.1%} of the values are equal")
         if o.problem:
             console.print(Text(f"  {one_line(o.name)}: {o.problem}", "yellow"))
+    for output, tensors in numeric.stand_ins.items():
+        if tensors:
+            console.print(f"  in place of {one_line(output)}: {', '.join(map(one_line, tensors))}")
     if numeric.accuracy is not None:
         _accuracy(console, numeric.accuracy)
 
@@ -157,6 +160,8 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     built_for = f" for {asked}" if asked else ""
     compiler = f"{compiled.backend} {compiled.version}{built_for}"
     console.print(f"compiled: {compiler}, data types of the built engine")
+    if compiled.without:
+        console.print(f"  without {', '.join(map(one_line, compiled.without))}, and what is behind")
     types = types_of([compiled])
     rows = [
         (kind, *(str(getattr(count, t)) for t in types), str(count.total))

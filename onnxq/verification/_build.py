@@ -2,9 +2,12 @@
 
     python -m onnxq.verification._build job.json result.json
 
-The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}. The
-result is {"layers": text, "engine_bytes": n, "version": text}. If the job has "engine", a path, the
-engine is written there.
+The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}, and may
+have "plugins": [path, ..], libraries to load, and "may_be_plugins": [op, ..]. The result is
+{"layers": text, "engine_bytes": n, "version": text, "problems": {library: why it has no plugin}}.
+If the job has "engine", a path, the engine is written there. Where the compiler does not know some
+of the ops nothing is built, and the result is {"unknown": [op, ..], "takes_plugins": bool,
+"problems": ..}.
 """
 
 from __future__ import annotations
@@ -14,11 +17,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxq.verification import _worker
+from onnxq.verification import _plugins, _worker
 
 
 def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any]:
-    """Build the job's model."""
+    """Build the job's model, if the compiler knows its ops."""
+    logger = _worker.logger()
+    problems = _plugins.load(trt, logger, job.get("plugins", ()))
+    unknown = _plugins.unknown(trt, logger, job.get("may_be_plugins", ()))
+    if unknown:
+        takes_plugins = _plugins.takes_plugins(trt)
+        return {"unknown": unknown, "takes_plugins": takes_plugins, "problems": problems}
     engine = build(job, trt)
     if "engine" in job:
         Path(job["engine"]).write_bytes(engine)
@@ -26,6 +35,7 @@ def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any
         "layers": _layers(engine, trt, messages),
         "engine_bytes": engine.nbytes,
         "version": trt.__version__,
+        "problems": problems,
     }
 
 

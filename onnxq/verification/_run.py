@@ -2,9 +2,10 @@
 
     python -m onnxq.verification._run job.json result.json
 
-The job is {"engine": path, "samples": [path, ..], "outputs": folder}, with samples that
-`save_arrays` wrote. The outputs of the first sample are then in `0.npz` of that folder. The result
-is {"seconds": s, "seconds_with_copies": s}, medians of one inference on the last sample.
+The job is {"engine": path, "samples": [path, ..], "outputs": folder, "plugins": [path, ..]}, with
+samples that `save_arrays` wrote. The outputs of the first sample are then in `0.npz` of that
+folder. The result is {"seconds": s, "seconds_with_copies": s}, medians of one inference on the last
+sample.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from onnxq.verification import _worker
+from onnxq.verification import _plugins, _worker
 from onnxq.verification.arrays import load_arrays, save_arrays
 
 WARM_UP: Final = 20  # inferences; TensorRT-RTX compiles kernels in the first
@@ -26,6 +27,7 @@ def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any
     """Write the outputs of every sample, and time the last."""
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 
+    _plugins.load(trt, _worker.logger(), job.get("plugins", ()))
     with TrtRunner(EngineFromBytes(Path(job["engine"]).read_bytes())) as runner:
         for index, path in enumerate(job["samples"]):
             tensors = load_arrays(path)

@@ -48,6 +48,13 @@ def listen(trt: Any, messages: list[str]) -> None:
     trt_util.TRT_LOGGER = _logger(trt, messages)
 
 
+def logger() -> Any:
+    """The logger that `listen` set."""
+    from polygraphy.backend.trt import util as trt_util
+
+    return trt_util.get_trt_logger()
+
+
 def _end_with_parent() -> None:
     while os.read(0, 1):  # not through sys.stdin, whose lock would be held at the end
         pass

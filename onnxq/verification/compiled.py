@@ -15,6 +15,7 @@ from onnxq.linting.operands import operand_types
 from onnxq.model.graph import Node
 from onnxq.model.ops import traits
 from onnxq.model.products import macs, runs_once
+from onnxq.sessions import Libraries
 from onnxq.verification.conversions import Conversions
 from onnxq.verification.layers import Computed, LayerList, Precision
 from onnxq.verification.profiles import Profile
@@ -68,7 +69,8 @@ class CompiledReport:
 
     `targets` are the requested compute capabilities; none means the compiler's defaults.
     `conversions` is None when the compiler does not list its kernels. `fp32_engine_bytes` is the
-    size of the float model's engine; None when that engine was not built.
+    size of the float model's engine; None when that engine was not built. `without` are the nodes
+    in front of which the engine ends, because the compiler does not know them.
     """
 
     backend: str
@@ -78,6 +80,7 @@ class CompiledReport:
     fp32_engine_bytes: int | None = None
     conversions: Conversions | None
     ops: tuple[CompiledOp, ...]
+    without: tuple[str, ...] = ()
     notes: tuple[Diagnostic, ...] = ()
 
     @property
@@ -125,12 +128,15 @@ class CompiledReport:
 
 
 def compiled_ops(
-    model: QdqModel, layers: LayerList, profiles: Mapping[str, Profile]
+    model: QdqModel,
+    layers: LayerList,
+    profiles: Mapping[str, Profile],
+    libraries: Libraries = (),
 ) -> tuple[CompiledOp, ...]:
     """Determine from the engine's layers how each weighted op is computed, in node order."""
     nodes = model.product_nodes
     sizes = {name: profile.opt for name, profile in profiles.items()}
-    shapes = Shapes(model.named, model.graph, sizes)
+    shapes = Shapes(model.named, model.graph, sizes, libraries)
     shapes.observe(t for n in nodes for t in (*n.inputs, *n.outputs[:1]))
     twins = Twins(model)
     return tuple(

@@ -55,7 +55,10 @@ class ModelReport:
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All diagnostics: of lint, of the build, and why numeric or compiled is missing."""
         others = (self.why_not_numeric, self.why_not_compiled)
-        notes = self.compiled.notes if self.compiled else ()
+        notes = (
+            *(self.numeric.notes if self.numeric else ()),
+            *(self.compiled.notes if self.compiled else ()),
+        )
         return (*self.lint, *notes, *(d for d in others if d is not None))
 
 

@@ -14,20 +14,27 @@ from onnxq.diagnostics import OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.model.graph import Graph
 from onnxq.model.inner_outputs import with_inner_outputs
-from onnxq.sessions import open_session, run
+from onnxq.runnable import runnable
+from onnxq.sessions import Libraries, open_session, run
 
 Sizes = tuple[int, ...]
 
 
 class Shapes:
-    """Sizes of tensors when dynamic inputs have the given shapes.
+    """Sizes of tensors when dynamic inputs have the given shapes. `libraries` have custom ops.
 
     They come from onnx's shape inference, else from a run in onnxruntime on zeros. A size that
     depends on the data then is the size for zeros.
     """
 
-    def __init__(self, model: onnx.ModelProto, graph: Graph, inputs: Mapping[str, Sizes]) -> None:
-        self._model = model
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        graph: Graph,
+        inputs: Mapping[str, Sizes],
+        libraries: Libraries = (),
+    ) -> None:
+        self._model, self._libraries = model, libraries
         self._graph = graph.with_shapes(model, inputs)
         self._observed: dict[str, Sizes] = {}
 
@@ -48,8 +55,12 @@ class Shapes:
         if not inner or len(feed) < len(zeros_of):
             return
         zeros = Sample(name="zeros", tensors=feed, digest="")
+        part = runnable(self._model, self._libraries)
+        model = self._model if part is None else part.model
+        inner = [t for t in inner if part is None or t not in part.behind]
         try:
-            values = run(open_session(with_inner_outputs(self._model, inner)), inner, zeros)
+            session = open_session(with_inner_outputs(model, inner), libraries=self._libraries)
+            values = run(session, inner, zeros)
         except OnnxqError:  # a model that onnxruntime cannot run: its shapes stay unknown
             return
         self._observed = {name: values[name].shape for name in inner}

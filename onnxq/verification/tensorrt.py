@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.metadata
 import importlib.util
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final, Literal
@@ -18,13 +19,16 @@ from onnxq.diagnostics import (
 )
 from onnxq.linting import QdqModel
 from onnxq.model import io as models
+from onnxq.model.compiler_ops import without_importer
 from onnxq.model.dimensions import without_names
+from onnxq.sessions import Libraries
 from onnxq.verification import build_cache, builder
 from onnxq.verification.compiled import CompiledReport, compiled_ops, unexpected
 from onnxq.verification.conversions import conversions
 from onnxq.verification.gpu import gpu
 from onnxq.verification.inspector import parse_inspector
 from onnxq.verification.layers import TESTED_VERSIONS, LayerList, parse_layers
+from onnxq.verification.plugins import Built, part_without
 from onnxq.verification.profiles import Profile, contradictions, of_dynamic_inputs
 from onnxq.verification.targets import Target
 
@@ -43,7 +47,8 @@ class CompileOptions:
     `profiles` give the shapes of inputs with dynamic dimensions, `targets` are compute capabilities
     such as (8, 9), none for the compiler's defaults; `timeout` is in seconds. With `cache` the
     result of an earlier build is used again. The `compiler` "tensorrt" needs a GPU, and lists less
-    about its layers, so that more ops are 'unknown'.
+    about its layers, so that more ops are 'unknown'. `plugins` are paths of libraries of plugins,
+    `libraries` those of custom ops for onnxruntime, from which sizes are learnt.
     """
 
     compiler: Compiler = "tensorrt-rtx"
@@ -51,6 +56,8 @@ class CompileOptions:
     targets: tuple[Target, ...] = ()
     timeout: float = TIMEOUT
     cache: bool = True
+    plugins: tuple[str, ...] = ()
+    libraries: Libraries = ()
 
 
 DEFAULTS: Final = CompileOptions()
@@ -99,15 +106,19 @@ def _full_version() -> str:
     raise BackendMissingError(Diagnostic(code="OQ601", message=message, fix=fix))
 
 
-def job(path: str | Path, options: CompileOptions, folder: Path) -> dict[str, Any]:
+def job(
+    path: str | Path, options: CompileOptions, folder: Path, without: Sequence[str] = ()
+) -> dict[str, Any]:
     """The job for `builder.build`; a changed copy of the model, if needed, goes to `folder`.
 
-    Raises OQ405 when an input's profile is missing or does not fit.
+    The model is cut in front of the ops `without`. Raises OQ405 when an input's profile is missing
+    or does not fit, OQ607 when nothing is left.
     """
-    model = QdqModel(models.load(path))
-    return _job(
-        model, Path(path), of_dynamic_inputs(model.graph, options.profiles), options, folder
-    )
+    model, file = QdqModel(models.load(path)), None if without else Path(path)
+    if without:
+        model = QdqModel(part_without(model.named, without).model)
+    profiles = of_dynamic_inputs(model.graph, options.profiles)
+    return _job(model, file, profiles, options, folder)
 
 
 def compile_report(
@@ -121,22 +132,25 @@ def compile_report(
 
     `model` and `digest` are those of the file, if already known. MACs are for the usual (opt)
     shapes. Raises OQ601 without TensorRT-RTX, OQ405 when an input's profile is missing or does not
-    fit, and the errors of `builder.build`.
+    fit, and the errors of `builder.build`. Without the plugin for an op, the model is compiled as
+    far as it goes without the op (OQ607).
     """
     model = QdqModel(models.load(qdq_path)) if model is None else model
     profiles = of_dynamic_inputs(model.graph, options.profiles)
     built = _built(model, Path(qdq_path), profiles, options, digest)
-    layers = read_layers(built["layers"])
-    ops = compiled_ops(model, layers, profiles)
-    untested = _untested(options.compiler, built["version"])
+    layers = read_layers(built.result["layers"])
+    ops = built.marked(compiled_ops(model, layers, profiles, options.libraries))
+    untested = _untested(options.compiler, built.result["version"])
     return CompiledReport(
         backend=options.compiler,
-        version=built["version"],
+        version=built.result["version"],
         targets=options.targets,
-        engine_bytes=built["engine_bytes"],
-        conversions=conversions(model, layers) if layers.is_whole else None,
+        engine_bytes=built.result["engine_bytes"],
+        conversions=conversions(built.model, layers) if layers.is_whole else None,
         ops=ops,
+        without=tuple(map(str, built.culprits)),
         notes=(
+            *built.notes(),
             *contradictions(model.graph, profiles).values(),
             *((untested,) if untested else ()),
             *unexpected(ops),
@@ -153,7 +167,7 @@ def engine_bytes(path: str | Path, options: CompileOptions = DEFAULTS) -> int:
     """The size of a model's engine in bytes; raises the errors of `compile_report`."""
     model = QdqModel(models.load(path))
     profiles = of_dynamic_inputs(model.graph, options.profiles)
-    return int(_built(model, Path(path), profiles, options)["engine_bytes"])
+    return int(_built(model, Path(path), profiles, options).result["engine_bytes"])
 
 
 def _built(
@@ -162,14 +176,36 @@ def _built(
     profiles: Mapping[str, Profile],
     options: CompileOptions,
     digest: str | None = None,
+) -> Built:
+    """What is built of a model: all of it, or the part without ops that the compiler lacks."""
+    digest = digest or models.digest(path)
+    result = _result(model, path, profiles, options, digest)
+    if not (unknown := result.get("unknown")):
+        return Built(result=result, model=model, compiler=options.compiler)
+    part = part_without(model.named, unknown)
+    rest = QdqModel(part.model)
+    left = _result(rest, None, profiles, options, f"{digest} without {' '.join(unknown)}")
+    takes_plugins = bool(result["takes_plugins"])
+    return Built(
+        result=left, model=rest, compiler=options.compiler, part=part, takes_plugins=takes_plugins
+    )
+
+
+def _result(
+    model: QdqModel,
+    path: Path | None,
+    profiles: Mapping[str, Profile],
+    options: CompileOptions,
+    digest: str,
 ) -> dict[str, Any]:
     """The builder's result for a model, from the cache or from a build."""
     version = _version(options.compiler)
     name = build_cache.key(
-        model=digest or models.digest(path),
+        model=digest,
         compiler=[options.compiler, version],
         profiles=profiles,
         targets=options.targets,
+        plugins=[hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in options.plugins],
     )
     built = build_cache.load(name) if options.cache else None
     if built is None:
@@ -179,26 +215,35 @@ def _built(
                 built = builder.build(job, options.timeout, rtx=options.compiler == "tensorrt-rtx")
             except OnnxqError as failed:
                 raise _of_version(failed, _untested(options.compiler, version)) from None
-        if options.cache:
+        if options.cache and not built["problems"]:  # a library may load another time
             build_cache.save(name, built)
     return built
 
 
 def _job(
     model: QdqModel,
-    path: Path,
+    path: Path | None,
     profiles: Mapping[str, Profile],
     options: CompileOptions,
     folder: Path,
 ) -> dict[str, Any]:
     file = _file(model, path, folder, contradictions(model.graph, profiles))
-    return {"model": str(file), "profiles": profiles, "targets": options.targets}
+    return {
+        "model": str(file),
+        "profiles": profiles,
+        "targets": options.targets,
+        "plugins": options.plugins,
+        "may_be_plugins": list(without_importer(model.proto)),
+    }
 
 
-def _file(model: QdqModel, path: Path, folder: Path, symbols: Mapping[str, object]) -> Path:
-    """The model's file, or a copy with the node names of the report and no bad dimension names."""
+def _file(model: QdqModel, path: Path | None, folder: Path, symbols: Mapping[str, object]) -> Path:
+    """The model's file, or a copy with the node names of the report and no bad dimension names.
+
+    `path` is None for a part of a model, which has no file.
+    """
     changed = without_names(model.named, symbols) if symbols else model.named
-    if changed is model.proto:
+    if changed is model.proto and path is not None:
         return path.absolute()
     copy = folder / "model.onnx"
     models.save(changed, copy)

@@ -134,22 +134,49 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
         failed = model.why_not_numeric is not None
         fix = "correct the error that stopped them" if failed else "give --data"
         yield "the thresholds need figures, but the models were not compared", fix
+    stands_for = _stands_for(model)
     for output in outputs:
+        names = stands_for.get(output.name, (output.name,))
         every = least.every_sqnr if output.is_float or output.problem else None
         yield from _below(
-            output, "SQNR", "dB", least.sqnr.get(output.name, every),
+            output, names, "SQNR", "dB", _limit_of(names, least.sqnr, every),
             output.sqnr_db, output.worst_sqnr_db, output.worst_sample,
         )  # fmt: skip
         every = least.every_cosine if output.is_float or output.problem else None
         yield from _below(
-            output, "cosine", "", least.cosine.get(output.name, every),
+            output, names, "cosine", "", _limit_of(names, least.cosine, every),
             output.cosine, output.worst_cosine, output.worst_cosine_sample,
         )  # fmt: skip
     yield from _below_shares(model, least)
 
 
+def _stands_for(model: ModelReport) -> dict[str, tuple[str, ...]]:
+    """By tensor: the outputs that it stands for, and itself."""
+    outputs: dict[str, tuple[str, ...]] = {}
+    for output, tensors in (model.numeric.stand_ins if model.numeric else {}).items():
+        for tensor in tensors:
+            outputs[tensor] = (*outputs.get(tensor, (tensor,)), output)
+    return outputs
+
+
+def _limit_of(
+    names: Sequence[str], limits: Mapping[str, float], every: float | None
+) -> float | None:
+    """The highest limit for some outputs; that of every output where none is named."""
+    return max((limits[name] for name in names if name in limits), default=every)
+
+
+def _called(names: Sequence[str]) -> str:
+    """An output, or a tensor with the outputs that it stands for."""
+    if len(names) == 1:
+        return f"output '{names[0]}'"
+    outputs = ", ".join(f"'{name}'" for name in names[1:])
+    return f"'{names[0]}', in place of output{'s' * (len(names) > 2)} {outputs},"
+
+
 def _below(
     output: Comparison,
+    names: Sequence[str],
     what: str,
     unit: str,
     least: float | None,
@@ -160,18 +187,17 @@ def _below(
     if least is None or (value is not None and value >= least):
         return
     unit = f" {unit}" if unit else ""
+    name = _called(names)
     if value is None or worst is None:
         why = output.problem or f"it is {output.dtype}"
         yield (
-            f"the {what} of output '{output.name}' is not known ({why}), and its threshold is "
-            f"{least:g}{unit}",
+            f"the {what} of {name} is not known ({why}), and its threshold is {least:g}{unit}",
             "correct the cause, or set no threshold for this output",
         )
         return
     result = f"is {_shown(value, least)}{unit}, below the threshold of {least:g}{unit}"
     yield (
-        f"the {what} of output '{output.name}' {result}; "
-        f"worst sample '{sample}': {_shown(worst, least)}{unit}",
+        f"the {what} of {name} {result}; worst sample '{sample}': {_shown(worst, least)}{unit}",
         "see with verify --tensors which ops lose accuracy; skip these, or try another method",
     )
 

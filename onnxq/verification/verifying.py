@@ -166,6 +166,7 @@ def _compare(
             samples,
             tensors=run.checks.tensors,
             labels=run.checks.labels,
+            libraries=run.options.libraries,
             progress=progress,
         )
     except OnnxqError as failed:

@@ -163,3 +163,17 @@ def _layers_of(model):
         _worker.listen(tensorrt_rtx, messages)
         _build.build(job, tensorrt_rtx)
     return messages[-1]
+
+
+def imported_by_the_parser(ops):
+    """Those of some ops that the ONNX parser of TensorRT-RTX knows."""
+    return _builder().submit(_imported, ops).result()
+
+
+def _imported(ops):
+    import tensorrt_rtx as trt
+
+    from onnxq.verification import _plugins
+
+    missing = _plugins.unknown(trt, trt.Logger(trt.Logger.ERROR), ops)
+    return [op for op in ops if op not in missing]

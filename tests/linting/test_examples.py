@@ -11,8 +11,9 @@ import pytest
 from onnxq.codes import CODES
 from onnxq.diagnostics import OnnxqError
 from onnxq.linting import RULES, Effect, lint, predict, repaired
+from onnxq.model.compiler_ops import ALSO_IMPORTED, has_importer
 from onnxq.verification.tensorrt import compile_report
-from tests.compiled.engine import layers_of
+from tests.compiled.engine import imported_by_the_parser, layers_of
 
 from .examples import examples, model_of
 
@@ -116,9 +117,15 @@ def test_every_rule_has_good_and_bad_examples():
 
 def test_every_rule_has_an_entry_in_the_catalogue():
     of_commands = {"OQ639", "OQ640"}
-    of_lint = {code for code in CODES if "OQ610" <= code <= "OQ649"}
+    of_lint = {code for code in CODES if "OQ609" <= code <= "OQ649"}
     assert of_lint - of_commands == set(RULES)
 
 
 def test_many_experiments_are_predicted():
     assert len(BUILT) >= 60
+
+
+def test_the_table_of_ops_is_that_of_the_parser():
+    defined = {s.name for s in onnx.defs.get_all_schemas_with_history() if not s.domain}
+    ops = sorted(defined | ALSO_IMPORTED | {"EfficientNMS_TRT", "FusedConv", "Twice"})
+    assert imported_by_the_parser(ops) == [op for op in ops if has_importer(op)]

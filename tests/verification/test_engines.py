@@ -168,7 +168,7 @@ def test_an_engine_that_cannot_be_built_does_not_stop_the_others(tmp_path):
     broken.graph.node[0].op_type, broken.graph.node[0].domain = "Unheard", "com.example"
     broken.opset_import.add(domain="com.example", version=1)
     found = engines_of(given, [saved(broken, tmp_path)], tmp_path)
-    assert [b.problem.code if b.problem else "" for b, _ in found] == ["OQ602", "", ""]
+    assert [b.problem.code if b.problem else "" for b, _ in found] == ["OQ607", "", ""]
 
 
 @without_gpu

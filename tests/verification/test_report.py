@@ -63,6 +63,8 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "tensors",
         "unmatched",
         "inside",
+        "stand_ins",
+        "notes",
         "sqnr_db",
         "cosine",
         "culprits",
@@ -93,6 +95,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
                 "layers": ["conv_myl0_1"],
             }
         ],
+        "without": [],
         "notes": [],
         "int8": 1,
         "int8_macs": 1.0,

@@ -1,18 +1,12 @@
 """OQ624: nothing is computed by quantized operators that TensorRT cannot import."""
 
 from collections.abc import Iterator
-from typing import Final
 
 from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import rule
 from onnxq.model.graph import Node
 from onnxq.model.ops import is_integer_op
-
-# Products of onnxruntime's own that compute in float.
-_FLOAT_PRODUCTS: Final = frozenset(
-    f"com.microsoft::{op}" for op in ("FusedConv", "FusedGemm", "FusedMatMul", "MatMulNBits")
-)
 
 
 @rule("OQ624")
@@ -32,4 +26,4 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 def is_unsupported(node: Node) -> bool:
     """True for a quantized operator that TensorRT cannot import."""
-    return is_integer_op(node.type) or node.type in _FLOAT_PRODUCTS
+    return is_integer_op(node.type)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence, Set
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,12 @@ from onnxq.model import io as models
 from onnxq.model import preparing
 from onnxq.model.graph import Graph
 from onnxq.model.inner_outputs import with_inner_outputs
+from onnxq.runnable import runnable
+from onnxq.sessions import Libraries
 from onnxq.verification.labels import Labels, class_names
 from onnxq.verification.numeric.accuracy import Accuracy, AccuracyTotals
 from onnxq.verification.numeric.comparison import Comparison, Totals
+from onnxq.verification.numeric.cut_model import CutModel
 from onnxq.verification.numeric.inner import InnerTensors
 from onnxq.verification.numeric.runners import infer, runner
 from onnxq.verification.numeric.tensors import TensorComparison, TensorTotals, culprits
@@ -36,7 +39,9 @@ class NumericReport:
     `outputs` are all outputs in the float model's order. `tensors`, if requested, are all pairs
     and weighted ops along the network. `unmatched` are the names of nodes whose tensors the float
     model does not have, `inside` the names of nodes in bodies of If, Loop and Scan; both are not
-    compared. `accuracy` is None without labels.
+    compared. `accuracy` is None without labels. Of an output behind an op that onnxruntime cannot
+    run, `stand_ins` has the tensors in front of the op that `outputs` has in its place, and `notes`
+    say so; none for an output that has nothing to compare in front of the op.
     """
 
     samples: int
@@ -45,6 +50,8 @@ class NumericReport:
     tensors: tuple[TensorComparison, ...] = ()
     unmatched: tuple[str, ...] = ()
     inside: tuple[str, ...] = ()
+    stand_ins: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    notes: tuple[Diagnostic, ...] = ()
 
     @property
     def sqnr_db(self) -> float | None:
@@ -74,11 +81,14 @@ def compare(
     *,
     tensors: bool = False,
     labels: Labels | None = None,
+    libraries: Libraries = (),
     progress: Progress | None = None,
 ) -> NumericReport:
     """Run both models on every sample of `feed` and compare the outputs.
 
     `tensors` compares every pair and weighted op too, `labels` how often the class is right.
+    `libraries` have custom ops for onnxruntime. Outputs behind an op that it cannot run are
+    compared in front of the op.
     Samples are read one at a time and dropped, so memory does not grow with their number.
     The models run on the CPU, float16 ops in float16; the same files and samples give the same
     figures on the same machine.
@@ -87,7 +97,13 @@ def compare(
     do not fit.
     """
     (report,) = compare_all(
-        float_model, [qdq_model], feed, tensors=tensors, labels=labels, progress=progress
+        float_model,
+        [qdq_model],
+        feed,
+        tensors=tensors,
+        labels=labels,
+        libraries=libraries,
+        progress=progress,
     )
     if isinstance(report, Diagnostic):
         raise OnnxqError(report)
@@ -101,22 +117,31 @@ def compare_all(
     *,
     tensors: bool = False,
     labels: Labels | None = None,
+    libraries: Libraries = (),
     progress: Progress | None = None,
 ) -> tuple[NumericReport | Diagnostic, ...]:
     """Compare several Q/DQ models with one float model, which runs once per sample.
 
     Arguments and errors are those of `compare`, but a Q/DQ model that onnxruntime cannot load or
-    run has its OQ305 as the result, and the other models are still compared.
+    run has its OQ305 as the result, and the other models are still compared. The result is OQ606
+    where nothing can be compared.
     """
-    reference = _as_inserted(_proto(float_model))
+    whole = _as_inserted(_proto(float_model))
+    cut_model = CutModel(whole, runnable(whole, libraries))
+    reference = cut_model.model
+    if not cut_model.outputs:
+        (first, *_) = cut_model.notes(())
+        return (first,) * len(qdq_models)
     with ExitStack() as open_models:
         graph = Graph(reference) if tensors else None
-        subjects = [_QdqRun(_proto(m), reference, graph, open_models) for m in qdq_models]
+        subjects = [
+            _QdqRun(_proto(m), cut_model, graph, libraries, open_models) for m in qdq_models
+        ]
         for subject in subjects:
             subject.label(labels, class_names(reference))
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
         opened = with_inner_outputs(reference, wanted) if wanted else reference
-        float_runner = open_models.enter_context(runner(opened, "the float model"))
+        float_runner = open_models.enter_context(runner(opened, "the float model", libraries))
         samples = 0
         for sample in feed:
             expected = infer(float_runner, sample.tensors)
@@ -148,14 +173,18 @@ class _QdqRun:
     def __init__(
         self,
         proto: onnx.ModelProto,
-        reference: onnx.ModelProto,
+        cut_model: CutModel,
         graph: Graph | None,
+        libraries: Libraries,
         open_models: ExitStack,
     ) -> None:
-        require_same_ports(reference, proto)
-        self._inputs = _ports(reference.graph, "input")
+        require_same_ports(cut_model.whole, proto)
+        self._cut_model = cut_model
+        self._inputs = _ports(cut_model.model.graph, "input")
         self._half = _half_inputs(proto)
-        self._outputs = {o.name: Totals(o.name) for o in reference.graph.output}
+        proto = cut_model.like(proto, runnable(proto, libraries))
+        given_out = _ports(proto.graph, "output")
+        self._outputs = {n: Totals(n) for n in cut_model.outputs if n in given_out}
         self._inner = None if graph is None else InnerTensors(graph, QdqModel(proto))
         self._tensors: TensorTotals | None = None
         self._accuracy: AccuracyTotals | None = None
@@ -164,7 +193,7 @@ class _QdqRun:
         if self._inner is not None:
             opened = with_inner_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
         try:
-            self._runner = open_models.enter_context(runner(opened, "the Q/DQ model"))
+            self._runner = open_models.enter_context(runner(opened, "the Q/DQ model", libraries))
         except OnnxqError as failed:
             self._failed = _without_bfloat16(proto) or failed.diagnostics[0]
             return
@@ -209,11 +238,16 @@ class _QdqRun:
             return self._failed
         return NumericReport(
             samples=samples,
-            outputs=tuple(total.result() for total in self._outputs.values()),
+            outputs=(
+                *(total.result() for total in self._outputs.values()),
+                *self._cut_model.incomparable(self._outputs),
+            ),
             accuracy=self._accuracy.result() if self._accuracy is not None else None,
             tensors=self._tensors.results() if self._tensors is not None else (),
             unmatched=self._inner.unmatched if self._inner is not None else (),
             inside=self._inner.inside if self._inner is not None else (),
+            stand_ins=self._cut_model.stand_ins(self._outputs),
+            notes=self._cut_model.notes(self._outputs),
         )
 
 

@@ -10,20 +10,23 @@ import onnx
 
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Tensors
-from onnxq.sessions import open_session
+from onnxq.sessions import Libraries, open_session
 from onnxq.verification.numeric.half_rounding import with_rounding
 
 
 @contextmanager
-def runner(model: onnx.ModelProto, called: str) -> Iterator[Any]:
+def runner(model: onnx.ModelProto, called: str, libraries: Libraries = ()) -> Iterator[Any]:
     """Open a model for runs on the CPU, each op in the type of the file: float16 is rounded.
 
-    `called` is the name of the model in OQ305, for a model that cannot be opened.
+    `called` is the name of the model in OQ305, for a model that cannot be opened. `libraries` have
+    its custom ops.
     """
     from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.logger import G_LOGGER
 
-    session = open_session(with_rounding(model), called=called, as_written=True)
+    session = open_session(
+        with_rounding(model), called=called, as_written=True, libraries=libraries
+    )
     opened = OnnxrtRunner(session, name=called)
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):  # its errors reach us as exceptions
         opened.activate()
