@@ -74,8 +74,12 @@ def channel_axis(graph: Graph, node: Node, slot: int) -> int | None:
 
 
 def has_one_scale(graph: Graph, node: Node, slot: int) -> bool:
-    """True for a constant operand that has no channel axis: one channel, or several such axes."""
-    return slot in traits(node).axes and channel_axis(graph, node, slot) is None
+    """True for a constant operand that has no channel axis: one channel, or several such axes.
+
+    False where its rank is not known.
+    """
+    is_ranked = graph.type(node.inputs[slot]).shape is not None
+    return is_ranked and slot in traits(node).axes and channel_axis(graph, node, slot) is None
 
 
 def block_axis(graph: Graph, node: Node, slot: int) -> int | None:
