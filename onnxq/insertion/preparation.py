@@ -34,7 +34,8 @@ class Preparation:
     """Changes that preparing made to a model, and whether its outputs changed.
 
     `before` and `after` are opsets, equal when the opset was not raised for `purpose`; `functions`
-    counts the local functions that were inlined; `why` is the reason for unchecked outputs.
+    counts the local functions that were inlined; `why` is the reason for unchecked outputs. `up_to`
+    names the ops that onnxruntime cannot run: what is in front of them was compared.
     """
 
     before: int
@@ -43,6 +44,7 @@ class Preparation:
     outputs: Literal["same", "changed", "unchecked"]
     why: str = ""
     purpose: str = ""
+    up_to: str = ""
 
     def __str__(self) -> str:
         outcome = {
@@ -50,7 +52,8 @@ class Preparation:
             "changed": "outputs changed",
             "unchecked": f"not checked, because {self.why}",
         }[self.outputs]
-        return f"{', '.join(self._changes())}: {outcome}"
+        part = f", in front of {self.up_to}" if self.up_to and self.outputs != "unchecked" else ""
+        return f"{', '.join(self._changes())}: {outcome}{part}"
 
     def _changes(self) -> Iterator[str]:
         if self.before != self.after:
@@ -99,7 +102,10 @@ def compare_raised(
     )
     if opset(original) == opset(raised) and len(original.functions) == len(raised.functions):
         return None
-    models = [m if (part := runnable(m)) is None else part.model for m in (original, raised)]
+    cuts = [(model, runnable(model)) for model in (original, raised)]
+    models = [model if part is None else part.model for model, part in cuts]
+    if (part := cuts[1][1]) is not None:
+        change = partial(change, up_to=", ".join(map(str, part.culprits)))
     both = set(defined(models[0].graph))
     names = [o.name for o in models[1].graph.output if o.name in both]
     if not names:

@@ -275,6 +275,7 @@ def test_a_plugin_library_that_does_not_load(kind, built, small_nms):
 def test_the_opset_of_a_model_with_a_plugin_of_no_domain_is_raised(small_nms):
     _, inserted = small_nms
     assert inserted.preparation.outputs == "same"
+    assert str(inserted.preparation).endswith("the same, in front of BatchedNMSDynamic_TRT 'nms'")
     assert (inserted.preparation.before, inserted.preparation.after) == (11, 13)
     (node,) = [n for n in inserted.proto.graph.node if n.op_type == "BatchedNMSDynamic_TRT"]
     assert node.domain == ""
