@@ -191,6 +191,10 @@ def _matrix_product(bounds: _Bounds, node: Node) -> float:
     return _gain(bounds, node) + bias
 
 
+def _einsum(bounds: _Bounds, node: Node) -> float:
+    return _gain(bounds, node) if traits(node).weighted else math.inf
+
+
 def _gain(bounds: _Bounds, node: Node) -> float:
     """The largest sum of the weights' magnitudes of an output channel, times the input's bound."""
     for slot in (1, 0):
@@ -221,6 +225,7 @@ _RULES: Final[Mapping[str, Callable[[_Bounds, Node], float]]] = {
     "ConvTranspose": _matrix_product,
     "DequantizeLinear": _dequantized,
     "Div": _quotient,
+    "Einsum": _einsum,
     "Exp": _exponential,
     "Gemm": _matrix_product,
     "GroupNormalization": _normalized,

@@ -48,6 +48,14 @@ EXACT = {
         "float[2,1] c = {-7, 1}, int64[1] s = {0}, int64[1] e = {4}, int64[1] d = {1}", 7,
     ),
     "MatMul": ("y = MatMul(x, w)", "float[4,4] w = {1,0,0,0, -1,0,0,0, 1,0,0,5, 0,0,2,0}", 10),
+    "Einsum": (
+        'y = Einsum<equation = "ab,bc->ac">(x, w)',
+        "float[4,4] w = {1,0,0,0, -1,0,0,0, 1,0,0,5, 0,0,2,0}", 10,
+    ),
+    "Einsum with a sum over one operand": (
+        'y = Einsum<equation = "ab,bc->c">(x, w)', "float[4,1] w = {1, 2, 3, 4}",
+        math.inf,
+    ),
     "MatMul from the left": ("y = MatMul(w, x)", "float[2,2] w = {1, -2, 0, 4}", 8),
     "MatMul of activations": (
         "t = Transpose<perm = [1, 0]>(x) a = MatMul(x, t) b = MatMul(a, x) y = Mul(b, c)",
