@@ -31,6 +31,7 @@ class Scales(Shown):
     has one key for each consumer node, (tensor, node). `edited` names the tensors whose scales were
     replaced by hand. `made_for` has the digests of the model and of the plan. `groups` are what
     the ranges left of the plan's share groups; a pair's `group` is a place in them.
+    `untied` are the tensors that left one, because their range is far smaller (OQ457).
     """
 
     by_pair: Mapping[Pair, Scale]
@@ -38,6 +39,7 @@ class Scales(Shown):
     edited: tuple[str, ...] = ()
     made_for: tuple[str, str] | None = None
     groups: tuple[Group, ...] | None = None
+    untied: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         scales = {pair: as_scale(pair, value) for pair, value in self.by_pair.items()}
@@ -91,7 +93,7 @@ class Scales(Shown):
         return scale if scale.ndim else float(scale)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every pair with its readers and its scale, the tensors edited by hand, diagnostics."""
+        """Every pair with its readers and scale, tensors edited by hand or untied, diagnostics."""
         return {
             "pairs": [
                 {
@@ -105,6 +107,7 @@ class Scales(Shown):
                 for pair, scale in self.by_pair.items()
             ],
             "edited": list(self.edited),
+            "untied": list(self.untied),
             "diagnostics": [d.to_dict() for d in self.diagnostics],
         }
 

@@ -41,7 +41,8 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
     plan, behind = within_reach(plan, statistics)
     if unusable := _unusable(graph, plan, statistics):
         raise OnnxqError(*unusable)
-    plan, untied = loosened(plan, _ranges(graph, plan, statistics))
+    loose = loosened(plan, _ranges(graph, plan, statistics))
+    plan = loose.plan
     shared = _merged_groups(plan, statistics)
     plan, unobserved = _observed(graph, plan, statistics, shared)
     existing, unequal = _existing_scales(graph, plan)
@@ -66,13 +67,14 @@ def compute_scales(graph: Graph, plan: Plan, statistics: Statistics) -> Scales:
         diagnostics=(
             *clipped(graph, plan, statistics),
             *behind,
-            *untied,
+            *loose.diagnostics,
             *unobserved,
             *unequal,
             *ranges_odd,
         ),
         made_for=made_for,
         groups=plan.groups,
+        untied=loose.untied,
     )
 
 

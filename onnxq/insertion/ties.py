@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -24,6 +24,15 @@ class Untied:
     tie: Tie
     widest: str
     ratio: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Loosened:
+    """A plan with the groups that ranges left, and the tensors that have a scale of their own."""
+
+    plan: Plan
+    untied: tuple[str, ...]
+    diagnostics: tuple[Diagnostic, ...]
 
 
 def settled(ties: Sequence[Tie], ranges: Mapping[str, float]) -> tuple[list[Tie], list[Untied]]:
@@ -60,8 +69,8 @@ def _leaving(group: Group, ranges: Mapping[str, float]) -> list[Untied]:
     return [left for left in narrow if known.keys() & set(left.tie.tensors) - too_small] or narrow
 
 
-def loosened(plan: Plan, ranges: Mapping[str, float]) -> tuple[Plan, list[Diagnostic]]:
-    """Return the plan with the groups that are left, OQ457 for tensors that left, and OQ458.
+def loosened(plan: Plan, ranges: Mapping[str, float]) -> Loosened:
+    """Take tensors out of share groups that their ranges do not allow (OQ457); OQ458 of others.
 
     `ranges` has the amax of every tensor with a pair, by its own values. The op of a tie still
     reads what left it with the scale of the group; only other readers have the tensor's own scale.
@@ -69,7 +78,7 @@ def loosened(plan: Plan, ranges: Mapping[str, float]) -> tuple[Plan, list[Diagno
     before = [tie for group in plan.groups for tie in group.ties]
     after, untied = settled(before, ranges)
     if not untied:
-        return plan, [*_coarse(plan, ranges)]
+        return Loosened(plan=plan, untied=(), diagnostics=tuple(_coarse(plan, ranges)))
     groups = joined(after, least=1)
     of_tensor = {t: index for index, group in enumerate(groups) for t in group.tensors}
     left = {(u.tensor, u.tie.because.node) for u in untied}
@@ -89,7 +98,17 @@ def loosened(plan: Plan, ranges: Mapping[str, float]) -> tuple[Plan, list[Diagno
         for part in ([pair] if pair.group is None else _by_group(pair, group_at))
     )
     loose = replace(plan, pairs=pairs, groups=groups)
-    return loose, [*_told(loose, untied), *_coarse(loose, ranges)]
+    apart = [u for u in _first(untied) if _readers_outside(loose, u.tensor)]
+    return Loosened(
+        plan=loose,
+        untied=tuple(u.tensor for u in apart),
+        diagnostics=(*map(_told, apart), *_coarse(loose, ranges)),
+    )
+
+
+def _first(untied: Sequence[Untied]) -> tuple[Untied, ...]:
+    """Of each tensor the first tie that it left."""
+    return tuple({u.tensor: u for u in reversed(untied)}.values())[::-1]
 
 
 def _by_group(pair: Pair, group_at: Callable[[Pair, Edge], int | None]) -> Iterator[Pair]:
@@ -101,20 +120,17 @@ def _by_group(pair: Pair, group_at: Callable[[Pair, Edge], int | None]) -> Itera
         yield replace(pair, edges=tuple(members), group=group)
 
 
-def _told(plan: Plan, untied: Iterable[Untied]) -> Iterator[Diagnostic]:
-    """OQ457 for every tensor that some op reads with a scale of its own."""
-    for left in {u.tensor: u for u in reversed(list(untied))}.values():
-        tie = left.tie
-        if tie.within is not None and _readers_outside(plan, left.tensor):
-            yield Diagnostic(
-                code="OQ457",
-                message=f"rule '{tie.because.rule}' ({tie.because.span.place}) does not tie "
-                f"'{left.tensor}' at '{tie.because.node}': the range of '{left.widest}' is "
-                f"{left.ratio:.3g} times as large, over the limit of {tie.within:g}; it keeps its "
-                "own scale and is stored once more",
-                fix="a rule with a larger 'within' would tie it",
-                severity=Severity.INFO,
-            )
+def _told(left: Untied) -> Diagnostic:
+    tie = left.tie
+    return Diagnostic(
+        code="OQ457",
+        message=f"rule '{tie.because.rule}' ({tie.because.span.place}) does not tie "
+        f"'{left.tensor}' at '{tie.because.node}': the range of '{left.widest}' is "
+        f"{left.ratio:.3g} times as large, over the limit of {tie.within:g}; it keeps its own "
+        "scale and is stored once more",
+        fix="a rule with a larger 'within' would tie it",
+        severity=Severity.INFO,
+    )
 
 
 def _coarse(plan: Plan, ranges: Mapping[str, float]) -> Iterator[Diagnostic]:

@@ -85,7 +85,9 @@ def scales(console: Console, scale_table: Scales) -> None:
         table(console, ("tensor", "scale", "shape"), rows)
     names = ", ".join(map(one_line, scale_table.edited))
     replaced = f"; replaced by hand: {names}" if names else ""
-    console.print(f"{counted(len(scale_table.by_pair), 'pair')}{replaced}")
+    apart = ", ".join(map(one_line, scale_table.untied))
+    untied = f"; not tied, for their ranges: {apart}" if apart else ""
+    console.print(f"{counted(len(scale_table.by_pair), 'pair')}{untied}{replaced}", soft_wrap=True)
 
 
 def float_rest(console: Console, rest: FloatRest) -> None:

@@ -218,6 +218,9 @@ def test_a_tie_in_a_saved_plan_that_cannot_be_read(tmp_path, written):
 def test_replacing_the_scale_of_what_left_leaves_the_group_alone(tmp_path):
     plan = planned(tmp_path, FLOW, CONVS, AT_CAT, CAT)
     computed = compute_scales(FLOW, plan, observed(f=[1], b=[40], k=[1, 40]))
+    assert computed.untied == ("f",)
+    assert computed.to_dict()["untied"] == ["f"]
+    assert "not tied, for their ranges: f" in str(computed)
     edited = computed.replaced(("f", "aside"), 0.5)
     assert edited["f", "aside"] == 0.5
     assert edited["k"] == computed["k"]
