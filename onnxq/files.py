@@ -20,6 +20,7 @@ except ImportError:  # Windows: what a killed run leaves behind stays
 
 
 _OWN: Final = re.compile(rb"onnxq (calibration|checkpoint) \d")
+LONGEST_NAME: Final = 240  # bytes; file systems take 255, of which `.NAME.*.part` needs some
 _TRAILER: Final = 128  # bytes in which a file of onnxq's says what it is
 
 
@@ -41,7 +42,8 @@ def whole_file(path: str | Path) -> Iterator[Path]:
     A run that is killed leaves `.NAME.*.part` behind; the next run that writes `path` removes it.
     """
     path = Path(path)
-    if path.exists() and not path.is_file():  # a device such as /dev/null would be replaced
+    # A device such as /dev/null would be replaced.
+    if os.path.exists(path) and not os.path.isfile(path):
         raise _unwritable(path, OSError("it is not a regular file"))
     try:
         _remove_abandoned(path)

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from onnxq.diagnostics import error
+from onnxq.files import LONGEST_NAME
 
 
 def require_writable(outputs: Mapping[str, Path | None], inputs: Iterable[Path | None]) -> None:
@@ -21,7 +22,7 @@ def require_writable(outputs: Mapping[str, Path | None], inputs: Iterable[Path |
         if path is None:
             continue
         _require_place(path)
-        if path.exists() and any(i.exists() and path.samefile(i) for i in sources):
+        if os.path.exists(path) and any(os.path.exists(i) and path.samefile(i) for i in sources):
             raise error("OQ502", f"'{path}' is one of the inputs", fix="write to another file")
         owner = owners.setdefault(path.resolve(), name)
         if owner != name:
@@ -31,13 +32,17 @@ def require_writable(outputs: Mapping[str, Path | None], inputs: Iterable[Path |
 
 def _require_place(path: Path) -> None:
     """Raise OQ501 where no regular file can be written."""
-    if not path.parent.is_dir():
+    if not os.path.isdir(path.parent):
         fix = "make it, or write to another file"
         raise error("OQ501", f"the folder of '{path}' does not exist", fix=fix)
     if not os.access(path.parent, os.W_OK | os.X_OK):  # better now than after hours
         message = f"the folder of '{path}' is not writable"
         raise error("OQ501", message, fix="write to another file")
-    if path.is_dir():
+    if len(os.fsencode(path.name)) > LONGEST_NAME:
+        message = f"the file name '{path.name}' is too long"
+        fix = f"give the output a name of at most {LONGEST_NAME} bytes"
+        raise error("OQ501", message, fix=fix)
+    if os.path.isdir(path):
         raise error("OQ501", f"'{path}' is a folder", fix="give the name of a file")
-    if path.exists() and not path.is_file():  # such as /dev/null, which would be replaced
+    if os.path.exists(path) and not os.path.isfile(path):  # such as /dev/null, not to be replaced
         raise error("OQ501", f"'{path}' is not a regular file", fix="write to another file")

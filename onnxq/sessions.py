@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Sample
 from onnxq.model import weights
+from onnxq.model.float_ports import with_float_ports
 from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
 from onnxq.model.io import LARGEST
 from onnxq.model.pairs import is_pair_op
@@ -56,10 +57,12 @@ def open_session(
     the file has it. Its optimizations would fuse Q/DQ into integer kernels (which saturate on CPUs
     without VNNI), add biases in int32, and merge pairs: figures of another graph than TensorRT
     reads. On a YOLOX the exact graph takes 15 % more time. Without `spinning` the threads sleep
-    between runs, which leaves the cores to the code that works on the outputs.
+    between runs, which leaves the cores to the code that works on the outputs. Inputs and outputs
+    in bfloat16 are given and returned as float32.
     """
     import onnxruntime as ort
 
+    model = with_float_ports(model)
     options = _options(threads, spinning=spinning, libraries=libraries)
     if as_written or has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
@@ -129,7 +132,8 @@ def write_optimized(model: onnx.ModelProto, path: Path, libraries: Libraries) ->
     key = "session.optimized_model_external_initializers_file_name"
     options.add_session_config_entry(key, f"{path.name}.data")
     options.add_session_config_entry("session.disable_prepacking", "1")  # it runs nothing
-    ort.InferenceSession(model.SerializeToString(), options, providers=[CPU])
+    content = with_float_ports(model).SerializeToString()
+    ort.InferenceSession(content, options, providers=[CPU])
 
 
 def open_written(

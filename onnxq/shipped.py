@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 from onnxq.diagnostics import did_you_mean, error
@@ -23,13 +24,6 @@ def preprocessings() -> dict[str, Path]:
     return {p.stem: p for p in sorted((folder() / "preprocess").glob("*.yaml"))}
 
 
-def _is_file(path: Path) -> bool:
-    try:
-        return path.is_file()
-    except OSError:  # a name that is too long for the file system
-        return False
-
-
 def find(
     name: str, known: dict[str, Path], *, what: str, code: str, beside: Path
 ) -> tuple[Path, str]:
@@ -38,7 +32,7 @@ def find(
     Raises `code` when there is neither.
     """
     path = beside / name
-    if _is_file(path):
+    if os.path.isfile(path):
         return path, str(path)
     stem = name.removesuffix(".yaml").removesuffix(".yml")
     if (file := known.get(stem)) is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,7 +77,7 @@ def import_cache(
     model = load(model, shapes=shapes)
     target = None if output is None else Path(output)
     require_writable({"the output": target}, (*model.files, source))
-    if target is not None and target.exists() and not Statistics.load(target).is_imported:
+    if target is not None and os.path.exists(target) and not Statistics.load(target).is_imported:
         message = f"'{target}' is a calibration made from data"
         raise error("OQ502", message, fix="write to another file, or remove it")
     graph = model.graph

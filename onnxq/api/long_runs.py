@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -126,7 +127,7 @@ def kept(
 
 
 def _modified(path: Path) -> int:
-    return path.stat().st_mtime_ns if path.exists() else 0
+    return path.stat().st_mtime_ns if os.path.exists(path) else 0
 
 
 def _asked(request: DataRequest) -> dict[str, str]:

@@ -16,6 +16,7 @@ https://github.com/NVIDIA/Deep-Learning-Accelerator-SW/issues/26.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -142,8 +143,8 @@ def header_of(version: str) -> str:
 
 
 def _content(path: Path) -> bytes:
-    if not path.is_file():
-        what = "is not a regular file" if path.exists() else "does not exist"
+    if not os.path.isfile(path):
+        what = "is not a regular file" if os.path.exists(path) else "does not exist"
         raise error("OQ450", f"'{path}' {what}", fix="correct the path")
     if path.stat().st_size > _LARGEST:
         raise error("OQ450", f"'{path}' is too large for a calibration cache", fix=_NO_CACHE)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -65,7 +66,7 @@ class Checkpoint:
         Raises OQ431 when the file is of another run, OQ433 when it is damaged, or exists and must
         not be resumed.
         """
-        if not self.path.exists():
+        if not os.path.exists(self.path):
             return Snapshot()
         if not self.resume:
             raise error(

@@ -10,6 +10,7 @@ before anything is read or allocated, and nothing is ever unpickled.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import zipfile
 from collections.abc import Mapping
@@ -59,13 +60,13 @@ def read(path: str | Path) -> Arrays:
     Errors: OQ410 no such file, OQ412 not a calibration, or a damaged one, OQ440 a newer version.
     """
     path = Path(path)
-    if not path.exists():
+    if not os.path.exists(path):
         raise error(
             "OQ410",
             f"calibration '{path}' does not exist",
             fix="run 'onnxq calibrate', or correct the path",
         )
-    if not path.is_file():  # a pipe would block
+    if not os.path.isfile(path):  # a pipe would block
         raise unusable(path, "it is not a regular file")
     try:
         with path.open("rb") as file:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -68,7 +69,7 @@ def model_of(
     named, file = statistics.model_path, statistics.path or Path()
     candidates = (named, file.parent / named.name, Path(named.name)) if named else ()
     for path in candidates:
-        if path.is_file():
+        if os.path.isfile(path):
             return onnxq.load(path, existing=existing)
     place = f"the model of '{file}' is not at '{named}' any more"
     raise error(

@@ -53,6 +53,13 @@ INPUTS: Final[dict[str, Code]] = {
         example="a model that uses operators of a domain that it does not import",
         fix="Correct what the message names, or export the model again.",
     ),
+    "OQ309": Code(
+        meaning="A value that the model computes from constants alone cannot be computed, usually "
+        "because the scales of a stored weight do not fit its shape.",
+        example="DequantizeLinear of a weight of shape [6, 8] with 5 scales",
+        fix="Correct the model; `onnxq lint` says which scales do not fit, and `--fix` repairs "
+        "some.",
+    ),
     "OQ320": Code(
         meaning="onnxruntime cannot load a library of custom ops: it is no such library, was built "
         "for another system or another onnxruntime, or lacks a library that it links to. The "

@@ -63,8 +63,9 @@ LINTING: Final[dict[str, Code]] = {
         fix="Quantize both, or neither.",
     ),
     "OQ618": Code(
-        meaning="Another op than a DequantizeLinear reads a quantized constant. TensorRT rejects "
-        "the model.",
+        meaning="Another op than a DequantizeLinear reads a quantized constant; or a Concat joins "
+        "one with an activation, and its DequantizeLinear is the first Q/DQ node of the file. "
+        "TensorRT rejects the model.",
         example="an int8 weight, then a Transpose, then the DequantizeLinear",
         fix="Put the DequantizeLinear directly behind the constant.",
     ),

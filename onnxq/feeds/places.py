@@ -76,17 +76,17 @@ def locate(source: DataSource | Iterated) -> Place:
         )
     path = path_of(source)
     if source == RANDOM:
-        if path.exists():
+        if os.path.exists(path):
             raise error(
                 "OQ428",
                 "'random' means random data, and there is a folder or file of that name",
                 fix=f"write ./{RANDOM} for what is in it, or rename it",
             )
         return Place(kind="random")
-    if path.is_dir() and not path.name.endswith(".py"):
+    if os.path.isdir(path) and not path.name.endswith(".py"):
         return _folder(path)
     text = os.fspath(source)
-    if not path.is_file():
+    if not os.path.isfile(path):
         pattern = any(sign in text for sign in "*?[")
         fix = "give the folder: patterns are not read" if pattern else "give a file or a folder"
         raise error("OQ401", f"the data '{path}' {_why_none(path)}", fix=fix)
@@ -107,9 +107,9 @@ def _in_files(source: DataSource | Iterated) -> str | os.PathLike[str]:
 
 
 def _why_none(path: Path) -> str:
-    if path.is_symlink() and not path.exists():
+    if os.path.islink(path) and not os.path.exists(path):
         return "is a link that leads nowhere"
-    return "is no regular file" if path.exists() else "does not exist"
+    return "is no regular file" if os.path.exists(path) else "does not exist"
 
 
 def _kind(file: Path) -> DataKind:

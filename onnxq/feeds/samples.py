@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from onnx import helper
+from onnx import TensorProto, helper
 
 from onnxq.diagnostics import did_you_mean, error
 from onnxq.model.graph import Graph, Shape
@@ -69,7 +69,7 @@ def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
     if kind.dtype == 0:
         fix = "onnxq runs models with tensor inputs; give such an export"
         raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
-    dtype = helper.tensor_dtype_to_np_dtype(kind.dtype)
+    dtype = given_type(kind.dtype)
     if shape is None:
         return InputSpec(name=name, dtype=dtype, shape=declared)
     fits = len(shape) == len(declared) or kind.shape is None
@@ -81,6 +81,12 @@ def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
             fix=f"give {len(declared)} sizes that agree with the model's (--shape)",
         )
     return InputSpec(name=name, dtype=dtype, shape=tuple(shape))
+
+
+def given_type(number: int) -> np.dtype[Any]:
+    """The type of arrays for inputs of an ONNX type: float32 for bfloat16 (`model.float_ports`)."""
+    given = TensorProto.FLOAT if number == TensorProto.BFLOAT16 else number
+    return helper.tensor_dtype_to_np_dtype(given)
 
 
 def shape_text(shape: Sequence[int | str | None]) -> str:

@@ -38,8 +38,10 @@ def _array(where: str, value: Any) -> NDArray[Any]:
         raise _no_array(where, value)
     try:
         if hasattr(value, "detach"):  # a torch tensor, on any device, with or without gradient
-            value = value.detach().cpu().numpy()
-        return np.asarray(value)
+            value = value.detach().cpu()
+            value = (value.float() if str(value.dtype) == "torch.bfloat16" else value).numpy()
+        array = np.asarray(value)
+        return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
     except Exception as reason:
         raise error(
             "OQ423",

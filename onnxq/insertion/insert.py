@@ -15,6 +15,7 @@ from onnxq.formats import FORMATS, HALF_SCALES
 from onnxq.insertion.provenance import edited_scales
 from onnxq.insertion.scale_table import Scale, Scales, require_shape, scale_shape
 from onnxq.model.constants import Constants
+from onnxq.model.early_constants import delay, early_constant
 from onnxq.model.graph import Edge
 from onnxq.model.metadata import record
 from onnxq.model.preparing import QDQ_OPSET, prepare, raised
@@ -57,6 +58,8 @@ def insert(
     for pair, scale in scales.by_pair.items():
         edit.insert(pair, scale)
     edit.finish()
+    while (early := early_constant(result.graph)) is not None and delay(result.graph, early):
+        pass
     drop_unread(result.graph, {p.tensor for p in plan.pairs if p.kind == "weight"})
     record(result, {**(metadata or {}), **edited_scales(scales.edited)})
     _require_valid(result, model)

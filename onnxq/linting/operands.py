@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from math import prod
 from typing import Final
 
 import numpy as np
 from onnx import TensorProto
 
-from onnxq.linting.finding import Effect, Finding, finding
+from onnxq.linting.finding import Effect
+from onnxq.linting.granularity import Fault, activation_fault, weight_fault
 from onnxq.linting.qdq import QdqModel, axis_of, is_blocked
 from onnxq.model.graph import Node
-from onnxq.model.node_inputs import data_inputs, has_one_scale
+from onnxq.model.node_inputs import data_inputs
 from onnxq.model.ops import traits
 from onnxq.model.pairs import is_pair_node
 
@@ -27,21 +27,8 @@ READ_AS: Final[dict[int, int]] = {
 }
 _MOST_FP8_TAPS: Final = 32
 _CONVERTED: Final = {TensorProto.INT8, TensorProto.INT4}
-_COMPUTED: Final = (Effect.COST, Effect.DIFFERENT)  # in the quantized type all the same
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
-    """Why TensorRT does not use a scale in INT8, with the code that lint has for it.
-
-    `axis` is the right one, of a weight.
-    """
-
-    code: str
-    text: str
-    pair_node: str
-    effect: Effect = Effect.FLOAT
-    axis: int | None = None
+# In the quantized type all the same.
+_COMPUTED: Final = (Effect.COST, Effect.DIFFERENT, Effect.INVALID)
 
 
 def bare_operands(model: QdqModel, node: Node) -> Iterator[tuple[str, str]]:
@@ -206,57 +193,6 @@ def unequal_scales(model: QdqModel, nodes: tuple[Node, ...]) -> bool:
     return any(not np.array_equal(s.ravel(), scales[0].ravel(), equal_nan=True) for s in scales[1:])
 
 
-def activation_fault(model: QdqModel, pair_node: Node) -> Fault | None:
-    """Why TensorRT cannot use the scale of an activation; None where it can or lint cannot tell."""
-    shape = model.scale_shape(pair_node)
-    if not shape or is_blocked(pair_node):
-        return None
-    activation = f"activation '{model.quantized_tensor(pair_node)}'"
-    if all(size == 1 for size in shape):
-        text = f"{activation} has a scale of shape {list(shape)}"
-        return Fault(code="OQ612", text=text, pair_node=pair_node.name)
-    text = f"{activation} is quantized per channel"
-    return Fault(code="OQ614", text=text, pair_node=pair_node.name)
-
-
-def weight_fault(model: QdqModel, node: Node, slot: int) -> Fault | None:
-    """Why TensorRT cannot use the scale of a weight; None where it can or lint cannot tell."""
-    pair_node, right = model.weight_dequantizer(node, slot) or (None, None)
-    if pair_node is None or is_blocked(pair_node):
-        return None
-    if right is None:
-        return _one_scale_fault(model, node, slot, pair_node)
-    scales, sizes = model.scale_shape(pair_node), model.graph.type(pair_node.inputs[0]).shape
-    if not sizes or right >= len(sizes) or scales is None or len(scales) != 1:
-        return None
-    weight, axis = f"weight '{model.quantized_tensor(pair_node)}'", axis_of(pair_node)
-    if scales[0] == 1 != sizes[right]:
-        text = f"{weight} has a scale of shape [1]"
-        return Fault(code="OQ612", text=text, pair_node=pair_node.name, effect=Effect.COST)
-    fits = -len(sizes) <= axis < len(sizes) and scales[0] == sizes[axis]
-    effect = Effect.FLOAT if fits else Effect.REJECTED
-    if axis % len(sizes) != right:
-        written = f"axis {axis}" if "axis" in pair_node.attributes else "no axis, which means 1"
-        text = f"the scale of {weight} has {written}; it must be {right}"
-    elif not fits:
-        text = f"{weight} has {sizes[right]} channels and {scales[0]} scales"
-    else:
-        return None
-    return Fault(code="OQ613", text=text, pair_node=pair_node.name, effect=effect, axis=right)
-
-
-def _one_scale_fault(model: QdqModel, node: Node, slot: int, pair_node: Node) -> Fault | None:
-    """The fault of a vector with a scale for each value, or of channels on several axes."""
-    shape = model.scale_shape(pair_node)
-    if not shape or not has_one_scale(model.graph, node, slot):
-        return None
-    text = (
-        f"weight '{model.quantized_tensor(pair_node)}' has {shape[0]} scales; {node.op} needs one "
-        "scale for all of it"
-    )
-    return Fault(code="OQ613", text=text, pair_node=pair_node.name)
-
-
 def wide_filter(model: QdqModel, node: Node) -> int:
     """The taps of an FP8 filter with which TensorRT-RTX 1.7 computes in float; 0 for any other.
 
@@ -269,26 +205,3 @@ def wide_filter(model: QdqModel, node: Node) -> int:
     taps = (model.graph.type(node.inputs[1]).shape or ())[2:]
     count = prod(size for size in taps if isinstance(size, int))
     return count if count > _MOST_FP8_TAPS else 0
-
-
-def granularity(model: QdqModel, code: str, *, fix: str) -> Iterator[Finding]:
-    """Findings of one code about the number of scales and their axis, one for each scale."""
-    scales: set[str] = set()
-    for place, fault in faulty_pairs(model):
-        scale = model.graph.by_name[fault.pair_node].inputs[1]
-        if fault.code == code and scale not in scales:
-            scales.add(scale)
-            node = model.graph.by_name[place]
-            text = f"{node.op} '{node.name}': {fault.text}"
-            yield finding(code, fault.effect, text, fix=fix, node=node.name)
-
-
-def faulty_pairs(model: QdqModel) -> Iterator[tuple[str, Fault]]:
-    """Names of nodes with what is wrong with the granularity of their pairs, activations first."""
-    for node in model.pair_nodes:
-        if not model.is_constant(node.inputs[0]) and (fault := activation_fault(model, node)):
-            yield node.name, fault
-    for node in model.weighted_nodes:
-        for slot, tensor in data_inputs(node):
-            if model.is_constant(tensor) and (fault := weight_fault(model, node, slot)):
-                yield node.name, fault

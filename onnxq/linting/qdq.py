@@ -10,6 +10,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from onnxq.diagnostics import OnnxqError
 from onnxq.model.graph import Graph, Node
 from onnxq.model.node_inputs import channel_axis, crossed
 from onnxq.model.ops import traits
@@ -20,7 +21,7 @@ from onnxq.model.scopes import defined, nodes, scopes
 from onnxq.model.signs import may_be_negative
 
 # What the values of a constant raise that is damaged, or whose data file is not there.
-_UNREADABLE: Final = (OSError, ValueError, TypeError, NotImplementedError)
+_UNREADABLE: Final = (OSError, ValueError, TypeError, NotImplementedError, OnnxqError)
 
 
 class QdqModel:
@@ -226,7 +227,12 @@ def axis_of(pair_node: Node) -> int:
 
 def is_blocked(pair_node: Node) -> bool:
     """True for block quantization, which has rules of its own."""
-    return bool(pair_node.attributes.get("block_size", 0))
+    return bool(block_size(pair_node))
+
+
+def block_size(pair_node: Node) -> int:
+    """The number of values in a block; 0 where there are no blocks."""
+    return int(pair_node.attributes.get("block_size", 0))
 
 
 def _before_transpose(node: Node, axis: int | None, rank: int | None) -> int | None:

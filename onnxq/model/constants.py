@@ -9,6 +9,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import defs, helper, numpy_helper
 
+from onnxq.diagnostics import OnnxqError, error, first_line
 from onnxq.model import weights
 from onnxq.model.ops import RANDOM, domain_of
 from onnxq.model.pairs import PAIR_OPS
@@ -40,7 +41,7 @@ class Constants:
         return self._stored
 
     def array(self, tensor: str) -> NDArray[Any]:
-        """Values of a constant; KeyError for any other tensor."""
+        """Values of a constant; KeyError for any other tensor, OQ309 for one that has no value."""
         if (stored := self._stored.get(tensor)) is not None:
             return weights.array(stored)
         if tensor not in self._folded:
@@ -48,13 +49,30 @@ class Constants:
         return self._folded[tensor]
 
     def _fold(self, node: onnx.NodeProto) -> None:
+        self._folded |= self.results(node)
+
+    def results(self, node: onnx.NodeProto) -> dict[str, NDArray[Any]]:
+        """What a node makes of constants, by output; OQ309 where its inputs do not fit."""
         from onnx.reference import ReferenceEvaluator
 
         inputs = {name: self.array(name) for name in node.input if name}
-        values = ReferenceEvaluator(node).run(None, inputs)
-        self._folded |= {
-            name: np.asarray(value) for name, value in zip(node.output, values, strict=False)
-        }
+        try:
+            with np.errstate(all="ignore"):
+                values = ReferenceEvaluator(node).run(None, inputs)
+        except Exception as reason:  # it raises whatever numpy does, and assertions
+            raise no_value(node, self, first_line(reason)) from None
+        return {name: np.asarray(value) for name, value in zip(node.output, values, strict=False)}
+
+
+def no_value(node: onnx.NodeProto, constants: Constants, reason: str) -> OnnxqError:
+    """The error that a node computes nothing from its constants (OQ309)."""
+    arrays = {name: constants.array(name) for name in node.input if name}
+    shapes = ", ".join(f"'{name}' {list(array.shape)}" for name, array in arrays.items())
+    return error(
+        "OQ309",
+        f"{node.op_type} '{node.name}' computes no value from its constants {shapes}: {reason}",
+        fix="correct the model; of scales that do not fit 'onnxq lint --fix' repairs some",
+    )
 
 
 def _stored(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:

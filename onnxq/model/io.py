@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -173,7 +174,7 @@ def _data_files(path: Path, tensors: list[onnx.TensorProto]) -> dict[str, Path]:
     home = (path.parent.resolve(), path.resolve().parent)
     files = {name: path.parent / name for name in sorted({_named(t) for t in tensors})}
     for name, file in files.items():
-        if not file.is_file():
+        if not os.path.isfile(file):
             raise error(
                 "OQ301",
                 f"model '{path}': its data file '{file}' is missing",
@@ -217,7 +218,7 @@ def save(model: onnx.ModelProto, path: str | Path, *, external: bool = False) ->
     with whole_file(path) as part, whole_file(data) as data_part:
         with part.open("wb") as file, data_part.open("wb") as data_file:
             write_external(model, file, data_file, data.name)
-        if data.exists():
+        if os.path.exists(data):
             path.unlink(missing_ok=True)
     return path, data
 

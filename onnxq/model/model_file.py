@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import mmap
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Final
@@ -144,7 +145,7 @@ def write_external(model: onnx.ModelProto, file: IO[bytes], data: IO[bytes], nam
 def other_model(path: Path) -> str:
     """What to give instead: a model beside it with nearly that name, if it is only not there."""
     otherwise = "give the path of a readable .onnx file"
-    if path.exists() or not path.parent.is_dir():
+    if os.path.exists(path) or not os.path.isdir(path.parent):
         return otherwise
     ending = _QDQ if path.name.endswith(_QDQ) else ".onnx"
     if ending == _QDQ:

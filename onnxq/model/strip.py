@@ -12,12 +12,13 @@ from numpy.typing import NDArray
 from onnx import numpy_helper
 
 from onnxq.diagnostics import Diagnostic, warning
-from onnxq.model.constants import Constants
+from onnxq.model.constants import Constants, no_value
 from onnxq.model.inlining import inline_functions
 from onnxq.model.metadata import record
 from onnxq.model.ops import traits_of, type_of
 from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_op
 from onnxq.model.pruning import drop_unread
+from onnxq.model.scale_shapes import is_valid
 from onnxq.model.scopes import (
     all_nodes,
     bodies,
@@ -232,15 +233,15 @@ class _Strip:
 
 
 def dequantized(node: onnx.NodeProto, constants: Constants) -> NDArray[Any]:
-    """The result of a DequantizeLinear of constants."""
-    from onnx.reference import ReferenceEvaluator
-
+    """The result of a DequantizeLinear of constants (OQ309)."""
     plain = onnx.NodeProto()
     plain.CopyFrom(node)
     plain.domain = ""
-    inputs = {name: constants.array(name) for name in node.input if name}
-    (values,) = ReferenceEvaluator(plain).run(None, inputs)
-    return np.asarray(values)
+    options = {a.name: a.i for a in node.attribute}
+    shapes = [constants.array(name).shape for name in node.input[:2]]
+    if not is_valid(shapes[1], shapes[0], options.get("axis", 1), options.get("block_size", 0)):
+        raise no_value(plain, constants, "the scales do not fit")
+    return constants.results(plain)[node.output[0]]
 
 
 def _lowest(zero_point: NDArray[Any]) -> bool:

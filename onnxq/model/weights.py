@@ -7,6 +7,7 @@ weight that a model file itself holds can be referred to as well. Model protos s
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,7 +50,7 @@ def missing(model: onnx.ModelProto) -> Iterator[str]:
     for tensor in tensors(model):
         if uses_external_data(tensor):
             location = next(e.value for e in tensor.external_data if e.key == "location")
-            if not Path(location).is_file():
+            if not os.path.isfile(location):
                 yield location
 
 

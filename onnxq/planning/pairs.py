@@ -181,6 +181,8 @@ def _mixed(
         sides = _sides(graph, node, of_edge) if ops.traits(node).weighted else {}
         if len(kinds := tuple(dict.fromkeys(sides.values()))) > 1:
             rules = tuple(dict.fromkeys(why[e].rule for e in sides if e in why))
+            if not rules:  # pairs that the model has: lint speaks of those
+                continue
             by_rules.setdefault(rules, []).append((node, kinds))
     for rules, products in by_rules.items():
         node, kinds = products[0]

@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 import onnx
 from numpy.typing import NDArray
-from onnx import helper
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.feeds.samples import Sample
+from onnxq.feeds.samples import Sample, given_type
 from onnxq.model.graph import Graph
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.runnable import runnable
@@ -69,4 +68,4 @@ class Shapes:
         sizes, dtype = self.sizes(name), self._graph.type(name).dtype
         if sizes is None or not dtype:
             return None
-        return np.zeros(sizes, helper.tensor_dtype_to_np_dtype(dtype))
+        return np.zeros(sizes, given_type(dtype))

@@ -100,3 +100,38 @@ def test_calibration_finds_its_model_from_another_folder(here):
     succeeded(moved.run("insert", "--rules", "../rules.yaml"))
     assert (here / "sub" / "model.qdq.onnx").exists()
     assert not (here / "model.qdq.onnx").exists()
+
+
+@pytest.mark.parametrize("size", [241, 300])
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("calibrate", "model.onnx", "--data", "imgs", "-o"),
+        ("calibrate", "model.onnx", "--data", "imgs", "--checkpoint"),
+        ("insert", "--rules", "rules.yaml", "-o"),
+        ("plan", "model.onnx", "-o"),
+        ("lint", "model.onnx", "--fix", "-o"),
+        ("strip", "model.onnx", "-o"),
+        ("quantize", "model.onnx", "--data", "imgs", "-o"),
+        ("cache", "export", "model.calib.npz", "-o"),
+        ("calib", "merge", "model.calib.npz", "model.calib.npz", "-o"),
+    ],
+    ids=" ".join,
+)
+def test_a_file_name_that_is_too_long_is_refused_before_any_work(here, command, size):
+    told = here.refuses("OQ501", *command, "n" * size)
+    assert "is too long; give the output a name of at most 240 bytes" in told
+
+
+@pytest.mark.parametrize(
+    ("code", "command"),
+    [
+        ("OQ301", ("plan",)),
+        ("OQ301", ("lint",)),
+        ("OQ401", ("calibrate", "model.onnx", "--data")),
+        ("OQ410", ("calib", "show")),
+        ("OQ450", ("cache", "import", "--model", "model.onnx")),
+    ],
+)
+def test_an_input_of_a_name_that_is_too_long_does_not_exist(here, code, command):
+    here.refuses(code, *command, "n" * 300)

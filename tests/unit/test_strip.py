@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+from onnxq.diagnostics import OnnxqError
 from onnxq.model.strip import strip
 from tests.inserting import computed
 from tests.onnx_text import model
@@ -28,7 +29,8 @@ def stored(dtype, scale_dtype, shape, scale_shape, axis, opset, zero=None):
     rng = np.random.default_rng(1)
     kind = np.dtype(helper.tensor_dtype_to_np_dtype(dtype))
     info = np.iinfo(kind) if kind.kind in "iu" else None
-    values = rng.integers(info.min, info.max, shape, dtype=kind, endpoint=True)
+    least, most = (info.min, info.max) if info else (-8, 7)
+    values = rng.integers(least, most, shape, endpoint=True).astype(kind)
     scale = rng.uniform(1e-4, 3, scale_shape).astype(helper.tensor_dtype_to_np_dtype(scale_dtype))
     constants = [numpy_helper.from_array(values, "w"), numpy_helper.from_array(scale, "s")]
     inputs = ["w", "s"]
@@ -206,3 +208,21 @@ def test_what_onnxruntime_quantized(tmp_path, symmetric):
     expected, found = computed(before, x=X)[0], computed(back.model, x=X)[0]
     noise = np.square(found - expected).mean() / np.square(expected).mean()
     assert 0 < noise < 1e-3  # weights are rounded, activations are not
+
+
+@pytest.mark.parametrize(
+    ("shape", "scale_shape", "axis", "options"),
+    [
+        ((6, 8), (6, 1), 1, {}),
+        ((6, 8), (5,), 1, {}),
+        ((64, 32), (64,), 1, {}),
+        ((64, 32), (2, 32), 1, {"block_size": 32}),
+        ((64, 32), (3, 32), 0, {"block_size": 32}),
+    ],
+)
+def test_scales_that_do_not_fit_are_refused_with_the_shapes(shape, scale_shape, axis, options):
+    made = stored(TensorProto.INT4, TensorProto.FLOAT, shape, scale_shape, axis, 21)
+    made.graph.node[0].attribute.extend(helper.make_attribute(k, v) for k, v in options.items())
+    with pytest.raises(OnnxqError, match=r"OQ309.*DequantizeLinear") as refused:
+        strip(made)
+    assert f"'w' {list(shape)}, 's' {list(scale_shape)}" in str(refused.value)

@@ -6,7 +6,7 @@ import numpy as np
 
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Finding
-from onnxq.linting.operands import granularity
+from onnxq.linting.granularity import granularity
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.ranges import faulty_tensors
 from onnxq.linting.registry import repair, rule
@@ -23,7 +23,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
 def widest(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     """Take the scale of the channel with the widest range for all."""
     for tensor, _ in faulty_tensors(model, "OQ614"):
-        if not np.any(tensor.zero_point):
+        if tensor.scale.size and not np.any(tensor.zero_point):
             zero = np.zeros((), tensor.zero_point.dtype)
             edit.parameters(tensor.names, tensor.scale.max(), zero, None)
             node = tensor.nodes[0]

@@ -1,4 +1,4 @@
-"""OQ618: int8 constants are not scalars, and only a DequantizeLinear reads them."""
+"""OQ618: int8 constants are no scalars, only a DequantizeLinear reads them, and it is not first."""
 
 from collections.abc import Iterator
 
@@ -10,6 +10,7 @@ from onnxq.linting.finding import Effect, Finding, finding
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.registry import repair, rule
 from onnxq.linting.rules.unsupported_ops import is_unsupported
+from onnxq.model.early_constants import delay, early_constant
 from onnxq.model.graph import Node
 from onnxq.model.pairs import DEQUANTIZE, is_pair_node
 
@@ -23,6 +24,15 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 yield _finding(node, tensor, "which TensorRT accepts only in front of a DQ")
     for node in stored_scalars(model):
         yield _finding(node, node.inputs[0], "a scalar, which TensorRT rejects")
+    if (first := early_constant(model.named.graph)) is not None:
+        yield finding(
+            "OQ618",
+            Effect.REJECTED,
+            f"{first.op_type} '{first.name}' of the int8 constant '{first.input[0]}' is the first "
+            "Q/DQ node of the file and is joined with an activation, which TensorRT rejects",
+            fix="put another Q or DQ node in front of it, as 'onnxq lint --fix' does",
+            node=first.name,
+        )
 
 
 def _finding(node: Node, tensor: str, reason: str) -> Finding:
@@ -75,14 +85,27 @@ def store_folded(model: QdqModel, edit: Edit) -> Iterator[Repair]:
 
 @repair("OQ618")
 def float_scalars(model: QdqModel, edit: Edit) -> Iterator[Repair]:
-    """Store a quantized scalar in float."""
+    """Store a quantized scalar in float, where the type of its scale can hold it."""
     for node in stored_scalars(model):
         scale, value = model.value(node.inputs[1]), model.value(node.inputs[0])
         zero = model.value(model.zero_point(node)) if model.zero_point(node) else np.int8(0)
-        if scale is not None and value is not None and zero is not None and scale.size == 1:
-            shifted = value.astype(scale.dtype) - zero.astype(scale.dtype).reshape(())
-            edit.replace(
-                node.outputs[0], edit.constant(node.outputs[0], shifted * scale.reshape(()))
-            )
+        if scale is None or value is None or zero is None or not scale.size == zero.size == 1:
+            continue
+        shifted = value.astype(scale.dtype) - zero.astype(scale.dtype).reshape(())
+        with np.errstate(over="ignore", invalid="ignore"):
+            result = shifted * scale.reshape(())
+        if np.isfinite(result.astype(np.float32)):
+            edit.replace(node.outputs[0], edit.constant(node.outputs[0], result))
             text = f"the scalar '{node.inputs[0]}' is stored in float"
             yield Repair(code="OQ618", node=node.name, text=text, exact=True)
+
+
+@repair("OQ618")
+def delay_first(model: QdqModel, edit: Edit) -> Iterator[Repair]:
+    """Move the DequantizeLinear of a constant away from the beginning of the file."""
+    while (node := early_constant(edit.model.graph)) is not None:
+        name = node.name
+        if not delay(edit.model.graph, node):
+            return
+        text = f"DequantizeLinear '{name}' stands in front of its reader"
+        yield Repair(code="OQ618", node=name, text=text, exact=True)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Finding
-from onnxq.linting.operands import granularity
+from onnxq.linting.granularity import granularity
 from onnxq.linting.qdq import QdqModel
 from onnxq.linting.ranges import faulty_tensors
 from onnxq.linting.registry import repair, rule

@@ -56,9 +56,10 @@ def revive(model: QdqModel, edit: Edit) -> Iterator[Repair]:
         node, scale, axis = tensor.dequantizers[0], tensor.scale, tensor.axis
         stored = model.value(node.inputs[0]) if tensor.quantizer is None else None
         dead = scale == 0
-        if stored is None or not np.any(dead) or (axis is None and scale.ndim):
+        if stored is None or not np.any(dead) or not tensor.fits:
             continue
-        values = np.where(along(dead, stored, axis), tensor.zero_point.dtype.type(0), stored)
+        zero = along(tensor.zero_point.astype(stored.dtype), stored, axis)
+        values = np.where(along(dead, stored, axis), zero, stored)
         name = edit.constant(node.inputs[0], values)
         alive = edit.constant(node.inputs[1], np.where(dead, scale.dtype.type(1), scale))
         for dequantizer in tensor.dequantizers:

@@ -4,9 +4,9 @@ from collections.abc import Iterator
 
 from onnxq.linting.edit import Edit, Repair
 from onnxq.linting.finding import Effect, Finding
-from onnxq.linting.operands import granularity
+from onnxq.linting.granularity import granularity
 from onnxq.linting.qdq import QdqModel
-from onnxq.linting.ranges import dequantized, faulty_tensors, requantized
+from onnxq.linting.ranges import dequantized, faulty_tensors, flattened, requantized
 from onnxq.linting.registry import repair, rule
 
 
@@ -21,16 +21,20 @@ def check(model: QdqModel) -> Iterator[Finding]:
 def turn_axis(model: QdqModel, edit: Edit) -> Iterator[Repair]:
     """Quantize a weight again on the right axis, or only write that axis where its scales fit."""
     for tensor, fault in faulty_tensors(model, "OQ613"):
-        node = tensor.dequantizers[0]
+        node, axis, flat = tensor.dequantizers[0], fault.axis, flattened(tensor)
         shape = model.graph.type(node.inputs[0]).shape or ()
-        if fault.axis is None:
+        if axis is None or flat is None:
             continue
-        if fault.effect is Effect.FLOAT:
-            values = dequantized(model, tensor)
-            if values is not None:
-                yield requantized(edit, tensor, values, axis=fault.axis, code="OQ613")
-        elif tensor.scale.size == shape[fault.axis]:
-            for name in tensor.names:
-                edit.axis(name, fault.axis)
-            text = f"{node.op} '{node.name}' has axis {fault.axis}, which its scales fit"
+        if fault.effect is Effect.FLOAT or (flat is not tensor and flat.axis != axis):
+            values = dequantized(model, flat)
+            done = None if values is None else requantized(edit, flat, values, axis, "OQ613")
+            if done is not None:
+                yield done
+        elif flat.scale.size == shape[axis]:
+            if flat is tensor:
+                for name in tensor.names:
+                    edit.axis(name, axis)
+            else:
+                edit.parameters(tensor.names, flat.scale, flat.zero_point, axis)
+            text = f"{node.op} '{node.name}' has axis {axis}, which its scales fit"
             yield Repair(code="OQ613", node=node.name, text=text, exact=False)
