@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -12,8 +13,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from onnxq.diagnostics import error, first_line
-from onnxq.feeds.samples import Sample
+from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.feeds.samples import Sample, Tensors
 from onnxq.model import weights
 from onnxq.model.float_ports import with_float_ports
 from onnxq.model.inner_outputs import INSIDE, with_inner_outputs
@@ -27,6 +28,14 @@ if TYPE_CHECKING:
 Libraries = tuple[str, ...]  # paths of libraries of custom ops
 
 CPU: Final = "CPUExecutionProvider"
+# What onnxruntime says of an index beyond a table: Gather and ScatterElements, GatherElements.
+_OUTSIDE: Final = (
+    re.compile(r"idx=(?P<index>-?\d+) must be .*range \[(?P<least>-?\d+),(?P<most>-?\d+)\]"),
+    re.compile(
+        r"bounds \[(?P<least>-?\d+) ?, ?(?P<most>-?\d+)\]. Actual value is (?P<index>-?\d+)"
+    ),
+)
+_NODE: Final = re.compile(r"running (\w+) node. Name:'(.*?)' Status")
 _NUMPY_TYPES: Final = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in "efdbhilqBHILQ?"
 )
@@ -235,12 +244,33 @@ def run(
     try:
         arrays = _outputs(session, ports, sample)
     except runtime_errors() as reason:
+        if (of_index := index_error(reason, sample.tensors, f"'{sample.name}'")) is not None:
+            raise of_index from reason
         raise error(
             "OQ305",
             f"onnxruntime cannot run the model on '{sample.name}': {first_line(reason)}",
             fix="check the input shapes; --shape gives those that are dynamic",
         ) from reason
     return {**sample.tensors, **dict(zip(outputs, arrays, strict=True))}
+
+
+def index_error(reason: Exception, tensors: Tensors, where: str) -> OnnxqError | None:
+    """The error that an input holds an index beyond a table (OQ407); None for other reasons."""
+    match = next(filter(None, (pattern.search(str(reason)) for pattern in _OUTSIDE)), None)
+    if match is None:
+        return None
+    index = int(match["index"])
+    inputs = [n for n, a in tensors.items() if a.dtype.kind in "iu" and np.any(a == index)]
+    if not inputs:
+        return None
+    node = _NODE.search(str(reason))
+    by = f", where {node[1]} '{node[2]}' takes {match['least']} to {match['most']}" if node else ""
+    named = " or ".join(f"'{name}'" for name in inputs)
+    return error(
+        "OQ407",
+        f"the input {named} holds the index {index} in {where}{by}",
+        fix="correct the data, or how it is made: the tokenizer may be another model's",
+    )
 
 
 def _outputs(

@@ -159,7 +159,8 @@ class Gathering:
     def run_with(self, progress: OnProgress) -> Statistics:
         """Run it, and write the statistics where that was asked for."""
         feed = self.request.open(self.model.graph).part(*self.part)
-        for note in datasets.notes(feed, self.preprocess):
+        usual = self.request.otherwise_shapes
+        for note in datasets.notes(feed, self.preprocess, usual=usual):
             progress(Progress(stage="calibrating", total=feed.length, note=note))
         steps = _Steps(progress, feed.length)
         with long_runs.kept(self.run, self._identity(), self.request, progress) as checkpoint:

@@ -33,18 +33,18 @@ def request(
     shapes: Shapes,
     *,
     recorded: str = "",
-    calibrated_shapes: Shapes | None = None,
+    usual_shapes: Shapes | None = None,
 ) -> DataRequest:
     """The request for some data.
 
-    `recorded` and `calibrated_shapes` are the preprocessing (JSON) and the input shapes of the
-    calibration, for what the caller does not say.
+    `recorded` is the preprocessing (JSON) of the calibration, `usual_shapes` are of pictures and
+    random data, for what the caller does not say.
     """
     named = _preprocess(preprocess)
     return DataRequest(
         source=data,
         shapes=shapes,
-        otherwise_shapes=calibrated_shapes or {},
+        otherwise_shapes=usual_shapes or {},
         preprocess=named,
         otherwise=preprocessing.from_json(recorded) if recorded and named is None else None,
         samples=selection.samples,
@@ -61,13 +61,21 @@ def _preprocess(preprocess: str | Path | Preprocess | None) -> Preprocess | None
 
 
 def notes(
-    feed: Feed, preprocess: str | Path | Preprocess | None, *, as_calibrated: bool = False
+    feed: Feed,
+    preprocess: str | Path | Preprocess | None,
+    *,
+    as_calibrated: bool = False,
+    usual: Shapes | None = None,
 ) -> Iterator[str]:
-    """How pictures become inputs, who chose that, and sizes that the calibration gave."""
+    """How pictures become inputs, and who chose that and sizes: the calibration, or a profile.
+
+    `usual` are the usual shapes of profiles.
+    """
     if feed.preprocess is not None:
         default = f"{DEFAULT}, the default; --preprocess changes it"
         named = "as given" if isinstance(preprocess, Preprocess) else preprocess
         chosen = named or ("as calibrated" if as_calibrated else default)
         yield f"preprocess: {feed.preprocess} ({chosen})"
     for name, (batch, *sizes) in feed.filled.items():
-        yield f"shape: {name}:{shape_text((batch or feed.batch.size, *sizes))} (as calibrated)"
+        why = "the usual one" if name in (usual or {}) else "as calibrated"
+        yield f"shape: {name}:{shape_text((batch or feed.batch.size, *sizes))} ({why})"

@@ -51,6 +51,7 @@ from onnxq.shown import Shown
 from onnxq.verification import plugins
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.labels import load as load_labels
+from onnxq.verification.profiles import for_data
 from onnxq.verification.report import VerifyReport
 from onnxq.verification.tensorrt import TIMEOUT
 from onnxq.verification.thresholds import Limits, thresholds
@@ -191,8 +192,11 @@ def quantize(
         quantized=min_quantized,
     )
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
+    exact, usual = for_data(profiles, model.shapes)
     request, other = (
-        None if source is None else datasets.request(source, preprocess, selection, model.shapes)
+        None
+        if source is None
+        else datasets.request(source, preprocess, selection, exact, usual_shapes=usual)
         for source in (data, to_verify)
     )
     path, calibration_path, page = (
@@ -238,7 +242,7 @@ def quantize(
     with TemporaryDirectory(prefix="onnxq-") as folder:
         lineage = lineage_of(model, inserted, Path(folder))
         if feed is not None and request is None:
-            for note in datasets.notes(feed, preprocess):
+            for note in datasets.notes(feed, preprocess, usual=usual):
                 progress(Progress(stage="comparing", total=feed.length, note=note))
         unused = None if feed is None else UnusedSamples(feed, [statistics])
         checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)

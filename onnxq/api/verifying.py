@@ -35,7 +35,7 @@ from onnxq.verification import targets as compute_capabilities
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.labels import load as load_labels
 from onnxq.verification.origins import Lineage, PlanSources
-from onnxq.verification.profiles import Profile, fixed
+from onnxq.verification.profiles import Profile, fixed, for_data
 from onnxq.verification.report import VerifyReport
 from onnxq.verification.tensorrt import TIMEOUT, CompileOptions
 from onnxq.verification.thresholds import Limits, Thresholds, thresholds
@@ -261,17 +261,18 @@ def _unused(
 ) -> UnusedSamples:
     """The samples to compare on, opened as for the calibration where nothing else is said."""
     sizes = {name: profile.opt for name, profile in profiles.items()}
+    exact, usual = for_data(profiles, {})
     recorded = "" if preprocess is not None else recorded_preprocess(lineage.qdq)
     request = datasets.request(
         data,
         preprocess,
         selection,
-        sizes,
+        exact,
         recorded=recorded,
-        calibrated_shapes=common_shapes(lineage.qdq),
+        usual_shapes={**common_shapes(lineage.qdq), **usual},
     )
     feed = request.open(lineage.float_model.graph_with(sizes))
     as_calibrated = request.otherwise is not None
-    for note in datasets.notes(feed, preprocess, as_calibrated=as_calibrated):
+    for note in datasets.notes(feed, preprocess, as_calibrated=as_calibrated, usual=usual):
         progress(Progress(stage="comparing", total=feed.length, note=note))
     return UnusedSamples(feed, [subject.calibration for subject in lineage.qdq])

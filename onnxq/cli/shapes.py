@@ -43,13 +43,14 @@ def profiles(texts: Iterable[str] | None) -> dict[str, Profile]:
 
 
 def _sizes(text: str, name: str, sizes: str) -> Sizes:
-    try:
-        shape = tuple(int(size) for size in sizes.lower().split("x"))
-    except ValueError:
-        shape = ()
-    if not name or not shape or not 0 < min(shape) <= max(shape) < 2**31:
-        raise _refused(text, "cannot be parsed", "name the input, as in images:1x3x640x640")
-    return shape
+    example = "images:1x3x640x640"
+    if not name:
+        raise _refused(text, "names no input", f"name it, as in {example}")
+    for size in sizes.lower().split("x"):
+        if not (size.isdecimal() and size.isascii() and int(size) < 2**31):
+            why = f"has '{size}' where a size belongs"
+            raise _refused(text, why, f"write whole numbers with an x between, as in {example}")
+    return tuple(int(size) for size in sizes.lower().split("x"))
 
 
 def _require_new(name: str, shapes: Iterable[str]) -> None:

@@ -119,6 +119,12 @@ INPUTS: Final[dict[str, Code]] = {
         example="onnxq calibrate model.onnx --data imgs/ --preprocess yolo8",
         fix="Use a shipped one (`onnxq rules list`) or the path of a YAML file.",
     ),
+    "OQ407": Code(
+        meaning="An input holds an index beyond the table that the model looks it up in, such as a "
+        "token that its embedding does not have.",
+        example="the token 30522 for an embedding of 30522 rows, which end at 30521",
+        fix="Correct the data, or how it is made: the tokenizer may be that of another model.",
+    ),
     "OQ410": Code(
         meaning="There is no calibration to compute scales from, or more than one.",
         example="onnxq insert --rules yolo    # in a folder without *.calib.npz",

@@ -25,21 +25,27 @@ class Rows(Protocol):
 class Cut:
     """How arrays become `count` samples: rows of the first axis for each, None for all of them.
 
-    `shapes` are those of one sample.
+    Of the arrays in `stacked` a sample is one row without that axis. `shapes` are those of one
+    sample.
     """
 
     count: int
     rows: Mapping[str, int | None]
+    stacked: frozenset[str]
     shapes: Mapping[str, tuple[int, ...]]
 
     def sample(self, arrays: Mapping[str, Rows], index: int) -> Tensors:
         """Slice the arrays of one sample."""
-        return {name: _sliced(arrays[name], rows, index) for name, rows in self.rows.items()}
+        return {
+            name: _sliced(arrays[name], rows, index, drop=name in self.stacked)
+            for name, rows in self.rows.items()
+        }
 
 
-def _sliced(array: Rows, rows: int | None, index: int) -> NDArray[Any]:
+def _sliced(array: Rows, rows: int | None, index: int, *, drop: bool) -> NDArray[Any]:
     if rows is not None:
-        return array[index * rows : (index + 1) * rows]
+        part = array[index * rows : (index + 1) * rows]
+        return part.reshape(part.shape[1:]) if drop else part
     return array if isinstance(array, np.ndarray) else array[:]
 
 
@@ -70,17 +76,22 @@ def cut(
 ) -> Cut:
     """Decide how arrays of these shapes are cut (OQ404).
 
-    An array of the input's shape is one sample, with more along the first axis it is several.
-    Where the first dimension is dynamic, `rows` says that every row is a sample, if the inputs
-    have the same number of them.
+    An array of the input's shape is one sample; with more along the first axis, or with one more
+    axis in front, it is several. Where the first dimension is dynamic, `rows` says that every row
+    is a sample, if the inputs have the same number of them.
     """
-    sizes = {spec.name: _rows(where, shapes[spec.name], spec, rows) for spec in inputs}
+    stacked = frozenset(s.name for s in inputs if _is_stacked(shapes[s.name], s))
+    sizes = {
+        spec.name: 1 if spec.name in stacked else _rows(where, shapes[spec.name], spec, rows)
+        for spec in inputs
+    }
     counts = {n: 1 if size is None else shapes[n][0] // size for n, size in sizes.items()}
     if len(set(counts.values())) == 1:
         each = {n: shapes[n] if s is None else (s, *shapes[n][1:]) for n, s in sizes.items()}
-        return Cut(next(iter(counts.values())), sizes, each)
-    if all(_fits(shapes[spec.name], spec.shape) for spec in inputs):
-        return Cut(1, dict.fromkeys(sizes), shapes)
+        each |= {name: shapes[name][1:] for name in stacked}
+        return Cut(next(iter(counts.values())), sizes, stacked, each)
+    if all(spec.any_rank or _fits(shapes[spec.name], spec.shape) for spec in inputs):
+        return Cut(1, dict.fromkeys(sizes), frozenset(), shapes)
     raise error(
         "OQ404",
         f"'{where}' has different numbers of samples: "
@@ -89,7 +100,14 @@ def cut(
     )
 
 
+def _is_stacked(have: tuple[int, ...], spec: InputSpec) -> bool:
+    """True for whole samples along an axis that the input does not have."""
+    return not spec.any_rank and bool(have) and _fits(have[1:], spec.shape)
+
+
 def _rows(where: str, have: tuple[int, ...], spec: InputSpec, rows: bool) -> int | None:
+    if spec.any_rank:
+        return None
     dynamic = len(spec.shape) > 1 and spec.shape[0] is None
     if _fits(have, spec.shape) and not (dynamic and rows):
         return None
@@ -99,7 +117,7 @@ def _rows(where: str, have: tuple[int, ...], spec: InputSpec, rows: bool) -> int
         raise error(
             "OQ404",
             f"'{where}': the array '{spec.name}' is {shape_text(have) or 'a scalar'}, "
-            f"the model's input is {spec.dtype} {shape_text(spec.shape)}",
+            f"the model's input is {spec.dtype} {spec.size}",
             fix="give arrays of that shape, or several along the first axis",
         )
     assert isinstance(size, int)

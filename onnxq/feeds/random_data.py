@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from onnxq.diagnostics import error
 from onnxq.feeds.ahead import decoders
-from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_example, shape_text
+from onnxq.feeds.samples import InputSpec, Sample, sample_digest, shape_example
 from onnxq.feeds.source import Reader, ReadWhole
 
 SAMPLES: Final = 16  # by default
@@ -51,11 +51,11 @@ def open_random(inputs: tuple[InputSpec, ...], seed: int | None, samples: int | 
     sized = []
     for spec in inputs:
         shape = tuple(1 if d is None and not i else d for i, d in enumerate(spec.shape))
-        if None in shape:
+        if None in shape or spec.any_rank:
             raise error(
                 "OQ405",
-                f"the size of input '{spec.name}' is not fixed ({shape_text(spec.shape)})",
-                fix=f"give one, such as {shape_example(spec.name, spec.shape)}",
+                f"the size of input '{spec.name}' is not fixed ({spec.size})",
+                fix=f"give one, such as {shape_example(spec.name, spec.shape or (None,) * 2)}",
             )
         sized.append(InputSpec(name=spec.name, dtype=spec.dtype, shape=shape))
     return RandomData(inputs=tuple(sized), seed=seed or 0, length=samples or SAMPLES)

@@ -65,7 +65,10 @@ class DataRequest:
         inputs = input_specs(graph, self.shapes)
         place = self._place()
         filled = self._filled(inputs) if place.kind in _SIZELESS else {}
-        inputs = tuple(replace(spec, shape=filled.get(spec.name, spec.shape)) for spec in inputs)
+        inputs = tuple(
+            replace(spec, shape=filled[spec.name], any_rank=False) if spec.name in filled else spec
+            for spec in inputs
+        )
         if self.preprocess is not None and place.kind != "pictures":
             raise error(
                 "OQ406",
@@ -110,10 +113,12 @@ class DataRequest:
 
     def _filled(self, inputs: Sequence[InputSpec]) -> dict[str, Shape]:
         """By input: its shape with the unknown sizes of `otherwise_shapes`, except the batch."""
-        filled = {}
-        for spec in (s for s in inputs if None in s.shape[1:]):
+        filled: dict[str, Shape] = {}
+        for spec in (s for s in inputs if None in s.shape[1:] or s.any_rank):
             usual = self.otherwise_shapes.get(spec.name, ())
-            if len(usual) == len(spec.shape):
+            if spec.any_rank and usual:
+                filled[spec.name] = tuple(usual)
+            elif not spec.any_rank and len(usual) == len(spec.shape):
                 sizes = zip(spec.shape[1:], usual[1:], strict=True)
                 filled[spec.name] = (spec.shape[0], *(u if d is None else d for d, u in sizes))
         return filled

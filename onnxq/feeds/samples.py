@@ -20,14 +20,23 @@ Tensors = Mapping[str, NDArray[Any]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InputSpec:
-    """One input of a model; `shape` has None where any size fits."""
+    """One input of a model; `shape` has None where any size fits.
+
+    With `any_rank` the model says nothing of the shape, which is empty then.
+    """
 
     name: str
     dtype: np.dtype[Any]
     shape: Shape
+    any_rank: bool = False
+
+    @property
+    def size(self) -> str:
+        """The shape in words."""
+        return "of any shape" if self.any_rank else shape_text(self.shape) or "scalar"
 
     def __str__(self) -> str:
-        return f"{self.name}: {self.dtype} {shape_text(self.shape)}"
+        return f"{self.name}: {self.dtype} {self.size}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,7 +80,7 @@ def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
         raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
     dtype = given_type(kind.dtype)
     if shape is None:
-        return InputSpec(name=name, dtype=dtype, shape=declared)
+        return InputSpec(name=name, dtype=dtype, shape=declared, any_rank=kind.shape is None)
     fits = len(shape) == len(declared) or kind.shape is None
     if not fits or any(d not in (None, s) for s, d in zip(shape, declared, strict=False)):
         raise error(

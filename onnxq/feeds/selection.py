@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from onnxq.diagnostics import error
-from onnxq.feeds.samples import InputSpec, shape_text
+from onnxq.feeds.samples import InputSpec
 
 
 def pick(length: int | None, samples: int | None, seed: int | None) -> Sequence[int] | None:
@@ -47,10 +47,9 @@ def batching(
         return inputs, Batching()
     for spec in inputs:
         if not spec.shape or spec.shape[0] not in (None, asked):
-            size = shape_text(spec.shape) or "a scalar"
             raise error(
                 "OQ420",
-                f"a batch of {asked} does not fit the model's input {spec.name}: {size}",
+                f"a batch of {asked} does not fit the model's input {spec.name}: {spec.size}",
                 fix="leave out --batch, or export the model with a dynamic batch",
             )
     whole = any(spec.shape[0] is not None for spec in inputs)

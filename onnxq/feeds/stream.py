@@ -37,7 +37,7 @@ class Stream(ReadWhole):
     @property
     def expected(self) -> int | None:
         """The items, where each is one sample whatever its number of rows."""
-        one_each = all(spec.shape[:1] == (None,) for spec in self.inputs)
+        one_each = all(i.any_rank or i.shape[:1] == (None,) for i in self.inputs)
         return self.items if one_each else None
 
     def require_again(self) -> None:

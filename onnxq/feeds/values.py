@@ -19,7 +19,10 @@ def named(where: str, value: Any, inputs: Sequence[InputSpec]) -> Tensors:
     the number of tensors is not that of the inputs, OQ423 for other values.
     """
     if isinstance(value, Mapping):
-        return {str(name): _array(f"{where}['{name}']", v) for name, v in value.items()}
+        return {
+            str(name): _array(f"{where}['{name}']", np.asarray(v) if _is_numbers(v) else v)
+            for name, v in value.items()
+        }
     parts = value if isinstance(value, tuple | list) else (value,)
     arrays = [_array(where, part) for part in parts]
     if len(arrays) != len(inputs):
@@ -33,7 +36,16 @@ def named(where: str, value: Any, inputs: Sequence[InputSpec]) -> Tensors:
     return {spec.name: array for spec, array in zip(inputs, arrays, strict=True)}
 
 
+def _is_numbers(value: Any) -> bool:
+    """True for a list or tuple of numbers, or of lists of them, which a dictionary can hold."""
+    return isinstance(value, list | tuple) and all(
+        isinstance(item, int | float) or _is_numbers(item) for item in value
+    )
+
+
 def _array(where: str, value: Any) -> NDArray[Any]:
+    if isinstance(value, int | float):  # of Python, for a scalar input
+        return np.asarray(value)
     if not hasattr(value, "__array__"):
         raise _no_array(where, value)
     try:

@@ -147,10 +147,10 @@ def load(
 def _require_sizes(shapes: Mapping[str, Sequence[int]]) -> None:
     """Raise OQ405 for sizes that no input has."""
     for name, shape in shapes.items():
-        if not all(isinstance(size, Integral) and size > 0 for size in shape):
+        if not all(isinstance(size, Integral) and size >= 0 for size in shape):
             raise error(
                 "OQ405",
-                f"the shape {tuple(shape)} of '{name}' is not of positive whole numbers",
+                f"the shape {tuple(shape)} of '{name}' is not of whole numbers from 0",
                 fix="give one size for every dimension, such as (1, 3, 640, 640)",
             )
 

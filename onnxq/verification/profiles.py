@@ -30,6 +30,19 @@ def fixed(shape: Sequence[int]) -> Profile:
     return Profile(tuple(shape), tuple(shape), tuple(shape))
 
 
+def for_data(
+    profiles: Mapping[str, Profile], shapes: Mapping[str, Sequence[int]]
+) -> tuple[dict[str, tuple[int, ...]], dict[str, tuple[int, ...]]]:
+    """The shapes that samples must have, and those of data that takes any, such as random data.
+
+    A profile with a range says what the engine takes; samples may have any shape in it. `shapes`
+    are of inputs that have no profile.
+    """
+    ranges = {name: p.opt for name, p in profiles.items() if len(set(p)) > 1}
+    exact = {**shapes, **{name: p.opt for name, p in profiles.items()}}
+    return {n: tuple(s) for n, s in exact.items() if n not in ranges}, ranges
+
+
 def of_dynamic_inputs(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
     """The profiles of the inputs with dynamic dimensions; OQ405 if one is missing or misfits."""
     needed = {}

@@ -20,7 +20,7 @@ from onnxq.diagnostics import (
 from onnxq.linting import QdqModel
 from onnxq.model import io as models
 from onnxq.model.compiler_ops import without_importer
-from onnxq.model.dimensions import without_names
+from onnxq.model.dimensions import with_ranks, without_names
 from onnxq.sessions import Libraries
 from onnxq.verification import build_cache, builder
 from onnxq.verification.compiled import CompiledReport, compiled_ops, unexpected
@@ -227,7 +227,7 @@ def _job(
     options: CompileOptions,
     folder: Path,
 ) -> dict[str, Any]:
-    file = _file(model, path, folder, contradictions(model.graph, profiles))
+    file = _file(model, path, folder, profiles)
     return {
         "model": str(file),
         "profiles": profiles,
@@ -237,12 +237,16 @@ def _job(
     }
 
 
-def _file(model: QdqModel, path: Path | None, folder: Path, symbols: Mapping[str, object]) -> Path:
-    """The model's file, or a copy with the node names of the report and no bad dimension names.
+def _file(
+    model: QdqModel, path: Path | None, folder: Path, profiles: Mapping[str, Profile]
+) -> Path:
+    """The model's file, or a copy with the node names of the report and dimensions as they are.
 
     `path` is None for a part of a model, which has no file.
     """
+    symbols = contradictions(model.graph, profiles)
     changed = without_names(model.named, symbols) if symbols else model.named
+    changed = with_ranks(changed, {name: len(profile.opt) for name, profile in profiles.items()})
     if changed is model.proto and path is not None:
         return path.absolute()
     copy = folder / "model.onnx"

@@ -10,7 +10,7 @@ import onnx
 
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Tensors
-from onnxq.sessions import Libraries, open_session
+from onnxq.sessions import Libraries, index_error, open_session
 from onnxq.verification.numeric.half_rounding import with_rounding
 
 
@@ -28,6 +28,8 @@ def runner(model: onnx.ModelProto, called: str, libraries: Libraries = ()) -> It
         with_rounding(model), called=called, as_written=True, libraries=libraries
     )
     opened = OnnxrtRunner(session, name=called)
+    # Of an input without a shape, which may have any, onnxruntime says that it is a scalar.
+    opened.checks_inputs = all(i.type.tensor_type.HasField("shape") for i in model.graph.input)
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):  # its errors reach us as exceptions
         opened.activate()
         try:
@@ -37,17 +39,19 @@ def runner(model: onnx.ModelProto, called: str, libraries: Libraries = ()) -> It
 
 
 def infer(runner: Any, tensors: Tensors) -> Mapping[str, Any]:
-    """Every output by name. OQ404 when the tensors do not fit, OQ305 when the model fails."""
+    """Every output by name. OQ404 when the tensors do not fit, OQ305 and OQ407 when it fails."""
     # Not through Comparator.run: it either keeps the outputs of every sample, or (streaming)
     # transposes and casts samples that do not fit instead of refusing them.
     from polygraphy.exception import PolygraphyException
 
     try:
-        outputs: Mapping[str, Any] = runner.infer(dict(tensors), check_inputs=True)
+        outputs: Mapping[str, Any] = runner.infer(dict(tensors), check_inputs=runner.checks_inputs)
     except PolygraphyException as reason:
         message = " ".join(str(reason).split())
         raise error("OQ404", message, fix="give samples that fit the model's inputs") from None
     except Exception as reason:
+        if (of_index := index_error(reason, tensors, "a sample")) is not None:
+            raise of_index from None
         raise error(
             "OQ305",
             f"onnxruntime cannot run {runner.name}: {first_line(reason)}",
