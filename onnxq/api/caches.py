@@ -205,7 +205,7 @@ def _by_recipe(
             raise error(
                 "OQ455",
                 f"the recipe gives two scales to '{pair.tensor}', and a cache has room for one",
-                fix="give its readers one descriptor, or use --method instead of --rules",
+                fix="give its readers one descriptor, and its ties no 'within'; or use --method",
             )
     return scales, (*plan.diagnostics, *computed.diagnostics)
 
