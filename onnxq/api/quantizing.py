@@ -21,8 +21,11 @@ from onnxq.api.inserting import (
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
+    decoder_of,
     require_data,
     require_data_for_labels,
+    require_data_for_parts,
+    require_detections,
     require_opset,
     require_types,
 )
@@ -50,7 +53,9 @@ from onnxq.runnable import libraries
 from onnxq.shown import Shown
 from onnxq.verification import plugins
 from onnxq.verification.data import UnusedSamples
+from onnxq.verification.detections import DecoderLike
 from onnxq.verification.labels import load as load_labels
+from onnxq.verification.numeric.parts import PartsLike, parse_parts
 from onnxq.verification.profiles import for_data
 from onnxq.verification.report import VerifyReport
 from onnxq.verification.tensorrt import TIMEOUT
@@ -127,12 +132,17 @@ def quantize(
     opset: int | None = None,
     existing: Existing = "refuse",
     strict: bool = False,
+    parts: PartsLike | None = None,
     tensors: bool = False,
     labels: str | Path | None = None,
+    detections: DecoderLike | None = None,
+    detection_score: float | None = None,
     min_sqnr: Limits | None = None,
     min_cosine: Limits | None = None,
     min_int8: float | None = None,
     min_quantized: float | None = None,
+    min_kept: float | None = None,
+    max_new: float | None = None,
     backend: Backend = "auto",
     targets: Sequence[str] = (),
     timeout: float = TIMEOUT,
@@ -156,6 +166,8 @@ def quantize(
     to_verify = data if verify_data is None else verify_data
     _require_twice(data, to_verify)
     require_data_for_labels(labels, to_verify)
+    require_data_for_parts(parts, to_verify)
+    require_detections(detections, detection_score, min_kept, max_new, to_verify)
     run = LongRun(
         checkpoint=checkpoint,
         resume=resume,
@@ -169,7 +181,10 @@ def quantize(
     profiles = profiles_of(shapes)
     sizes = {name: profile.opt for name, profile in profiles.items()}
     model = load(model, existing=existing, shapes=sizes)
+    named = parse_parts(parts, model.graph) if parts else ()
     checks = Checks(
+        parts=named,
+        detections=decoder_of(detections, detection_score, model.proto),
         tensors=tensors,
         labels=None if labels is None else load_labels(labels),
         backend=backend,
@@ -186,10 +201,13 @@ def quantize(
     )
     least = thresholds(
         model.graph.outputs,
+        parts=[part.name for part in named],
         sqnr=min_sqnr,
         cosine=min_cosine,
         int8=min_int8,
         quantized=min_quantized,
+        kept=min_kept,
+        new=max_new,
     )
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
     exact, usual = for_data(profiles, model.shapes)
@@ -210,7 +228,7 @@ def quantize(
             "--html": page,
             "the checkpoint": None if run.checkpoint is None else Path(run.checkpoint),
         },
-        (*model.files, *_inputs(request, other, recipe, labels)),
+        (*model.files, *_inputs(request, other, recipe, labels, detections)),
     )
     planned = plan_for(model, recipe, strict=strict)
     require_data(planned, request)
@@ -254,12 +272,12 @@ def _inputs(
     request: DataRequest | None,
     other: DataRequest | None,
     recipe: PlanLike,
-    labels: str | Path | None,
+    *others: object,
 ) -> tuple[Path | None, ...]:
     """Files that must not be overwritten, beside the model's."""
     named = None if isinstance(recipe, Plan) else recipe_path(recipe)
     data = (r.path for r in (request, other) if r is not None)
-    return (*data, named, None if labels is None else Path(labels))
+    return (*data, named, *(Path(other) for other in others if isinstance(other, str | Path)))
 
 
 def _require_twice(data: Any, to_verify: Any) -> None:

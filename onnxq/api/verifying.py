@@ -12,7 +12,12 @@ from onnx import ModelProto
 from onnxq.api import data as datasets
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.inserting import QdqLike
-from onnxq.api.requirements import require_data_for_labels
+from onnxq.api.requirements import (
+    decoder_of,
+    require_data_for_labels,
+    require_data_for_parts,
+    require_detections,
+)
 from onnxq.api.subjects import (
     common_shapes,
     lineage_from,
@@ -33,7 +38,10 @@ from onnxq.sessions import Libraries
 from onnxq.verification import plugins, tensorrt
 from onnxq.verification import targets as compute_capabilities
 from onnxq.verification.data import UnusedSamples
+from onnxq.verification.detections import DecoderLike
 from onnxq.verification.labels import load as load_labels
+from onnxq.verification.numeric.draws import random_outputs
+from onnxq.verification.numeric.parts import PartsLike, parse_parts
 from onnxq.verification.origins import Lineage, PlanSources
 from onnxq.verification.profiles import Profile, fixed, for_data
 from onnxq.verification.report import VerifyReport
@@ -58,12 +66,17 @@ def verify(
     shapes: Mapping[str, ProfileLike] | None = None,
     calibration: Statistics | str | Path | None = None,
     calibration_folders: Sequence[Path] = (),
+    parts: PartsLike | None = None,
     tensors: bool = False,
     labels: str | Path | None = None,
+    detections: DecoderLike | None = None,
+    detection_score: float | None = None,
     min_sqnr: Limits | None = None,
     min_cosine: Limits | None = None,
     min_int8: float | None = None,
     min_quantized: float | None = None,
+    min_kept: float | None = None,
+    max_new: float | None = None,
     backend: Backend = "auto",
     targets: Sequence[str] = (),
     timeout: float = TIMEOUT,
@@ -85,9 +98,15 @@ def verify(
     `calibration_folders` for the calibration that the model records. Preprocessing and shapes also
     come from it.
     `shapes` gives sizes to dynamic inputs, as one shape or a Profile of least, usual and largest.
+    `parts` of outputs, such as {"scores": "output0[:,4:]"}, are compared apart; without any of an
+    output, its groups of channels that differ much in power are.
     `tensors` compares every pair and weighted op too; `labels`, a CSV file, gives top-1 and top-5.
-    `min_sqnr` (dB) and `min_cosine` are limits for every output or by output, `min_int8` and
-    `min_quantized` shares of multiplications from 0 to 1; `report.passed` says whether all hold.
+    `detections` compares what a detector finds: "yolo", "yolox", "ssd", a Python file or a function
+    `detections(outputs, inputs)`; `detection_score` is the least score of a detection. `min_kept`
+    and `max_new` are limits for the shares that the Q/DQ model keeps and adds.
+    `min_sqnr` (dB) and `min_cosine` are limits for every output or by name of output or part,
+    `min_int8` and `min_quantized` shares of multiplications from 0 to 1; `report.passed` says
+    whether all hold.
     `backend` is the compiler: "auto" compiles where TensorRT-RTX is installed, "onnxruntime" does
     not compile. `targets` are GPUs such as "sm89"; `timeout` is in seconds; `cache` keeps builds.
     `fp32_engine` compiles the float model too. `ort_library` is a library of custom ops for
@@ -96,7 +115,8 @@ def verify(
     for the report as a page, which also shows the decisions of `recipes` and saved `plans`, if they
     made one of the models.
     Raises OQ301, OQ302, OQ320, OQ4xx for the data, OQ605, OQ601 for a backend that is not
-    installed, OQ603 for models that do not belong together, OQ651 to OQ654, OQ664, OQ670 and OQ671.
+    installed, OQ603 for models that do not belong together, OQ651 to OQ654, OQ664, OQ670, OQ671,
+    OQ680, OQ682 and OQ683.
     """
     qdq_models = [qdq] if isinstance(qdq, QdqLike) else list(qdq)
     if not qdq_models:
@@ -104,6 +124,8 @@ def verify(
     page = None if html is None else Path(html)
     profiles = profiles_of(shapes or (model.shapes if isinstance(model, Model) else None))
     require_data_for_labels(labels, data)
+    require_data_for_parts(parts, data)
+    require_detections(detections, detection_score, min_kept, max_new, data)
     checks = Checks(
         tensors=tensors,
         labels=None if labels is None else load_labels(labels),
@@ -121,9 +143,19 @@ def verify(
     )
     sources = _sources(page, recipes, plans)
     with lineage_from(model, qdq_models, calibration, calibration_folders, sources) as lineage:
-        outputs = [o.name for o in lineage.float_model.proto.graph.output]
+        sizes = {name: profile.opt for name, profile in profiles.items()}
+        named = parse_parts(parts, lineage.float_model.graph_with(sizes)) if parts else ()
+        decoder = decoder_of(detections, detection_score, lineage.float_model.proto)
+        checks = replace(checks, parts=named, detections=decoder)
         least = thresholds(
-            outputs, sqnr=min_sqnr, cosine=min_cosine, int8=min_int8, quantized=min_quantized
+            [o.name for o in lineage.float_model.proto.graph.output],
+            parts=[part.name for part in named],
+            sqnr=min_sqnr,
+            cosine=min_cosine,
+            int8=min_int8,
+            quantized=min_quantized,
+            kept=min_kept,
+            new=max_new,
         )
         _require_places(page, lineage, (*recipes, *plans, labels, data, calibration, preprocess))
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
@@ -165,6 +197,7 @@ class Checking:
         notes = (
             *(samples.feed.warnings if samples is not None else ()),
             *other_calibrations(lineage.qdq),
+            *(random_outputs(lineage.float_model.graph) if samples is not None else ()),
             *self._stray_sources(),
         )
         report = replace(report, notes=notes, thresholds=self.thresholds, lineage=lineage)

@@ -255,14 +255,15 @@ class Checks:
     min_sqnr: Annotated[
         list[str] | None,
         option(
-            "--min-sqnr [OUTPUT:]DB",
-            "Exit 1 unless every output, or the one named, has this signal-to-noise ratio.",
+            "--min-sqnr [NAME:]DB",
+            "Exit 1 unless every output, or the output or part of this name, has this "
+            "signal-to-noise ratio.",
             _CHECKS,
         ),
     ] = None
     min_cosine: Annotated[
         list[str] | None,
-        option("--min-cosine [OUTPUT:]X", "Likewise this cosine with the FP32 output.", _CHECKS),
+        option("--min-cosine [NAME:]X", "Likewise this cosine with the FP32 output.", _CHECKS),
     ] = None
     min_int8: Annotated[
         float | None,
@@ -273,6 +274,39 @@ class Checks:
     min_quantized: Annotated[
         float | None,
         option("--min-quantized SHARE", "Likewise this share in int8, fp8 or int4.", _CHECKS),
+    ] = None
+    parts: Annotated[
+        list[str] | None,
+        option(
+            "--part NAME=OUTPUT[INDEX]",
+            "Compare some channels of an output apart, scores=output0[:,4:]; without it, groups "
+            "that differ much in power are.",
+            _CHECKS,
+        ),
+    ] = None
+    detections: Annotated[
+        str | None,
+        option(
+            "--detections yolo|yolox|ssd|FILE.py",
+            "Compare what a detector finds: how many detections are kept and how many are new.",
+            _CHECKS,
+        ),
+    ] = None
+    detection_score: Annotated[
+        float | None,
+        option("--detection-score X", "The least score of a detection; by default 0.25.", _CHECKS),
+    ] = None
+    min_kept: Annotated[
+        float | None,
+        option("--min-kept SHARE", "Likewise this share of the FP32 model's detections.", _CHECKS),
+    ] = None
+    max_new: Annotated[
+        float | None,
+        option(
+            "--max-new SHARE",
+            "Exit 1 if it has more detections of its own than this share.",
+            _CHECKS,
+        ),
     ] = None
     labels: Annotated[
         Path | None,

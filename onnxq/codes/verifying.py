@@ -152,4 +152,32 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Name the calibration of the model, or leave `--calibration` out: `verify` finds one "
         "beside the model.",
     ),
+    "OQ680": Code(
+        meaning="A part of an output cannot be compared: the text is not NAME=OUTPUT[INDEX], there "
+        "is no such output, the index takes nothing of its shape, or the name is taken.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --part scores=output0[4:,:]",
+        fix="Write the index as in numpy: `--part scores=output0[:,4:]` is channel 4 and all "
+        "behind it, of every sample in the batch.",
+    ),
+    "OQ681": Code(
+        meaning="An output depends on random numbers that the model draws: RandomNormal, "
+        "RandomUniform, Multinomial, Bernoulli, or Dropout in training mode. Each session of "
+        "onnxruntime would draw its own; `verify` gives both models the same draws, so that their "
+        "figures are those of the quantization. In production every run draws others.",
+        example="an output y = x + RandomNormalLike(x)",
+        fix="Judge the model by what it generates, or make the random numbers an input.",
+    ),
+    "OQ682": Code(
+        meaning="Detections cannot be compared: there is no such decoder, its file has no function "
+        "`detections`, raised an error or returned something else, there is no --data, or one of "
+        "`--detection-score`, `--min-kept` and `--max-new` is given without a decoder.",
+        example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --detections yolov8",
+        fix="Give `yolo`, `yolox`, `ssd` or a Python file with `detections(outputs, inputs)`, "
+        "which returns for each sample a tuple of boxes [n, 4], scores [n] and classes [n].",
+    ),
+    "OQ683": Code(
+        meaning="The outputs do not have the form that the decoder of --detections reads.",
+        example="--detections yolo for a model with the outputs boxes [1,300,4] and scores [1,300]",
+        fix="Choose another decoder, or write `--detections FILE.py` with your post-processing.",
+    ),
 }

@@ -37,27 +37,28 @@ def _items(file: Path, function: str) -> Iterator[Any]:
     try:
         yield from iterator
     except (Exception, SystemExit) as reason:
-        raise _raised(file, reason) from reason
+        raise raised_by(file, reason) from reason
 
 
 def _iterator(file: Path, function: str) -> Iterator[Any]:
     try:
-        module = _run(file)
+        module = run_file(file)
     except (Exception, SystemExit) as reason:
-        raise _raised(file, reason) from reason
-    names = {name for name, value in vars(module).items() if not name.startswith("_")}
+        raise raised_by(file, reason) from reason
     if not hasattr(module, function):
         raise error(
             "OQ421",
             f"'{file}' has no '{function}'",
-            fix=did_you_mean(function, names, otherwise=f"name its function: {file}:FUNCTION"),
+            fix=did_you_mean(
+                function, named_in(module), otherwise=f"name its function: {file}:FUNCTION"
+            ),
         )
     data, shown = getattr(module, function), f"{file}:{function}"
     try:
         iterator: Iterator[Any] = iter(data() if can_be_called(data) else data)
     except (Exception, SystemExit) as reason:
         if _frames(file, reason) or not isinstance(reason, TypeError):
-            raise _raised(file, reason) from reason
+            raise raised_by(file, reason) from reason
         raise error(
             "OQ421",
             f"'{shown}' gives no samples: {first_line(reason)}",
@@ -72,7 +73,12 @@ def _iterator(file: Path, function: str) -> Iterator[Any]:
     return iterator
 
 
-def _run(file: Path) -> Any:
+def named_in(module: Any) -> set[str]:
+    """The public names of a module."""
+    return {name for name in vars(module) if not name.startswith("_")}
+
+
+def run_file(file: Path) -> Any:
     """Import the file under its own name, with its folder on the path, as Python runs a script."""
     folder = str(file.resolve().parent)
     if folder not in sys.path:
@@ -89,8 +95,10 @@ def _run(file: Path) -> Any:
     return module
 
 
-def _raised(file: Path, reason: BaseException) -> OnnxqError:
-    """What the loader raised, with its line (OQ422)."""
+def raised_by(
+    file: Path, reason: BaseException, what: str = "the loader", *, code: str = "OQ422"
+) -> OnnxqError:
+    """What the code of a file raised, with its line."""
     span = None
     if trace := in_worker(reason):
         places = [line for name, line in _IN_TRACE.findall(trace) if Path(name).name == file.name]
@@ -99,8 +107,8 @@ def _raised(file: Path, reason: BaseException) -> OnnxqError:
         span = _span(Path(reason.filename or file), reason.lineno, reason.offset or 1)
     elif frames := _frames(file, reason):
         span = _span(file, frames[-1].lineno or 1, (frames[-1].colno or 0) + 1)
-    message = f"the loader raised {exception_text(reason)}"
-    return error("OQ422", message, fix="correct it", span=span)
+    message = f"{what} raised {exception_text(reason)}"
+    return error(code, message, fix="correct it", span=span)
 
 
 def _frames(file: Path, reason: BaseException) -> list[traceback.FrameSummary]:

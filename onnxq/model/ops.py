@@ -266,6 +266,12 @@ RANDOM: Final = frozenset(
     | {"RandomUniform", "RandomUniformLike"}
 )
 
+# Ops whose results stand in an order, or are a selection, that values decide on.
+ORDERING: Final = frozenset({"Compress", "NonMaxSuppression", "NonZero", "TopK", "Unique"})
+
+# Ops whose results depend on the shapes of their inputs, not on the values.
+SHAPES: Final = frozenset({"Shape", "Size"})
+
 # Ops of ONNX and of onnxruntime that compute with integers, or quantize when the model runs.
 _INTEGER_OP: Final = re.compile(
     r"(com\.microsoft::)?(QLinear\w+|(Conv|MatMul)Integer\w*|DynamicQuantize\w+)"

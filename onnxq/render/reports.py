@@ -5,19 +5,21 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import PurePath
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from onnxq.diagnostics import Severity, counted
 from onnxq.insertion.provenance import recipe_name
+from onnxq.render.agreement import detection_lines, row_lines
 from onnxq.render.runs import runs
-from onnxq.render.side_by_side import side_by_side, types_of
+from onnxq.render.side_by_side import part_name, side_by_side, types_of
 from onnxq.render.tables import table
 from onnxq.render.tensors import tensor_lines
 from onnxq.render.text import cut, figure, one_line, share
 from onnxq.verification import (
-    LOW_SQNR_DB,
+    TYPICAL,
     Accuracy,
     Comparison,
     CompiledReport,
@@ -25,9 +27,18 @@ from onnxq.verification import (
     DataUse,
     ModelReport,
     NumericReport,
+    OutputKind,
     VerifyReport,
     targets,
 )
+
+_KINDS: Final[Mapping[OutputKind, str]] = {
+    "logits": "logits, probabilities and embeddings",
+    "scores": "scores",
+    "boxes": "boxes",
+    "hidden state": "hidden states",
+    "other": "other outputs",
+}
 
 
 def verify_report(console: Console, report: VerifyReport, *, everything: bool = False) -> None:
@@ -101,7 +112,7 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
     floats = [o for o in numeric.outputs if o.is_float]
     if floats:
         _outputs(console, floats)
-    for o in numeric.outputs:
+    for o in (c for output in numeric.outputs for c in (output, *output.parts)):
         if not o.is_float and o.equal is not None:
             console.print(f"  {one_line(o.name)}: {o.dtype}, {o.equal:.1%} of the values are equal")
         if o.problem:
@@ -109,24 +120,38 @@ def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> 
     for output, tensors in numeric.stand_ins.items():
         if tensors:
             console.print(f"  in place of {one_line(output)}: {', '.join(map(one_line, tensors))}")
+    for line in (*(f"  {line}" for line in row_lines(numeric)), *detection_lines(numeric)):
+        console.print(line)
     if numeric.accuracy is not None:
         _accuracy(console, numeric.accuracy)
 
 
 def _advise(console: Console, numeric: NumericReport) -> None:
-    """Advise --tensors when the noise of an output is more than a tenth of the signal."""
-    bad = sum(o.sqnr_db is not None and o.sqnr_db < LOW_SQNR_DB for o in numeric.outputs)
-    if bad:
-        count = f"  {counted(bad, 'output')} below {LOW_SQNR_DB:g} dB"
-        more = f"{count}: 'onnxq verify --tensors' shows which layers lose it"
-        console.print(Text(more, "yellow"))
+    """Say what is typical of outputs of a kind, where an output has no more than that."""
+    judged = [(c, o) for o in numeric.outputs for c in o.judged if c.sqnr_db is not None]
+    lowest = {c.kind: (c, o) for c, o in sorted(judged, key=_sqnr, reverse=True)}
+    for kind, (comparison, output) in lowest.items():
+        usual, sqnr = TYPICAL[kind], comparison.sqnr_db or 0.0
+        is_answered = numeric.detections is not None and kind in ("scores", "boxes")
+        if sqnr >= usual.high or is_answered:
+            continue
+        name = one_line(output.name if comparison is output else part_name(comparison))
+        more = f"; {usual.decides}"
+        if sqnr < usual.low:
+            more = f"{more}; 'onnxq verify --tensors' shows which layers lose accuracy"
+        text = f"  {name}: {_KINDS[kind]} in int8 have typically {usual.low:g} to {usual.high:g} dB"
+        console.print(Text(f"{text}{more}", "yellow" if sqnr < usual.low else ""))
+
+
+def _sqnr(judged: tuple[Comparison, Comparison]) -> float:
+    return judged[0].sqnr_db or 0.0
 
 
 def _outputs(console: Console, outputs: Sequence[Comparison]) -> None:
-    """Print a row for each output, the worst first."""
+    """Print a row for each output, the worst first, and under it one for each of its parts."""
     rows = [
         (
-            Text(one_line(o.name)),
+            Text(one_line(o.name) if not depth else f"  {part_name(o)}"),
             figure(o.sqnr_db, ".2f"),
             figure(o.cosine, ".6f"),
             figure(o.max_abs_error),
@@ -134,12 +159,18 @@ def _outputs(console: Console, outputs: Sequence[Comparison]) -> None:
             figure(o.worst_sqnr_db, ".2f"),
             Text(one_line(PurePath(o.worst_sample or "-").name)),
         )
-        for o in sorted(outputs, key=lambda o: float("-inf") if o.sqnr_db is None else o.sqnr_db)
+        for output in sorted(outputs, key=_worst)
+        for depth, some in enumerate(((output,), output.parts))
+        for o in some
     ]
     errors = ("max error", "mean error")
     columns = ("output", "SQNR dB", "cosine", *errors, "worst dB", "in sample")
     drop = (*errors, "in sample", "cosine")
     table(console, columns, rows, drop=drop, texts=("in sample",), names=0.4)
+
+
+def _worst(output: Comparison) -> float:
+    return min(float("-inf") if o.sqnr_db is None else o.sqnr_db for o in output.judged)
 
 
 def _accuracy(console: Console, accuracy: Accuracy) -> None:

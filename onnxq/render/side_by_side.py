@@ -48,6 +48,14 @@ def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[FigureCel
     numeric = [model.numeric for model in models if model.numeric is not None]
     for name in dict.fromkeys(o.name for n in numeric for o in n.outputs):
         yield from _output(name, models)
+    found = [m.numeric.detections if m.numeric is not None else None for m in models]
+    if any(d is not None for d in found):
+        kept, new = ([getattr(d, w) if d else None for d in found] for w in ("kept", "new"))
+        yield "detections kept", [(share, figure(share, ".1%")) for share in kept]
+        yield (
+            "detections new",
+            [(None if share is None else -share, figure(share, ".1%")) for share in new],
+        )
     yield from _accuracy([n.accuracy for n in numeric], models)
     if any(model.compiled is not None or model.why_not_compiled is not None for model in models):
         for dtype in types_of([m.compiled for m in models if m.compiled is not None]):
@@ -60,17 +68,36 @@ def _count(model: ModelReport, severity: Severity) -> FigureCell:
     return (-count, str(count))
 
 
+def part_name(part: Comparison) -> str:
+    """The name of a part, without that of its output."""
+    return one_line(part.where if part.where and part.name.endswith(part.where) else part.name)
+
+
 def _output(name: str, models: Sequence[ModelReport]) -> Iterator[tuple[str, list[FigureCell]]]:
     outputs = [
         next((o for o in m.numeric.outputs if o.name == name), None) if m.numeric else None
         for m in models
     ]
-    if any(o is not None and (o.is_float or o.problem) for o in outputs):
-        yield f"SQNR dB, {name}", [_of(o, lambda c: c.sqnr_db, ".2f") for o in outputs]
-        yield f"worst dB, {name}", [_of(o, lambda c: c.worst_sqnr_db, ".2f") for o in outputs]
-        yield f"cosine, {name}", [_of(o, lambda c: c.cosine, ".6f") for o in outputs]
+    yield from _comparison(name, outputs)
+    kept = [o.rows.kept_share if o is not None and o.rows is not None else None for o in outputs]
+    if any(share is not None for share in kept):
+        yield f"rows kept, {name}", [(share, figure(share, ".1%")) for share in kept]
+    for part in dict.fromkeys(p.name for o in outputs if o is not None for p in o.parts):
+        yield from _comparison(
+            part,
+            [next((p for p in o.parts if p.name == part), None) if o else None for o in outputs],
+        )
+
+
+def _comparison(
+    name: str, figures: Sequence[Comparison | None]
+) -> Iterator[tuple[str, list[FigureCell]]]:
+    if any(o is not None and (o.is_float or o.problem) for o in figures):
+        yield f"SQNR dB, {name}", [_of(o, lambda c: c.sqnr_db, ".2f") for o in figures]
+        yield f"worst dB, {name}", [_of(o, lambda c: c.worst_sqnr_db, ".2f") for o in figures]
+        yield f"cosine, {name}", [_of(o, lambda c: c.cosine, ".6f") for o in figures]
     else:
-        yield f"equal, {name}", [_of(o, lambda c: c.equal, ".1%") for o in outputs]
+        yield f"equal, {name}", [_of(o, lambda c: c.equal, ".1%") for o in figures]
 
 
 def _accuracy(

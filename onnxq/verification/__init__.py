@@ -4,12 +4,16 @@ from onnxq.linting import lint
 from onnxq.verification.compiled import CompiledOp, CompiledReport
 from onnxq.verification.conversions import Conversions
 from onnxq.verification.data import DataUse, UnusedSamples, matching_calibration
+from onnxq.verification.detections import DetectionReport
 from onnxq.verification.engines import EngineRun
 from onnxq.verification.numeric import (
     LOW_SQNR_DB,
+    TYPICAL,
     Accuracy,
     Comparison,
     NumericReport,
+    OutputKind,
+    SortedRows,
     TensorComparison,
     compare,
 )
@@ -20,6 +24,7 @@ from onnxq.verification.verifying import Backend, verify
 
 __all__ = [
     "LOW_SQNR_DB",
+    "TYPICAL",
     "Accuracy",
     "Backend",
     "Comparison",
@@ -28,10 +33,13 @@ __all__ = [
     "CompiledReport",
     "Conversions",
     "DataUse",
+    "DetectionReport",
     "EngineRun",
     "ModelReport",
     "NumericReport",
+    "OutputKind",
     "Profile",
+    "SortedRows",
     "TensorComparison",
     "UnusedSamples",
     "VerifyReport",

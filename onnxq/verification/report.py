@@ -14,7 +14,7 @@ from onnxq.shown import Shown, renderer
 from onnxq.verification.compiled import CompiledOp, CompiledReport
 from onnxq.verification.data import DataUse
 from onnxq.verification.engines import EngineRun
-from onnxq.verification.numeric import Comparison, NumericReport, TensorComparison
+from onnxq.verification.numeric import Comparison, NumericReport, SortedRows, TensorComparison
 from onnxq.verification.origins import Lineage
 from onnxq.verification.thresholds import NONE, Thresholds, refusals
 
@@ -141,6 +141,7 @@ HIDDEN: Final[Mapping[type, tuple[str, ...]]] = {
 }
 DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
     CompiledReport: ("int8", "int8_macs", "quantized_macs", "macs", "counts"),
+    SortedRows: ("kept_share",),
     NumericReport: ("sqnr_db", "cosine", "culprits"),
     TensorComparison: ("noise",),
     VerifyReport: ("diagnostics",),

@@ -21,10 +21,12 @@ _LIMITS: Final[Mapping[Figure, tuple[float, float]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """The lowest SQNR (dB) and cosine by output, and the lowest shares of MACs (0 to 1), that pass.
+    """The lowest SQNR (dB) and cosine by output or part, and the lowest shares of MACs (0 to 1).
 
-    `int8` is the share in int8, `quantized` that in int8, fp8 or int4. `every_sqnr` and
-    `every_cosine` apply to every float output that is not named.
+    The threshold of an output holds for each of its parts that has none of its own. `int8` is the
+    share in int8, `quantized` that in int8, fp8 or int4. `every_sqnr` and `every_cosine` apply to
+    every float output that is not named. `kept` is the least share of the float model's detections
+    that the Q/DQ model has, `new` the highest of those that it adds.
     """
 
     sqnr: Mapping[str, float] = field(default_factory=dict)
@@ -33,6 +35,8 @@ class Thresholds:
     every_cosine: float | None = None
     int8: float | None = None
     quantized: float | None = None
+    kept: float | None = None
+    new: float | None = None
 
 
 NONE: Final = Thresholds()
@@ -42,25 +46,34 @@ Limits = float | Mapping[str, float] | Iterable[str]
 def thresholds(
     outputs: Sequence[str],
     *,
+    parts: Sequence[str] = (),
     sqnr: Limits | None = None,
     cosine: Limits | None = None,
     int8: float | None = None,
     quantized: float | None = None,
+    kept: float | None = None,
+    new: float | None = None,
 ) -> Thresholds:
-    """Check thresholds for a model with these outputs.
+    """Check thresholds for a model with these outputs, and `parts` that the user named.
 
-    `sqnr` (dB) and `cosine` are one number for every float output, numbers by output, or texts as
+    `sqnr` (dB) and `cosine` are one number for every float output, numbers by name, or texts as
     on the command line: '25' for every output, 'boxes:25' for one; the last one for an output
     counts. Raises OQ654 for a text that cannot be parsed, a threshold that cannot be met, and an
-    unknown output.
+    unknown name.
     """
-    for name, share in (("int8", int8), ("quantized", quantized)):
+    shares = (
+        ("min-int8", int8),
+        ("min-quantized", quantized),
+        ("min-kept", kept),
+        ("max-new", new),
+    )
+    for name, share in shares:
         if share is not None and not 0 <= share <= 1:
-            message = f"--min-{name} {share:g} is not a share"
+            message = f"--{name} {share:g} is not a share"
             raise error("OQ654", message, fix="give one from 0 to 1")
     by_figure: dict[Figure, dict[str, float]] = {
-        "sqnr": _by_output("sqnr", sqnr, outputs),
-        "cosine": _by_output("cosine", cosine, outputs),
+        "sqnr": _by_name("sqnr", sqnr, (*outputs, *parts)),
+        "cosine": _by_name("cosine", cosine, (*outputs, *parts)),
     }
     return Thresholds(
         every_sqnr=by_figure["sqnr"].pop("", None),
@@ -69,11 +82,13 @@ def thresholds(
         cosine=by_figure["cosine"],
         int8=int8,
         quantized=quantized,
+        kept=kept,
+        new=new,
     )
 
 
-def _by_output(figure: Figure, limits: Limits | None, outputs: Sequence[str]) -> dict[str, float]:
-    """The threshold by output; '' is every output."""
+def _by_name(figure: Figure, limits: Limits | None, names: Sequence[str]) -> dict[str, float]:
+    """The threshold by output or part; '' is every output."""
     if limits is None:
         return {}
     if isinstance(limits, int | float):
@@ -81,12 +96,12 @@ def _by_output(figure: Figure, limits: Limits | None, outputs: Sequence[str]) ->
     elif isinstance(limits, Mapping):
         items = list(limits.items())
     else:
-        parts = (text.rpartition(":") for text in limits)
-        items = [(name, number) for name, _, number in parts]
-    return {name: _limit(figure, name, value, outputs) for name, value in items}
+        pieces = (text.rpartition(":") for text in limits)
+        items = [(name, number) for name, _, number in pieces]
+    return {name: _limit(figure, name, value, names) for name, value in items}
 
 
-def _limit(figure: Figure, name: str, value: object, outputs: Sequence[str]) -> float:
+def _limit(figure: Figure, name: str, value: object, names: Sequence[str]) -> float:
     low, high = _LIMITS[figure]
     try:
         limit = float(str(value))
@@ -100,11 +115,12 @@ def _limit(figure: Figure, name: str, value: object, outputs: Sequence[str]) -> 
             f"--min-{figure} '{text}' is not a threshold",
             fix=f"write --min-{figure} {example}",
         )
-    if name and name not in outputs:
+    if name and name not in names:
+        is_index = name.endswith("]") and name.partition("[")[0] in names
         raise error(
             "OQ654",
-            f"--min-{figure} names '{name}', which is not an output",
-            fix=did_you_mean(name, outputs),
+            f"--min-{figure} names '{name}', which is not an output or a part",
+            fix=f"name the part: --part NAME={name}" if is_index else did_you_mean(name, names),
         )
     return limit
 
@@ -135,18 +151,28 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
         fix = "correct the error that stopped them" if failed else "give --data"
         yield "the thresholds need figures, but the models were not compared", fix
     stands_for = _stands_for(model)
+    known: set[str] = set()
     for output in outputs:
-        names = stands_for.get(output.name, (output.name,))
-        every = least.every_sqnr if output.is_float or output.problem else None
-        yield from _below(
-            output, names, "SQNR", "dB", _limit_of(names, least.sqnr, every),
-            output.sqnr_db, output.worst_sqnr_db, output.worst_sample,
-        )  # fmt: skip
-        every = least.every_cosine if output.is_float or output.problem else None
-        yield from _below(
-            output, names, "cosine", "", _limit_of(names, least.cosine, every),
-            output.cosine, output.worst_cosine, output.worst_cosine_sample,
-        )  # fmt: skip
+        called = _called(stands_for.get(output.name, (output.name,)))
+        every = output.is_float or bool(output.problem)
+        for judged in output.judged:
+            place = called if judged is output else f"part '{judged.name}' of {called}"
+            names = (judged.name, *stands_for.get(output.name, (output.name,)))
+            yield from _below(
+                judged, place, "SQNR", "dB",
+                _limit_of(names, least.sqnr, least.every_sqnr if every else None),
+                judged.sqnr_db, judged.worst_sqnr_db, judged.worst_sample,
+            )  # fmt: skip
+            yield from _below(
+                judged, place, "cosine", "",
+                _limit_of(names, least.cosine, least.every_cosine if every else None),
+                judged.cosine, judged.worst_cosine, judged.worst_cosine_sample,
+            )  # fmt: skip
+            known.update(names)
+    for name in dict.fromkeys((*least.sqnr, *least.cosine)):
+        if outputs and name not in known:
+            yield f"'{name}' has a threshold, but it was not compared", "set no threshold for it"
+    yield from _of_detections(model, least)
     yield from _below_shares(model, least)
 
 
@@ -162,8 +188,14 @@ def _stands_for(model: ModelReport) -> dict[str, tuple[str, ...]]:
 def _limit_of(
     names: Sequence[str], limits: Mapping[str, float], every: float | None
 ) -> float | None:
-    """The highest limit for some outputs; that of every output where none is named."""
-    return max((limits[name] for name in names if name in limits), default=every)
+    """The limit for the first name, a part or a tensor, or the highest for the outputs behind it.
+
+    That of every output where none is named.
+    """
+    first, *others = names
+    if first in limits:
+        return limits[first]
+    return max((limits[name] for name in others if name in limits), default=every)
 
 
 def _called(names: Sequence[str]) -> str:
@@ -176,7 +208,7 @@ def _called(names: Sequence[str]) -> str:
 
 def _below(
     output: Comparison,
-    names: Sequence[str],
+    place: str,
     what: str,
     unit: str,
     least: float | None,
@@ -187,17 +219,16 @@ def _below(
     if least is None or (value is not None and value >= least):
         return
     unit = f" {unit}" if unit else ""
-    name = _called(names)
     if value is None or worst is None:
         why = output.problem or f"it is {output.dtype}"
         yield (
-            f"the {what} of {name} is not known ({why}), and its threshold is {least:g}{unit}",
+            f"the {what} of {place} is not known ({why}), and its threshold is {least:g}{unit}",
             "correct the cause, or set no threshold for this output",
         )
         return
     result = f"is {_shown(value, least)}{unit}, below the threshold of {least:g}{unit}"
     yield (
-        f"the {what} of {name} {result}; worst sample '{sample}': {_shown(worst, least)}{unit}",
+        f"the {what} of {place} {result}; worst sample '{sample}': {_shown(worst, least)}{unit}",
         "see with verify --tensors which ops lose accuracy; skip these, or try another method",
     )
 
@@ -206,6 +237,30 @@ def _shown(value: float, least: float) -> str:
     """A figure with at least four digits, and as many as show that it is below the threshold."""
     texts = (f"{value:.{digits}g}" for digits in range(4, 18))
     return next((t for t in texts if float(t) < least or value >= least), repr(value))
+
+
+def _of_detections(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
+    if least.kept is None and least.new is None:
+        return
+    found = model.numeric.detections if model.numeric is not None else None
+    if found is None:
+        yield "the detections of the models were not compared", "correct the error that stopped it"
+        return
+    if found.kept is None or found.new is None:
+        yield (
+            "the share of kept detections is not known: the float model detects nothing",
+            "give samples that show what it detects, or a lower --detection-score",
+        )
+        return
+    fix = "keep the ops before the scores in float, or try another method"
+    worst = f"worst sample '{found.worst_sample}'"
+    if least.kept is not None and found.kept < least.kept:
+        shown = _shown(found.kept, least.kept)
+        limit = f"below the threshold of {least.kept:g}"
+        yield f"the share of kept detections is {shown}, {limit}; {worst}", fix
+    if least.new is not None and found.new > least.new:
+        limit = f"above the threshold of {least.new:g}"
+        yield f"the share of new detections is {found.new:.4g}, {limit}; {worst}", fix
 
 
 def _below_shares(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:

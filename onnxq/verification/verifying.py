@@ -16,10 +16,12 @@ from onnxq.linting import lint
 from onnxq.verification import tensorrt
 from onnxq.verification.compiling import ReportCompiler
 from onnxq.verification.data import DataUse, UnusedSamples
+from onnxq.verification.detections import Detections
 from onnxq.verification.engines import SAMPLES, EngineRun, run_engines
 from onnxq.verification.gpu import gpu
 from onnxq.verification.labels import Labels
 from onnxq.verification.numeric import NumericReport, compare_all, require_same_ports
+from onnxq.verification.numeric.parts import Part
 from onnxq.verification.profiles import fixed
 from onnxq.verification.report import ModelReport, VerifyReport
 from onnxq.verification.subjects import FloatSubject, QdqSubject
@@ -32,14 +34,17 @@ Backend = Literal["auto", "tensorrt-rtx", "tensorrt", "onnxruntime"]
 class Checks:
     """The checks to make.
 
-    `tensors` compares every pair and weighted op too, `labels` how often a classifier is right.
+    `parts` of outputs are compared apart. `tensors` compares every pair and weighted op too,
+    `labels` how often a classifier is right, `detections` what a detector finds.
     The backend "auto" compiles if TensorRT-RTX is installed, "onnxruntime" never compiles, and
     "tensorrt-rtx" and "tensorrt" require that compiler. `fp32_engine` compiles the float model too,
     to compare the sizes.
     """
 
+    parts: tuple[Part, ...] = ()
     tensors: bool = False
     labels: Labels | None = None
+    detections: Detections | None = None
     backend: Backend = "auto"
     compiling: CompileOptions = DEFAULTS
     fp32_engine: bool = False
@@ -164,8 +169,10 @@ def _compare(
             run.float_model.prepared,
             protos,
             samples,
+            parts=run.checks.parts,
             tensors=run.checks.tensors,
             labels=run.checks.labels,
+            detections=run.checks.detections,
             libraries=run.options.libraries,
             progress=progress,
         )

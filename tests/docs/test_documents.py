@@ -7,11 +7,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
 import onnxq
 from onnxq.codes import CODES
+from onnxq.verification.detections import load_decoder
 from tests.cli.conftest import make_picture
 from tests.onnx_text import model
 
@@ -110,12 +112,20 @@ def test_the_python_page_has_every_public_name():
 
 
 def test_the_loader_of_the_guide_runs(demo_folder, tmp_path):
-    (loader,) = blocks("docs/guide.md", "python")
+    loader = blocks("docs/guide.md", "python")[0]
     (tmp_path / "loader.py").write_text(loader)
     shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
     command = [ONNXQ, "calibrate", demo_folder / "yolox.onnx", "--data", "loader.py"]
     run = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True)
     assert "5 samples" in run.stdout
+
+
+def test_the_detections_of_the_guide_are_a_decoder(tmp_path):
+    file = tmp_path / "decoder.py"
+    file.write_text(blocks("docs/guide.md", "python")[1])
+    boxes, scores = np.zeros((2, 9, 4)), np.full((2, 9, 3), 0.5)
+    found = load_decoder(file)({"boxes": boxes, "scores": scores}, {})
+    assert [item.boxes.shape for item in found] == [(9, 4), (9, 4)]
 
 
 def test_the_recipe_of_the_rules_reference_loads(tmp_path):

@@ -18,7 +18,11 @@ def any_quantized(request):
 def test_yolox_is_all_int8_and_exact(quantized_yolox):
     assert quantized_yolox.int8 == {"Conv": (83, 83)}
     assert quantized_yolox.verified["compiled"]["int8_macs"] == 1
-    assert quantized_yolox.sqnr >= 24.3  # the README shows 24.8
+    (output,) = quantized_yolox.verified["numeric"]["outputs"]
+    assert output["sqnr_db"] >= 24.3  # the README shows 24.8
+    parts = {part["where"]: part["sqnr_db"] for part in output["parts"]}
+    assert list(parts) == ["[:,:,:4]", "[:,:,4:5]", "[:,:,5:]"]
+    assert quantized_yolox.sqnr == parts["[:,:,4:5]"] >= 15.8  # measured: 16.3
     assert quantized_yolox.verified["numeric"]["samples"] == len(EVALUATION)
     assert quantized_yolox.insert["weighted_ops_quantized"] == 83
     assert quantized_yolox.insert["weight_pairs"] == 83
@@ -40,6 +44,11 @@ def test_two_inputs_from_arrays(quantized_two_inputs):
     assert quantized_two_inputs.int8 == {"Conv": (2, 2), "MatMul": (1, 1)}
     assert quantized_two_inputs.calibrate["samples"] == 8
     assert quantized_two_inputs.sqnr >= 30  # noise goes in, so rounding is nearly all the error
+
+
+def test_only_the_detector_has_parts(any_quantized, quantized_yolox):
+    outputs = any_quantized.verified["numeric"]["outputs"]
+    assert any(o["parts"] for o in outputs) == (any_quantized is quantized_yolox)
 
 
 def test_calibration_sees_every_sample(quantized_yolox):

@@ -60,6 +60,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "samples",
         "outputs",
         "accuracy",
+        "detections",
         "tensors",
         "unmatched",
         "inside",

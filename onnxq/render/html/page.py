@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from onnxq.diagnostics import BackendMissingError, Diagnostic
+from onnxq.render.agreement import detection_lines, row_lines
 from onnxq.render.calibrations import short_count
 from onnxq.render.html import charts
 from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_rows, sqnr
@@ -79,6 +80,8 @@ def page(report: VerifyReport) -> str:
         thresholds=tuple(threshold_texts(report.thresholds)),
         data=data_use(report.data) if report.data is not None else "",
         missing=[(model, tuple(missing_parts(model))) for model in models],
+        row_lines=row_lines,
+        detection_lines=detection_lines,
         diagnostics=report.diagnostics,
         layers=rows,
         decisions=decisions,

@@ -66,6 +66,10 @@ def threshold_texts(least: Thresholds) -> Iterator[str]:
             yield f"{what} of every output at least {every:g}{unit}"
         for name, value in named.items():
             yield f"{what} of {name} at least {value:g}{unit}"
+    if least.kept is not None:
+        yield f"detections kept at least {least.kept:.1%}"
+    if least.new is not None:
+        yield f"detections new at most {least.new:.1%}"
     if least.int8 is not None:
         yield f"MACs in int8 at least {least.int8:.0%}"
     if least.quantized is not None:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import counted
+from onnxq.verification.numeric.kinds import OutputKind, kind_of
+from onnxq.verification.numeric.rows import SortedRows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +26,10 @@ class Comparison:
     the lowest cosine. `equal` is the share of values that are exactly equal.
     Figures are None when there is nothing to measure or one model alone gives NaN or infinite
     values; `problem` then says why. It also reports samples left out because of their shapes.
+    `rows` says how many rows were matched, where the values decide on their order; None elsewhere.
+    `kind` is what it seems to hold by its form.
+    `parts` are groups of channels that differ much in power, or those that the user named, each
+    with figures of its own; `where` is the index of a part in its output, '[:,4:]' as in numpy.
     """
 
     name: str
@@ -39,6 +45,20 @@ class Comparison:
     mean_abs_error: float | None
     equal: float | None
     problem: str = ""
+    kind: OutputKind = "other"
+    rows: SortedRows | None = None
+    parts: tuple[Comparison, ...] = ()
+    where: str = ""
+
+    @property
+    def judged(self) -> tuple[Comparison, ...]:
+        """What thresholds apply to: the parts, or the whole where it has none."""
+        return self.parts or (self,)
+
+    def without_figures(self, problem: str) -> Comparison:
+        """A comparison that says nothing but why."""
+        nothing = Totals(self.name).result()
+        return replace(nothing, dtype=self.dtype, kind=self.kind, rows=self.rows, problem=problem)
 
     @property
     def sqnr(self) -> float | None:
@@ -54,21 +74,23 @@ class Comparison:
 class Totals:
     """Sums over the samples of one tensor; memory does not grow with their number."""
 
-    def __init__(self, name: str) -> None:
-        self.name, self.dtype = name, ""
+    def __init__(self, name: str, *, is_part: bool = False) -> None:
+        self.name, self.is_part, self.dtype = name, is_part, ""
         self.values = self.equal = 0
         self.reference = self.test = self.product = self.noise = self.error = self.largest = 0.0
         self.worst: tuple[float, str] | None = None
         self.worst_cosine: tuple[float, str] | None = None
         self.left_out: dict[str, list[str]] = {}
+        self.shape: tuple[int, ...] = ()
+        self.low, self.high = math.inf, -math.inf
 
-    def add(self, sample: str, reference: Any, test: Any) -> None:
-        """Compare one sample; a sample that cannot be compared is recorded as a problem."""
+    def add(self, sample: str, reference: Any, test: Any) -> bool:
+        """Compare one sample; True unless it cannot be compared, which is recorded as a problem."""
         self.dtype = self.dtype or str(getattr(reference, "dtype", type(reference).__name__))
         problem = _problem(reference, test)
         if problem:
-            self.left_out.setdefault(problem, []).append(sample)
-            return
+            self.leave_out(sample, problem)
+            return False
         first, second, not_finite = _finite(reference, test)
         noise = first - second
         lost, signal, tested = float(noise @ noise), float(first @ first), float(second @ second)
@@ -76,6 +98,9 @@ class Totals:
         np.abs(noise, out=noise)
         self.values += reference.size
         self.equal += not_finite + noise.size - int(np.count_nonzero(noise))
+        self.shape = reference.shape
+        self.low = min(self.low, float(first.min(initial=math.inf)))
+        self.high = max(self.high, float(first.max(initial=-math.inf)))
         self.reference += signal
         self.noise += lost
         self.test += tested
@@ -84,6 +109,11 @@ class Totals:
         self.largest = max(self.largest, float(noise.max(initial=0.0)))
         self.worst = _lower(self.worst, (_decibel(signal, lost), sample))
         self.worst_cosine = _lower(self.worst_cosine, (_cosine(signal, tested, product), sample))
+        return True
+
+    def leave_out(self, sample: str, why: str) -> None:
+        """Record that a sample cannot be compared."""
+        self.left_out.setdefault(why, []).append(sample)
 
     def result(self) -> Comparison:
         """The figures of all samples so far."""
@@ -104,7 +134,11 @@ class Totals:
             mean_abs_error=self.error / self.values if some else None,
             equal=self.equal / self.values if some else None,
             problem=self._problem(),
+            kind=self._kind() if worst else "other",
         )
+
+    def _kind(self) -> OutputKind:
+        return kind_of(self.shape, self.low, self.high, is_part=self.is_part)
 
     def _problem(self) -> str:
         problems = [

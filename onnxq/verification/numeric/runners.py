@@ -11,6 +11,7 @@ import onnx
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Tensors
 from onnxq.sessions import Libraries, index_error, open_session
+from onnxq.verification.numeric.draws import with_equal_draws
 from onnxq.verification.numeric.half_rounding import with_rounding
 
 
@@ -24,9 +25,8 @@ def runner(model: onnx.ModelProto, called: str, libraries: Libraries = ()) -> It
     from polygraphy.backend.onnxrt import OnnxrtRunner
     from polygraphy.logger import G_LOGGER
 
-    session = open_session(
-        with_rounding(model), called=called, as_written=True, libraries=libraries
-    )
+    written = with_rounding(with_equal_draws(model))
+    session = open_session(written, called=called, as_written=True, libraries=libraries)
     opened = OnnxrtRunner(session, name=called)
     # Of an input without a shape, which may have any, onnxruntime says that it is a scalar.
     opened.checks_inputs = all(i.type.tensor_type.HasField("shape") for i in model.graph.input)

@@ -1,0 +1,1 @@
+"""One module a decoder; a module here is registered by that alone."""

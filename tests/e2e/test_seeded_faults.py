@@ -1,0 +1,51 @@
+"""A fault in the class scores alone of a trained YOLOX: the output as a whole hides it."""
+
+import onnx
+import pytest
+
+from tests.command import onnxq, result
+from tests.verification.test_seeded_faults import with_class_branch
+
+from .rendered_characters import characters
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, yolox):
+    """A YOLOX quantized for characters, and the same with all amaxes of its class branch at 1/4."""
+    folder = tmp_path_factory.mktemp("characters")
+    for name, count, first in (("imgs", 8, 0), ("others", 4, 100)):
+        (folder / name).mkdir()
+        for seed in range(first, first + count):
+            characters(seed).save(folder / name / f"{seed}.png")
+    (folder / "model.onnx").write_bytes(yolox.read_bytes())
+    for command in (
+        ("calibrate", "model.onnx", "--data", "imgs/", "--preprocess", "yolox"),
+        ("insert", "--rules", "yolo", "-o", "healthy.onnx"),
+    ):
+        assert onnxq(*command, cwd=folder).returncode == 0
+    faulty = with_class_branch(onnx.load(folder / "healthy.onnx"), 2, 0.25)
+    onnx.save(faulty, folder / "faulty.onnx")
+    return folder
+
+
+def test_the_verdict_names_the_scores(folder):
+    parts = ("--part", "boxes=output[:,:,:4]", "--part", "classes=output[:,:,5:]")
+    outcome = onnxq(
+        "verify", "model.onnx", "healthy.onnx", "faulty.onnx", "--data", "others/", "--json",
+        "--backend", "onnxruntime", "--detections", "yolox", *parts, "--min-sqnr", "output:1",
+        "--min-sqnr", "classes:18",
+        cwd=folder,
+    )  # fmt: skip
+    assert outcome.returncode == 1
+    report = result(outcome)
+    (missed,) = (d["message"] for d in report["diagnostics"] if d["code"] == "OQ604")
+    assert missed.startswith("'faulty.onnx': the SQNR of part 'classes' of output 'output' is 1")
+    healthy, faulty = (model["numeric"]["outputs"][0] for model in report["models"])
+    before, after = ({p["name"]: p["sqnr_db"] for p in o["parts"]} for o in (healthy, faulty))
+    assert before["boxes"] == after["boxes"]
+    assert before["classes"] - after["classes"] > 5 > healthy["sqnr_db"] - faulty["sqnr_db"]
+    for model in report["models"]:
+        found = model["numeric"]["detections"]
+        assert (found["decoder"], found["least_score"]) == ("yolox", 0.25)
+        assert found["float_count"] > 4
+        assert found["kept"] > 0.5
