@@ -60,6 +60,12 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Correct the model; `onnxq lint` says which scales do not fit, and `--fix` repairs "
         "some.",
     ),
+    "OQ310": Code(
+        meaning="The model's opset is newer than the 25 that TensorRT takes, and it has operators "
+        "that opset 25 lacks.",
+        example="a model of opset 28 with SwiGLU",
+        fix="Export it again with opset 25 or older.",
+    ),
     "OQ320": Code(
         meaning="onnxruntime cannot load a library of custom ops: it is no such library, was built "
         "for another system or another onnxruntime, or lacks a library that it links to. The "

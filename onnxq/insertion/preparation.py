@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 import numpy as np
 import onnx
@@ -22,6 +22,9 @@ from onnxq.runnable import runnable
 from onnxq.sessions import open_session, run
 
 
+_ROUNDING: Final = {2: 4e-3, 4: 1e-5, 8: 1e-13}  # by bytes of a float: some of its last steps
+
+
 def _feature(version: int) -> str:
     """The feature that needs an opset."""
     return {FORMATS["fp8e4m3"].opset: "FP8", FORMATS["int4"].opset: "INT4"}.get(
@@ -33,6 +36,7 @@ def _feature(version: int) -> str:
 class Preparation:
     """Changes that preparing made to a model, and whether its outputs changed.
 
+    Outputs are "rounded" where only the last bits of floats differ.
     `before` and `after` are opsets, equal when the opset was not raised for `purpose`; `functions`
     counts the local functions that were inlined; `why` is the reason for unchecked outputs. `up_to`
     names the ops that onnxruntime cannot run: what is in front of them was compared.
@@ -41,7 +45,7 @@ class Preparation:
     before: int
     after: int
     functions: int = 0
-    outputs: Literal["same", "changed", "unchecked"]
+    outputs: Literal["same", "rounded", "changed", "unchecked"]
     why: str = ""
     purpose: str = ""
     up_to: str = ""
@@ -49,6 +53,7 @@ class Preparation:
     def __str__(self) -> str:
         outcome = {
             "same": "outputs are the same",
+            "rounded": "outputs are the same but for their last bits",
             "changed": "outputs changed",
             "unchecked": f"not checked, because {self.why}",
         }[self.outputs]
@@ -58,7 +63,9 @@ class Preparation:
     def _changes(self) -> Iterator[str]:
         if self.before != self.after:
             purpose = self.purpose or _feature(self.after)
-            yield f"opset {self.before} raised to {self.after}, for {purpose}"
+            lowered = f"lowered to {self.after}, the newest that TensorRT takes"
+            raised = f"raised to {self.after}, for {purpose}"
+            yield f"opset {self.before} {lowered if self.before > self.after else raised}"
         if self.functions:
             yield f"{counted(self.functions, 'local function')} inlined"
 
@@ -71,8 +78,10 @@ class Preparation:
             message = f"inlining {counted(self.functions, 'local function')} changed the outputs"
             fix = "export the model again without local functions"
             return (warning("OQ535", message, fix=fix),)
-        message = f"raising the opset from {self.before} to {self.after} changed the outputs"
-        fix = f"export the model again with opset {self.after} or newer"
+        lowered = self.before > self.after
+        how = "lowering" if lowered else "raising"
+        message = f"{how} the opset from {self.before} to {self.after} changed the outputs"
+        fix = f"export the model again with opset {self.after} or {'older' if lowered else 'newer'}"
         return (warning("OQ535", message, fix=fix),)
 
     def to_dict(self) -> dict[str, Any]:
@@ -87,7 +96,7 @@ def compare_raised(
     *,
     purpose: str = "",
 ) -> Preparation | None:
-    """Compare the outputs of a model and of its prepared form, bit for bit.
+    """Compare the outputs of a model and of its prepared form.
 
     Returns None when the opset is the same and no function was inlined. onnxruntime runs both with
     optimizations off. `shapes` are the shapes of dynamic inputs. Outputs behind ops that it cannot
@@ -120,8 +129,9 @@ def compare_raised(
             outputs.append([values[name] for name in names])
     except OnnxqError as reason:
         return change(outputs="unchecked", why=reason.diagnostics[0].message)
-    same = all(map(_equal, *outputs))
-    return change(outputs="same" if same else "changed")
+    if all(map(_equal, *outputs)):
+        return change(outputs="same")
+    return change(outputs="rounded" if all(map(_nearly_equal, *outputs)) else "changed")
 
 
 def _giving(model: onnx.ModelProto, names: Sequence[str]) -> onnx.ModelProto:
@@ -135,3 +145,16 @@ def _equal(before: Any, after: Any) -> bool:
     if isinstance(before, list):
         return len(before) == len(after) and all(map(_equal, before, after))
     return bool(np.array_equal(before, after, equal_nan=np.asarray(before).dtype.kind == "f"))
+
+
+def _nearly_equal(before: Any, after: Any) -> bool:
+    """True for floats that differ by rounding alone, measured by the largest of them."""
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_nearly_equal, before, after))
+    if before.dtype.kind != "f" or before.shape != after.shape or before.dtype != after.dtype:
+        return _equal(before, after)
+    finite = np.isfinite(before)
+    if not _equal(np.where(finite, 0, before), np.where(np.isfinite(after), 0, after)):
+        return False
+    limit = _ROUNDING.get(before.dtype.itemsize, 0.0) * np.abs(before[finite]).max(initial=0)
+    return bool(np.all(np.abs(after[finite] - before[finite]) <= limit))

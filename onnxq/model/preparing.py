@@ -19,6 +19,7 @@ from onnxq.model.pairs import is_pair_op
 from onnxq.model.scopes import free_name, nodes, scopes, separate_values
 
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
+NEWEST_OPSET: Final = 25  # that TensorRT 11 takes; onnxruntime 1.32 has no Q/DQ of opset 28
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
 _APART: Final = "onnxq.apart"  # a domain for what the version converter must not look at
 
@@ -71,14 +72,15 @@ def opset(model: onnx.ModelProto) -> int:
 
 
 def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.ModelProto:
-    """Return the model as every stage sees it: no local functions, nodes named, opset 13 or newer.
+    """Return the model as every stage sees it: no local functions, nodes named, opset 13 to 25.
 
     Dimensions called '?' are unnamed.
 
-    The model given is changed, but for its opset: below 13, the first with per-channel Q/DQ, what
-    is returned is a new one. Raising the opset can rename tensors, so plans and statistics must be
-    made of what this returns. Raises OQ304 when the opset cannot be raised, OQ307 when a model with
-    over 2 GB is held in memory, OQ561 when local functions cannot be inlined.
+    The model given is changed, but for its opset: below 13, the first with per-channel Q/DQ, and
+    above 25, the newest of TensorRT, what is returned is a new one. Another opset can rename
+    tensors, so plans and statistics must be made of what this returns. Raises OQ304 when the opset
+    cannot be raised, OQ310 when it cannot be lowered, OQ307 when a model with over 2 GB is held in
+    memory, OQ561 when local functions cannot be inlined.
     """
     held = weights.size(model, held=True)
     if held > LARGEST:
@@ -88,7 +90,7 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             fix="give its path: onnxq.load leaves large weights in their files",
         )
     inlined = clear_placeholder_names(inline_functions(model, path))
-    return raised(name_nodes(inlined), QDQ_OPSET, path)
+    return _lowered(raised(name_nodes(inlined), QDQ_OPSET, path), path)
 
 
 def raised(model: onnx.ModelProto, version: int, path: str | Path = "the model") -> onnx.ModelProto:
@@ -110,6 +112,24 @@ def raised(model: onnx.ModelProto, version: int, path: str | Path = "the model")
     ir_version = onnx.helper.OP_SET_ID_VERSION_MAP.get(("ai.onnx", version), QDQ_IR_VERSION)
     higher.ir_version = max(higher.ir_version, ir_version)
     return name_nodes(restore(higher, model))
+
+
+def _lowered(model: onnx.ModelProto, path: str | Path) -> onnx.ModelProto:
+    """The model at the newest opset that TensorRT takes, itself where it is not newer (OQ310)."""
+    if opset(model) <= NEWEST_OPSET:
+        return model
+    try:
+        lower = _converted(model, NEWEST_OPSET)
+    except Exception as reason:  # as above
+        raise error(
+            "OQ310",
+            f"'{path}' has opset {opset(model)}, TensorRT takes up to {NEWEST_OPSET}, and the "
+            f"model cannot be lowered: {first_line(reason)}",
+            fix=f"export the model again with opset {NEWEST_OPSET} or older",
+        ) from None
+    most = onnx.helper.OP_SET_ID_VERSION_MAP[("ai.onnx", NEWEST_OPSET)]
+    lower.ir_version = min(lower.ir_version, most)
+    return name_nodes(restore(lower, model))
 
 
 def _converted(model: onnx.ModelProto, version: int) -> onnx.ModelProto:

@@ -3,9 +3,12 @@
 import numpy as np
 import onnx
 import pytest
+from onnx import parser
 
-from onnxq.insertion.preparation import compare_raised
-from onnxq.model.preparing import prepare
+import onnxq
+from onnxq.diagnostics import OnnxqError
+from onnxq.insertion.preparation import _nearly_equal, compare_raised
+from onnxq.model.preparing import opset, prepare
 from tests.onnx_text import model
 
 SOFTMAX = "g (float[2,{n},4] x) => (float y) {{ y = Softmax <axis = 1> (x) }}"
@@ -28,16 +31,20 @@ def test_a_conversion_that_keeps_the_outputs():
     assert outcome.diagnostics == ()
 
 
-def test_a_conversion_that_changes_an_output_by_a_bit():
+@pytest.mark.parametrize(
+    ("factor", "outputs", "codes"),
+    [(1.0000001, "rounded", []), (1.001, "changed", ["OQ535"])],
+    ids=["by a bit", "by more"],
+)
+def test_a_conversion_that_changes_an_output(factor, outputs, codes):
     def change(after):
         (value,) = (t for t in after.graph.initializer if t.name == "b")
-        values = onnx.numpy_helper.to_array(value)
-        value.raw_data = np.nextafter(values, np.float32(9)).tobytes()
+        value.raw_data = (onnx.numpy_helper.to_array(value) * np.float32(factor)).tobytes()
 
     text = "g (float[2,3] x) => (float y) <float[3] b = {1, 2, 3}> { y = Max (x, b) }"
     outcome = raised(model(text, opset=12), change)
-    assert outcome.outputs == "changed"
-    assert [d.code for d in outcome.diagnostics] == ["OQ535"]
+    assert outcome.outputs == outputs
+    assert [d.code for d in outcome.diagnostics] == codes
 
 
 @pytest.mark.parametrize(("shapes", "outputs"), [({}, "unchecked"), ({"x": (2, 5, 4)}, "same")])
@@ -47,3 +54,46 @@ def test_open_sizes(shapes, outputs):
     assert outcome.diagnostics == ()
     if outputs == "unchecked":
         assert "the size of input 'x' is not fixed" in str(outcome)
+
+
+NEW = """g (float[2,3,8,8] x) => (float[2,4] y) <float[4,3,3,3] w, float[4,4] v> {
+    a = Conv (x, w) c = Cast <to = 10> (a) d = Cast <to = 1> (c) e = Celu (d)
+    p = GlobalAveragePool (e) f = Flatten (p) y = MatMul (f, v) }"""
+
+
+@pytest.mark.parametrize("version", [26, 27, 28])
+def test_an_opset_newer_than_tensorrt_takes_is_lowered(version):
+    made = onnxq.load(model(NEW, opset=version))
+    assert opset(made.proto) == 25
+    assert made.proto.ir_version <= 13
+    onnx.checker.check_model(made.proto, full_check=True)
+    outcome = compare_raised(made.unprepared, made.proto, {})
+    assert str(outcome) == (
+        f"opset {version} lowered to 25, the newest that TensorRT takes: outputs are the same"
+    )
+
+
+def test_a_newer_opset_with_an_operator_of_its_own_is_refused():
+    proto = parser.parse_model(
+        '<ir_version: 13, opset_import: ["" : 26]> g (float[2,4] x, int64 a) => (float[2,4] y) {'
+        " y = CumProd (x, a) }"
+    )
+    with pytest.raises(OnnxqError, match=r"OQ310.*opset 26, TensorRT takes up to 25"):
+        onnxq.load(proto)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "outcome"),
+    [
+        (np.float32([1, 2]), np.float32([1, 2.00001]), True),
+        (np.float32([1, 2]), np.float32([1, 2.001]), False),
+        (np.float32([1, np.inf]), np.float32([1.000001, np.inf]), True),
+        (np.float32([1, np.inf]), np.float32([1, 2]), False),
+        (np.float32([1, np.nan]), np.float32([1, np.nan]), True),
+        (np.float16([1, 2]), np.float16([1, 2.002]), True),
+        (np.int64([1, 2]), np.int64([1, 3]), False),
+        ([np.float32([1]), np.float32([2])], [np.float32([1])], False),
+    ],
+)
+def test_differences_in_the_last_bits_are_no_change(before, after, outcome):
+    assert _nearly_equal(before, after) is outcome
