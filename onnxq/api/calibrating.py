@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from onnxq.api import data as datasets
 from onnxq.api import long_runs
@@ -24,7 +24,9 @@ from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import error, require_choice
 from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.preprocess import Preprocess
+from onnxq.formats import type_name
 from onnxq.insertion.precision import HALF, FloatName
+from onnxq.model import ops
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
 from onnxq.planning import cascade
@@ -129,14 +131,32 @@ def require_calibration_places(
     require_writable({"the calibration": output, "the checkpoint": checkpoint}, inputs)
 
 
+def _other_types(model: Model) -> list[str]:
+    """The float types of weighted ops that cannot be quantized, such as bfloat16."""
+    weighted = (n for n in model.graph.nodes if ops.traits(n).weighted)
+    types = {
+        model.graph.type(tensor).dtype for node in weighted for tensor in node.inputs if tensor
+    }
+    return sorted(type_name(t) for t in types & {TensorProto.BFLOAT16, TensorProto.DOUBLE})
+
+
+def observable(model: Model) -> bool:
+    """True when a recipe could quantize some activation."""
+    return bool(observed_tensors(model.graph, None))
+
+
 def observed(model: Model, *plans: Plan | None) -> tuple[str, ...]:
     """The activations to observe for plans; for None what any recipe could quantize (OQ306)."""
     tensors = dict.fromkeys(t for plan in plans for t in observed_tensors(model.graph, plan))
     if not tensors:
+        types = _other_types(model)
+        why = f": it computes in {' and '.join(types)}" if types else ""
         raise error(
             "OQ306",
-            f"'{model.name}' has no float32 or float16 activation that could be quantized",
-            fix="give the FP32 or FP16 export of a model with Conv, Gemm or MatMul",
+            f"'{model.name}' has no float32 or float16 activation that could be quantized{why}",
+            fix="give its FP32 or FP16 export"
+            if types
+            else "give a model with Conv, Gemm or MatMul that are not quantized yet",
         )
     return tuple(tensors)
 

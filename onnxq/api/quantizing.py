@@ -11,7 +11,7 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq.api import data as datasets
-from onnxq.api.calibrating import Gathering, observed, recipe_path
+from onnxq.api.calibrating import Gathering, observable, observed, recipe_path
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.inserting import (
     InsertResult,
@@ -235,7 +235,8 @@ def quantize(
     require_opset(opset, planned, float_type)
     feed = None if other is None else other.open(model.graph)
     statistics = None
-    if request is not None:
+    is_complete = model.existing == "keep" and not planned.pairs and not observable(model)
+    if request is not None and not is_complete:
         statistics = Gathering(
             model=model,
             tensors=observed(model, None, planned),
@@ -259,7 +260,7 @@ def quantize(
     )
     with TemporaryDirectory(prefix="onnxq-") as folder:
         lineage = lineage_of(model, inserted, Path(folder))
-        if feed is not None and request is None:
+        if feed is not None and statistics is None:
             for note in datasets.notes(feed, preprocess, usual=usual):
                 progress(Progress(stage="comparing", total=feed.length, note=note))
         unused = None if feed is None else UnusedSamples(feed, [statistics])

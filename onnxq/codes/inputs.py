@@ -37,7 +37,8 @@ INPUTS: Final[dict[str, Code]] = {
     ),
     "OQ306": Code(
         meaning="The model has no float32 or float16 activation that onnxq could quantize, so "
-        "there is nothing to calibrate. An export in bfloat16 is the usual reason.",
+        "there is nothing to calibrate: it computes in bfloat16 or float64, or has no Conv, Gemm or "
+        "MatMul, or all of these have pairs.",
         example="onnxq calibrate model_bf16.onnx --data imgs/",
         fix="Give the FP32 or FP16 export of the model.",
     ),
@@ -65,6 +66,12 @@ INPUTS: Final[dict[str, Code]] = {
         "that opset 25 lacks.",
         example="a model of opset 28 with SwiGLU",
         fix="Export it again with opset 25 or older.",
+    ),
+    "OQ311": Code(
+        meaning="The model was optimized for onnxruntime, by itself, onnxruntime.transformers, "
+        "Olive or optimum: it has fused ops, or ops of blocked layouts, that TensorRT lacks.",
+        example="FusedConv, SkipLayerNormalization or com.microsoft.nchwc::Conv",
+        fix="Give the model as it was exported, before it was optimized.",
     ),
     "OQ320": Code(
         meaning="onnxruntime cannot load a library of custom ops: it is no such library, was built "

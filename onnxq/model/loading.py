@@ -17,6 +17,7 @@ from onnxq.model import io as models
 from onnxq.model import preparing
 from onnxq.model.graph import Graph, declares
 from onnxq.model.inlining import inline_functions
+from onnxq.model.optimized import refuse_optimized
 from onnxq.model.strip import strip
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ def load(
     with_functions = _copy(file.proto) if file.proto.functions else None
     inlined = inline_functions(file.proto, file.name)
     preparing.refuse_integer_ops(inlined, file.name)
+    refuse_optimized(inlined, file.name)
     if existing == "refuse":
         preparing.refuse_pairs(inlined, file.name)
     stripped = strip(inlined) if existing == "strip" else None

@@ -36,12 +36,11 @@ def test_quantize_a_quantized_model(finished, existing):
     arguments = ("model.qdq.onnx", "--data", "imgs", "--rules", "rules.yaml")
     finished.refuses("OQ303", "quantize", *arguments)
     options = ("--existing", existing, "-o", "again.onnx", *QUICK, "--json")
-    if existing == "keep":  # there is nothing left to observe
-        finished.refuses("OQ306", "quantize", *arguments, *options[:-1])
-        return
     told = result(succeeded(finished.run("quantize", *arguments, *options)))
     assert told["insert"]["weighted_ops_quantized"] == 2
-    assert told["verify"]["models"][0]["numeric"]["sqnr_db"] > 20
+    assert (told["calibrate"] is None) == (existing == "keep")  # nothing is left to observe
+    (output,) = told["verify"]["models"][0]["numeric"]["outputs"]
+    assert existing == "keep" or output["sqnr_db"] > 20
     ops = [n.op_type for n in onnx.load(finished / "again.onnx").graph.node]
     assert ops.count("QuantizeLinear") == 2
 
@@ -131,3 +130,27 @@ def test_what_stripping_tells_is_told_as_text_and_in_json(unsigned, verb):
     outcome = unsigned.run(*VERBS[verb], "--json")
     codes = [d["code"] for d in result(outcome)["diagnostics"]]
     assert codes[:2] == ["OQ533", "OQ532"]
+
+
+COMPLETE = """
+kept (float[4,8] x) => (float[4,2] y)
+<float s = {0.01}, int8 z = {0}, float[2] ws = {0.02, 0.03}, int8[2] wz = {0, 0},
+ int8[8,2] w = {1, -2, 3, -4, 5, -6, 7, -8, 9, -10, 11, -12, 13, -14, 15, -16}> {
+    [q] xq = QuantizeLinear (x, s, z)
+    [d] xd = DequantizeLinear (xq, s, z)
+    [dw] wd = DequantizeLinear <axis = 1> (w, ws, wz)
+    [mm] y = MatMul (xd, wd)
+}
+"""
+TWO_OPS = COMPLETE.replace("[mm] y = MatMul (xd, wd)", "[mm] m = MatMul (xd, wd) [r] y = Relu (m)")
+
+
+@pytest.mark.parametrize("text", [COMPLETE, TWO_OPS], ids=["one op", "an activation behind it"])
+@pytest.mark.parametrize("float_type", ["fp32", "fp16"])
+def test_quantize_keeps_a_model_that_is_complete(here, text, float_type):
+    onnx.save(model(text), here / "complete.onnx")
+    command = ("quantize", "complete.onnx", "--existing", "keep", "--data", "random")
+    options = ("--float", float_type, "-o", "kept.onnx", "--backend", "onnxruntime")
+    told = succeeded(here.run(*command, *options))
+    assert "1 of 1 weighted ops quantized" in told.stdout
+    assert (here / "kept.onnx").exists()
