@@ -121,7 +121,7 @@ def fp32_ops(graph: Graph, plan: Plan, statistics: Statistics, half: Half) -> Fp
         unknown = []
     return Fp32Ops(
         reasons=reasons,
-        diagnostics=(*_misfit_warnings(misfits, half), *_doubt_warnings(unknown, half)),
+        diagnostics=(*_misfit_warnings(misfits, half), *_doubt_warnings(unknown, half, statistics)),
     )
 
 
@@ -189,15 +189,18 @@ def _misfit_message(misfits: Sequence[_TensorUse], limit: str) -> str:
     )
 
 
-def _doubt_warnings(unknown: Sequence[_TensorUse], half: Half) -> Iterator[Diagnostic]:
+def _doubt_warnings(
+    unknown: Sequence[_TensorUse], half: Half, statistics: Statistics
+) -> Iterator[Diagnostic]:
     if unknown:
+        library = " and --ort-library LIB.so" if statistics.unobserved else ""
         others = f", nor that of {_more(unknown)}" if len(unknown) > 1 else ""
         nodes, verb = _nodes(unknown, "compute")
         yield warning(
             "OQ514",
             f"the calibration does not have the range of '{unknown[0].tensor}', which may exceed "
             f"the {half.largest:.4g} of {half.called}{others}; {nodes} {verb} in {half.called}",
-            fix=f"calibrate with --float {half.called}, or write a rule with keep_fp32",
+            fix=f"calibrate with --float {half.called}{library}, or write a rule with keep_fp32",
         )
 
 

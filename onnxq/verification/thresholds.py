@@ -265,22 +265,31 @@ def _of_detections(model: ModelReport, least: Thresholds) -> Iterator[tuple[str,
 
 def _below_shares(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
     compiled = model.compiled
-    yield from _below_share("int8", None if compiled is None else compiled.int8_macs, least.int8)
+    without = "" if compiled is None else ", ".join(compiled.without)
+    share = None if compiled is None else compiled.int8_macs
+    yield from _below_share("int8", share, least.int8, without)
     share = None if compiled is None else compiled.quantized_macs
-    yield from _below_share("int8, fp8 or int4", share, least.quantized)
+    yield from _below_share("int8, fp8 or int4", share, least.quantized, without)
 
 
-def _below_share(types: str, share: float | None, least: float | None) -> Iterator[tuple[str, str]]:
+def _below_share(
+    types: str, share: float | None, least: float | None, without: str
+) -> Iterator[tuple[str, str]]:
+    """`without` names the ops in front of which the engine ends."""
     if least is None or (share is not None and share >= least):
         return
     if share is None:
         yield (
             f"the share of MACs in {types} is not known, and its threshold is {least:g}",
-            "install onnxq[rtx], and give --shape for dynamic sizes",
+            f"sizes behind {without} are known with --ort-library alone"
+            if without
+            else "install onnxq[rtx], and give --shape for dynamic sizes",
         )
     else:
         yield (
             f"the share of MACs in {types} is {_shown(share, least)}, below the threshold of "
             f"{least:g}",
-            "the report says why each op is in float",
+            f"the engine ends in front of {without}: what is behind counts as unknown"
+            if without
+            else "the report says why each op is in float",
         )

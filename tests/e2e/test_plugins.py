@@ -177,6 +177,16 @@ def test_the_report_counts_what_is_behind_as_unknown(middle, without_library):
     assert f"{len(middle.behind)} weighted ops behind it" in message(without_library, "OQ606")
 
 
+def test_a_share_of_what_was_not_compiled_is_not_known(middle, without_library, twice):
+    limit = {"min_int8": 0.9}
+    report = onnxq.verify(middle.model, without_library.inserted, **limit)
+    assert "is not known" in message(report, "OQ604")
+    report = onnxq.verify(middle.model, without_library.inserted, ort_library=twice, **limit)
+    (missed,) = [d for d in report.diagnostics if d.code == "OQ604"]
+    assert "0.56" in missed.message
+    assert "the engine ends in front of Twice 'twice'" in missed.fix
+
+
 def test_with_the_library_all_is_observed_and_compared(middle, with_library, without_library):
     assert with_library.passed
     assert dict(with_library.statistics.unobserved) == {}
@@ -217,6 +227,8 @@ def test_a_calibration_with_the_library_adds_what_one_without_it_lacks(
 def test_parts_in_half_precision(middle, without_library):
     inserted = onnxq.insert(middle.model, "yolo", without_library.statistics, float_type="fp16")
     assert {"OQ322"} <= codes(inserted)
+    (fix,) = [d.fix for d in inserted.diagnostics if d.code == "OQ514"]
+    assert "--float fp16 and --ort-library" in fix
     report = onnxq.verify(middle.model, inserted, data=OTHER, backend="onnxruntime")
     assert all(o.sqnr_db > 20 for o in report.outputs.values())
 
