@@ -84,6 +84,11 @@ def main() -> None:
         sys.exit(reason.exit_code)
     except KeyboardInterrupt:
         sys.exit(130)
+    except SystemExit as reason:
+        # Typer, and Rich below it, make exit code 1 of a pipe that closes while they print help.
+        if isinstance(reason.__context__, BrokenPipeError):
+            sys.exit(141)
+        raise
     except (ReaderGoneError, BrokenPipeError):  # such as `head`, which has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)

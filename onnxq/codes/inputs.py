@@ -37,8 +37,8 @@ INPUTS: Final[dict[str, Code]] = {
     ),
     "OQ306": Code(
         meaning="The model has no float32 or float16 activation that onnxq could quantize, so "
-        "there is nothing to calibrate: it computes in bfloat16 or float64, or has no Conv, Gemm or "
-        "MatMul, or all of these have pairs.",
+        "there is nothing to calibrate: it computes in bfloat16 or float64, or has no Conv, Gemm "
+        "or MatMul, or all of these have pairs.",
         example="onnxq calibrate model_bf16.onnx --data imgs/",
         fix="Give the FP32 or FP16 export of the model.",
     ),

@@ -21,7 +21,6 @@ from onnxq.model.scopes import defined
 from onnxq.runnable import runnable
 from onnxq.sessions import open_session, run
 
-
 _ROUNDING: Final = {2: 4e-3, 4: 1e-5, 8: 1e-13}  # by bytes of a float: some of its last steps
 
 

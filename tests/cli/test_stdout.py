@@ -1,9 +1,12 @@
 """stdout is for the result: nothing that the user's Python file or its children print."""
 
+import os
+import subprocess
+
 import pytest
 
+from tests.command import ONNXQ, result, succeeded
 from tests.command import onnxq as onnxq_anew
-from tests.command import result, succeeded
 
 QUICK = ("--backend", "onnxruntime")
 LOADER = """
@@ -71,3 +74,16 @@ def test_errors_as_json_of_a_loader_that_prints(loader):
     assert outcome.returncode == 2
     assert [d["code"] for d in result(outcome)["diagnostics"]] == ["OQ421"]
     assert outcome.stderr.splitlines() == ["imported"]
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["--help"], [], ["--version"], ["rules", "--help"], ["quantize", "--help"], ["lint", "-h"]],
+    ids=" ".join,
+)
+def test_a_reader_that_goes_away_from_the_help(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    done = subprocess.run([ONNXQ, *command], stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+    assert (done.returncode, done.stderr) == (141, b"")
