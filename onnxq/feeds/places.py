@@ -143,16 +143,23 @@ def _no_data(file: Path, reason: Exception) -> OnnxqError:
 def _folder(folder: Path) -> Place:
     """Pictures, arrays, or else saved inputs in a folder and its subfolders; none hidden."""
     content = _Folder(folder)
-    notes = tuple(content.notes)
     array_files = content.with_suffixes(arrays.SUFFIXES)
     picture_files = content.with_suffixes(pictures.suffixes())
+    if len(array_files) == 1 and len(picture_files) > 1:  # such as labels
+        content.leave_out(array_files[0], "array among pictures")
+        array_files = ()
+    elif len(picture_files) == 1 and len(array_files) > 1:
+        content.leave_out(picture_files[0], "picture among arrays")
+        picture_files = ()
     if array_files and picture_files:
         raise error(
             "OQ401",
-            f"'{folder}' holds both arrays ('{array_files[0].name}') and pictures "
+            f"'{folder}' holds both {counted(len(array_files), 'file')} of arrays "
+            f"('{array_files[0].name}') and {counted(len(picture_files), 'picture')} "
             f"('{picture_files[0].name}')",
             fix="keep one kind in a folder",
         )
+    notes = tuple(content.notes)
     if array_files:
         return Place(kind="arrays", path=folder, files=array_files, notes=notes)
     if picture_files:
@@ -198,6 +205,10 @@ class _Folder:
     def with_suffixes(self, suffixes: frozenset[str] | set[str]) -> tuple[Path, ...]:
         """The files with these endings."""
         return tuple(path for path in self.files if path.suffix.lower() in suffixes)
+
+    def leave_out(self, path: Path, what: str) -> None:
+        """Report a single file of another kind than the data (OQ438)."""
+        self._note(f"'{path}' is not used as data: it is the only {what}", "move it elsewhere")
 
     def _below(self) -> Iterator[Path]:
         """Paths in the folder and its subfolders, also behind links; hidden ones are skipped."""

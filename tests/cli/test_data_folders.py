@@ -267,3 +267,21 @@ def test_arrays_that_are_held_whole_are_told(here):
     (found,) = told["diagnostics"]
     assert (found["code"], found["severity"]) == ("OQ439", "warning")
     assert found["message"] == "'d.npz' is held in memory whole, 516 MiB"
+
+
+def test_a_single_array_among_pictures_is_left_out(here):
+    np.save(here / "imgs" / "labels.npy", np.zeros(3))
+    told = succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
+    assert "warning[OQ438]: 'imgs/labels.npy' is not used as data" in told.stderr
+    np.save(here / "imgs" / "more.npy", np.zeros(3))
+    assert "2 files of arrays" in here.refuses("OQ401", "calibrate", "model.onnx", "--data", "imgs")
+
+
+def test_a_single_picture_among_arrays_is_left_out(here):
+    folder = here / "arrays"
+    folder.mkdir()
+    (folder / "thumbnail.png").write_bytes((here / "imgs" / "0.png").read_bytes())
+    for index in range(2):
+        np.save(folder / f"{index}.npy", np.zeros((1, 3, 16, 16), np.float32))
+    told = succeeded(here.run("calibrate", "model.onnx", "--data", "arrays"))
+    assert "thumbnail.png' is not used as data" in told.stderr
