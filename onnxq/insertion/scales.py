@@ -241,7 +241,11 @@ def odd(tensor: str, amax: Amax, observed: ValueRange | None) -> list[Diagnostic
     is_nothing_finite = observed is not None and observed.count and not observed.finite
     if (amax <= SMALLEST_AMAX).all() and not is_nothing_finite:
         message = f"'{tensor}' has no value above {SMALLEST_AMAX:.2g}; its scale is set to 1"
-        fix = "calibrate with data that reaches it, or skip it in the recipe"
+        fix = (
+            "check that the exported weights are the trained ones, or skip its op in the recipe"
+            if observed is None
+            else "calibrate with data that reaches it, or skip it in the recipe"
+        )
         diagnostics.append(warning("OQ414", message, fix=fix))
     if observed is not None and (observed.nan or observed.inf):
         message = f"'{tensor}' had {observed.nan} NaN and {observed.inf} infinite values, left out"

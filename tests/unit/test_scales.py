@@ -5,7 +5,7 @@ from onnx import numpy_helper
 from onnxq.calibration.histogram import HistogramAccumulator, RangeAccumulator
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import OnnxqError
-from onnxq.insertion.scales import compute_scales
+from onnxq.insertion.scales import compute_scales, odd
 from onnxq.model.graph import Graph
 from onnxq.model.preparing import name_nodes
 from tests.onnx_text import model
@@ -161,3 +161,11 @@ def test_a_group_reads_its_method_from_the_merged_histogram(tmp_path):
     assert by_tensor["x"] * 127 == pytest.approx(expected, rel=0.01)
     apart, _ = scales(tmp_path, GRAPH, observed(x=x, b=b), quantize)
     assert apart["x"] < apart["b"] / 3
+
+
+@pytest.mark.parametrize("shape", [(), (4,), (2, 3)])
+def test_a_weight_of_zeros_is_no_fault_of_the_data(shape):
+    (told,) = odd("w", np.zeros(shape, np.float32), None)
+    assert told.code == "OQ414"
+    assert "weights" in told.fix
+    assert "data" not in told.fix
