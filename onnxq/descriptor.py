@@ -10,9 +10,11 @@ from onnxq.formats import DType
 
 Granularity = Literal["per_tensor", "per_channel", "per_block"]
 Calibrator = Literal["max", "histogram"]
-Method = Literal["max", "percentile", "mse", "entropy"]
+Method = Literal["max", "percentile", "mse", "entropy", "adaptive"]
+PERCENTILE_METHODS: Final = frozenset({"percentile", "adaptive"})
 WEIGHT_METHODS: Final = frozenset({"max", "mse"})
-FP8_METHODS: Final = frozenset({"max", "percentile"})  # the others count steps of one size
+# The others count steps of one size; in fp8e4m3 `adaptive` is the percentile.
+FP8_METHODS: Final = frozenset({"max", *PERCENTILE_METHODS})
 # pytorch-quantization takes an amax up to the smallest positive float16 subnormal for zero.
 SMALLEST_AMAX: Final = 2.0**-24
 LARGEST_AMAX: Final = 1e38  # a range whose scale and values float32 holds
@@ -29,9 +31,10 @@ class QuantDescriptor:
     the op (`node_inputs.channel_axis`, `node_inputs.block_axis`).
     `calibrator` selects the statistics to gather, `method` computes amax from them (None becomes
     `max` for the max calibrator and for fp8e4m3 and int4, `entropy` for int8 and the histogram);
-    `percentile`, in (0, 100], belongs to the method of that name. `amax` is a fixed range instead
-    of a method, for the whole tensor and whatever its values. With `narrow_range` values clamp at
-    -127 instead of -128. Names and defaults follow pytorch-quantization's QuantDescriptor.
+    `percentile`, in (0, 100], belongs to the method of that name and to `adaptive`. `amax` is a
+    fixed range instead of a method, for the whole tensor and whatever its values. With
+    `narrow_range` values clamp at -127 instead of -128. Names and defaults follow
+    pytorch-quantization's QuantDescriptor.
 
     Descriptors that give equal pairs are equal, whatever their calibrators.
     """
@@ -67,7 +70,7 @@ class QuantDescriptor:
             )
         if not 0 < self.percentile <= 100:
             raise ValueError("'percentile' must be above 0 and at most 100; 99.99 is usual")
-        if self.method != "percentile":
+        if self.method not in PERCENTILE_METHODS:
             object.__setattr__(self, "percentile", 99.99)
 
     def _require_fixed(self, amax: float) -> None:
@@ -118,9 +121,8 @@ class QuantDescriptor:
         """What gives the range, in one word: max, percentile(99.99) or amax(6.0)."""
         if self.amax is not None:
             return f"amax({self.amax!r})"
-        return (
-            f"percentile({self.percentile!r})" if self.method == "percentile" else f"{self.method}"
-        )
+        takes_percentile = self.method in PERCENTILE_METHODS
+        return f"{self.method}({self.percentile!r})" if takes_percentile else f"{self.method}"
 
     @classmethod
     def parse(cls, text: str) -> QuantDescriptor:
@@ -144,7 +146,7 @@ class QuantDescriptor:
 _TEXT: Final = re.compile(
     r"(?P<dtype>int8|fp8e4m3|int4):(?P<granularity>per_tensor|per_channel|per_block)"
     r"(?:/(?P<block_size>\d{1,9}))?(?:\((?P<axis>\d+)\))?"
-    r":(?:(?P<method>max|mse|entropy|percentile)(?:\((?P<percentile>[\d.e+-]+)\))?"
+    r":(?:(?P<method>max|mse|entropy|percentile|adaptive)(?:\((?P<percentile>[\d.e+-]+)\))?"
     r"|amax\((?P<amax>[\d.e+-]+)\))"
     r"(?P<narrow_range>:narrow)?"
 )

@@ -222,7 +222,7 @@ def _by_method(
         raise error(
             "OQ456",
             f"there is no method '{method}'",
-            fix="use max, mse, entropy, percentile or percentile(99.99)",
+            fix="use max, mse, entropy, adaptive, percentile or percentile(99.99)",
         ) from None
     names = (*graph.inputs, *(name for node in graph.nodes for name in node.outputs))
     scales: dict[str, float] = {}

@@ -44,6 +44,10 @@ _MSE_OCTAVES: Final = 10
 _MSE_COARSE: Final = np.exp2(-np.arange(_MSE_OCTAVES * 32) / 32)
 _MSE_FINE: Final = np.exp2(np.arange(160, -161, -1) / 512)
 
+# adaptive: SiLU ends at -0.28, HardSwish at -0.375; a ReLU makes a third to a half of all values 0.
+_SHORT_TAIL: Final = 0.25
+_FEW_ZEROS: Final = 0.05
+
 # entropy, after TensorRT: 2048 linear bins, 128 levels, candidates from bin 128 on.
 _LINEAR_BINS: Final = 2048
 _QUANTIZED_BINS: Final = 128
@@ -116,6 +120,26 @@ def _mse(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     best = coarse[np.argmin(squared_errors(histogram, coarse))]
     fine = np.minimum(best * _MSE_FINE, histogram.range.amax)
     return float(fine[np.argmin(squared_errors(histogram, fine))])
+
+
+@_method("adaptive")
+def _adaptive(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
+    """Return mse of a tensor with one tail, and the percentile of others and those behind a ReLU.
+
+    One tail is what SiLU, HardSwish and GELU leave, and their sums. What is rare and large there
+    matters, as for the scores of a detector, and a percentile cuts it. Behind a ReLU and in sums
+    with two tails the percentile is better: docs/adr/0021 has the measurements.
+    """
+    chosen = _mse if descriptor.dtype == "int8" and _has_one_tail(histogram) else _percentile
+    return chosen(histogram, descriptor)
+
+
+def _has_one_tail(histogram: BitHistogram) -> bool:
+    """True if values of one sign are small against the others, and are no ReLU's zeros."""
+    zeros = 0 if histogram is (others := without_zeros(histogram)) else histogram.counts[0]
+    short, long = sorted((max(0.0, -histogram.range.minimum), max(0.0, histogram.range.maximum)))
+    no_relu = short > 0 or zeros <= _FEW_ZEROS * others.counts.sum()
+    return bool(short <= _SHORT_TAIL * long and no_relu)
 
 
 def squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArray:

@@ -48,11 +48,14 @@ class Outliers:
 
 
 def amaxes(tensor: TensorStatistics, percentile: float) -> dict[str, float]:
-    """Return amax by every method that the statistics allow; `cache` for an imported one."""
+    """Return amax by every method that the statistics allow; `cache` for an imported one.
+
+    `adaptive` is left out: it is the percentile or mse.
+    """
     values = tensor.values
     if isinstance(values, ImportedAmax):
         return {"cache": values.amax}
-    names: tuple[Method, ...] = get_args(Method)
+    names: tuple[Method, ...] = tuple(m for m in get_args(Method) if m != "adaptive")
     if not isinstance(values, BitHistogram):
         names = ("max",)
     return {

@@ -52,8 +52,8 @@ def export(
         str | None,
         options.option(
             "--method NAME",
-            "Write every observed tensor by this method instead: max, mse, entropy, percentile "
-            "or percentile(P).",
+            "Write every observed tensor by this method instead: max, mse, entropy, adaptive, "
+            "percentile or percentile(P).",
         ),
     ] = None,
     model: Annotated[

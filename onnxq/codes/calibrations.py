@@ -96,7 +96,7 @@ CALIBRATIONS: Final[dict[str, Code]] = {
         meaning="An option of `cache export` cannot be read: TensorRT has no such version with "
         "calibration, or there is no such method.",
         example="onnxq cache export model.calib.npz --tensorrt 11",
-        fix="Give a version from 5 to 10, such as 10.3.0; methods are max, mse, entropy and "
-        "percentile(99.99).",
+        fix="Give a version from 5 to 10, such as 10.3.0; methods are max, mse, entropy, "
+        "adaptive and percentile(99.99).",
     ),
 }

@@ -317,3 +317,36 @@ def test_percentile_counts_all_zeros_where_they_are_the_minority():
     x = np.maximum(np.random.default_rng(9).normal(0.1, 1, 100_000), 0).astype(np.float32)
     exact = np.sort(x)[int(np.ceil(0.9999 * len(x))) - 1]
     assert read(x, "percentile") == pytest.approx(exact, rel=1 / 512)
+
+
+RNG = np.random.default_rng(11)
+TWO_TAILS = RNG.laplace(size=50_000)
+SILU = TWO_TAILS * 4 / (1 + np.exp(-TWO_TAILS * 4))
+ADAPTIVE = {
+    "silu": (SILU, "mse"),
+    "a sum of silus": (SILU + RNG.permutation(SILU) + RNG.permutation(SILU), "mse"),
+    "its negative": (-SILU, "mse"),
+    "hard swish": (TWO_TAILS * 4 * np.clip(TWO_TAILS * 4 + 3, 0, 6) / 6, "mse"),
+    "a picture": (RNG.integers(0, 256, 50_000), "mse"),
+    "relu": (np.maximum(TWO_TAILS, 0), "percentile"),
+    "two tails, one shorter": (np.maximum(TWO_TAILS, -TWO_TAILS.max() / 2), "percentile"),
+    "two tails": (TWO_TAILS, "percentile"),
+    "sparse": (np.where(RNG.random(50_000) < 0.3, RNG.gamma(2, 1, 50_000), 0), "percentile"),
+}
+
+
+@pytest.mark.parametrize("name", ADAPTIVE)
+def test_adaptive_is_mse_for_one_tail_and_the_percentile_otherwise(name):
+    values, method = ADAPTIVE[name]
+    assert read(values, "adaptive") == read(values, method)
+    others = {m: read(values, m) for m in ("mse", "percentile")}
+    if name != "a picture":
+        assert len(set(others.values())) == 2
+
+
+def test_adaptive_takes_its_percentile_and_has_one_for_fp8():
+    x = BitHistogram.of(SILU.astype(np.float32))
+    fp8 = QuantDescriptor(method="adaptive", dtype="fp8e4m3", percentile=99.0)
+    assert amax(x, fp8, tensor="x") == read(x, "percentile 99.0")
+    assert str(fp8) == "fp8e4m3:per_tensor:adaptive(99.0)"
+    assert QuantDescriptor.parse(str(fp8)) == fp8
