@@ -47,6 +47,8 @@ _MSE_FINE: Final = np.exp2(np.arange(160, -161, -1) / 512)
 # adaptive: SiLU ends at -0.28, HardSwish at -0.375; a ReLU makes a third to a half of all values 0.
 _SHORT_TAIL: Final = 0.25
 _FEW_ZEROS: Final = 0.05
+_ADAPTIVE_POWER: Final = 0.5  # of the magnitude, as the weight of its error
+_ADAPTIVE_REACH: Final = 8.0  # times the percentile: a lone outlier takes three bits at most
 
 # entropy, after TensorRT: 2048 linear bins, 128 levels, candidates from bin 128 on.
 _LINEAR_BINS: Final = 2048
@@ -116,22 +118,30 @@ def _mse(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
     Where values pile up the error changes from one candidate to the next as they meet a step or
     miss it, so the range around the best one is searched again.
     """
+    return _weighted_mse(histogram, power=0.0)
+
+
+def _weighted_mse(histogram: BitHistogram, power: float) -> float:
+    """Return the candidate with the least squared error, values weighted by |x|**power."""
     coarse = histogram.range.amax * _MSE_COARSE
-    best = coarse[np.argmin(squared_errors(histogram, coarse))]
+    best = coarse[np.argmin(squared_errors(histogram, coarse, power))]
     fine = np.minimum(best * _MSE_FINE, histogram.range.amax)
-    return float(fine[np.argmin(squared_errors(histogram, fine))])
+    return float(fine[np.argmin(squared_errors(histogram, fine, power))])
 
 
 @_method("adaptive")
 def _adaptive(histogram: BitHistogram, descriptor: QuantDescriptor) -> float:
-    """Return mse of a tensor with one tail, and the percentile of others and those behind a ReLU.
+    """Return the percentile, but of a tensor with one tail the amax that spares large values.
 
     One tail is what SiLU, HardSwish and GELU leave, and their sums. What is rare and large there
-    matters, as for the scores of a detector, and a percentile cuts it. Behind a ReLU and in sums
-    with two tails the percentile is better: docs/adr/0021 has the measurements.
+    makes the scores of a detector, and a percentile cuts it; so the squared error is weighted by
+    the root of the magnitude. Behind a ReLU and in sums with two tails the percentile is better:
+    docs/adr/0021 has the measurements.
     """
-    chosen = _mse if descriptor.dtype == "int8" and _has_one_tail(histogram) else _percentile
-    return chosen(histogram, descriptor)
+    percentile = _percentile(histogram, descriptor)
+    if descriptor.dtype == "int8" and _has_one_tail(histogram):
+        return min(_weighted_mse(histogram, _ADAPTIVE_POWER), _ADAPTIVE_REACH * percentile)
+    return percentile
 
 
 def _has_one_tail(histogram: BitHistogram) -> bool:
@@ -142,31 +152,37 @@ def _has_one_tail(histogram: BitHistogram) -> bool:
     return bool(short <= _SHORT_TAIL * long and no_relu)
 
 
-def squared_errors(histogram: BitHistogram, candidates: FloatArray) -> FloatArray:
+def squared_errors(
+    histogram: BitHistogram, candidates: FloatArray, power: float = 0.0
+) -> FloatArray:
     """Return the sum of squared errors of all values for each candidate amax.
 
-    With T0(b) and T1(b) the number and the sum of the magnitudes above b, and boundaries
-    b_k = (k - 1/2) * s between the steps 0, s .. 127 s, it is
+    A value x counts |x|**power times. With T0(b) and T1(b) the number and the sum of the magnitudes
+    above b, so weighted, and boundaries b_k = (k - 1/2) * s between the steps 0, s .. 127 s, it is
     sum(x**2) - 2 s sum_k T1(b_k) + s**2 sum_k (2 k - 1) T0(b_k) over k = 1 .. 127.
     """
+    magnitudes = _magnitudes(histogram)
+    counts = histogram.counts * magnitudes**power
     scale = candidates / _LEVELS
     k = np.arange(1, _LEVELS + 1)
-    above0, above1, first = _tails(histogram)
+    above0, above1, first = _tails(histogram, counts, magnitudes)
     index = _first_bin_above((scale[:, None] * (k - 0.5)).astype(np.float32)) - first
     np.clip(index, 0, len(above0) - 1, out=index)
     rounded = scale**2 * (above0[index] @ (2.0 * k - 1)) - 2 * scale * above1[index].sum(axis=1)
-    return np.asarray(rounded + histogram.counts @ np.square(_magnitudes(histogram)))
+    return np.asarray(rounded + counts @ np.square(magnitudes))
 
 
-def _tails(histogram: BitHistogram) -> tuple[FloatArray, FloatArray, int]:
+def _tails(
+    histogram: BitHistogram, counts: FloatArray, magnitudes: FloatArray
+) -> tuple[FloatArray, FloatArray, int]:
     """Return T0 and T1 of `squared_errors` by bin, and the bin they begin at."""
     last = int(histogram.bins[-1])
     # Half a step of the smallest candidate is 2**8 below it: smaller values round to 0 in all.
     first = max(0, last - ((_MSE_OCTAVES + 9) << MANTISSA_BITS))
     kept = histogram.bins >= first
     dense = np.zeros((2, last - first + 2))
-    dense[0, histogram.bins[kept] - first] = histogram.counts[kept]
-    dense[1, histogram.bins[kept] - first] = (histogram.counts * _magnitudes(histogram))[kept]
+    dense[0, histogram.bins[kept] - first] = counts[kept]
+    dense[1, histogram.bins[kept] - first] = (counts * magnitudes)[kept]
     above0, above1 = np.cumsum(dense[:, ::-1], axis=1)[:, ::-1]
     return above0, above1, first
 

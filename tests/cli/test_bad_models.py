@@ -94,11 +94,10 @@ def test_quantized_model(here):
 
 def test_model_that_onnxruntime_cannot_load(here):
     model = from_text(MODEL)
-    model.graph.node[1].op_type, model.graph.node[1].domain = "Unheard", "com.example"
-    model.opset_import.append(helper.make_opsetid("com.example", 1))
+    strides = helper.make_attribute("strides", [1, 1, 1])  # three, for two dimensions
+    model.graph.node[0].attribute.append(strides)
     onnx.save(model, here / "m.onnx")
-    told = here.refuses("OQ305", "calibrate", "m.onnx", *DATA)
-    assert "Unheard" in told
+    here.refuses("OQ305", "calibrate", "m.onnx", *DATA)
 
 
 def test_opset_that_cannot_be_raised(here):
@@ -156,7 +155,7 @@ def test_dynamic_model_with_shape(here):
         ("1x3x16x16", "OQ405"),
         ("x:", "OQ405"),
         ("x:1x3xHxW", "OQ405"),
-        ("x:1x3x0x16", "OQ405"),
+        ("x:1x3x0x16", "OQ404"),
         ("x:1x3x-1x16", "OQ405"),
         ("xx:1x3x16x16", "OQ403"),
         ("x:1x3x16", "OQ404"),

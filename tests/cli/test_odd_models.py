@@ -149,14 +149,17 @@ def test_nothing_that_is_read_is_written_over(here, name):
         here.refuses("OQ502", "plan", "model.onnx", "--rules", "rules.yaml", "-o", name)
 
 
-def test_constant_input_and_vector_weight_are_left_out(here):
+def test_a_vector_as_weight_has_one_scale(here):
     text = """
     g (float[1,3,16,16] x) => (float[1,3,16] y) <float[16] w> { y = MatMul (x, w) }
     """
     onnx.save(model(text), here / "model.onnx")
     succeeded(here.run("calibrate", "model.onnx", "--data", "imgs"))
     outcome = succeeded(here.run("insert"))
-    assert "warning[OQ206]" in outcome.stderr
+    assert not outcome.stderr
+    assert "1 of 1 weighted ops quantized" in outcome.stdout
+    scales = {t.name: list(t.dims) for t in onnx.load(here / "model.qdq.onnx").graph.initializer}
+    assert scales["w_scale"] == []
 
 
 def test_verify_with_the_models_swapped_or_without_pairs(finished):
@@ -183,7 +186,8 @@ def test_nodes_of_one_name_can_be_verified(here):
 
 
 def test_arrays_beside_pictures(here):
-    np.save(here / "imgs" / "one.npy", np.zeros((1, 3, 16, 16), np.float32))
+    for name in ("one", "two", "three"):  # as many as pictures
+        np.save(here / "imgs" / f"{name}.npy", np.zeros((1, 3, 16, 16), np.float32))
     here.refuses("OQ401", "calibrate", "model.onnx", "--data", "imgs")
 
 

@@ -37,7 +37,7 @@ def from_half(tmp_path_factory, photographs):
 
 def test_a_float16_model_is_int8_as_a_float32_one(from_half, quantized_mobilenet):
     assert from_half.int8 == {"Conv": (52, 52), "Gemm": (1, 1)}
-    assert from_half.sqnr > quantized_mobilenet.sqnr - 0.7
+    assert from_half.sqnr > quantized_mobilenet.sqnr - 1  # as in test_half.py
     assert from_half.verified["lint"] == []
     assert from_half.verified["float_ops"] == {"fp16": 99}
 
