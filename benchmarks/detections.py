@@ -69,7 +69,7 @@ SUBJECTS = {
         parts=lambda o: {"map": o["sigmoid_0.tmp_0"]},
     ),
 }
-METHODS = ("adaptive",)  # beside the recipe as it is
+METHODS = ("percentile",)  # beside the recipe as it is
 
 
 def fixed(name):

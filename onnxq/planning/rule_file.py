@@ -60,10 +60,10 @@ class DescriptorSpec(BaseModel):
         if "amax" in own and (other := sorted(ways & own.keys())):
             raise ValueError(f"'amax' is the range itself; drop it, or drop '{other[0]}'")
         base = {} if self.extends is None else asdict(defined[self.extends])
-        if "calibrator" in own or "granularity" in own:
-            # These values of the extended descriptor suited its own calibrator and granularity.
-            suited = ("method", "axis", "block_size")
-            base = {k: v for k, v in base.items() if k not in suited}
+        # Some values of the extended descriptor suit its own calibrator or granularity alone.
+        suited = {"calibrator": ("method",), "granularity": ("axis", "block_size")}
+        for key in suited.keys() & own.keys():
+            base = {k: v for k, v in base.items() if k not in suited[key]}
         if "amax" in own or ways & own.keys():
             dropped = ways if "amax" in own else {"amax"}
             base = {k: v for k, v in base.items() if k not in dropped}
