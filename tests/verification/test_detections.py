@@ -130,6 +130,30 @@ def test_outputs_that_a_decoder_does_not_know(name, outputs, message):
     assert message in str(caught.value)
 
 
+def test_outputs_that_a_decoder_would_misread():
+    """Fewer candidates than channels, as of a small picture, look like rows of another YOLO."""
+    rng = np.random.default_rng(0)
+    outputs = {"output0": rng.uniform(0, 1, (1, 84, 80)).astype(np.float32)}
+    outputs["output0"][:, :4] *= 64
+    with pytest.raises(OnnxqError, match="OQ683") as caught:
+        load_decoder("yolo")(outputs, PICTURE)
+    assert "needs scores from 0 to 1" in str(caught.value)
+
+
+def test_a_file_that_returns_centres_instead_of_corners(tmp_path):
+    (tmp_path / "centres.py").write_text(
+        "def detections(outputs, inputs):\n"
+        "    return [(rows[:, :4], rows[:, 4], rows[:, 5]) for rows in outputs['y']]\n"
+    )
+    rows = np.array([[[40, 30, 10, 12, 0.9, 1], [5, 6, 9, 9, 0.8, 0]]], np.float32)
+    with pytest.raises(OnnxqError, match="OQ682") as caught:
+        load_decoder(tmp_path / "centres.py")({"y": rows}, PICTURE)
+    assert "x1, y1, x2, y2" in str(caught.value)
+    rows[..., 2:4] += rows[..., :2]
+    (decoded,) = load_decoder(tmp_path / "centres.py")({"y": rows}, PICTURE)
+    assert len(decoded.scores) == 2
+
+
 def test_overlap_and_suppression():
     boxes = np.array([[0, 0, 10, 10], [0, 0, 10, 8], [5, 5, 15, 15], [20, 20, 20, 30]])
     table = overlaps(boxes, boxes)

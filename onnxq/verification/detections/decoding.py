@@ -34,6 +34,9 @@ class Found(NamedTuple):
     classes: NDArray[Any]
 
 
+_LARGEST_SCORE: Final = 1.01  # half precision may round beyond 1
+_INVERTED: Final = 0.1  # share of boxes: some, of which two opposite corners are predicted, may be
+
 Decode = Callable[[dict[str, NDArray[Any]], dict[str, NDArray[Any]]], Any]
 DecoderLike = str | Path | Decode
 
@@ -66,7 +69,10 @@ class Detections:
             if self.file is None:
                 raise
             raise raised_by(self.file, reason, "the decoder", code="OQ682") from reason
-        return tuple(self._kept(item) for item in self._checked(result))
+        decoded = self._checked(result)
+        if self.is_builtin and any(np.any(item.scores > _LARGEST_SCORE) for item in decoded):
+            raise unknown_outputs(self.name, outputs, "scores from 0 to 1")
+        return tuple(self._kept(item) for item in decoded)
 
     def _checked(self, result: Any) -> list[Found]:
         try:
@@ -80,13 +86,16 @@ class Detections:
             if boxes.shape != (count, 4) or scores.shape != (count,) or classes.shape != (count,):
                 shapes = ", ".join(str(list(a.shape)) for a in (boxes, scores, classes))
                 raise self._unusable(f"arrays of shapes {shapes}")
+            if self.file and np.mean((boxes[:, 2:] < boxes[:, :2]).any(axis=1)) > _INVERTED:
+                raise self._unusable("boxes whose second corner is left of or above the first")
         return found
 
     def _unusable(self, what: str) -> OnnxqError:
         return error(
             "OQ682",
             f"the decoder '{self.name}' returned {what}",
-            fix="return a list with a tuple for each sample: boxes [n, 4], scores [n], classes [n]",
+            fix="return a list with a tuple for each sample: boxes [n, 4] as x1, y1, x2, y2, "
+            "scores [n], classes [n]",
         )
 
     def _kept(self, found: Found) -> Found:

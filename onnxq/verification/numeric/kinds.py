@@ -37,11 +37,16 @@ TYPICAL: Final[Mapping[OutputKind, Typical]] = {
 def kind_of(
     shape: tuple[int, ...], low: float, high: float, *, is_part: bool = False
 ) -> OutputKind:
-    """The kind of an output, or a part of one, of this shape with values from `low` to `high`."""
-    if (len(shape) == 3 and 4 in shape[1:]) or (is_part and 4 in shape[1:2]):
-        return "boxes"
+    """The kind of an output, or a part of one, of this shape with values from `low` to `high`.
+
+    A part of four channels from 0 to 1 is scores of four classes: normalized boxes beside scores
+    would not be a part of their own.
+    """
+    is_share = low >= 0 and high <= 1
+    if 4 in shape[1:2] if is_part else len(shape) == 3 and 4 in shape[1:]:
+        return "scores" if is_part and is_share else "boxes"
     if len(shape) == 2 and not is_part:
         return "logits"
-    if low >= 0 and high <= 1:
+    if is_share:
         return "scores"
     return "hidden state" if len(shape) == 3 else "other"
