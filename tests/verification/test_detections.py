@@ -45,10 +45,14 @@ def candidates(objectness, classes=3, extra=0):
     "outputs",
     [
         {"output0": candidates(0).T[None]},
-        {"output0": candidates(0, extra=2).T[None], "output1": np.zeros((1, 2, 8, 8), np.float32)},
+        {
+            "output0": np.pad(candidates(0, extra=32), ((0, 50), (0, 0))).T[None],
+            "output1": np.zeros((1, 32, 8, 8), np.float32),
+        },
         {"output": candidates(1)[None]},
+        {"output": candidates(1)[None], "lanes": np.zeros((1, 2, 8, 8), np.float32)},
     ],
-    ids=["v8", "v8 with masks", "v5"],
+    ids=["v8", "v8 with masks", "v5", "v5 with a map"],
 )
 def test_yolo(outputs):
     (found,) = load_decoder("yolo")(outputs, PICTURE)
@@ -118,6 +122,11 @@ def test_ssd(form):
     ("name", "outputs", "message"),
     [
         ("yolo", {"logits": np.zeros((1, 10), np.float32)}, "'logits' [1, 10]"),
+        (
+            "yolo",
+            {n: np.zeros((1, 99, c), np.float32) for n, c in (("boxes", 4), ("scores", 8))},
+            "(ssd takes two)",
+        ),
         ("yolox", {"output": np.zeros((1, 99, 8), np.float32)}, "'output' [1, 99, 8]"),
         ("yolox", {"output": np.zeros((1, 5), np.float32)}, "'output' [1, 5]"),
         ("ssd", {"boxes": np.zeros((1, 9, 4), np.float32)}, "'boxes' [1, 9, 4]"),

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.verification.detections.boxes import corners
 from onnxq.verification.detections.decoding import Arrays, Found, decoder, unknown_outputs
+
+_MASKS: Final = 32  # prototypes, and coefficients of each candidate, of every YOLO for segmentation
 
 
 @decoder("yolo")
@@ -23,7 +25,8 @@ def yolo(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
     - [batch, detections, 6]: corners, score and class, without duplicates (YOLOv10 and 26).
     """
     rows = _candidates(outputs)
-    masks = next((a.shape[1] for a in outputs.values() if a.ndim == 4), 0)  # their coefficients
+    is_segmented = any(a.ndim == 4 and a.shape[1] == _MASKS for a in outputs.values())
+    masks = _MASKS if is_segmented and min(rows.shape[1:]) > 5 + _MASKS else 0
     if rows.shape[1] < rows.shape[2] and rows.shape[1] >= 5:
         return [_of_classes(item.T, classes or rows.shape[1] - 4 - masks) for item in rows]
     if rows.shape[2] == 6 and _ends_in_a_class(rows):
@@ -34,6 +37,8 @@ def yolo(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
 
 
 def _candidates(outputs: Arrays) -> NDArray[Any]:
+    if any(array.ndim == 3 and 4 in array.shape[1:] for array in outputs.values()):
+        raise unknown_outputs("yolo", outputs, "boxes and scores in one output (ssd takes two)")
     for array in outputs.values():
         if array.ndim == 3 and array.dtype.kind == "f" and min(array.shape[1:]) >= 5:
             return array
