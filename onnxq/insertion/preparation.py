@@ -26,9 +26,8 @@ _ROUNDING: Final = {2: 4e-3, 4: 1e-5, 8: 1e-13}  # by bytes of a float: some of 
 
 def _feature(version: int) -> str:
     """The feature that needs an opset."""
-    return {FORMATS["fp8e4m3"].opset: "FP8", FORMATS["int4"].opset: "INT4"}.get(
-        version, "per-channel Q/DQ"
-    )
+    features = {FORMATS["fp8e4m3"].opset: "FP8 or 16-bit scales", FORMATS["int4"].opset: "INT4"}
+    return features.get(version, "per-channel Q/DQ")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -57,7 +57,9 @@ def plan_summary(console: Console, plan: Plan) -> None:
     if rows:
         table(console, columns, rows, drop=("scales shared", "overridden"))
     if plan.unmatched:
-        console.print(f"rules that matched nothing here: {', '.join(plan.unmatched)}")
+        console.print(
+            f"rules that matched nothing here: {', '.join(dict.fromkeys(plan.unmatched))}"
+        )
     n = coverage(plan)
     parts = (
         counted(n["activation_pairs"], "activation pair"),
