@@ -52,7 +52,7 @@ def test_a_loader_that_prints(loader):
     told = onnxq_anew("calibrate", *arguments, "--json", cwd=loader.folder)
     assert result(succeeded(told))["samples"] == 3
     for words in PRINTED:
-        assert words in told.stderr.splitlines(), words
+        assert words in told.stderr, words  # processes write into each other's lines
     told = onnxq_anew("calibrate", *arguments, cwd=loader.folder)
     assert succeeded(told).stdout == "model.calib.npz: 2 tensors, 3 samples, 5,376 values\n"
 

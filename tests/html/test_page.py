@@ -76,8 +76,7 @@ def test_every_quantized_tensor_has_its_histogram_and_amaxes(page, made):
         assert len(cards) == len(chosen)
         for tensor, amax in chosen.items():
             (card,) = (text for text in cards if text.startswith(tensor))
-            rows = re.findall(rf"{re.escape(name)}.*?([\d.]+)\s*([\d.]+) %", card, re.DOTALL)
-            assert float(rows[0][0]) == pytest.approx(amax, rel=1e-3)
+            assert re.search(rf"{re.escape(name)}\D*{re.escape(f'{amax:.4g}')}", card)
             assert f"{seen[tensor].range.count:,} values" in card
             for method in ("max", "percentile 99.99", "mse", "entropy"):
                 assert method in card
