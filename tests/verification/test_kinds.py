@@ -32,6 +32,7 @@ def test_kinds_by_form(shape, low, high, kind):
 
 def test_kinds_of_parts_of_rows():
     assert kind_of((30, 4), 0, 640, is_part=True) == "boxes"
+    assert kind_of((1, 30, 4), -3, 5, is_part=True) == "boxes"
     assert kind_of((30, 1), 0, 0.9, is_part=True) == "scores"
     assert kind_of((30, 4), 0, 0.9, is_part=True) == "scores"  # of four classes
     assert kind_of((30, 1), 0, 79, is_part=True) == "other"

@@ -43,7 +43,7 @@ def kind_of(
     would not be a part of their own.
     """
     is_share = low >= 0 and high <= 1
-    if 4 in shape[1:2] if is_part else len(shape) == 3 and 4 in shape[1:]:
+    if (len(shape) == 3 and 4 in shape[1:]) or (is_part and 4 in shape[1:2]):
         return "scores" if is_part and is_share else "boxes"
     if len(shape) == 2 and not is_part:
         return "logits"
