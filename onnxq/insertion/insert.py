@@ -184,9 +184,10 @@ class _Insertion:
         is_stored = pair.kind == "weight" and self._weights == "int8"
         if is_stored:
             self._store(tensor, name, self._weight(pair, scale))
+        zeros = np.zeros(scale.shape, to.dtype)
         parameters = {
             f"{tensor}_scale{suffix}": scale,
-            f"{tensor}_zero_point{suffix}": np.zeros(scale.shape, to.dtype),
+            f"{tensor}_zero_point{suffix}": self._own_zero_point(pair, zeros),
         }
         for parameter, values in parameters.items():
             self._store(tensor, parameter, values)
@@ -194,6 +195,16 @@ class _Insertion:
             node = _node("QuantizeLinear", pair, suffix, [tensor, *parameters], name)
             self._add(self._home(tensor)[0], pair.edges[0].node, node)
         return [name, *parameters]
+
+    def _own_zero_point(self, pair: Pair, zeros: NDArray[Any]) -> NDArray[Any]:
+        """The zero point of the pair that a tensor has, with its type; zeros if it has none."""
+        if pair.existing is None:
+            return zeros
+        quantizer = self._makers[self._makers[pair.existing].input[0]]
+        if len(quantizer.input) > 2 and quantizer.input[2]:
+            return self._constants.array(quantizer.input[2]).reshape(())
+        is_typed = any(a.name == "output_dtype" and a.i for a in quantizer.attribute)
+        return zeros if is_typed else zeros.astype(np.uint8)  # what ONNX takes for a missing one
 
     def _weight(self, pair: Pair, scale: Scale) -> NDArray[Any]:
         return quantize(

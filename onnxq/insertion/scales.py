@@ -22,6 +22,7 @@ from onnxq.insertion.scale_table import Scale as Scale
 from onnxq.insertion.scale_table import Scales as Scales
 from onnxq.insertion.ties import loosened
 from onnxq.model.existing import scale_at
+from onnxq.model.existing import scale_of as scale_of_pair
 from onnxq.model.graph import Graph
 from onnxq.model.scopes import Scope, owner
 from onnxq.planning.plan import Pair, Plan
@@ -158,10 +159,7 @@ def _existing_scales(graph: Graph, plan: Plan) -> tuple[dict[Pair, Amax], list[D
                     fix="--existing strip takes them out, so that all are placed by the rules",
                 )
             )
-    for pair in plan.pairs:
-        scale = scale_at(graph, pair.tensor, pair.descriptor.dtype) if pair.existing else None
-        if scale is not None:
-            existing[pair] = scale
+    existing |= {p: scale_of_pair(graph, p.existing) for p in plan.pairs if p.existing}
     return existing, unequal
 
 

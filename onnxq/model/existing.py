@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from onnx import TensorProto
 
 from onnxq.formats import FORMATS, DType, format_of
 from onnxq.model.graph import Edge, Graph, Node
@@ -29,21 +30,28 @@ def dtype_at(graph: Graph, tensor: str) -> DType | None:
 
 
 def pair_on(graph: Graph, tensor: str, dtype: DType) -> str | None:
-    """The result of the first pair on a float tensor that other readers can share.
+    """The result of the first pair on a float tensor that other readers share.
 
-    Such a pair has one scale and a zero point of 0 of this type, as TensorRT needs for activations.
+    Such a pair has one constant scale and this type. Any integers of 8 bits are int8 here: a second
+    pair would store the tensor twice, and what repairs uint8 or a zero point repairs it for all.
     """
     for edge in graph.consumers(tensor):
         quantize = graph.by_name[edge.node]
         if not (is_pair_node(quantize, QUANTIZE) and edge.slot == 0):
             continue
-        if _is_plain(graph, quantize, dtype):
+        if _has_one_scale(graph, quantize) and _stored_as(graph, quantize) == dtype:
             for reader in graph.consumers(quantize.outputs[0]):
                 node = graph.by_name[reader.node]
-                same = node.inputs[1:] == quantize.inputs[1:] or _is_plain(graph, node, dtype)
-                if is_pair_node(node, DEQUANTIZE) and same:
+                if is_pair_node(node, DEQUANTIZE) and _undoes(graph, node, quantize):
                     return node.outputs[0]
     return None
+
+
+def scale_of(graph: Graph, dequantized: str) -> NDArray[np.float32]:
+    """The scale (a scalar) of the pair that gives a tensor, as `pair_on` names it."""
+    dequantize = graph.producer(dequantized)
+    assert dequantize is not None
+    return np.asarray(graph.array(dequantize.inputs[1]), np.float32).reshape(())
 
 
 def scale_at(graph: Graph, tensor: str, dtype: DType) -> NDArray[np.float32] | None:
@@ -53,7 +61,7 @@ def scale_at(graph: Graph, tensor: str, dtype: DType) -> NDArray[np.float32] | N
         dequantize = graph.producer(shared)
     if dequantize is None or not _is_plain(graph, dequantize, dtype):
         return None
-    return np.asarray(graph.array(dequantize.inputs[1]), np.float32).reshape(())
+    return scale_of(graph, dequantize.outputs[0])
 
 
 def _dequantize_before(graph: Graph, tensor: str) -> Node | None:
@@ -63,10 +71,37 @@ def _dequantize_before(graph: Graph, tensor: str) -> Node | None:
     return node if node is not None and is_pair_node(node, DEQUANTIZE) else None
 
 
+def _has_one_scale(graph: Graph, node: Node) -> bool:
+    """True for one constant scale, and a constant zero point if any."""
+    return (
+        all(graph.is_constant(t) for t in node.inputs[1:] if t)
+        and graph.array(node.inputs[1]).size == 1
+    )
+
+
+def _stored_as(graph: Graph, quantize: Node) -> DType | None:
+    """The type that a QuantizeLinear makes; int8 for uint8 too, which TensorRT takes for it."""
+    proto = graph.type(quantize.outputs[0]).dtype
+    return "int8" if proto == TensorProto.UINT8 else format_of(proto)
+
+
+def _undoes(graph: Graph, dequantize: Node, quantize: Node) -> bool:
+    """True for the scale and the zero point of the QuantizeLinear."""
+    return dequantize.inputs[1:] == quantize.inputs[1:] or (
+        _has_one_scale(graph, dequantize)
+        and all(_number(graph, dequantize, i) == _number(graph, quantize, i) for i in (1, 2))
+    )
+
+
+def _number(graph: Graph, node: Node, slot: int) -> float:
+    """The one scale or zero point of a node; 0 where it has none."""
+    tensor = node.inputs[slot] if len(node.inputs) > slot else ""
+    return graph.array(tensor).item() if tensor else 0
+
+
 def _is_plain(graph: Graph, node: Node, dtype: DType) -> bool:
-    """True for one constant scale and a constant zero point of 0 of this type."""
-    constant = len(node.inputs) > 2 and all(graph.is_constant(t) for t in node.inputs[1:])
-    if not constant:
+    """True for one constant scale, this type, and a zero point of 0, as TensorRT needs it."""
+    if not _has_one_scale(graph, node):
         return False
-    scale, zero = (graph.array(t) for t in node.inputs[1:3])
-    return scale.size == 1 and zero.dtype == FORMATS[dtype].dtype and not zero.any()
+    stored = node.inputs[0] if node.op == DEQUANTIZE else node.outputs[0]
+    return graph.type(stored).dtype == FORMATS[dtype].proto and _number(graph, node, 2) == 0

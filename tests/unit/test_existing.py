@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+import onnxq
 from onnxq.calibration.calibrate import observed_tensors
 from onnxq.model.graph import Graph
 from onnxq.model.preparing import name_nodes
@@ -92,19 +93,45 @@ def test_a_reader_that_stands_before_the_pair_gets_one_of_its_scale(tmp_path):
     assert np.float32(0.05) == onnx.numpy_helper.to_array(scales["x_scale"])
 
 
-@pytest.mark.parametrize(
-    "pair",
-    [
-        "q = QuantizeLinear (x, s, u) d = DequantizeLinear (q, s, u)",  # uint8
-        "q = QuantizeLinear (x, many, zeros) d = DequantizeLinear (q, many, zeros)",
-        "q = QuantizeLinear (x, s) d = DequantizeLinear (q, s)",
-    ],
-)
-def test_a_pair_that_tensorrt_does_not_take_is_not_shared(tmp_path, pair):
-    weights = (
-        "float[4,3,1,1] w, uint8 u = {128}, float[3] many = {1, 2, 3}, int8[3] zeros = {0,0,0}"
-    )
+UNUSUAL = {
+    "uint8": ("s, u", "uint8 u = {0}"),
+    "uint8 around 128": ("s, u", "uint8 u = {128}"),
+    "a zero point": ("s, u", "int8 u = {-7}"),
+    "no zero point": ("s", ""),
+    "a scale of one element": ("one, u", "float[1] one = {0.05}, int8[1] u = {0}"),
+}
+
+
+@pytest.mark.parametrize("order", ["before", "behind"])
+@pytest.mark.parametrize("kind", UNUSUAL)
+def test_a_tensor_gets_no_second_pair_of_another_scale(tmp_path, kind, order):
+    parameters, constants = UNUSUAL[kind]
+    pair = f"q = QuantizeLinear (x, {parameters}) d = DequantizeLinear (q, {parameters})"
+    first, second = "r = Relu (d) y = Conv (r, w)", "k = Conv (x, w)"
+    body = f"{pair} {second} {first}" if order == "before" else f"{second} {pair} {first}"
+    proto = conv(body, f"float[4,3,1,1] w{constants and ', '}{constants}", out="y k")
+    result = quantized(tmp_path, proto)
+    assert "OQ630" not in {f.code for f in onnxq.lint(result).findings}
+    assert count(result, "QuantizeLinear") == (2 if order == "before" else 3)  # one on r
+    by_output = {out: n for n in result.graph.node for out in n.output}
+    result.graph.output.append(onnx.helper.make_empty_tensor_value_info("d"))
+    read = by_output["k"].input[0]
+    if read != "d":
+        result.graph.output.append(onnx.helper.make_empty_tensor_value_info(read))
+    of_pair, of_reader = (computed(result, x=X)[i] for i in (2, -1))
+    np.testing.assert_array_equal(of_pair, of_reader)
+
+
+def test_a_pair_with_a_scale_for_each_channel_is_not_shared(tmp_path):
+    pair = "q = QuantizeLinear (x, many, zeros) d = DequantizeLinear (q, many, zeros)"
+    weights = "float[4,3,1,1] w, float[3] many = {1, 2, 3}, int8[3] zeros = {0,0,0}"
     proto = conv(f"{pair} r = Relu (d) k = Conv (x, w) y = Conv (r, w)", weights, out="y k")
+    assert ("x", "activation", None) in pairs_of(tmp_path, proto)[2]
+
+
+def test_a_dequantizer_of_another_scale_is_not_shared(tmp_path):
+    pair = "q = QuantizeLinear (x, s, z) d = DequantizeLinear (q, w_s, z)"
+    proto = conv(f"{pair} r = Relu (d) k = Conv (x, w) y = Conv (r, w)", out="y k")
     assert ("x", "activation", None) in pairs_of(tmp_path, proto)[2]
 
 
