@@ -1,4 +1,4 @@
-"""What onnxruntime can run: libraries of custom ops, and models cut in front of ops it has not."""
+"""What onnxruntime can run: libraries of custom ops, models cut in front of ops that it lacks."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from onnxq.model.ops import domain_of
 from onnxq.model.scopes import all_nodes
 from onnxq.sessions import CPU, Libraries, custom_ops, register, runtime_errors
 
-# What onnxruntime says of an op that it does not know, knows no kernel for, or whose domain it is
-# not told of.
+# What onnxruntime says of an op that it does not know, of one that it has no kernel for, and of one
+# whose domain the model does not import.
 _UNKNOWN: Final = re.compile(
     r"is not a registered function/op|No Op registered for|Could not find an implementation"
     r"|No opset import for domain"

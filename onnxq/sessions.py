@@ -269,7 +269,7 @@ def index_error(reason: Exception, tensors: Tensors, where: str) -> OnnxqError |
     return error(
         "OQ407",
         f"the input {named} holds the index {index} in {where}{by}",
-        fix="correct the data, or how it is made: the tokenizer may be another model's",
+        fix="correct the data, or the code that makes it: its tokenizer may be another model's",
     )
 
 

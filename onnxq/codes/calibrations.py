@@ -41,18 +41,18 @@ CALIBRATIONS: Final[dict[str, Code]] = {
     "OQ457": Code(
         meaning="A rule gives several tensors one scale as far as their ranges allow it "
         "(`share_scale` with `within`), and the range of this one is smaller than the limit "
-        "permits: with the scale of the group few steps would be left for it. It has a scale of "
+        "permits: the scale of the group would leave it few steps. It has a scale of "
         "its own for all ops but the one where the rule ties it. TensorRT then stores the tensor "
         "once more, in INT8 or in float; every product stays in INT8.",
         example="features up to 1 and a flow up to 100 that meet in a Concat",
-        fix="Nothing needs to be done. A later rule for the op sets another limit, "
+        fix="Do nothing, or write a later rule for the op with another limit, "
         "`share_scale: {ports: [inputs, outputs], within: 16}`, or none: `share_scale: [inputs, "
         "outputs]`.",
     ),
     "OQ458": Code(
         meaning="A rule gives several tensors one scale whatever their ranges, and the range of "
-        "this one is so much smaller that only few of the 127 steps are left for it. What reads it "
-        "loses 6 dB for every factor of two.",
+        "this one is so much smaller that only few of the 127 steps are left for it. The ops that "
+        "read it lose 6 dB for every factor of two.",
         example="share_scale: [inputs, outputs]    # at a Concat of features and a flow",
         fix="Limit the tie: `share_scale: {ports: [inputs, outputs], within: 3}`, or take it back "
         "at this op with a later rule: `share_scale: []`.",

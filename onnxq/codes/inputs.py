@@ -62,14 +62,15 @@ INPUTS: Final[dict[str, Code]] = {
         "some.",
     ),
     "OQ310": Code(
-        meaning="The model's opset is newer than the 25 that TensorRT takes, and it has operators "
-        "that opset 25 lacks.",
+        meaning="The model's opset is newer than 25, the newest that TensorRT takes, and onnx "
+        "cannot lower the model to 25, usually because it has operators that opset 25 lacks.",
         example="a model of opset 28 with SwiGLU",
         fix="Export it again with opset 25 or older.",
     ),
     "OQ311": Code(
         meaning="The model was optimized for onnxruntime, by itself, onnxruntime.transformers, "
-        "Olive or optimum: it has fused ops, or ops of blocked layouts, that TensorRT lacks.",
+        "Olive or optimum: it has fused ops, or ops of blocked layouts, that TensorRT does not "
+        "have.",
         example="FusedConv, SkipLayerNormalization or com.microsoft.nchwc::Conv",
         fix="Give the model as it was exported, before it was optimized.",
     ),
@@ -136,7 +137,8 @@ INPUTS: Final[dict[str, Code]] = {
         meaning="An input holds an index beyond the table that the model looks it up in, such as a "
         "token that its embedding does not have.",
         example="the token 30522 for an embedding of 30522 rows, which end at 30521",
-        fix="Correct the data, or how it is made: the tokenizer may be that of another model.",
+        fix="Correct the data, or the code that makes it: its tokenizer may be that of another "
+        "model.",
     ),
     "OQ410": Code(
         meaning="There is no calibration to compute scales from, or more than one.",

@@ -17,15 +17,15 @@ INSERTING: Final[dict[str, Code]] = {
         meaning="The model has a newer opset than the one that was asked for. `--opset` raises a "
         "model and never lowers it, so the file keeps the opset of the model.",
         example="onnxq insert model.onnx --opset 17    # of a model of opset 18",
-        fix="Export the model again with the older opset if what reads the file takes no newer "
-        "one; else leave `--opset` out.",
+        fix="If the program that reads the file needs the older opset, export the model again with "
+        "it; else leave `--opset` out.",
     ),
     "OQ517": Code(
         meaning="A descriptor fixes the range of a tensor with `amax`, and the tensor has larger "
         "magnitudes: in the calibration, or in the model if it is a weight. They are clipped to "
-        "the range. The share of the values of an activation is known with a histogram.",
+        "the range. How many values of an activation are clipped is known only with a histogram.",
         example="quantize: {inputs: {amax: 6.0}}    # of a tensor that reaches 9.3",
-        fix="Nothing needs to be done if clipping is meant, as in quantization-aware training. "
+        fix="Do nothing if the clipping is meant, as in quantization-aware training. "
         "Else give a larger `amax`, or a `method`, which reads the range from the calibration.",
     ),
 }

@@ -6,11 +6,11 @@ from onnxq.codes.code import Code
 
 LINTING: Final[dict[str, Code]] = {
     "OQ609": Code(
-        meaning="TensorRT has no such op. An op of onnxruntime or of another runtime, and an ONNX "
-        "op that TensorRT does not import, make it reject the model. Any other op it takes for a "
-        "plugin of that name, which somebody must have. It does not look at domains: an op of "
-        "onnxruntime's blocked layouts it takes for the ONNX op of that name, and computes "
-        "something else.",
+        meaning="TensorRT has no such op. It rejects a model with an op of onnxruntime or of "
+        "another runtime, or with an ONNX op that it does not import. It takes any other op for a "
+        "plugin of that name, which must be in a plugin library. It ignores domains: it takes an "
+        "op of onnxruntime's blocked layouts for the ONNX op of the same name, and computes other "
+        "values.",
         example="com.microsoft::SkipLayerNormalization, or EfficientNMS_TRT",
         fix="Export the model again without optimizations for onnxruntime; for a plugin, give its "
         "library to TensorRT and to `verify --plugin`.",
@@ -63,9 +63,9 @@ LINTING: Final[dict[str, Code]] = {
         fix="Quantize both, or neither.",
     ),
     "OQ618": Code(
-        meaning="Another op than a DequantizeLinear reads a quantized constant; or a Concat joins "
-        "one with an activation, and its DequantizeLinear is the first Q/DQ node of the file. "
-        "TensorRT rejects the model.",
+        meaning="An op other than a DequantizeLinear reads a quantized constant; or a Concat joins "
+        "a quantized constant with an activation, and the DequantizeLinear of the constant is the "
+        "first Q/DQ node of the file. TensorRT rejects the model.",
         example="an int8 weight, then a Transpose, then the DequantizeLinear",
         fix="Put the DequantizeLinear directly behind the constant.",
     ),
@@ -213,9 +213,9 @@ LINTING: Final[dict[str, Code]] = {
     ),
     "OQ642": Code(
         meaning="The result of a matrix product is cut into parts that are only moved before the "
-        "next pair, such as queries, keys and values of one product. TensorRT-RTX then computes "
-        "the parts by weights of their own, which it dequantizes first: the product silently runs "
-        "in float. It does so for three parts of one size that become heads behind the cut, and "
+        "next pair, such as queries, keys and values of one product. TensorRT-RTX then cuts the "
+        "weights into the same parts, for which it dequantizes them: the product silently runs in "
+        "float. It does so for three parts of one size that become heads behind the cut, and "
         "for parts that a Transpose put behind each other.",
         example="Split(MatMul(xd, wd)) into three, each with Reshape, Transpose and a pair",
         fix="Put a pair on the result, in front of the cut; the shipped recipes have a rule.",

@@ -112,8 +112,9 @@ PLANNING: Final[dict[str, Code]] = {
     "OQ220": Code(
         meaning="The model multiplies matrices with operators that TensorRT computes in float, "
         "whatever pairs they have: LSTM, GRU, RNN, Attention, DeformConv, operators of "
-        "onnxruntime's own, and an Einsum of three operands, with a label twice in one operand or "
-        "with a sum over a label of one operand alone. They count as products in all figures.",
+        "onnxruntime's own, and an Einsum that has three operands, has a label twice in one "
+        "operand, or sums over a label of one operand alone. They count as products in all "
+        "figures.",
         example="h = LSTM(x, w, r) in a speech model",
         fix="Leave them in float, or export the model with MatMul, Gemm and Conv in their place.",
     ),

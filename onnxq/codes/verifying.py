@@ -30,13 +30,13 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Keep the worst layers in float, use another method, or lower the threshold.",
     ),
     "OQ605": Code(
-        meaning="A library of plugins cannot be loaded into the process of the compiler, or has no "
-        "plugin in it; the message quotes the loader. A plugin library links to the TensorRT that "
-        "it was built for: one for TensorRT does not load with TensorRT-RTX. The model is "
-        "compiled as without it.",
+        meaning="A library of plugins cannot be loaded into the process of the compiler, or it "
+        "registers no plugin; the message quotes the loader. A plugin library links to the "
+        "TensorRT that it was built for: one for TensorRT does not load with TensorRT-RTX. The "
+        "model is compiled without it.",
         example="onnxq verify model.onnx model.qdq.onnx --plugin libmmdeploy_tensorrt_ops.so",
-        fix="Give a library that was built for this compiler, on a machine that has all that it "
-        "links to (`ldd` lists it).",
+        fix="Give a library that was built for this compiler, on a machine that has all libraries "
+        "that it links to (`ldd` lists it).",
     ),
     "OQ606": Code(
         meaning="An output is computed by, or behind, an op that onnxruntime does not know, such "
@@ -52,7 +52,7 @@ VERIFYING: Final[dict[str, Code]] = {
         "behind it are 'unknown'. TensorRT-RTX 1.7 takes no plugins at all.",
         example="onnxq verify yolo_nms.onnx yolo_nms.qdq.onnx    # with EfficientNMS_TRT",
         fix="Give the library that has the plugin with `--plugin`, and a compiler that takes "
-        "plugins: `--backend tensorrt`, which has a GPU.",
+        "plugins: `--backend tensorrt`, which needs a GPU.",
     ),
     "OQ650": Code(
         meaning="Q/DQ models that are compared with each other were calibrated with different "
@@ -154,10 +154,11 @@ VERIFYING: Final[dict[str, Code]] = {
     ),
     "OQ680": Code(
         meaning="A part of an output cannot be compared: the text is not NAME=OUTPUT[INDEX], there "
-        "is no such output, the index takes nothing of its shape, or the name is taken.",
+        "is no such output, the index selects no values, or an output or another part has that "
+        "name.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --part scores=output0[4:,:]",
         fix="Write the index as in numpy: `--part scores=output0[:,4:]` is channel 4 and all "
-        "behind it, of every sample in the batch.",
+        "after it, of every sample in the batch.",
     ),
     "OQ681": Code(
         meaning="An output depends on random numbers that the model draws: RandomNormal, "
@@ -169,8 +170,8 @@ VERIFYING: Final[dict[str, Code]] = {
     ),
     "OQ682": Code(
         meaning="Detections cannot be compared: there is no such decoder, its file has no function "
-        "`detections`, raised an error or returned something else, there is no --data, or one of "
-        "`--detection-score`, `--min-kept` and `--max-new` is given without a decoder.",
+        "`detections`, the function raised an error or returned another form, there is no --data, "
+        "or one of `--detection-score`, `--min-kept` and `--max-new` is given without a decoder.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --detections yolov8",
         fix="Give `yolo`, `yolox`, `ssd` or a Python file with `detections(outputs, inputs)`, "
         "which returns for each sample a tuple of boxes [n, 4], scores [n] and classes [n].",

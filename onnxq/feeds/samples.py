@@ -78,7 +78,7 @@ def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
     if kind.dtype == 0:
         fix = "onnxq runs models with tensor inputs; give such an export"
         raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
-    dtype = given_type(kind.dtype)
+    dtype = array_type(kind.dtype)
     if shape is None:
         return InputSpec(name=name, dtype=dtype, shape=declared, any_rank=kind.shape is None)
     fits = len(shape) == len(declared) or kind.shape is None
@@ -92,10 +92,10 @@ def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
     return InputSpec(name=name, dtype=dtype, shape=tuple(shape))
 
 
-def given_type(number: int) -> np.dtype[Any]:
-    """The type of arrays for inputs of an ONNX type: float32 for bfloat16 (`model.float_ports`)."""
-    given = TensorProto.FLOAT if number == TensorProto.BFLOAT16 else number
-    return helper.tensor_dtype_to_np_dtype(given)
+def array_type(number: int) -> np.dtype[Any]:
+    """The NumPy type of an input of an ONNX type; float32 for bfloat16 (`model.float_ports`)."""
+    stand_in = TensorProto.FLOAT if number == TensorProto.BFLOAT16 else number
+    return helper.tensor_dtype_to_np_dtype(stand_in)
 
 
 def shape_text(shape: Sequence[int | str | None]) -> str:

@@ -18,9 +18,9 @@ _ROUNDING: Final = 1 + 0.5 / INT8_MAX  # clipping to this loses no more than rou
 
 
 def clipped(graph: Graph, plan: Plan, statistics: Statistics) -> Iterator[Diagnostic]:
-    """Tell each fixed range that is narrower than its tensor, with the share of values beyond it.
+    """Report each fixed range that clips its tensor, with the share of the values that it clips.
 
-    The share of an activation is known with its histogram. What was not observed is not told.
+    The share of an activation needs its histogram. Tensors without observed values are left out.
     """
     why = {decision.edge: decision.because for decision in plan.decisions}
     for pair in plan.pairs:
@@ -34,8 +34,8 @@ def clipped(graph: Graph, plan: Plan, statistics: Statistics) -> Iterator[Diagno
                 "OQ517",
                 f"rule '{because.rule}' fixes the range of '{pair.tensor}' at {amax:g}, and its "
                 f"values reach {largest:.4g}: {share} of them are clipped",
-                fix="nothing needs to be done if that is meant; else raise 'amax', or give a "
-                "'method' instead",
+                fix="do nothing if the clipping is meant; else raise 'amax', or give a 'method' "
+                "instead",
                 span=because.span,
             )
 

@@ -24,8 +24,8 @@ def within_reach(plan: Plan, statistics: Statistics) -> tuple[Plan, list[Diagnos
         if is_open and (culprit := statistics.unobserved.get(pair.tensor)) is not None:
             behind.setdefault(culprit, []).append(pair)
     nodes = {edge.node for pairs in behind.values() for pair in pairs for edge in pair.edges}
-    told = [_stays_float(culprit, pairs) for culprit, pairs in behind.items()]
-    return (without_nodes(plan, nodes), told) if told else (plan, [])
+    left_in_float = [_stays_float(culprit, pairs) for culprit, pairs in behind.items()]
+    return (without_nodes(plan, nodes), left_in_float) if left_in_float else (plan, [])
 
 
 def without_nodes(plan: Plan, nodes: Collection[str]) -> Plan:

@@ -13,12 +13,12 @@ from onnxq.planning.plan import Group, Pair, Plan, Tie
 from onnxq.planning.ties import joined
 from onnxq.quantization import SMALLEST_AMAX
 
-_COARSE: Final = 8.0  # from here on an unlimited tie is told: 18 dB, three of the eight bits
+_COARSE: Final = 8.0  # from here on an unlimited tie is reported: 18 dB, three of the eight bits
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Untied:
-    """A tensor that left a tie: the tensor of the largest range, how many times it is as large."""
+    """A tensor that left a tie; the range of `widest` is `ratio` times as large as its own."""
 
     tensor: str
     tie: Tie
@@ -102,7 +102,7 @@ def loosened(plan: Plan, ranges: Mapping[str, float]) -> Loosened:
     return Loosened(
         plan=loose,
         untied=tuple(u.tensor for u in apart),
-        diagnostics=(*map(_told, apart), *_coarse(loose, ranges)),
+        diagnostics=(*map(_kept_apart, apart), *_coarse(loose, ranges)),
     )
 
 
@@ -120,7 +120,7 @@ def _by_group(pair: Pair, group_at: Callable[[Pair, Edge], int | None]) -> Itera
         yield replace(pair, edges=tuple(members), group=group)
 
 
-def _told(left: Untied) -> Diagnostic:
+def _kept_apart(left: Untied) -> Diagnostic:
     tie = left.tie
     return Diagnostic(
         code="OQ457",
@@ -128,7 +128,7 @@ def _told(left: Untied) -> Diagnostic:
         f"'{left.tensor}' at '{tie.because.node}': the range of '{left.widest}' is "
         f"{left.ratio:.3g} times as large, over the limit of {tie.within:g}; it keeps its own "
         "scale and is stored once more",
-        fix="a rule with a larger 'within' would tie it",
+        fix="do nothing, or tie it by a rule with a larger 'within'",
         severity=Severity.INFO,
     )
 

@@ -1,4 +1,4 @@
-"""bfloat16 inputs and outputs as float32, for NumPy and its files lack the type."""
+"""Give bfloat16 inputs and outputs the type float32, because NumPy has no bfloat16."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from onnxq.model.scopes import free_name, names, nodes
 
 
 def with_float_ports(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Copy a model with Casts at its bfloat16 inputs and outputs; itself where it has none.
+    """Return a copy with Casts at bfloat16 inputs and outputs; the model itself without any.
 
-    A float32 value that an input gets is rounded to bfloat16, and an output's type loses nothing.
+    Inputs are rounded from float32 to bfloat16; outputs are converted to float32 without loss.
     """
     stored = {t.name for t in model.graph.initializer}
     inputs, outputs = (
@@ -35,9 +35,9 @@ def with_float_ports(model: onnx.ModelProto) -> onnx.ModelProto:
     for value in (*graph.input, *graph.output):
         if value.name in inner:
             value.type.tensor_type.elem_type = TensorProto.FLOAT
-    kept = [v for v in graph.value_info if v.name not in inner]
+    other_types = [v for v in graph.value_info if v.name not in inner]
     del graph.value_info[:]
-    graph.value_info.extend(kept)
+    graph.value_info.extend(other_types)
     return copy
 
 

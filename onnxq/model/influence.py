@@ -1,4 +1,4 @@
-"""Which ops have a say in an output: those that sort its rows, and those that draw at random."""
+"""Ops that decide what an output holds: some sort its rows, some draw random numbers."""
 
 from __future__ import annotations
 

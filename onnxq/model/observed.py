@@ -24,6 +24,6 @@ def _of(graph: Graph, node: Node) -> Iterator[str]:
 
 
 def _joined(graph: Graph, node: Node) -> tuple[int, ...]:
-    """The activation slots; none where a constant is added, which no recipe gains by quantizing."""
+    """The activation slots; none where a constant is added: quantizing that brings no speed."""
     slots = activation_slots(graph, node)
     return () if traits(node).commutative and len(slots) < 2 else slots

@@ -56,61 +56,61 @@ def macs(sizes: SizesOf, node: Node) -> int | None:
     return None if count is None else count(node, sizes)
 
 
-def _read(node: Node, sizes: SizesOf, *slots: int) -> list[Sizes] | None:
+def _sizes_of_inputs(node: Node, sizes: SizesOf, *slots: int) -> list[Sizes] | None:
     """The sizes of several inputs; None unless all are known."""
     tensors = [node.inputs[s] if s < len(node.inputs) else "" for s in slots]
-    read = [sizes(t) if t else None for t in tensors]
-    return [s for s in read if s is not None] if None not in read else None
+    of_each = [sizes(t) if t else None for t in tensors]
+    return [s for s in of_each if s is not None] if None not in of_each else None
 
 
 def _convolution(weight: int) -> Callable[[Node, SizesOf], int | None]:
     def count(node: Node, sizes: SizesOf) -> int | None:
-        result, filters = sizes(node.outputs[0]), _read(node, sizes, weight)
+        result, filters = sizes(node.outputs[0]), _sizes_of_inputs(node, sizes, weight)
         return None if result is None or filters is None else prod(result) * prod(filters[0][1:])
 
     return count
 
 
 def _transposed(node: Node, sizes: SizesOf) -> int | None:
-    read = _read(node, sizes, 0, 1)
-    return None if read is None else prod(read[0]) * prod(read[1][1:])
+    operands = _sizes_of_inputs(node, sizes, 0, 1)
+    return None if operands is None else prod(operands[0]) * prod(operands[1][1:])
 
 
 def _matrices(node: Node, sizes: SizesOf) -> int | None:
-    result, read = sizes(node.outputs[0]), _read(node, sizes, 0)
-    if result is None or read is None or not read[0]:
+    result, operands = sizes(node.outputs[0]), _sizes_of_inputs(node, sizes, 0)
+    if result is None or operands is None or not operands[0]:
         return None
-    return prod(result) * read[0][0 if node.attributes.get("transA") else -1]
+    return prod(result) * operands[0][0 if node.attributes.get("transA") else -1]
 
 
 def _fused_matrices(node: Node, sizes: SizesOf) -> int | None:
-    result, read = sizes(node.outputs[0]), _read(node, sizes, 0)
-    if result is None or read is None or len(read[0]) < 2:
+    result, operands = sizes(node.outputs[0]), _sizes_of_inputs(node, sizes, 0)
+    if result is None or operands is None or len(operands[0]) < 2:
         return None
-    return prod(result) * read[0][-2 if node.attributes.get("transA") else -1]
+    return prod(result) * operands[0][-2 if node.attributes.get("transA") else -1]
 
 
 def _einsum(node: Node, sizes: SizesOf) -> int | None:
-    read = _read(node, sizes, *range(len(node.inputs)))
-    return None if read is None else equation_of(node.attributes).macs(*read)
+    operands = _sizes_of_inputs(node, sizes, *range(len(node.inputs)))
+    return None if operands is None else equation_of(node.attributes).macs(*operands)
 
 
 def _recurrent(node: Node, sizes: SizesOf) -> int | None:
     """Every step of every sequence multiplies by all weights, of all gates and directions."""
-    read = _read(node, sizes, 0, 1, 2)
-    if read is None or not read[0]:
+    operands = _sizes_of_inputs(node, sizes, 0, 1, 2)
+    if operands is None or not operands[0]:
         return None
-    return prod(read[0][:-1]) * (prod(read[1]) + prod(read[2]))
+    return prod(operands[0][:-1]) * (prod(operands[1]) + prod(operands[2]))
 
 
 def _attention(node: Node, sizes: SizesOf) -> int | None:
     """Every query meets every key and value, the past ones too; 3-D inputs hold all heads."""
-    result, read = sizes(node.outputs[0]), _read(node, sizes, 0, 1)
-    past = _read(node, sizes, 4) if len(node.inputs) > 4 and node.inputs[4] else []
-    if result is None or read is None or past is None or len(read[1]) < 2:
+    result, operands = sizes(node.outputs[0]), _sizes_of_inputs(node, sizes, 0, 1)
+    past = _sizes_of_inputs(node, sizes, 4) if len(node.inputs) > 4 and node.inputs[4] else []
+    if result is None or operands is None or past is None or len(operands[1]) < 2:
         return None
-    keys = read[1][-2] + sum(p[-2] for p in past if len(p) > 1)
-    return keys * (prod(read[0]) + prod(result))
+    keys = operands[1][-2] + sum(p[-2] for p in past if len(p) > 1)
+    return keys * (prod(operands[0]) + prod(result))
 
 
 _MACS: Final[Mapping[str, Callable[[Node, SizesOf], int | None]]] = {

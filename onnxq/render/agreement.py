@@ -26,18 +26,19 @@ def row_lines(numeric: NumericReport) -> Iterator[str]:
 
 def detection_lines(numeric: NumericReport) -> Iterator[str]:
     """What the float model detects and the Q/DQ model keeps."""
-    found = numeric.detections
-    if found is None:
+    report = numeric.detections
+    if report is None:
         return
-    score = "" if found.least_score is None else f" with a score of {found.least_score:g} or more"
-    counts = f"{found.float_count:,} in FP32, {found.count:,} in Q/DQ"
-    yield f"detections: {one_line(found.decoder)}{score}: {counts}"
-    if found.kept is None or found.new is None:
+    least = report.least_score
+    score = "" if least is None else f" with a score of {least:g} or more"
+    counts = f"{report.float_count:,} in FP32, {report.count:,} in Q/DQ"
+    yield f"detections: {one_line(report.decoder)}{score}: {counts}"
+    if report.kept is None or report.new is None:
         yield "  the float model detects nothing in these samples, so nothing can be compared"
         return
-    worst = PurePath(found.worst_sample or "").name
+    worst = PurePath(report.worst_sample or "").name
     where = f"; worst sample {one_line(worst)}" if worst else ""
-    yield f"  kept {found.kept:.1%}, new {found.new:.1%}{where}"
-    if found.mean_iou is not None:
-        change = figure(found.score_change, "+.3f")
-        yield f"  of the kept ones: mean IoU {found.mean_iou:.3f}, mean score change {change}"
+    yield f"  kept {report.kept:.1%}, new {report.new:.1%}{where}"
+    if report.mean_iou is not None:
+        change = figure(report.score_change, "+.3f")
+        yield f"  of the kept ones: mean IoU {report.mean_iou:.3f}, mean score change {change}"

@@ -48,9 +48,9 @@ def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[FigureCel
     numeric = [model.numeric for model in models if model.numeric is not None]
     for name in dict.fromkeys(o.name for n in numeric for o in n.outputs):
         yield from _output(name, models)
-    found = [m.numeric.detections if m.numeric is not None else None for m in models]
-    if any(d is not None for d in found):
-        kept, new = ([getattr(d, w) if d else None for d in found] for w in ("kept", "new"))
+    detections = [m.numeric.detections if m.numeric is not None else None for m in models]
+    if any(d is not None for d in detections):
+        kept, new = ([getattr(d, w) if d else None for d in detections] for w in ("kept", "new"))
         yield "detections kept", [(share, figure(share, ".1%")) for share in kept]
         yield (
             "detections new",

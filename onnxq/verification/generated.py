@@ -1,4 +1,4 @@
-"""What a generated kernel computes, as far as its name tells.
+"""What a generated kernel computes, as far as its name shows.
 
 The name lists the operations in order, four letters each, such as `__myl_MulMinMaxRounCast_myl0_4`;
 long names end in `Etc`. The meaning was determined from builds with TensorRT-RTX 1.7.
@@ -25,7 +25,7 @@ def operations(name: str) -> tuple[str, ...] | None:
 def product_type(
     name: str, inputs: Sequence[str], constants: Sequence[str]
 ) -> Literal["int8", "float", ""]:
-    """How a generated kernel that reads these types multiplies; '' where it does not tell.
+    """How a generated kernel that reads these types multiplies; '' where the name does not show it.
 
     A convolution right behind a rounding, or first of all on an Int8 input, multiplies integers if
     the weights are Int8 too. A sum of products behind a Cast and a Mul, which dequantize, is a sum

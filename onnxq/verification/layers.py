@@ -178,9 +178,9 @@ class LayerList:
         kernels = tuple(layer for layer in citing if layer.is_product)
         if kernels:
             return _computed(_worst(layer.precision for layer in kernels), kernels)
-        told = {layer.generated_product for layer in citing} - {""}
-        if len(told) == 1:
-            (kind,) = told
+        product_types = {layer.generated_product for layer in citing} - {""}
+        if len(product_types) == 1:
+            (kind,) = product_types
             return _computed("int8" if kind == "int8" else "float", citing)
         # Small products become generated kernels; a kernel without any int8 computes in float.
         sure = citing and self.is_whole and not self.unreadable

@@ -10,7 +10,7 @@ import onnx
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError
-from onnxq.feeds.samples import Sample, given_type
+from onnxq.feeds.samples import Sample, array_type
 from onnxq.model.graph import Graph
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.runnable import runnable
@@ -68,4 +68,4 @@ class Shapes:
         sizes, dtype = self.sizes(name), self._graph.type(name).dtype
         if sizes is None or not dtype:
             return None
-        return np.zeros(sizes, given_type(dtype))
+        return np.zeros(sizes, array_type(dtype))

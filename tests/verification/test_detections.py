@@ -8,7 +8,7 @@ from onnxq.diagnostics import OnnxqError
 from onnxq.verification.detections import load_decoder
 from onnxq.verification.detections.agreement import matched
 from onnxq.verification.detections.boxes import overlaps, suppressed
-from onnxq.verification.detections.decoding import Found
+from onnxq.verification.detections.decoding import SampleDetections
 
 from .models import Builder, saved
 
@@ -175,10 +175,12 @@ def test_overlap_and_suppression():
 
 
 def test_a_detection_is_matched_once_and_in_its_class():
-    first = Found(
+    first = SampleDetections(
         np.array([[0, 0, 10, 10], [1, 1, 11, 11]]), np.array([0.5, 0.9]), np.array([1, 1])
     )
-    second = Found(np.array([[0, 0, 10, 10]] * 2), np.array([0.4, 0.8]), np.array([1, 2]))
+    second = SampleDetections(
+        np.array([[0, 0, 10, 10]] * 2), np.array([0.4, 0.8]), np.array([1, 2])
+    )
     ((one, other, overlap),) = matched(first, second)
     assert (one, other) == (1, 0)
     assert overlap == pytest.approx(81 / 119)

@@ -21,7 +21,7 @@ def check(model: QdqModel) -> Iterator[Finding]:
                 Effect.COST,
                 f"{node.op} '{node.name}' reads '{skip}' in float, while others read it in int8: "
                 f"it is stored twice",
-                fix=f"let the {node.op} read what the DequantizeLinear of the others gives",
+                fix=f"let the {node.op} read the DequantizeLinear that the others read",
                 node=node.name,
             )
 

@@ -33,7 +33,7 @@ def _finding(node: Node) -> Finding | None:
         return finding(
             "OQ609",
             Effect.DIFFERENT,
-            f"TensorRT takes {called} for the {node.op} of ONNX, whose layout is another one",
+            f"TensorRT takes {called} for the {node.op} of ONNX, whose layout is different",
             fix=_EXPORT,
             node=node.name,
         )

@@ -27,9 +27,9 @@ def turn_axis(model: QdqModel, edit: Edit) -> Iterator[Repair]:
             continue
         if fault.effect is Effect.FLOAT or (flat is not tensor and flat.axis != axis):
             values = dequantized(model, flat)
-            done = None if values is None else requantized(edit, flat, values, axis, "OQ613")
-            if done is not None:
-                yield done
+            repair = None if values is None else requantized(edit, flat, values, axis, "OQ613")
+            if repair is not None:
+                yield repair
         elif flat.scale.size == shape[axis]:
             if flat is tensor:
                 for name in tensor.names:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.verification.detections.boxes import overlaps
-from onnxq.verification.detections.decoding import Arrays, Detections, Found
+from onnxq.verification.detections.decoding import Arrays, Detections, SampleDetections
 
 SAME: Final = 0.5  # intersection over union of the boxes of one object
 
@@ -84,7 +84,7 @@ class DetectionTotals:
         )
 
 
-def matched(first: Found, second: Found) -> list[tuple[int, int, float]]:
+def matched(first: SampleDetections, second: SampleDetections) -> list[tuple[int, int, float]]:
     """Pairs of one class that overlap, with their overlap: the best score chooses first."""
     if not (len(first.scores) and len(second.scores)):
         return []

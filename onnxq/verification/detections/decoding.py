@@ -20,13 +20,13 @@ from onnxq.diagnostics import OnnxqError, did_you_mean, error
 from onnxq.feeds.loaders import named_in, raised_by, run_file
 from onnxq.verification.detections.boxes import suppressed
 
-DETECTION_SCORE: Final = 0.25  # from which a candidate of a built-in decoder is a detection
+DETECTION_SCORE: Final = 0.25  # the least score of a detection, for built-in decoders
 FUNCTION: Final = "detections"
 
 Arrays = Mapping[str, NDArray[Any]]
 
 
-class Found(NamedTuple):
+class SampleDetections(NamedTuple):
     """The detections in one sample: boxes [n, 4], scores [n] and classes [n]."""
 
     boxes: NDArray[Any]
@@ -35,7 +35,7 @@ class Found(NamedTuple):
 
 
 _LARGEST_SCORE: Final = 1.01  # half precision may round beyond 1
-_INVERTED: Final = 0.1  # share of boxes: some, of which two opposite corners are predicted, may be
+_MOST_INVERTED: Final = 0.1  # share of boxes; a model that predicts both corners inverts a few
 
 Decode = Callable[[dict[str, NDArray[Any]], dict[str, NDArray[Any]]], Any]
 DecoderLike = str | Path | Decode
@@ -55,7 +55,7 @@ class Detections:
     is_builtin: bool
     file: Path | None = None
 
-    def __call__(self, outputs: Arrays, inputs: Arrays) -> tuple[Found, ...]:
+    def __call__(self, outputs: Arrays, inputs: Arrays) -> tuple[SampleDetections, ...]:
         """The detections in each sample of a batch, the best first.
 
         Raises OQ682 for what a decoder of the user raises or for a result of another form, and
@@ -74,21 +74,21 @@ class Detections:
             raise unknown_outputs(self.name, outputs, "scores from 0 to 1")
         return tuple(self._kept(item) for item in decoded)
 
-    def _checked(self, result: Any) -> list[Found]:
+    def _checked(self, result: Any) -> list[SampleDetections]:
         try:
-            found = [Found(*(np.asarray(part) for part in item)) for item in result]
+            samples = [SampleDetections(*(np.asarray(part) for part in item)) for item in result]
         except (TypeError, ValueError):
             raise self._unusable(f"a {type(result).__name__}") from None
-        for boxes, scores, classes in found:
+        for boxes, scores, classes in samples:
             count = len(boxes) if boxes.ndim else -1
             if count == 0:
                 continue
             if boxes.shape != (count, 4) or scores.shape != (count,) or classes.shape != (count,):
                 shapes = ", ".join(str(list(a.shape)) for a in (boxes, scores, classes))
                 raise self._unusable(f"arrays of shapes {shapes}")
-            if self.file and np.mean((boxes[:, 2:] < boxes[:, :2]).any(axis=1)) > _INVERTED:
+            if self.file and np.mean((boxes[:, 2:] < boxes[:, :2]).any(axis=1)) > _MOST_INVERTED:
                 raise self._unusable("boxes whose second corner is left of or above the first")
-        return found
+        return samples
 
     def _unusable(self, what: str) -> OnnxqError:
         return error(
@@ -98,16 +98,16 @@ class Detections:
             "scores [n], classes [n]",
         )
 
-    def _kept(self, found: Found) -> Found:
-        boxes, scores, _ = found
+    def _kept(self, candidates: SampleDetections) -> SampleDetections:
+        boxes, scores, _ = candidates
         if not len(boxes):
-            return Found(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
-        certain = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
+            return SampleDetections(np.zeros((0, 4)), np.zeros(0), np.zeros(0))
+        counts = np.isfinite(boxes).all(axis=1) & np.isfinite(scores)
         if self.score is not None:
-            certain &= scores >= self.score
-        found = Found(*(part[certain] for part in found))
-        order = suppressed(*found) if self.is_builtin else np.argsort(-found.scores, kind="stable")
-        return Found(*(part[order] for part in found))
+            counts &= scores >= self.score
+        kept = SampleDetections(*(part[counts] for part in candidates))
+        order = suppressed(*kept) if self.is_builtin else np.argsort(-kept.scores, kind="stable")
+        return SampleDetections(*(part[order] for part in kept))
 
 
 def load_decoder(decoder: DecoderLike, score: float | None = None, classes: int = 0) -> Detections:
@@ -156,7 +156,9 @@ def _from_file(file: Path) -> Decode:
     return decode
 
 
-Builtin = Callable[[Arrays, Arrays, int], Sequence[Found]]  # outputs, inputs, classes or 0
+Builtin = Callable[
+    [Arrays, Arrays, int], Sequence[SampleDetections]
+]  # outputs, inputs, classes or 0
 _BUILTIN: Final[dict[str, Builtin]] = {}
 
 

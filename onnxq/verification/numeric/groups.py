@@ -4,7 +4,7 @@ A detector's boxes from 0 to 320 stand in one tensor with scores from 0 to 1. Th
 is that of the boxes: all scores may be lost, and the output still has 60 dB. Such channels are
 compared apart. Where a Concat of the graph joins scores (a result from 0 to 1) and others, a
 tenth of the power is enough, and a hundredth where it joins tensors of another kind: the loss of
-the quieter ones then leaves 20 dB. Other channels are told apart by their power alone.
+the quieter ones then leaves 20 dB. Other channels are separated by their power alone.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from onnxq.model.makers import Makers, makers
 
 SCORES: Final = 10.0  # times the power of scores that a Concat joins to others
 JOINED: Final = 100.0  # of other tensors that a Concat joins
-JUMP: Final = 1000.0  # of channels that no Concat tells apart
+JUMP: Final = 1000.0  # of channels that no Concat separates
 MOST: Final = 6  # more groups than that are the spread of one kind
 _CHANNELS: Final = 4096
 
@@ -103,7 +103,7 @@ def _ratios(powers: Powers, borders: Sequence[int]) -> list[float]:
 
 
 def _jumps(powers: Powers, start: int = 0, most: int = 2) -> Iterator[int]:
-    """Borders where the power alone tells kinds of channels apart.
+    """Borders where the power alone separates kinds of channels.
 
     The channels of one kind stand side by side, and those of the other are quieter in every sample.
     One loud channel among quiet ones is an outlier, as hidden states have them, and a quiet one

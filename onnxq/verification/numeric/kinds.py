@@ -27,8 +27,8 @@ class Typical:
 
 TYPICAL: Final[Mapping[OutputKind, Typical]] = {
     "logits": Typical(low=12, high=20, decides="top-1 decides: give --labels"),
-    "scores": Typical(low=6, high=16, decides="what is found decides: give --detections"),
-    "boxes": Typical(low=20, high=30, decides="what is found decides: give --detections"),
+    "scores": Typical(low=6, high=16, decides="the detections decide: give --detections"),
+    "boxes": Typical(low=20, high=30, decides="the detections decide: give --detections"),
     "hidden state": Typical(low=12, high=20, decides="the task that reads it decides"),
     "other": Typical(low=15, high=30, decides="where it holds several kinds of values, use --part"),
 }

@@ -1,4 +1,4 @@
-"""What the comparison in onnxruntime found."""
+"""The report of the comparison in onnxruntime."""
 
 from __future__ import annotations
 

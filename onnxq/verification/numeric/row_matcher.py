@@ -13,7 +13,7 @@ from onnxq.model.influence import RowOrder
 from onnxq.verification.numeric.comparison import Comparison
 from onnxq.verification.numeric.rows import SortedRows, distances, nearest
 
-ENOUGH: Final = 0.5  # share of rows with a counterpart; fewer cannot be told from chance
+ENOUGH: Final = 0.5  # share of rows with a counterpart; chance alone may match fewer
 _LARGEST: Final = 1 << 24  # distances held in memory
 
 Arrays = Mapping[str, NDArray[Any]]

@@ -8,13 +8,18 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.verification.detections.decoding import Arrays, Found, decoder, unknown_outputs
+from onnxq.verification.detections.decoding import (
+    Arrays,
+    SampleDetections,
+    decoder,
+    unknown_outputs,
+)
 
 _WANTED: Final = "boxes [batch, candidates, 4], and scores [batch, candidates] or with classes"
 
 
 @decoder("ssd")
-def ssd(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
+def ssd(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[SampleDetections]:
     """Candidates of an output of boxes [batch, candidates, 4] as corners, and one of scores.
 
     Scores are [batch, candidates], beside classes of the same shape, or [batch, candidates,
@@ -29,7 +34,7 @@ def ssd(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
     if scores is not None:
         labels = _first([a for a in flat if a is not scores])
         chosen = np.zeros(scores.shape) if labels is None else labels
-        return [Found(*item) for item in zip(boxes, scores, chosen, strict=True)]
+        return [SampleDetections(*item) for item in zip(boxes, scores, chosen, strict=True)]
     tables = [a for a in others.values() if a.ndim == 3 and a.dtype.kind == "f"]
     table = _first([a for a in tables if a.shape[1] == count])
     if table is None:
@@ -41,15 +46,15 @@ def ssd(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
 
 def _boxes(outputs: Arrays) -> tuple[str, NDArray[Any]]:
     """The output whose last axis has four values, with a batch; of several the widest values."""
-    found = {
+    box_outputs = {
         n: a if a.ndim == 3 else a[None]
         for n, a in outputs.items()
         if a.ndim in (2, 3) and a.shape[-1] == 4 and a.dtype.kind == "f"
     }
-    if not found:
+    if not box_outputs:
         raise unknown_outputs("ssd", outputs, _WANTED)
-    named = next((n for n in found if "box" in n.lower()), next(iter(found)))
-    return named, found[named]
+    named = next((n for n in box_outputs if "box" in n.lower()), next(iter(box_outputs)))
+    return named, box_outputs[named]
 
 
 def _batched(array: NDArray[Any], boxes: NDArray[Any]) -> NDArray[Any]:
@@ -65,9 +70,9 @@ def _are_scores(array: NDArray[Any]) -> bool:
     return bool(np.all((array >= 0) & (array <= 1)))
 
 
-def _best(boxes: NDArray[Any], table: NDArray[Any]) -> Found:
+def _best(boxes: NDArray[Any], table: NDArray[Any]) -> SampleDetections:
     """The best class of each candidate, but the background."""
     has_background = table.shape[1] > 1 and np.allclose(table.sum(axis=1), 1, atol=1e-2)
     scores = table[:, int(has_background) :]
     best = scores.argmax(axis=1)
-    return Found(boxes, scores[np.arange(len(scores)), best], best)
+    return SampleDetections(boxes, scores[np.arange(len(scores)), best], best)

@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.verification.detections.boxes import corners
-from onnxq.verification.detections.decoding import Arrays, Found, decoder, unknown_outputs
+from onnxq.verification.detections.decoding import (
+    Arrays,
+    SampleDetections,
+    decoder,
+    unknown_outputs,
+)
 
 _MASKS: Final = 32  # prototypes, and coefficients of each candidate, of every YOLO for segmentation
 
 
 @decoder("yolo")
-def yolo(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
+def yolo(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[SampleDetections]:
     """Candidates of the output of rank 3, whose fewer channels tell the layout:
 
     - [batch, 4 + classes, candidates]: centre, width, height and a score for each class (YOLOv8,
@@ -30,7 +35,7 @@ def yolo(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
     if rows.shape[1] < rows.shape[2] and rows.shape[1] >= 5:
         return [_of_classes(item.T, classes or rows.shape[1] - 4 - masks) for item in rows]
     if rows.shape[2] == 6 and _ends_in_a_class(rows):
-        return [Found(item[:, :4], item[:, 4], item[:, 5]) for item in rows]
+        return [SampleDetections(item[:, :4], item[:, 4], item[:, 5]) for item in rows]
     if rows.shape[2] < 6:
         raise unknown_outputs("yolo", outputs, "an output [batch, candidates, 5 + classes]")
     return [_with_objectness(item, classes or rows.shape[2] - 5 - masks) for item in rows]
@@ -52,13 +57,13 @@ def _ends_in_a_class(rows: NDArray[Any]) -> bool:
     return bool(np.all(last == np.round(last)) and np.all(rows[..., 2:4] >= rows[..., :2]))
 
 
-def _of_classes(rows: NDArray[Any], classes: int) -> Found:
+def _of_classes(rows: NDArray[Any], classes: int) -> SampleDetections:
     scores = rows[:, 4 : 4 + classes]
     best = scores.argmax(axis=1)
-    return Found(corners(rows), scores[np.arange(len(rows)), best], best)
+    return SampleDetections(corners(rows), scores[np.arange(len(rows)), best], best)
 
 
-def _with_objectness(rows: NDArray[Any], classes: int) -> Found:
+def _with_objectness(rows: NDArray[Any], classes: int) -> SampleDetections:
     scores = rows[:, 5 : 5 + classes]
     best = scores.argmax(axis=1)
-    return Found(corners(rows), rows[:, 4] * scores[np.arange(len(rows)), best], best)
+    return SampleDetections(corners(rows), rows[:, 4] * scores[np.arange(len(rows)), best], best)

@@ -9,13 +9,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.verification.detections.boxes import corners
-from onnxq.verification.detections.decoding import Arrays, Found, decoder, unknown_outputs
+from onnxq.verification.detections.decoding import (
+    Arrays,
+    SampleDetections,
+    decoder,
+    unknown_outputs,
+)
 
 _STRIDES: Final = ((8, 16, 32), (8, 16, 32, 64))  # the latter with --p6
 
 
 @decoder("yolox")
-def yolox(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
+def yolox(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[SampleDetections]:
     """Candidates of an output [batch, cells, 5 + classes] that is not decoded in the graph.
 
     x, y and the logarithms of width and height are in units of the cell, after Ge et al.,
@@ -40,8 +45,10 @@ def yolox(outputs: Arrays, inputs: Arrays, classes: int) -> Sequence[Found]:
         size = np.exp(np.minimum(item[:, 2:4], 50)) * strides
         scores = item[:, 5 : 5 + classes if classes else None]
         best = scores.argmax(axis=1)
-        found = item[:, 4] * scores[np.arange(len(item)), best]
-        result.append(Found(corners(np.concatenate([centre, size], axis=1)), found, best))
+        confidences = item[:, 4] * scores[np.arange(len(item)), best]
+        result.append(
+            SampleDetections(corners(np.concatenate([centre, size], axis=1)), confidences, best)
+        )
     return result
 
 
