@@ -63,35 +63,39 @@ def test_without_the_rule_in_fp8():
 
 
 UNCUT = {
-    "heads": "n = Constant<value_ints = [1,16,6,32]>() p = MatMul(x, w) r = Reshape(p, n) "
-    "t = Transpose<perm = [0,2,1,3]>(r) u = Transpose<perm = [0,2,3,1]>(r) y = MatMul(t, u)",
-    "gated": "n = Constant<value_ints = [96,96]>() p = MatMul(x, w) g, u = Split<axis = 2>(p, n) "
-    "s = Sigmoid(g) m = Mul(s, u) y = MatMul(m, w1)",
-    "outputs": "n = Constant<value_ints = [64,64,64]>() p = MatMul(x, w) "
-    "y, y1, y2 = Split<axis = 2>(p, n)",
+    "heads": net(
+        "n = Constant<value_ints = [1,16,6,32]>() p = MatMul(x, w) r = Reshape(p, n) "
+        "t = Transpose<perm = [0,2,1,3]>(r) u = Transpose<perm = [0,2,3,1]>(r) y = MatMul(t, u)",
+        x="1,16,64",
+        w="64,192",
+    ),
+    "gated": net(
+        "n = Constant<value_ints = [96,96]>() p = MatMul(x, w) g, u = Split<axis = 2>(p, n) "
+        "s = Sigmoid(g) m = Mul(s, u) y = MatMul(m, w1)",
+        x="1,16,64",
+        w="64,192",
+        w1="96,64",
+    ),
+    "outputs": net(
+        "n = Constant<value_ints = [64,64,64]>() p = MatMul(x, w) "
+        "y, y1, y2 = Split<axis = 2>(p, n)",
+        x="1,16,64",
+        w="64,192",
+    ),
+    "Conv": net(
+        "n = Constant<value_ints = [64,64,64]>() h = Constant<value_ints = [1,2,32,64]>() "
+        "p = Conv(x, w) a, b, c = Split<axis = 1>(p, n) q = Reshape(a, h) k = Reshape(b, h) "
+        "v = Reshape(c, h) t = Transpose<perm = [0,1,3,2]>(q) s = MatMul(t, k) "
+        "m = Softmax<axis = -1>(s) u = Transpose<perm = [0,1,3,2]>(m) y = MatMul(v, u)",
+        x="1,64,8,8",
+        w="192,64,1,1",
+    ),
 }
 
 
 @pytest.mark.parametrize("form", UNCUT)
 def test_what_has_no_need_of_it(form):
-    made = compiled(net(UNCUT[form], x="1,16,64", w="64,192", w1="96,64"), NAME)
-    assert made.of("p") == "int8"
-    assert "p" not in {pair.tensor for pair in made.plan.pairs}
-    assert not lint(made.qdq)
-
-
-CONVS = net(
-    "n = Constant<value_ints = [64,64,64]>() h = Constant<value_ints = [1,2,32,64]>() "
-    "p = Conv(x, w) a, b, c = Split<axis = 1>(p, n) q = Reshape(a, h) k = Reshape(b, h) "
-    "v = Reshape(c, h) t = Transpose<perm = [0,1,3,2]>(q) s = MatMul(t, k) "
-    "m = Softmax<axis = -1>(s) u = Transpose<perm = [0,1,3,2]>(m) y = MatMul(v, u)",
-    x="1,64,8,8",
-    w="192,64,1,1",
-)
-
-
-def test_convs_need_no_pair():
-    made = compiled(CONVS, NAME)
+    made = compiled(UNCUT[form], NAME)
     assert set(made.products.values()) == {"int8"}
     assert "p" not in {pair.tensor for pair in made.plan.pairs}
     assert not lint(made.qdq)

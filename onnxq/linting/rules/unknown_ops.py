@@ -13,6 +13,7 @@ from onnxq.model.pairs import is_pair_node
 
 _EXPORT: Final = "export the model again without optimizations for onnxruntime"
 _REPLACE: Final = "replace it by other operators in the export"
+_LIBRARY: Final = "give its library to TensorRT; 'onnxq verify' compiles what is in front of it"
 
 
 @rule("OQ609")
@@ -27,30 +28,20 @@ def check(model: QdqModel) -> Iterator[Finding]:
 
 
 def _finding(node: Node) -> Finding | None:
-    kind = support(node.op, node.domain)
     called = f"{node.type} '{node.name}'"
-    if kind == "other":
-        return finding(
-            "OQ609",
-            Effect.DIFFERENT,
-            f"TensorRT takes {called} for the {node.op} of ONNX, whose layout is different",
-            fix=_EXPORT,
-            node=node.name,
-        )
-    if kind == "rejected":
-        return finding(
-            "OQ609",
-            Effect.REJECTED,
-            f"{called} is an operator that TensorRT cannot import",
-            fix=_EXPORT if node.domain.startswith("com.m") else _REPLACE,
-            node=node.name,
-        )
-    if kind == "plugin":
-        return finding(
-            "OQ609",
-            Effect.NOTE,
-            f"{called} is a plugin to TensorRT: it builds only with a plugin of this name",
-            fix="give its library to TensorRT; 'onnxq verify' compiles what is in front of it",
-            node=node.name,
-        )
-    return None
+    match support(node.op, node.domain):
+        case "other":
+            effect, fix = Effect.DIFFERENT, _EXPORT
+            message = (
+                f"TensorRT takes {called} for the {node.op} of ONNX, whose layout is different"
+            )
+        case "rejected":
+            fix = _EXPORT if node.domain.startswith("com.m") else _REPLACE
+            effect = Effect.REJECTED
+            message = f"{called} is an operator that TensorRT cannot import"
+        case "plugin":
+            effect, fix = Effect.NOTE, _LIBRARY
+            message = f"{called} is a plugin to TensorRT: it builds only with a plugin of this name"
+        case _:
+            return None
+    return finding("OQ609", effect, message, fix=fix, node=node.name)
