@@ -51,7 +51,7 @@ def test_the_readme_shows_what_its_commands_print(demo_folder):
         assert shape_of(run.stdout) == shape_of(output)
     assert re.search(r"Conv +83 +83", run.stdout)
     sqnr = float(re.search(r"^ output +([\d.]+)", run.stdout, re.MULTILINE)[1])
-    assert sqnr >= 18  # of boxes around nothing; tests/e2e/test_detections.py counts what counts
+    assert sqnr >= 18  # measured: 18.4, most of it at boxes around nothing
 
 
 def test_the_makefile_has_the_readme_commands():
