@@ -50,7 +50,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         *_overridden(recipe, (*decisions, *kept), groups),
         *problems,
     ]
-    if not pairs and not problems:
+    if not pairs and not problems and not cascade.has_kept:
         diagnostics.append(
             warning(
                 "OQ205",
@@ -92,6 +92,7 @@ class _Cascade:
     kept: dict[str, list[tuple[bool, Because]]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
+    has_kept: bool = False  # a rule would put a pair where the model has one
     sites: Sites = field(init=False)
 
     def __post_init__(self) -> None:
@@ -150,6 +151,8 @@ class _Cascade:
 
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
         if existing.is_decided(self.graph, edge):
+            is_kept = existing.is_quantized(self.graph, self.graph.tensor(edge))
+            self.has_kept |= verdict is not None and is_kept
             return
         verdicts = self.decided.setdefault(edge, [])
         if verdicts and verdicts[-1][1].span == because.span:  # the same rule, at another match

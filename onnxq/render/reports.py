@@ -47,20 +47,20 @@ def verify_report(console: Console, report: VerifyReport, *, everything: bool = 
     One model is printed in full, several side by side. With `everything` no list is cut.
     """
     if len(report.models) == 1:
-        _model(console, report.models[0], report.data, everything=everything)
+        _model(console, report.models[0], data_use(report), everything=everything)
         runs(console, report)
         return
     side_by_side(console, report)
     runs(console, report)
-    if report.data is not None:
-        console.print(data_use(report.data))
+    for line in data_use(report):
+        console.print(line)
     for model in report.models:
         if model.numeric is not None and model.numeric.tensors:
             console.print(f"\n{model.model}")
             tensor_lines(console, model.numeric, everything=everything)
 
 
-def _model(console: Console, model: ModelReport, data: DataUse | None, *, everything: bool) -> None:
+def _model(console: Console, model: ModelReport, used: Sequence[str], *, everything: bool) -> None:
     if made_by := model.made_by:
         console.print(f"made by onnxq {made_by.get('version', '')}, recipe {recipe_of(made_by)}")
     if model.float_ops.keys() - {"fp32"}:
@@ -71,7 +71,7 @@ def _model(console: Console, model: ModelReport, data: DataUse | None, *, everyt
     errors, warnings = count[Severity.ERROR], count[Severity.WARNING]
     console.print(f"lint: {counted(errors, 'error')}, {counted(warnings, 'warning')}{notes}")
     if model.numeric is not None:
-        _numeric(console, model.numeric, data)
+        _numeric(console, model.numeric, used)
         if model.numeric.tensors:
             tensor_lines(console, model.numeric, everything=everything)
         elif model.numeric.accuracy is None:
@@ -90,8 +90,18 @@ def recipe_of(made_by: Mapping[str, str]) -> str:
     return f"{name}{plan}{scales}"
 
 
-def data_use(data: DataUse) -> str:
-    """One line on whether the samples were used for calibration."""
+def data_use(report: VerifyReport) -> tuple[str, ...]:
+    """Lines on the samples compared and the pairs of the float model; none without samples."""
+    if report.data is None:
+        return ()
+    if not report.float_pairs:
+        return (_use(report.data),)
+    pairs = f"{one_line(report.float_model)} has {counted(report.float_pairs, 'pair')} itself"
+    return _use(report.data), f"{pairs}: the figures show only what other pairs change"
+
+
+def _use(data: DataUse) -> str:
+    """Whether the samples were used for calibration."""
     if data.used is None:
         return f"{_samples(data)}; whether they were used for calibration is not known"
     if data.used:
@@ -105,10 +115,10 @@ def _samples(data: DataUse) -> str:
     return counted(data.compared, "sample")
 
 
-def _numeric(console: Console, numeric: NumericReport, data: DataUse | None) -> None:
+def _numeric(console: Console, numeric: NumericReport, used: Sequence[str]) -> None:
     console.print("numeric: FP32 against Q/DQ in onnxruntime")
-    if data is not None:
-        console.print(f"  {data_use(data)}")
+    for line in used:
+        console.print(f"  {line}", soft_wrap=True)
     floats = [o for o in numeric.outputs if o.is_float]
     if floats:
         _outputs(console, floats)

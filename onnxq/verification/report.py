@@ -67,7 +67,8 @@ class VerifyReport(Shown):
     """One or more Q/DQ models compared with the float model that they were made from.
 
     `version` counts the layouts of this report: it changes when a field is removed or changes its
-    meaning, not when one is added. `data` is None when the models were not compared.
+    meaning, not when one is added. `float_pairs` counts the pairs that the float model has itself:
+    figures then say nothing of these. `data` is None when the models were not compared.
     `runs` are the runs on a GPU of the models' engines, and of the float model's in FP16 and FP32;
     if there are none, `why_not_run` is "no GPU", "no data" or "no compiler". `notes` are
     diagnostics of the data and the calibrations, `thresholds` the figures to reach; `lineage` has
@@ -76,6 +77,7 @@ class VerifyReport(Shown):
 
     version: int = VERSION
     float_model: str
+    float_pairs: int = 0
     data: DataUse | None = None
     models: tuple[ModelReport, ...]
     runs: tuple[EngineRun, ...] = ()

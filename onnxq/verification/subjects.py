@@ -16,6 +16,8 @@ from onnxq.model import io as models
 from onnxq.model.graph import Graph
 from onnxq.model.io import ModelFile
 from onnxq.model.metadata import metadata_of
+from onnxq.model.pairs import DEQUANTIZE, is_pair_op
+from onnxq.model.scopes import nodes
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -56,6 +58,11 @@ class FloatSubject(_OnDisk):
 
     prepared: ModelProto
     problem: Diagnostic | None = None
+
+    @property
+    def pairs(self) -> int:
+        """How many pairs the model has already: 0, unless some were kept and others added."""
+        return sum(is_pair_op(node, DEQUANTIZE) for _, node in nodes(self.proto.graph))
 
     @cached_property
     def graph(self) -> Graph:

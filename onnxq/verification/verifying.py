@@ -100,6 +100,7 @@ def verify(
     runs, why_not_run = _runs(run, reports)
     return VerifyReport(
         float_model=float_model.name,
+        float_pairs=float_model.pairs,
         data=_data(samples, numeric),
         models=reports,
         runs=runs,

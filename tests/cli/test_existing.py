@@ -79,7 +79,14 @@ def test_a_completed_model_is_compared_with_the_one_that_had_fewer_pairs(finishe
     arguments = ("half.onnx", "--data", "imgs", "--existing", "keep", *QUICK)
     succeeded(finished.run("quantize", *arguments))
     options = ("--data", "imgs", *QUICK, "--min-sqnr", "20")
-    succeeded(finished.run("verify", "half.onnx", "half.qdq.onnx", *options))
+    outcome = succeeded(finished.run("verify", "half.onnx", "half.qdq.onnx", *options))
+    assert (
+        "  half.onnx has 2 pairs itself: the figures show only what other pairs" in outcome.stdout
+    )
+    told = result(finished.run("verify", "half.onnx", "half.qdq.onnx", *options, "--json"))
+    assert told["float_pairs"] == 2
+    outcome = succeeded(finished.run("verify", "model.onnx", "half.onnx", *options))
+    assert "itself" not in outcome.stdout
     finished.refuses("OQ603", "verify", "half.qdq.onnx", "half.onnx", *options)
 
 
@@ -154,4 +161,5 @@ def test_quantize_keeps_a_model_that_is_complete(here, text, float_type):
     options = ("--float", float_type, "-o", "kept.onnx", "--backend", "onnxruntime")
     told = succeeded(here.run(*command, *options))
     assert "1 of 1 weighted ops quantized" in told.stdout
+    assert "OQ205" not in told.stderr
     assert (here / "kept.onnx").exists()

@@ -122,6 +122,16 @@ def test_a_tensor_gets_no_second_pair_of_another_scale(tmp_path, kind, order):
     np.testing.assert_array_equal(of_pair, of_reader)
 
 
+def test_rules_that_meet_only_pairs_of_the_model_are_not_told_as_useless(tmp_path):
+    body = f"{PAIR} e = DequantizeLinear (v, w_s, z) [c] y = Conv (d, e)"
+    proto = conv(body, "int8[4,3,1,1] v")
+    codes = lambda *rules: {d.code for d in pairs_of(tmp_path, proto, *rules)[1].diagnostics}  # noqa: E731
+    assert "OQ205" not in codes()
+    assert "OQ205" in codes(rule("{op: Gemm}", quantize="{all: act}"))
+    assert "OQ205" in codes(rule("{op: Conv}", skip="all"))
+    assert "OQ205" in codes(rule("{op: QuantizeLinear}", quantize="{all: act}"))
+
+
 def test_a_pair_with_a_scale_for_each_channel_is_not_shared(tmp_path):
     pair = "q = QuantizeLinear (x, many, zeros) d = DequantizeLinear (q, many, zeros)"
     weights = "float[4,3,1,1] w, float[3] many = {1, 2, 3}, int8[3] zeros = {0,0,0}"

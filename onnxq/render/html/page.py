@@ -78,7 +78,7 @@ def page(report: VerifyReport) -> str:
         figures=tuple(_figures(models)),
         runs=tuple(run_rows(report)),
         thresholds=tuple(threshold_texts(report.thresholds)),
-        data=data_use(report.data) if report.data is not None else "",
+        data="; ".join(data_use(report)),
         missing=[(model, tuple(missing_parts(model))) for model in models],
         row_lines=row_lines,
         detection_lines=detection_lines,
