@@ -18,7 +18,7 @@ import numpy as np
 import numpy.typing as npt
 from pydantic import BaseModel, ConfigDict, Field, NonNegativeInt, ValidationError
 
-from onnxq.calibration import statistics_file
+from onnxq.array_file import ArrayFile, Arrays
 from onnxq.calibration.histogram import MANTISSA_BITS, BitHistogram
 from onnxq.calibration.tensor_statistics import TensorMeta
 from onnxq.calibration.tensor_statistics import TensorStatistics as TensorStatistics
@@ -30,6 +30,14 @@ from onnxq.shown import Shown
 CalibratorOrCache = Calibrator | Literal["cache"]  # "cache": amaxes imported from TensorRT
 _SHORT: Final = 16  # hex digits: two digests agree by chance once in 2**64
 NO_DATA: Final = f"{0:064x}"
+FILE: Final = ArrayFile(
+    kind="calibration",
+    version=2,  # version 1, which was never released, had no digest
+    dtypes={"meta": np.uint8, "gaps": np.int32, "counts": np.int64, "offsets": np.int64},
+    codes=("OQ410", "OQ412", "OQ440"),
+    command="onnxq calibrate",
+    again="calibrate again",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -156,7 +164,7 @@ class Statistics(Shown):
         path = Path(path)
         require_writable({"the calibration": path}, (self.model_path,))
         name = "" if self.model_path is None else _relative(self.model_path, path.parent)
-        statistics_file.write(path, _pack(self, model_name=name))
+        FILE.write(path, _pack(self, model_name=name))
         return replace(self, path=path)
 
     @classmethod
@@ -166,15 +174,15 @@ class Statistics(Shown):
         `model_path` is where the model lies as seen from the working folder. Errors: OQ410 no such
         file, OQ412 not a usable calibration, OQ440 of a newer version.
         """
-        arrays = statistics_file.read(path)
+        arrays = FILE.read(path)
         try:
             return replace(_unpack(arrays, folder=Path(path).parent), path=Path(path))
         except ValidationError as cause:
             first = cause.errors()[0]
             place = ".".join(map(str, first["loc"])) or "meta"
-            raise statistics_file.unusable(path, f"{place}: {first['msg']}") from cause
+            raise FILE.unusable(path, f"{place}: {first['msg']}") from cause
         except Exception as cause:  # content that no `save` wrote fails in dozens of ways
-            raise statistics_file.unusable(path, first_line(cause)) from cause
+            raise FILE.unusable(path, first_line(cause)) from cause
 
 
 class UnobservedTensorError(OnnxqError, KeyError):
@@ -277,7 +285,7 @@ def _pack(statistics: Statistics, *, model_name: str) -> dict[str, npt.NDArray[A
     }
 
 
-def _unpack(arrays: statistics_file.Arrays, *, folder: Path) -> Statistics:
+def _unpack(arrays: Arrays, *, folder: Path) -> Statistics:
     meta = _Meta.model_validate_json(arrays["meta"].tobytes())
     if meta.mantissa_bits != MANTISSA_BITS:
         raise ValueError(f"its bins have {meta.mantissa_bits} mantissa bits, not {MANTISSA_BITS}")

@@ -9,6 +9,7 @@ from typing import Final
 from onnxq.codes.calibrations import CALIBRATIONS
 from onnxq.codes.code import Code as Code
 from onnxq.codes.formats import FORMATS
+from onnxq.codes.improving import IMPROVING
 from onnxq.codes.inputs import INPUTS
 from onnxq.codes.inserting import INSERTING
 from onnxq.codes.linting import LINTING
@@ -26,6 +27,7 @@ CODES: Final[dict[str, Code]] = dict(
             | INPUTS
             | RUNNING
             | CALIBRATIONS
+            | IMPROVING
             | FORMATS
             | PRECISION
             | INSERTING

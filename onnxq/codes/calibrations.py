@@ -6,10 +6,10 @@ from onnxq.codes.code import Code
 
 CALIBRATIONS: Final[dict[str, Code]] = {
     "OQ440": Code(
-        meaning="The calibration file was written by a newer onnxq, in a format that this one does "
-        "not know.",
+        meaning="The file of a calibration or an improvement was written by a newer onnxq, in a "
+        "format that this one does not know.",
         example="onnxq insert model.onnx --calibration from-a-newer-onnxq.calib.npz",
-        fix="Update onnxq, or calibrate again with this one.",
+        fix="Update onnxq, or make the file again with this one.",
     ),
     "OQ441": Code(
         meaning="Two of the calibrations to merge hold the same data, or one holds what the others "

@@ -73,6 +73,28 @@ def _iterator(file: Path, function: str) -> Iterator[Any]:
     return iterator
 
 
+def function_in(file: Path, name: str, arguments: str, what: str, code: str) -> Any:
+    """A function of a Python file, which the error `code` reports where there is none.
+
+    `what` the function is, and its `arguments`, stand in the error.
+    """
+    if not file.is_file():
+        raise error(code, f"there is no file '{file}'", fix=f"give one with '{name}'")
+    try:
+        module = run_file(file)
+    except (Exception, SystemExit) as reason:
+        raise raised_by(file, reason, what, code=code) from reason
+    function = getattr(module, name, None)
+    if not callable(function):
+        define = f"define {name}({arguments}) in it"
+        raise error(
+            code,
+            f"'{file}' has no function '{name}'",
+            fix=did_you_mean(name, named_in(module), otherwise=define),
+        )
+    return function
+
+
 def named_in(module: Any) -> set[str]:
     """The public names of a module."""
     return {name for name in vars(module) if not name.startswith("_")}

@@ -1,1 +1,1 @@
-"""Other weights, biases and scales for the pairs of a plan, which cost no time when it runs."""
+"""Model x plan x statistics x data -> Improvement: other numbers in the same model and pairs."""

@@ -13,8 +13,9 @@ from onnxq.model import existing
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.model.ops import PRODUCTS
 from onnxq.model.products import is_product, is_weighted, kept_float
+from onnxq.planning.improvers import ImproverName
 from onnxq.planning.pairs import fold
-from onnxq.planning.plan import Because, Decision, Group, Kept, Plan, Tie
+from onnxq.planning.plan import Because, Decision, Group, Improvable, Kept, Plan, Tie
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding
@@ -22,6 +23,7 @@ from onnxq.planning.sites import Sites
 from onnxq.planning.ties import joined
 
 Verdict = QuantDescriptor | None  # None is float
+Improvers = tuple[ImproverName, ...]
 
 
 def plan(graph: Graph, recipe: Recipe) -> Plan:
@@ -76,6 +78,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         pairs=pairs,
         groups=groups,
         kept=kept,
+        improvable=cascade.improvable_ops(),
         unmatched=tuple(cascade.unmatched),
         diagnostics=tuple(diagnostics),
         graph=graph,
@@ -90,6 +93,7 @@ class _Cascade:
     decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
     ties: dict[str, Tie] = field(default_factory=dict)
     kept: dict[str, list[tuple[bool, Because]]] = field(default_factory=dict)
+    improvable: dict[str, list[tuple[Improvers, Because]]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
     has_kept: bool = False  # a rule would put a pair where the model has one
@@ -147,6 +151,8 @@ class _Cascade:
             self.ties[node.name] = Tie(tensors=tensors, within=rule.within, because=because)
         if rule.keep_fp32 is not None:
             self.kept.setdefault(node.name, []).append((rule.keep_fp32, because))
+        if rule.improve is not None:
+            self.improvable.setdefault(node.name, []).append((rule.improve, because))
         return absent
 
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
@@ -184,6 +190,18 @@ class _Cascade:
             )
             for node in self.graph.nodes
             if (verdicts := self.kept.get(node.name))
+        )
+
+    def improvable_ops(self) -> tuple[Improvable, ...]:
+        return tuple(
+            Improvable(
+                node=node.name,
+                improvers=verdicts[-1][0],
+                because=verdicts[-1][1],
+                overrides=tuple(because for _, because in verdicts[:-1]),
+            )
+            for node in self.graph.nodes
+            if (verdicts := self.improvable.get(node.name))
         )
 
     def reversals(self, own: frozenset[Span]) -> Iterator[Diagnostic]:

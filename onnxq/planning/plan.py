@@ -16,6 +16,7 @@ from onnxq.model.existing import is_decided
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.node_inputs import data_slots
 from onnxq.model.products import is_weighted
+from onnxq.planning.improvers import ImproverName
 from onnxq.shown import Shown
 
 PairKind = Literal["activation", "weight"]
@@ -80,6 +81,25 @@ class Kept:
         return {
             "node": self.node,
             "keep_fp32": self.keep,
+            "decided_by": self.because.with_reason(),
+            "overrides": [b.to_dict() for b in self.overrides],
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvable:
+    """The decision of the rules on what `onnxq improve` may do to one op; `overrides` as before."""
+
+    node: str
+    improvers: tuple[ImproverName, ...]
+    because: Because
+    overrides: tuple[Because, ...]
+
+    def to_dict(self) -> dict[str, Any]:
+        """What is decided, and by which rules."""
+        return {
+            "node": self.node,
+            "improve": list(self.improvers),
             "decided_by": self.because.with_reason(),
             "overrides": [b.to_dict() for b in self.overrides],
         }
@@ -165,6 +185,7 @@ class Line:
 class Plan(Shown):
     """Every decision of a recipe for the model of `graph`, in graph order.
 
+    `improvable` has no part in the digest: it changes no pair.
     `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True for a saved
     plan whose decisions were changed by hand.
     """
@@ -176,6 +197,7 @@ class Plan(Shown):
     pairs: tuple[Pair, ...]
     groups: tuple[Group, ...]
     kept: tuple[Kept, ...]
+    improvable: tuple[Improvable, ...] = field(default=(), compare=False)
     unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     edited: bool = False
@@ -206,6 +228,11 @@ class Plan(Shown):
         """SHA-256 (hex) of what is decided, whichever rules decided it."""
         return digest(self.lines)
 
+    @property
+    def improving(self) -> dict[tuple[str, tuple[ImproverName, ...]], int]:
+        """The number of ops by the rule that lets improvers act on them, and those improvers."""
+        return dict(Counter((i.because.rule, i.improvers) for i in self.improvable))
+
     def _group_labels(self) -> dict[int | None, str]:
         """Names of the groups that have more than one pair, in order of their first pair."""
         members = Counter(pair.group for pair in self.pairs if pair.group is not None)
@@ -216,6 +243,10 @@ class Plan(Shown):
         """Every decision as a line, and the diagnostics."""
         return {
             "lines": [asdict(line) for line in self.lines],
+            "improve": {
+                rule: {"ops": ops, "improvers": list(improvers)}
+                for (rule, improvers), ops in self.improving.items()
+            },
             "diagnostics": [d.to_dict() for d in self.diagnostics],
         }
 

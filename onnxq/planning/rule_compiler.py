@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, did_you_mean
 from onnxq.model.graph import Graph
+from onnxq.planning.improvers import ImproverName
 from onnxq.planning.rule_file import PORT, DescriptorSpec, Ports, RecipeSpec, RuleSpec, ShareSpec
 from onnxq.planning.selectors import InvalidMatchError, Matched, Selector, compile_match
 from onnxq.yaml_source import Document, KeyPath
@@ -31,6 +32,7 @@ class Rule:
     share_scale: tuple[str, ...] | None  # None: not in the rule; (): undoes an earlier tie
     within: float | None  # of share_scale: how far ranges may differ; None: they all share
     keep_fp32: bool | None  # None: not in the rule; False: undoes an earlier True
+    improve: tuple[ImproverName, ...] | None  # None: not in the rule; (): forbids all
     required: bool
     own: bool
 
@@ -51,7 +53,7 @@ class Rule:
 
     @property
     def places_pairs(self) -> bool:
-        """False for a rule that only has `keep_fp32`."""
+        """False for a rule that only has `keep_fp32` or `improve`."""
         return bool(self.quantize or self.skip) or self.share_scale is not None
 
 
@@ -151,8 +153,9 @@ class _Compiler:
         if selector is not None:
             for action in ("quantize", "skip", "share_scale"):
                 self._check_ports(selector, action)
-        if not (self.spec.quantize or skip) and share is None and self.spec.keep_fp32 is None:
-            fix = "add quantize, skip, share_scale or keep_fp32"
+        others = (share, self.spec.keep_fp32, self.spec.improve)
+        if not (self.spec.quantize or skip) and all(action is None for action in others):
+            fix = "add quantize, skip, share_scale, keep_fp32 or improve"
             self.report("OQ104", "it does nothing", fix)
         for path, port in self._placed("skip"):
             if port in (self.spec.quantize or {}):
@@ -171,6 +174,7 @@ class _Compiler:
             share_scale=share,
             within=limited.within if isinstance(limited, ShareSpec) else None,
             keep_fp32=self.spec.keep_fp32,
+            improve=None if self.spec.improve is None else tuple(self.spec.improve),
             required=self.spec.required,
             own=own,
         )

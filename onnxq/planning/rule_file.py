@@ -11,6 +11,7 @@ from pydantic import BaseModel, ConfigDict, Field, create_model
 
 from onnxq.descriptor import Calibrator, Granularity, Method, QuantDescriptor
 from onnxq.formats import DType
+from onnxq.planning.improvers import ImproverName
 from onnxq.planning.selectors import PREDICATES
 from onnxq.validation import validate
 from onnxq.yaml_source import Document, KeyPath
@@ -87,7 +88,7 @@ class ShareSpec(BaseModel):
 
 
 class RuleSpec(BaseModel):
-    """One rule: where (`match`), what (the actions: `quantize` to `keep_fp32`) and `why`."""
+    """One rule: where (`match`), what (the actions: `quantize` to `improve`) and `why`."""
 
     model_config = _STRICT
     id: str
@@ -107,6 +108,13 @@ class RuleSpec(BaseModel):
         Field(
             description="Whether the op computes in FP32 where the float rest is FP16 or BF16; "
             "false takes an earlier rule back."
+        ),
+    ] = None
+    improve: Annotated[
+        list[ImproverName] | None,
+        Field(
+            description="What `onnxq improve` may do to the op, in place of what earlier rules let "
+            "it do; an empty list forbids all."
         ),
     ] = None
     required: Annotated[

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError, did_you_mean, error
-from onnxq.feeds.loaders import named_in, raised_by, run_file
+from onnxq.feeds.loaders import function_in, raised_by
 from onnxq.verification.detections.boxes import suppressed
 
 DETECTION_SCORE: Final = 0.25  # the least score of a detection, for built-in decoders
@@ -133,27 +133,8 @@ def load_decoder(decoder: DecoderLike, score: float | None = None, classes: int 
             is_builtin=True,
         )
     file = Path(text)
-    return Detections(name=text, decode=_from_file(file), score=score, is_builtin=False, file=file)
-
-
-def _from_file(file: Path) -> Decode:
-    if not file.is_file():
-        raise error("OQ682", f"there is no file '{file}'", fix=f"give one with '{FUNCTION}'")
-    try:
-        module = run_file(file)
-    except (Exception, SystemExit) as reason:
-        raise raised_by(file, reason, "the decoder", code="OQ682") from reason
-    function = getattr(module, FUNCTION, None)
-    if not callable(function):
-        raise error(
-            "OQ682",
-            f"'{file}' has no function '{FUNCTION}'",
-            fix=did_you_mean(
-                FUNCTION, named_in(module), otherwise=f"define {FUNCTION}(outputs, inputs) in it"
-            ),
-        )
-    decode: Decode = function
-    return decode
+    decode: Decode = function_in(file, FUNCTION, "outputs, inputs", "the decoder", "OQ682")
+    return Detections(name=text, decode=decode, score=score, is_builtin=False, file=file)
 
 
 Builtin = Callable[

@@ -1,0 +1,179 @@
+"""improve: other numbers in the same model and pairs, so that less accuracy is lost."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxq.api import data as datasets
+from onnxq.api.calibrating import Gathering, observed
+from onnxq.api.data import PathOrPaths, Selection, Shapes
+from onnxq.api.long_runs import LongRun
+from onnxq.api.planning import RECIPE, PlanLike, plan_for
+from onnxq.api.requirements import require_calibration_of
+from onnxq.calibration.calibrate import Settings as CalibrationSettings
+from onnxq.calibration.calibrate import calibrate as run_samples
+from onnxq.calibration.statistics import Statistics
+from onnxq.diagnostics import did_you_mean, error
+from onnxq.feeds import DataRequest
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.improvement import runner
+from onnxq.improvement.edits import Edits
+from onnxq.improvement.improvement import Improvement
+from onnxq.improvement.loss import Judge, LossLike, load_loss
+from onnxq.improvement.samples import split
+from onnxq.improvement.subject import Subject
+from onnxq.insertion.scales import compute_scales
+from onnxq.model.loading import Existing, Model, load
+from onnxq.outputs import require_writable
+from onnxq.planning.improvers import IMPROVER_NAMES, ImproverName
+from onnxq.planning.plan import Plan
+from onnxq.progress import OnProgress, Progress, silent
+from onnxq.runnable import libraries
+from onnxq.sessions import Libraries
+from onnxq.verification.numeric.parts import Part, PartsLike, parse_parts
+
+
+def improve(
+    model: str | Path | ModelProto | Model,
+    data: Any,
+    plan: PlanLike = RECIPE,
+    statistics: Statistics | str | Path | None = None,
+    *,
+    without: Iterable[str] = (),
+    parts: PartsLike | None = None,
+    loss: LossLike | None = None,
+    preprocess: str | Path | Preprocess | None = None,
+    shapes: Shapes | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    ragged: bool = False,
+    existing: Existing = "refuse",
+    ort_library: PathOrPaths = (),
+    output: str | Path | None = None,
+    progress: OnProgress = silent,
+) -> Improvement:
+    """Change weights, biases and scales so that the Q/DQ model comes closer to the float model.
+
+    The improvers are those that the `improve` of the plan's rules let act, less the names in
+    `without`. Three of four samples are fitted on; each improver is kept only where the fourth get
+    better. `statistics` are those of `calibrate`; without them the data is calibrated on first. The
+    loss is noise power / signal power, averaged over the parts of all outputs: `parts` as for
+    `verify`, or `loss`, a function `loss(float_outputs, outputs) -> float` of one sample or a
+    Python file that has it. `output` is the file to write. The model is not changed.
+    Raises OQ470 for a name in `without`, OQ471, OQ475, OQ411 for statistics of another model, and
+    what `plan` and reading the data raise.
+    """
+    left_out = _names(without)
+    custom_ops = libraries(ort_library)
+    model = load(model, existing=existing, shapes=shapes)
+    planned = plan_for(model, plan)
+    calibration = Statistics.load(statistics) if isinstance(statistics, str | Path) else statistics
+    require_calibration_of(model, calibration)
+    if calibration is not None and not model.shapes:
+        model = model.with_shapes(calibration.input_shapes)
+    selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
+    request = datasets.request(data, preprocess, selection, model.shapes)
+    path = None if output is None else Path(output)
+    recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
+    inputs = (*model.files, request.path, recipe, None if calibration is None else calibration.path)
+    require_writable({"the improvement": path}, inputs)
+    job = Improving(
+        model=model,
+        plan=planned,
+        request=request,
+        preprocess=preprocess,
+        without=left_out,
+        parts=parse_parts(parts, model.graph),
+        loss=None if loss is None else load_loss(loss),
+        libraries=custom_ops,
+        seed=seed or 0,
+    )
+    improvement = job.run(calibration, progress)
+    return improvement if path is None else improvement.save(path)
+
+
+def _names(without: Iterable[str]) -> frozenset[ImproverName]:
+    """The names of improvers (OQ470)."""
+    by_text: Mapping[str, ImproverName] = {name: name for name in IMPROVER_NAMES}
+    for name in without:
+        if name not in by_text:
+            fix = did_you_mean(name, by_text, otherwise=f"choose from {', '.join(by_text)}")
+            raise error("OQ470", f"there is no improver '{name}'", fix=fix)
+    return frozenset(by_text[name] for name in without)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Improving:
+    """An improvement whose options are checked: it can begin."""
+
+    model: Model
+    plan: Plan
+    request: DataRequest
+    preprocess: str | Path | Preprocess | None
+    without: frozenset[ImproverName] = frozenset()
+    parts: tuple[Part, ...] = ()
+    loss: Callable[..., float] | None = None
+    libraries: Libraries = ()
+    seed: int = 0
+
+    def run(self, statistics: Statistics | None, progress: OnProgress) -> Improvement:
+        """Calibrate where there are no statistics, and run the improvers."""
+        statistics = statistics or self._calibrated(progress)
+        feed = self.request.open(self.model.graph)
+        for note in datasets.notes(feed, self.preprocess):
+            progress(Progress(stage="improving", note=note))
+        samples = split(feed)
+        subject = self._subject(statistics)
+        judges = tuple(
+            Judge(
+                model=self.model.proto,
+                graph=self.model.graph,
+                samples=part,
+                parts=self.parts,
+                own=self.loss,
+                libraries=self.libraries,
+            )
+            for part in (samples.fitting, samples.validation)
+        )
+        settings = runner.Settings(
+            without=self.without,
+            seed=self.seed,
+            progress=lambda name, done, total: progress(
+                Progress(stage=name, done=done, total=total)
+            ),
+        )
+        improvement = runner.improve(subject, samples, (judges[0], judges[1]), settings)
+        diagnostics = (*self.plan.diagnostics, *feed.warnings, *improvement.diagnostics)
+        return replace(improvement, diagnostics=diagnostics)
+
+    def _calibrated(self, progress: OnProgress) -> Statistics:
+        return Gathering(
+            model=self.model,
+            tensors=observed(self.model, None, self.plan),
+            plan=self.plan,
+            request=self.request,
+            preprocess=self.preprocess,
+            settings=CalibrationSettings(libraries=self.libraries),
+            run=LongRun(),
+        ).run_with(progress)
+
+    def _subject(self, statistics: Statistics) -> Subject:
+        scales = compute_scales(self.model.graph, self.plan, statistics)
+        settings = CalibrationSettings(libraries=self.libraries)
+        return Subject(
+            original=self.model,
+            model=self.model.proto,
+            plan=scales.carried_out(self.plan),
+            statistics=statistics,
+            scales=scales,
+            edits=Edits(),
+            observe=lambda proto, graph, tensors: run_samples(
+                proto, graph, self.request.open(graph), tensors=tensors, settings=settings
+            ),
+        )

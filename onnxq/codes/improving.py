@@ -1,0 +1,48 @@
+"""OQ470 to OQ479: improving the numbers of a model."""
+
+from typing import Final
+
+from onnxq.codes.code import Code
+
+IMPROVING: Final[dict[str, Code]] = {
+    "OQ470": Code(
+        meaning="No improver has the name that was to be left out.",
+        example="onnxq improve model.onnx --data imgs/ --without equalise",
+        fix="Correct the name; the message lists those that there are.",
+    ),
+    "OQ471": Code(
+        meaning="There are too few samples to improve a model: some are to fit on, others judge "
+        "whether that helped. A batch of the data is one sample here.",
+        example="onnxq improve model.onnx --data one-picture/",
+        fix="Give at least 4 samples, or better 32 and more; make the batch smaller.",
+    ),
+    "OQ472": Code(
+        meaning="What was fitted may not hold for other data, because there were few samples, or "
+        "some of the samples were left out, because together they take more than 1 GiB of memory.",
+        example="onnxq improve model.onnx --data twelve-pictures/",
+        fix="Give 32 samples or more; where they are large, choose some of them with `--samples`.",
+    ),
+    "OQ473": Code(
+        meaning="The file of an improvement does not exist.",
+        example="onnxq insert model.onnx --improvement missing.improved.npz",
+        fix="Make it with `onnxq improve`, or correct the path.",
+    ),
+    "OQ474": Code(
+        meaning="The file is not an improvement, or was damaged or changed since it was written.",
+        example="onnxq insert model.onnx --improvement model.calib.npz",
+        fix="Make it again with `onnxq improve`.",
+    ),
+    "OQ475": Code(
+        meaning="The loss of `--loss` cannot be used: the file is missing, raises an error, or has "
+        "no function `loss`, or the function gives no number.",
+        example="onnxq improve model.onnx --data imgs/ --loss without-a-function.py",
+        fix="Define `loss(float_outputs, outputs)` in it: both arguments are mappings of output "
+        "names to arrays, the result is a number, and lower is better.",
+    ),
+    "OQ476": Code(
+        meaning="The improvement was made for another model or another plan: its numbers fit only "
+        "the pairs that it was made with.",
+        example="onnxq insert model.onnx --rules other.yaml --improvement model.improved.npz",
+        fix="Insert with the recipe that it was made with, or improve the model again.",
+    ),
+}

@@ -1,0 +1,98 @@
+"""What an improver changes: numbers by name, and nothing of the graph but biases of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+from onnx import numpy_helper
+
+from onnxq.insertion.scales import Scale
+from onnxq.model.constants import Constants
+from onnxq.model.scopes import names, nodes
+from onnxq.planning.plan import Pair
+
+Array = NDArray[Any]
+BIAS_SLOT: Final = 2  # of Conv, ConvTranspose and Gemm
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Edits:
+    """Changed numbers of a model and of its plan.
+
+    `constants` are new values of initializers and Constant nodes, by name, in the shape of the old.
+    `biases` are those of Conv, ConvTranspose and Gemm nodes that had none, by node name, one value
+    an output channel. `scales` replace the scale of a pair, in its shape; the pairs of a share
+    group need the same. `moved` are the activations whose float values changed: they are observed
+    again, and their pairs get the scales of that. `notes` say what was done, by node name.
+    """
+
+    constants: Mapping[str, Array] = field(default_factory=dict)
+    biases: Mapping[str, Array] = field(default_factory=dict)
+    scales: Mapping[Pair, Scale] = field(default_factory=dict)
+    moved: frozenset[str] = frozenset()
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    def __bool__(self) -> bool:
+        """True when something changes."""
+        return bool(self.constants or self.biases or self.scales)
+
+    def then(self, later: Edits) -> Edits:
+        """These edits and later ones, which win."""
+        return Edits(
+            constants={**self.constants, **later.constants},
+            biases={**self.biases, **later.biases},
+            scales={**self.scales, **later.scales},
+            moved=self.moved | later.moved,
+            notes={**self.notes, **later.notes},
+        )
+
+
+def edited(model: onnx.ModelProto, edits: Edits) -> onnx.ModelProto:
+    """Return a copy of a prepared model with the constants and biases of edits, in its types.
+
+    Raises KeyError for a constant or node that the model lacks, ValueError for another shape.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    stored = Constants(copy.graph).stored()
+    for name, array in edits.constants.items():
+        _write(stored[name], array)
+    if edits.biases:
+        _add_biases(copy.graph, edits.biases, stored)
+    return copy
+
+
+def _write(tensor: onnx.TensorProto, array: Array) -> None:
+    if tuple(tensor.dims) != array.shape:
+        raise ValueError(f"'{tensor.name}' has shape {list(tensor.dims)}, not {list(array.shape)}")
+    dtype = onnx.helper.tensor_dtype_to_np_dtype(tensor.data_type)
+    tensor.CopyFrom(numpy_helper.from_array(np.asarray(array, dtype), tensor.name))
+
+
+def _add_biases(
+    graph: onnx.GraphProto, biases: Mapping[str, Array], stored: Mapping[str, onnx.TensorProto]
+) -> None:
+    by_name = {node.name: node for _, node in nodes(graph)}
+    taken = set(names(graph))
+    for name, array in biases.items():
+        node = by_name[name]
+        if len(node.input) > BIAS_SLOT and node.input[BIAS_SLOT]:
+            raise ValueError(f"'{name}' has a bias already")
+        bias = _free(f"{node.input[1]}_bias", taken)
+        del node.input[BIAS_SLOT:]
+        node.input.append(bias)
+        dtype = onnx.helper.tensor_dtype_to_np_dtype(stored[node.input[1]].data_type)
+        graph.initializer.append(numpy_helper.from_array(np.asarray(array, dtype), bias))
+
+
+def _free(name: str, taken: set[str]) -> str:
+    number, free = 1, name
+    while free in taken:
+        number, free = number + 1, f"{name}_{number}"
+    taken.add(free)
+    return free

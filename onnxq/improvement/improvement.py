@@ -1,0 +1,235 @@
+"""Improvement: the numbers that improvers changed, with what each gained; a file and a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
+
+from onnxq.array_file import ArrayFile, Arrays
+from onnxq.diagnostics import Diagnostic, first_line
+from onnxq.improvement.edits import Array
+from onnxq.outputs import require_writable
+from onnxq.planning.improvers import ImproverName
+from onnxq.planning.plan import Pair
+from onnxq.shown import Shown
+
+PairKey = tuple[str, str, int]  # the tensor of a pair, and the node and slot of its first use
+FILE: Final = ArrayFile(
+    kind="improvement",
+    version=1,
+    dtypes={"meta": np.uint8, "values": np.uint8},
+    codes=("OQ473", "OQ474", "OQ440"),
+    command="onnxq improve",
+    again="improve the model again",
+)
+
+
+def key_of(pair: Pair) -> PairKey:
+    """What names a pair in every plan of a model."""
+    return (pair.tensor, pair.edges[0].node, pair.edges[0].slot)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """What one improver did.
+
+    `loss_before` and `loss_after` are those of the samples that it was not fitted on. It is `kept`
+    where they got better. `ops` counts the ops that it could act on, `changed` the tensors that it
+    changed. `notes` say what was done to an op, by node name; `why` says why nothing was kept.
+    """
+
+    name: ImproverName
+    ops: int
+    changed: int
+    loss_before: float
+    loss_after: float
+    kept: bool
+    why: str = ""
+    notes: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def loss(self) -> float:
+        """The loss once it was kept or taken back."""
+        return self.loss_after if self.kept else self.loss_before
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
+class Improvement(Shown):
+    """Changed constants, new biases and scales of a model with a plan; immutable.
+
+    `constants` are values of initializers and Constant nodes by name, `biases` those of ops that
+    had none, by node name, `scales` those of pairs. `moved` are activations whose float values
+    changed. `fitted` and `validated` count the samples that the improvers saw, and those that
+    judged them. The digests are of what it was made from: the model, the plan, the statistics and
+    the samples.
+    """
+
+    model_digest: str
+    plan_digest: str
+    statistics_digest: str
+    data_digest: str
+    recipe: str
+    seed: int
+    fitted: int
+    validated: int
+    steps: tuple[Step, ...] = ()
+    constants: Mapping[str, Array] = field(default_factory=dict)
+    biases: Mapping[str, Array] = field(default_factory=dict)
+    scales: Mapping[PairKey, Array] = field(default_factory=dict)
+    moved: tuple[str, ...] = ()
+    diagnostics: tuple[Diagnostic, ...] = ()
+    path: Path | None = None
+
+    @property
+    def gain_db(self) -> float:
+        """How many dB the samples that nothing was fitted on gained."""
+        kept = [s for s in self.steps if s.kept]
+        gains = (10 * np.log10(s.loss_before / max(s.loss_after, 1e-30)) for s in kept)
+        return float(sum(gains))
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 (hex) of all changed numbers, and of what they were made from."""
+        return hashlib.sha256(b"".join(a.tobytes() for a in _pack(self).values())).hexdigest()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The steps, the counts of what changed, and the diagnostics."""
+        return {
+            "path": None if self.path is None else str(self.path),
+            "recipe": self.recipe,
+            "fitted": self.fitted,
+            "validated": self.validated,
+            "gain_db": self.gain_db,
+            "steps": [asdict(step) for step in self.steps],
+            "constants": sorted(self.constants),
+            "biases": sorted(self.biases),
+            "scales": sorted(tensor for tensor, _, _ in self.scales),
+            "digest": self.digest,
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+    def save(self, path: str | Path) -> Improvement:
+        """Write an npz, whole or not at all; equal bytes for equal content (OQ501)."""
+        require_writable({"the improvement": Path(path)}, ())
+        FILE.write(path, _pack(self))
+        return replace(self, path=Path(path))
+
+    @classmethod
+    def load(cls, path: str | Path) -> Improvement:
+        """Read what `save` wrote.
+
+        Raises OQ473 for no such file, OQ474 for a damaged or another one, OQ440 for a newer one.
+        """
+        arrays = FILE.read(path)
+        try:
+            return replace(_unpack(arrays), path=Path(path))
+        except ValidationError as cause:
+            raise FILE.unusable(path, cause.errors()[0]["msg"]) from cause
+        except Exception as cause:  # content that no `save` wrote fails in dozens of ways
+            raise FILE.unusable(path, first_line(cause)) from cause
+
+
+_STRICT: Final = ConfigDict(strict=True, extra="forbid")
+_DTYPES: Final = ("<f4", "<f2")
+
+
+class _Place(BaseModel):
+    """An array in `values`, one behind the other."""
+
+    model_config = _STRICT
+    kind: str  # constant, bias or scale
+    name: str
+    node: str = ""
+    slot: int = 0
+    dtype: str
+    shape: list[NonNegativeInt]
+
+
+class _Step(BaseModel):
+    model_config = _STRICT
+    name: str
+    ops: int
+    changed: int
+    loss_before: float
+    loss_after: float
+    kept: bool
+    why: str = ""
+    notes: dict[str, str] = {}
+
+
+class _Meta(BaseModel):
+    model_config = _STRICT
+    model_digest: str
+    plan_digest: str
+    statistics_digest: str
+    data_digest: str
+    recipe: str
+    seed: int
+    fitted: NonNegativeInt
+    validated: NonNegativeInt
+    steps: list[_Step]
+    arrays: list[_Place]
+    moved: list[str] = []
+
+
+def _pack(improvement: Improvement) -> dict[str, NDArray[Any]]:
+    entries = [
+        *((("constant", n, "", 0), a) for n, a in sorted(improvement.constants.items())),
+        *((("bias", n, "", 0), a) for n, a in sorted(improvement.biases.items())),
+        *((("scale", *key), a) for key, a in sorted(improvement.scales.items())),
+    ]
+    arrays = [np.ascontiguousarray(a).reshape(a.shape) for _, a in entries]
+    meta = _Meta(
+        model_digest=improvement.model_digest,
+        plan_digest=improvement.plan_digest,
+        statistics_digest=improvement.statistics_digest,
+        data_digest=improvement.data_digest,
+        recipe=improvement.recipe,
+        seed=improvement.seed,
+        fitted=improvement.fitted,
+        validated=improvement.validated,
+        moved=list(improvement.moved),
+        steps=[_Step(**asdict(step)) for step in improvement.steps],
+        arrays=[
+            _Place(kind=k, name=n, node=o, slot=s, dtype=a.dtype.str, shape=list(a.shape))
+            for ((k, n, o, s), _), a in zip(entries, arrays, strict=True)
+        ],
+    )
+    text = json.dumps(meta.model_dump(exclude_defaults=True), sort_keys=True)
+    return {
+        "meta": np.frombuffer(text.encode(), np.uint8),
+        "values": np.frombuffer(b"".join(a.tobytes() for a in arrays), np.uint8),
+    }
+
+
+def _unpack(arrays: Arrays) -> Improvement:
+    meta = _Meta.model_validate_json(arrays["meta"].tobytes())
+    values, at = arrays["values"].tobytes(), 0
+    kinds: dict[str, dict[Any, Array]] = {"constant": {}, "bias": {}, "scale": {}}
+    for place in meta.arrays:
+        if place.dtype not in _DTYPES:
+            raise ValueError(f"'{place.name}' has type {place.dtype}")
+        count = int(np.prod(place.shape, dtype=np.int64))
+        array = np.frombuffer(values, place.dtype, count, at).reshape(place.shape)
+        at += array.nbytes
+        is_scale = place.kind == "scale"
+        key = (place.name, place.node, place.slot) if is_scale else place.name
+        kinds[place.kind][key] = array
+    if at != len(values):
+        raise ValueError("its arrays do not fill the file")
+    return Improvement(
+        **meta.model_dump(exclude={"steps", "arrays", "moved"}),
+        steps=tuple(Step(**step.model_dump()) for step in meta.steps),
+        moved=tuple(meta.moved),
+        constants=kinds["constant"],
+        biases=kinds["bias"],
+        scales=kinds["scale"],
+    )

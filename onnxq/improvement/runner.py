@@ -1,0 +1,155 @@
+"""Run improvers one after the other; each is kept where samples it did not see get better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from onnxq.calibration.statistics import add_digests
+from onnxq.improvement import registry
+from onnxq.improvement.edits import Edits
+from onnxq.improvement.improvement import Improvement, Step, key_of
+from onnxq.improvement.improver import State, Work
+from onnxq.improvement.loss import Judge
+from onnxq.improvement.samples import Split
+from onnxq.improvement.subject import Subject
+from onnxq.planning.improvers import ImproverName
+from onnxq.planning.plan import Plan
+
+# Arguments: the improver, steps done, steps in all.
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Settings:
+    """How improvers run: which of the plan's are left out, the seed, and the way to keep a state.
+
+    `keep` gets the improvement so far and the state of the improver that is at work.
+    """
+
+    without: frozenset[ImproverName] = frozenset()
+    seed: int = 0
+    progress: OnProgress = lambda name, done, total: None
+    keep: Callable[[Improvement, State], None] = lambda improvement, state: None
+
+
+def targets(plan: Plan, name: ImproverName) -> tuple[str, ...]:
+    """The nodes that the rules let an improver act on, in graph order."""
+    return tuple(op.node for op in plan.improvable if name in op.improvers)
+
+
+def improve(
+    subject: Subject,
+    split: Split,
+    judges: tuple[Judge, Judge],
+    settings: Settings,
+    begun: tuple[Improvement, State] | None = None,
+) -> Improvement:
+    """Run the improvers of the plan, in the order of the registry.
+
+    `judges` compare on the samples to fit on and on the others. `begun` is what an interrupted run
+    gave to `keep`: its steps are not run again.
+    """
+    run = _Run(subject=subject, split=split, judges=judges, settings=settings)
+    if begun is not None:
+        run.resume(*begun)
+    for name in run.left():
+        run.step(name)
+    return run.improvement()
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Run:
+    """The state between two improvers."""
+
+    subject: Subject
+    split: Split
+    judges: tuple[Judge, Judge]
+    settings: Settings
+    steps: list[Step] = field(default_factory=list)
+    state: State = field(default_factory=dict)
+    first: Subject = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first = self.subject
+
+    def resume(self, begun: Improvement, state: State) -> None:
+        by_key = {key_of(pair): pair for pair in self.first.plan.pairs}
+        edits = Edits(
+            constants=begun.constants,
+            biases=begun.biases,
+            scales={by_key[key]: scale for key, scale in begun.scales.items()},
+            moved=frozenset(begun.moved),
+        )
+        self.subject, self.steps, self.state = self.first.edited(edits), [*begun.steps], state
+
+    def left(self) -> Iterator[ImproverName]:
+        done = {step.name for step in self.steps}
+        for name in registry.available():
+            if name not in done | self.settings.without and targets(self.first.plan, name):
+                yield name
+
+    def step(self, name: ImproverName) -> None:
+        """Run an improver, and keep its edits if they help."""
+        fitting, validation = self.judges
+        ops = targets(self.first.plan, name)
+        before = self.steps[-1].loss if self.steps else validation.loss(self.subject.quantized())
+        so_far = self.improvement()
+        edits = registry.improver(name).improve(
+            Work(
+                subject=self.subject,
+                targets=ops,
+                fitting=self.split.fitting,
+                judge=fitting,
+                seed=self.settings.seed,
+                progress=lambda done, total: self.settings.progress(name, done, total),
+                state=self.state,
+                keep=lambda state: self.settings.keep(so_far, state),
+            )
+        )
+        after, why = before, "it changes nothing here"
+        if edits:
+            candidate = self.subject.edited(edits)
+            after = validation.loss(candidate.quantized())
+            why = "" if after < before else "samples that it did not see got worse"
+            self.subject = self.subject if why else candidate
+        self.steps.append(
+            Step(
+                name=name,
+                ops=len(ops),
+                changed=len(edits.constants) + len(edits.biases) + len(edits.scales),
+                loss_before=before,
+                loss_after=after,
+                kept=not why,
+                why=why,
+                notes={} if why else edits.notes,
+            )
+        )
+        self.state = {}
+        self.settings.keep(self.improvement(), {})
+
+    def improvement(self) -> Improvement:
+        """All changes so far."""
+        first, last = self.first, self.subject
+        return Improvement(
+            model_digest=first.plan.model_digest,
+            plan_digest=first.plan.digest,
+            statistics_digest=first.statistics.digest,
+            data_digest=add_digests(*self.split.digests),
+            recipe=first.plan.recipe,
+            seed=self.settings.seed,
+            fitted=len(self.split.fitting),
+            validated=len(self.split.validation),
+            steps=tuple(self.steps),
+            constants=last.edits.constants,
+            biases=last.edits.biases,
+            scales={
+                key_of(pair): scale
+                for pair, scale in last.scales.by_pair.items()
+                if not np.array_equal(scale, first.scales.by_pair[pair])
+            },
+            moved=tuple(sorted(last.edits.moved)),
+            diagnostics=self.split.diagnostics,
+        )

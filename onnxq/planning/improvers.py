@@ -1,0 +1,6 @@
+"""The names of the improvers, which a rule may let act on an op."""
+
+from typing import Final, Literal, get_args
+
+ImproverName = Literal["equalize", "layer-norm", "scales", "bias", "rounding", "learn"]
+IMPROVER_NAMES: Final[tuple[ImproverName, ...]] = get_args(ImproverName)
