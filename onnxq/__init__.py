@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from onnxq.api.calibrating import calibrate
     from onnxq.api.calibrations import CalibrationSummary, merge, summarize
     from onnxq.api.explaining import CodeExplanation, Explanations, explain
+    from onnxq.api.improving import improve
     from onnxq.api.inserting import InsertResult, insert, scales
     from onnxq.api.linting import LintReport, StripResult, lint, strip
     from onnxq.api.planning import load_plan, plan, plan_changes, plan_lines
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from onnxq.descriptor import QuantDescriptor
     from onnxq.diagnostics import Diagnostic, OnnxqError, Severity
     from onnxq.feeds.preprocess import Preprocess
+    from onnxq.improvement.improvement import Improvement
     from onnxq.insertion.scales import Scales
     from onnxq.model.loading import Model, load
     from onnxq.planning.plan import Plan
@@ -44,6 +46,7 @@ _MODULES: Final = {
     "api.calibrating": ("calibrate",),
     "api.calibrations": ("CalibrationSummary", "merge", "summarize"),
     "api.explaining": ("CodeExplanation", "Explanations", "explain"),
+    "api.improving": ("improve",),
     "api.inserting": ("InsertResult", "insert", "scales"),
     "api.linting": ("LintReport", "StripResult", "lint", "strip"),
     "api.planning": ("load_plan", "plan", "plan_changes", "plan_lines"),
@@ -61,6 +64,7 @@ _MODULES: Final = {
     "descriptor": ("QuantDescriptor",),
     "diagnostics": ("Diagnostic", "OnnxqError", "Severity"),
     "feeds.preprocess": ("Preprocess",),
+    "improvement.improvement": ("Improvement",),
     "insertion.scales": ("Scales",),
     "model.loading": ("Model", "load"),
     "planning.plan": ("Plan",),
@@ -79,6 +83,7 @@ __all__ = [
     "Explanations",
     "ExportedCache",
     "ImportedCache",
+    "Improvement",
     "InsertResult",
     "LintReport",
     "Model",
@@ -100,6 +105,7 @@ __all__ = [
     "export_cache",
     "fake_tensor_quant",
     "import_cache",
+    "improve",
     "insert",
     "lint",
     "load",

@@ -56,20 +56,21 @@ def improve(
     existing: Existing = "refuse",
     ort_library: PathOrPaths = (),
     output: str | Path | None = None,
+    calibration_output: str | Path | None = None,
     progress: OnProgress = silent,
 ) -> Improvement:
     """Change weights, biases and scales so that the Q/DQ model comes closer to the float model.
 
     The improvers are those that the `improve` of the plan's rules let act, less the names in
     `without`. Three of four samples are fitted on; each improver is kept only where the fourth get
-    better. `statistics` are those of `calibrate`; without them the data is calibrated on first. The
-    loss is noise power / signal power, averaged over the parts of all outputs: `parts` as for
+    better. `statistics` are those of `calibrate`; without them the data is calibrated on first,
+    and `calibration_output` is a file for that. The loss is noise power / signal power, averaged over the parts of all outputs: `parts` as for
     `verify`, or `loss`, a function `loss(float_outputs, outputs) -> float` of one sample or a
     Python file that has it. `output` is the file to write. The model is not changed.
     Raises OQ470 for a name in `without`, OQ471, OQ475, OQ411 for statistics of another model, and
     what `plan` and reading the data raise.
     """
-    left_out = _names(without)
+    left_out = improver_names(without)
     custom_ops = libraries(ort_library)
     model = load(model, existing=existing, shapes=shapes)
     planned = plan_for(model, plan)
@@ -78,11 +79,12 @@ def improve(
     if calibration is not None and not model.shapes:
         model = model.with_shapes(calibration.input_shapes)
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
-    request = datasets.request(data, preprocess, selection, model.shapes)
-    path = None if output is None else Path(output)
+    recorded = "" if calibration is None else calibration.preprocess
+    request = datasets.request(data, preprocess, selection, model.shapes, recorded=recorded)
+    path, calibration_path = (None if p is None else Path(p) for p in (output, calibration_output))
     recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
     inputs = (*model.files, request.path, recipe, None if calibration is None else calibration.path)
-    require_writable({"the improvement": path}, inputs)
+    require_writable({"the improvement": path, "the calibration": calibration_path}, inputs)
     job = Improving(
         model=model,
         plan=planned,
@@ -93,12 +95,13 @@ def improve(
         loss=None if loss is None else load_loss(loss),
         libraries=custom_ops,
         seed=seed or 0,
+        calibration_output=calibration_path,
     )
     improvement = job.run(calibration, progress)
     return improvement if path is None else improvement.save(path)
 
 
-def _names(without: Iterable[str]) -> frozenset[ImproverName]:
+def improver_names(without: Iterable[str]) -> frozenset[ImproverName]:
     """The names of improvers (OQ470)."""
     by_text: Mapping[str, ImproverName] = {name: name for name in IMPROVER_NAMES}
     for name in without:
@@ -121,13 +124,16 @@ class Improving:
     loss: Callable[..., float] | None = None
     libraries: Libraries = ()
     seed: int = 0
+    calibration_output: Path | None = None
 
     def run(self, statistics: Statistics | None, progress: OnProgress) -> Improvement:
         """Calibrate where there are no statistics, and run the improvers."""
-        statistics = statistics or self._calibrated(progress)
         feed = self.request.open(self.model.graph)
-        for note in datasets.notes(feed, self.preprocess):
-            progress(Progress(stage="improving", note=note))
+        if statistics is None:
+            statistics = self._calibrated(progress)
+        else:
+            for note in datasets.notes(feed, self.preprocess):
+                progress(Progress(stage="improving", note=note))
         samples = split(feed)
         subject = self._subject(statistics)
         judges = tuple(
@@ -161,6 +167,7 @@ class Improving:
             preprocess=self.preprocess,
             settings=CalibrationSettings(libraries=self.libraries),
             run=LongRun(),
+            output=self.calibration_output,
         ).run_with(progress)
 
     def _subject(self, statistics: Statistics) -> Subject:
@@ -170,6 +177,7 @@ class Improving:
             original=self.model,
             model=self.model.proto,
             plan=scales.carried_out(self.plan),
+            plan_digest=self.plan.digest,
             statistics=statistics,
             scales=scales,
             edits=Edits(),

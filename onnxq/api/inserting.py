@@ -20,6 +20,8 @@ from onnxq.api.requirements import (
 )
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, warning
+from onnxq.improvement.edits import edited
+from onnxq.improvement.improvement import Improvement
 from onnxq.insertion import insert as insertion
 from onnxq.insertion import preparation, provenance
 from onnxq.insertion.half import FloatRest, IoTypes
@@ -56,6 +58,7 @@ class InsertResult(Shown):
     plan: Plan
     scales: Scales
     statistics: Statistics | None
+    improvement: Improvement | None = None
     preparation: Preparation | None
     float_rest: FloatRest | None = None
     half_preparation: Preparation | None = None
@@ -92,6 +95,7 @@ class InsertResult(Shown):
             "output": None if self.path is None else str(self.path),
             "model": None if self.model.path is None else str(self.model.path),
             "calibration": None if calibration is None else str(calibration),
+            "improvement": None if self.improvement is None else self.improvement.to_dict(),
             "calibrator": None if statistics is None else statistics.calibrator,
             **coverage(self.plan),
             "raised": None if self.preparation is None else self.preparation.to_dict(),
@@ -151,6 +155,7 @@ def insert(
     statistics: Statistics | str | Path | None = None,
     *,
     scales: Scales | None = None,
+    improvement: Improvement | str | Path | None = None,
     weights: Weights = "int8",
     float_type: FloatName = "fp32",
     io_types: IoTypes = "keep",
@@ -162,13 +167,15 @@ def insert(
     """Insert a Q/DQ pair for every pair of a plan; the model that was given is not changed.
 
     `plan` is a Plan, or a recipe to make one. `statistics` are those of `calibrate`, or their file;
-    a plan for weights alone needs none. `scales` replaces those that would be computed. `weights`
+    a plan for weights alone needs none. `scales` replaces those that would be computed, and the
+    numbers of an `improvement`, or of its file, replace weights, biases and scales. `weights`
     "int8" stores them quantized, "qdq" keeps them in float behind a pair. `float_type` is the type
     of all ops without pairs; `io_types` "half" puts graph inputs and outputs into it too. The file
-    has at least the `opset`, by default the first that has the types of the pairs. With
-    `strict` the warnings of the plan are raised as errors. `output` is the file to write.
-    Raises OQ212 for a plan of another model, OQ217, OQ225 without statistics that the plan needs,
-    OQ411 for statistics of another model, OQ413 to OQ417, OQ5xx, and what `plan` raises.
+    has at least the `opset`, by default the first that has the types of the pairs. With `strict`
+    the warnings of the plan are raised as errors. `output` is the file to write.
+    Raises OQ212 for a plan of another model, OQ473, OQ474 and OQ476 for the improvement, OQ217,
+    OQ225 without statistics that the plan needs, OQ411 for statistics of another model, OQ413 to
+    OQ417, OQ5xx, and what `plan` raises.
     """
     require_types(weights, float_type, io_types)
     path = None if output is None else Path(output)
@@ -178,9 +185,13 @@ def insert(
     require_opset(opset, planned, float_type)
     recipe = None if isinstance(plan, Plan | Recipe) else Path(plan)
     source = None if calibration is None else calibration.path
-    require_writable(model_outputs(path), (*loaded.files, source, recipe))
+    improved = Improvement.load(improvement) if isinstance(improvement, str | Path) else improvement
+    if improved is not None:
+        improved.require_fits(planned)
+    numbers = None if improved is None else improved.path
+    require_writable(model_outputs(path), (*loaded.files, source, recipe, numbers))
     chosen = _Types(weights=weights, float_type=float_type, io_types=io_types, opset=opset)
-    result = _inserted(loaded, planned, calibration, scales, chosen)
+    result = _inserted(loaded, planned, calibration, scales, improved, chosen)
     return result if path is None else result.save(path)
 
 
@@ -213,6 +224,7 @@ def _inserted(
     plan: Plan,
     calibration: Statistics | None,
     scales: Scales | None,
+    improvement: Improvement | None,
     types: _Types,
 ) -> InsertResult:
     statistics = calibration or uncalibrated(model)
@@ -220,13 +232,20 @@ def _inserted(
     computed = compute_scales(model.graph, plan, statistics) if scales is None else scales
     require_scales_of(plan, computed)
     metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
+    preparation = _preparation(model, plan, typed, statistics)
+    if improvement is not None:
+        edits = improvement.edits(computed)
+        typed = edited(typed, edits)
+        computed = replace(computed, by_pair={**computed.by_pair, **edits.scales})
+        metadata["improvement"] = improvement.digest
     result = InsertResult(
         proto=typed,
         model=model,
         plan=computed.carried_out(plan),
         scales=computed,
         statistics=calibration,
-        preparation=_preparation(model, plan, typed, statistics),
+        improvement=improvement,
+        preparation=preparation,
         diagnostics=(),
     )
     odd = computed.diagnostics

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,6 +13,7 @@ from onnx import ModelProto
 from onnxq.api import data as datasets
 from onnxq.api.calibrating import Gathering, observable, observed, recipe_path
 from onnxq.api.data import PathOrPaths, Selection
+from onnxq.api.improving import Improving, improver_names
 from onnxq.api.inserting import (
     InsertResult,
     insert,
@@ -42,6 +43,7 @@ from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds import DataRequest
 from onnxq.feeds.preprocess import Preprocess
+from onnxq.improvement.loss import LossLike, load_loss
 from onnxq.insertion.half import IoTypes
 from onnxq.insertion.insert import Weights
 from onnxq.insertion.precision import FloatName
@@ -132,6 +134,9 @@ def quantize(
     opset: int | None = None,
     existing: Existing = "refuse",
     strict: bool = False,
+    improve: bool = False,
+    without: Iterable[str] = (),
+    loss: LossLike | None = None,
     parts: PartsLike | None = None,
     tensors: bool = False,
     labels: str | Path | None = None,
@@ -151,18 +156,22 @@ def quantize(
     plugin: PathOrPaths = (),
     output: str | Path | None = None,
     calibration_output: str | Path | None = None,
+    improvement_output: str | Path | None = None,
     html: str | Path | None = None,
     progress: OnProgress = silent,
 ) -> QuantizeResult:
     """Calibrate on `data`, insert by `recipe`, and verify on `verify_data`, else on `data`.
 
-    Options are those of `calibrate`, `insert` and `verify`; everything is checked before the first
-    sample is read. A recipe for weights alone needs no data. The files `output` (the Q/DQ model),
-    `calibration_output` and `html` are written as soon as there is something to write; without
-    them `result.save(path)` writes the model. Statistics serve every recipe, not only this one.
+    With `improve` the numbers of the model are improved between the first two steps, on `data`.
+    Options are those of `calibrate`, `improve`, `insert` and `verify`; everything is checked before
+    the first sample is read. A recipe for weights alone needs no data. The files `output` (the Q/DQ
+    model), `calibration_output`, `improvement_output` and `html` are written as soon as there is
+    something to write; without them `result.save(path)` writes the model. Statistics serve every
+    recipe, not only this one.
     Raises what the three functions raise; `result.passed` is False when a limit is missed.
     """
     require_types(weights, float_type, io_types)
+    left_out = improver_names(without)
     to_verify = data if verify_data is None else verify_data
     _require_twice(data, to_verify)
     require_data_for_labels(labels, to_verify)
@@ -217,14 +226,16 @@ def quantize(
         else datasets.request(source, preprocess, selection, exact, usual_shapes=usual)
         for source in (data, to_verify)
     )
-    path, calibration_path, page = (
-        None if p is None else Path(p) for p in (output, calibration_output, html)
+    path, calibration_path, improvement_path, page = (
+        None if p is None else Path(p)
+        for p in (output, calibration_output, improvement_output, html)
     )
     require_page(page)
     require_writable(
         {
             **model_outputs(path),
             "the calibration": calibration_path,
+            "the improvement": improvement_path,
             "--html": page,
             "the checkpoint": None if run.checkpoint is None else Path(run.checkpoint),
         },
@@ -248,10 +259,26 @@ def quantize(
             run=run,
             output=calibration_path,
         ).run_with(progress)
+    improvement = None
+    if improve and statistics is not None and request is not None:
+        improvement = Improving(
+            model=model,
+            plan=planned,
+            request=request,
+            preprocess=preprocess,
+            without=left_out,
+            parts=named,
+            loss=None if loss is None else load_loss(loss),
+            libraries=custom_ops,
+            seed=seed or 0,
+        ).run(statistics, progress)
+        if improvement_path is not None:
+            improvement = improvement.save(improvement_path)
     inserted = insert(
         model,
         planned,
         statistics,
+        improvement=improvement,
         weights=weights,
         float_type=float_type,
         io_types=io_types,

@@ -22,6 +22,7 @@ def run(
     output: Annotated[Path | None, options.output("MODEL.qdq.onnx")] = None,
     screen: QuietScreen,
     plan_path: options.Plan = None,
+    improvement: options.Improvement = None,
     placement: options.Placement,
     existing: options.Existing = "refuse",
     strict: options.Strict = False,
@@ -41,6 +42,12 @@ def run(
     if calibrated.missing is not None and plan.needs_data:
         raise calibrated.missing
     result = onnxq.insert(
-        float_model, plan, statistics, strict=strict, output=path, **asdict(placement)
+        float_model,
+        plan,
+        statistics,
+        improvement=improvement,
+        strict=strict,
+        output=path,
+        **asdict(placement),
     )
     screen.show(result)

@@ -247,6 +247,53 @@ class Placement:
     ] = None
 
 
+# Improvement.
+_IMPROVEMENT: Final = "Improvement"
+Improvement = Annotated[
+    Path | None,
+    option(
+        "--improvement FILE", "What 'onnxq improve' made: numbers that lose less accuracy.", _PAIRS
+    ),
+]
+Improve = Annotated[
+    bool,
+    option("--improve", "Improve the numbers of the model before the insertion.", _IMPROVEMENT),
+]
+LossParts = Annotated[
+    list[str] | None,
+    option(
+        "--part NAME=OUTPUT[INDEX]",
+        "Values of an output that count as much as all others of it, such as "
+        "'scores=output0[:,4:]'.",
+        _IMPROVEMENT,
+    ),
+]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Improvers:
+    """Which improvers run, and what they lower."""
+
+    without: Annotated[
+        list[str] | None,
+        option(
+            "--without NAME", "Leave out an improver, such as learn; may be repeated.", _IMPROVEMENT
+        ),
+    ] = None
+    loss: Annotated[
+        Path | None,
+        option(
+            "--loss FILE.py",
+            "A Python file whose function loss(float_outputs, outputs) is to become lower.",
+            _IMPROVEMENT,
+        ),
+    ] = None
+
+    def arguments(self) -> dict[str, Any]:
+        """The arguments of the functions that improve."""
+        return {"without": self.without or (), "loss": self.loss}
+
+
 # Checks.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:

@@ -64,6 +64,7 @@ def run(
         render.plan_lines(screen.out, lines)
         if only is None:
             render.plan_summary(screen.out, plan)
+            render.plan_improvers(screen.out, plan)
     if check is not None and changes:
         message = f"the plan differs from '{check}' in {len(changes)} lines"
         fix = f"save it again with -o {check} if that is meant"

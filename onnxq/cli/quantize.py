@@ -29,6 +29,8 @@ def run(
     placement: options.Placement,
     existing: options.Existing = "refuse",
     strict: options.Strict = False,
+    improve: options.Improve = False,
+    improvers: options.Improvers,
     checks: options.Checks,
     calibrator: options.Calibrator = "histogram",
     long_run: options.LongRun,
@@ -39,9 +41,12 @@ def run(
 
     path = output or Path(f"{model.stem}.qdq.onnx")
     calibration = path.with_name(f"{model.stem}.calib.npz")
+    improvement = path.with_name(f"{model.stem}.improved.npz")
     profiles = shapes.profiles(shape)
     recipe = planning.recipe(rules, plan_path)
     outputs = {"the output": path, "the calibration": calibration, "--html": checks.html}
+    if improve:
+        outputs["the improvement"] = improvement
     require_writable(outputs, (plan_path, Path(rules or options.RECIPE)))
     sizes = {name: profile.opt for name, profile in profiles.items()}
     float_model = onnxq.load(model, existing=existing, shapes=sizes)
@@ -58,10 +63,13 @@ def run(
             ort_library=ort_library or (),
             output=path,
             calibration_output=calibration,
+            improve=improve,
+            improvement_output=improvement if improve else None,
             progress=progress,
             **asdict(selection),
             **asdict(placement),
             **asdict(long_run),
+            **improvers.arguments(),
             **checks.arguments(),
         )
     screen.show_checked(result, checks)

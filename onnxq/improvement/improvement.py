@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -14,11 +15,12 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from onnxq.array_file import ArrayFile, Arrays
-from onnxq.diagnostics import Diagnostic, first_line
-from onnxq.improvement.edits import Array
+from onnxq.diagnostics import Diagnostic, error, first_line
+from onnxq.improvement.edits import Array, Edits
+from onnxq.insertion.scales import Scales
 from onnxq.outputs import require_writable
 from onnxq.planning.improvers import ImproverName
-from onnxq.planning.plan import Pair
+from onnxq.planning.plan import Pair, Plan
 from onnxq.shown import Shown
 
 PairKey = tuple[str, str, int]  # the tensor of a pair, and the node and slot of its first use
@@ -30,6 +32,17 @@ FILE: Final = ArrayFile(
     command="onnxq improve",
     again="improve the model again",
 )
+
+
+def decibel(loss: float) -> float:
+    """A loss, noise power / signal power, as SQNR in dB."""
+    return -10 * math.log10(loss) if loss > 0 else math.inf
+
+
+def finite_decibel(loss: float) -> float | None:
+    """A loss in dB; None where that is not finite."""
+    value = decibel(loss)
+    return value if math.isfinite(value) else None
 
 
 def key_of(pair: Pair) -> PairKey:
@@ -54,6 +67,19 @@ class Step:
     kept: bool
     why: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        """What it did; losses as SQNR in dB, None where they are not finite."""
+        return {
+            "name": self.name,
+            "ops": self.ops,
+            "changed": self.changed,
+            "before_db": finite_decibel(self.loss_before),
+            "after_db": finite_decibel(self.loss_after),
+            "kept": self.kept,
+            "why": self.why,
+            "notes": dict(self.notes),
+        }
 
     @property
     def loss(self) -> float:
@@ -91,9 +117,30 @@ class Improvement(Shown):
     @property
     def gain_db(self) -> float:
         """How many dB the samples that nothing was fitted on gained."""
-        kept = [s for s in self.steps if s.kept]
-        gains = (10 * np.log10(s.loss_before / max(s.loss_after, 1e-30)) for s in kept)
-        return float(sum(gains))
+        if not self.steps:
+            return 0.0
+        gain = decibel(self.steps[-1].loss) - decibel(self.steps[0].loss_before)
+        return gain if math.isfinite(gain) else 0.0
+
+    def require_fits(self, plan: Plan) -> None:
+        """Raise OQ476 unless it was made for this model with this plan."""
+        other = "model" if plan.model_digest != self.model_digest else "plan"
+        if plan.model_digest != self.model_digest or plan.digest != self.plan_digest:
+            name = "the improvement" if self.path is None else f"'{self.path}'"
+            raise error(
+                "OQ476",
+                f"{name} was made for another {other}, with recipe '{self.recipe}'",
+                fix="insert with that recipe, or run 'onnxq improve' again",
+            )
+
+    def edits(self, scales: Scales) -> Edits:
+        """The changes, for pairs that have scales."""
+        return Edits(
+            constants=self.constants,
+            biases=self.biases,
+            scales={p: s for p in scales.by_pair if (s := self.scales.get(key_of(p))) is not None},
+            moved=frozenset(self.moved),
+        )
 
     @property
     def digest(self) -> str:
@@ -108,7 +155,7 @@ class Improvement(Shown):
             "fitted": self.fitted,
             "validated": self.validated,
             "gain_db": self.gain_db,
-            "steps": [asdict(step) for step in self.steps],
+            "steps": [step.to_dict() for step in self.steps],
             "constants": sorted(self.constants),
             "biases": sorted(self.biases),
             "scales": sorted(tensor for tensor, _, _ in self.scales),

@@ -87,10 +87,5 @@ def load_loss(loss: LossLike) -> Loss:
     return own
 
 
-def decibel(loss: float) -> float:
-    """A loss as SQNR in dB."""
-    return -10 * math.log10(loss) if loss > 0 else math.inf
-
-
 def _sample(inputs: Tensors) -> Sample:
     return Sample(name="sample", tensors=inputs, digest="")

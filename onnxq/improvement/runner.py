@@ -9,7 +9,6 @@ import numpy as np
 
 from onnxq.calibration.statistics import add_digests
 from onnxq.improvement import registry
-from onnxq.improvement.edits import Edits
 from onnxq.improvement.improvement import Improvement, Step, key_of
 from onnxq.improvement.improver import State, Work
 from onnxq.improvement.loss import Judge
@@ -76,13 +75,7 @@ class _Run:
         self.first = self.subject
 
     def resume(self, begun: Improvement, state: State) -> None:
-        by_key = {key_of(pair): pair for pair in self.first.plan.pairs}
-        edits = Edits(
-            constants=begun.constants,
-            biases=begun.biases,
-            scales={by_key[key]: scale for key, scale in begun.scales.items()},
-            moved=frozenset(begun.moved),
-        )
+        edits = begun.edits(self.first.scales)
         self.subject, self.steps, self.state = self.first.edited(edits), [*begun.steps], state
 
     def left(self) -> Iterator[ImproverName]:
@@ -135,7 +128,7 @@ class _Run:
         first, last = self.first, self.subject
         return Improvement(
             model_digest=first.plan.model_digest,
-            plan_digest=first.plan.digest,
+            plan_digest=first.plan_digest,
             statistics_digest=first.statistics.digest,
             data_digest=add_digests(*self.split.digests),
             recipe=first.plan.recipe,

@@ -27,12 +27,14 @@ class Subject:
 
     `original` is the model as it was given, whose outputs all others are compared with, `model` the
     same with the edits. `plan` is that of the original, with the pairs that have a scale: edits
-    change no name. `observe` gathers statistics of some activations of an edited model.
+    change no name. `plan_digest` is that of the plan as the rules made it. `observe` gathers
+    statistics of some activations of an edited model.
     """
 
     original: Model
     model: onnx.ModelProto
     plan: Plan
+    plan_digest: str
     statistics: Statistics
     scales: Scales
     observe: Observe

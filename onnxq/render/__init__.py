@@ -1,6 +1,7 @@
 """Output for people: results and diagnostics as text, in a notebook and as a page."""
 
 from onnxq.render.calibrations import gathered as gathered
+from onnxq.render.improvements import plan_improvers as plan_improvers
 from onnxq.render.plans import changes as changes
 from onnxq.render.plans import plan_lines as plan_lines
 from onnxq.render.plans import plan_summary as plan_summary

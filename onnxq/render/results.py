@@ -18,9 +18,10 @@ from onnxq.api.quantizing import QuantizeResult
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.diagnostics import Severity, counted
+from onnxq.improvement.improvement import Improvement
 from onnxq.insertion.scales import Scales
 from onnxq.planning.plan import Plan
-from onnxq.render import calibrations, explanations, findings, html, plans, reports
+from onnxq.render import calibrations, explanations, findings, html, improvements, plans, reports
 from onnxq.verification.report import VerifyReport
 
 _WIDTH: Final = 100  # columns of text without a terminal
@@ -72,9 +73,15 @@ def _(result: CalibrationSummary, console: Console, *, everything: bool = False)
 
 
 @show.register
+def _(result: Improvement, console: Console, *, everything: bool = False) -> None:
+    improvements.improvement(console, result)
+
+
+@show.register
 def _(result: Plan, console: Console, *, everything: bool = False) -> None:
     plans.plan_lines(console, result.lines)
     plans.plan_summary(console, result)
+    improvements.plan_improvers(console, result)
 
 
 @show.register
@@ -96,6 +103,8 @@ def _(result: InsertResult, console: Console, *, everything: bool = False) -> No
     edited = ", its plan edited by hand" if plan.edited else ""
     if result.scales.edited:
         made_with += f", {counted(len(result.scales.edited), 'scale')} replaced by hand"
+    if result.improvement is not None:
+        console.print(f"improved: {improvements.summary(result.improvement)}")
     name = "Q/DQ model" if result.path is None else result.path
     console.print(f"{name}: recipe {plan.recipe}{edited}, {made_with}")
     if statistics is not None and statistics.is_imported:
