@@ -27,7 +27,7 @@ from onnxq.files import whole_file
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _DIGITS: Final = 64  # of a sha256, in hex; the last bytes of the file
-_TRAILER: Final = re.compile(rb"onnxq ([a-z]{1,20}) (\d{1,6}) sha256 ([0-9a-f]{64})\Z")
+_TRAILER: Final = re.compile(rb"onnxq ([a-z ]{1,30}?) (\d{1,6}) sha256 ([0-9a-f]{64})\Z")
 _TRAILER_SIZE: Final = 128
 _BLOCK: Final = 1 << 20
 _NPY_HEADER: Final = 10_000  # characters; numpy's own bound

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from onnx import ModelProto
 from onnxq.api import data as datasets
 from onnxq.api.calibrating import Gathering, observed
 from onnxq.api.data import PathOrPaths, Selection, Shapes
-from onnxq.api.long_runs import LongRun
+from onnxq.api.long_runs import LongRun, locked_file
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import require_calibration_of
 from onnxq.calibration.calibrate import Settings as CalibrationSettings
@@ -22,6 +23,7 @@ from onnxq.diagnostics import did_you_mean, error
 from onnxq.feeds import DataRequest
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.improvement import runner
+from onnxq.improvement.checkpoint import Checkpoint
 from onnxq.improvement.edits import Edits
 from onnxq.improvement.improvement import Improvement
 from onnxq.improvement.loss import Judge, LossLike, load_loss
@@ -54,6 +56,8 @@ def improve(
     batch: int | None = None,
     ragged: bool = False,
     existing: Existing = "refuse",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
     ort_library: PathOrPaths = (),
     output: str | Path | None = None,
     calibration_output: str | Path | None = None,
@@ -63,12 +67,14 @@ def improve(
 
     The improvers are those that the `improve` of the plan's rules let act, less the names in
     `without`. Three of four samples are fitted on; each improver is kept only where the fourth get
-    better. `statistics` are those of `calibrate`; without them the data is calibrated on first,
-    and `calibration_output` is a file for that. The loss is noise power / signal power, averaged over the parts of all outputs: `parts` as for
-    `verify`, or `loss`, a function `loss(float_outputs, outputs) -> float` of one sample or a
-    Python file that has it. `output` is the file to write. The model is not changed.
-    Raises OQ470 for a name in `without`, OQ471, OQ475, OQ411 for statistics of another model, and
-    what `plan` and reading the data raise.
+    better. `statistics` are those of `calibrate`; without them the data is calibrated on first, and
+    `calibration_output` is a file for that. The loss is noise power / signal power, averaged over
+    the parts of all outputs: `parts` as for `verify`, or `loss`, a function `loss(float_outputs,
+    outputs) -> float` of one sample or a Python file that has it. `checkpoint` is a file that gets
+    what is done so far, from which `resume` goes on. `output` is the file to write. The model is
+    not changed.
+    Raises OQ470 for a name in `without`, OQ471, OQ475, OQ411 for statistics of another model,
+    OQ431, OQ433, OQ434, and what `plan` and reading the data raise.
     """
     left_out = improver_names(without)
     custom_ops = libraries(ort_library)
@@ -84,7 +90,12 @@ def improve(
     path, calibration_path = (None if p is None else Path(p) for p in (output, calibration_output))
     recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
     inputs = (*model.files, request.path, recipe, None if calibration is None else calibration.path)
-    require_writable({"the improvement": path, "the calibration": calibration_path}, inputs)
+    outputs = {
+        "the improvement": path,
+        "the calibration": calibration_path,
+        "the checkpoint": None if checkpoint is None else Path(checkpoint),
+    }
+    require_writable(outputs, inputs)
     job = Improving(
         model=model,
         plan=planned,
@@ -96,6 +107,7 @@ def improve(
         libraries=custom_ops,
         seed=seed or 0,
         calibration_output=calibration_path,
+        run_file=LongRun(checkpoint=checkpoint, resume=resume),
     )
     improvement = job.run(calibration, progress)
     return improvement if path is None else improvement.save(path)
@@ -125,6 +137,7 @@ class Improving:
     libraries: Libraries = ()
     seed: int = 0
     calibration_output: Path | None = None
+    run_file: LongRun = field(default_factory=LongRun)
 
     def run(self, statistics: Statistics | None, progress: OnProgress) -> Improvement:
         """Calibrate where there are no statistics, and run the improvers."""
@@ -147,16 +160,43 @@ class Improving:
             )
             for part in (samples.fitting, samples.validation)
         )
-        settings = runner.Settings(
-            without=self.without,
-            seed=self.seed,
-            progress=lambda name, done, total: progress(
-                Progress(stage=name, done=done, total=total)
-            ),
-        )
-        improvement = runner.improve(subject, samples, (judges[0], judges[1]), settings)
+        with self._checkpoint(progress) as checkpoint:
+            settings = runner.Settings(
+                without=self.without,
+                described=self._described(),
+                seed=self.seed,
+                progress=lambda name, done, total: progress(
+                    Progress(stage=name, done=done, total=total)
+                ),
+                keep=checkpoint.keep if checkpoint else lambda improvement, state: None,
+            )
+            begun = checkpoint.begun if checkpoint else lambda run: None
+            improvement = runner.improve(subject, samples, (judges[0], judges[1]), settings, begun)
         diagnostics = (*self.plan.diagnostics, *feed.warnings, *improvement.diagnostics)
         return replace(improvement, diagnostics=diagnostics)
+
+    def _described(self) -> str:
+        """The options that change the result."""
+        loss = "" if self.loss is None else getattr(self.loss, "__qualname__", "own")
+        parts = " ".join(f"{p.name}={p.output}{p.where}" for p in self.parts)
+        return f"without {' '.join(sorted(self.without))}; loss {loss}; parts {parts}"
+
+    @contextmanager
+    def _checkpoint(self, progress: OnProgress) -> Iterator[Checkpoint | None]:
+        """The checkpoint of the run, removed once it is complete."""
+        if self.run_file.checkpoint is None:
+            yield None
+            return
+        path = Path(self.run_file.checkpoint)
+        with locked_file(path):
+            checkpoint = Checkpoint(path=path, resume=self.run_file.resume)
+            try:
+                yield checkpoint
+            except KeyboardInterrupt:
+                note = f"interrupted; '{path}' has what is done so far, --resume continues"
+                progress(Progress(stage="improving", note=note, urgent=True))
+                raise
+            checkpoint.remove()
 
     def _calibrated(self, progress: OnProgress) -> Statistics:
         return Gathering(

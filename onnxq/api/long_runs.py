@@ -93,6 +93,19 @@ def _refused(message: str, fix: str) -> OnnxqError:
 
 
 @contextmanager
+def locked_file(path: Path) -> Iterator[None]:
+    """Keep other runs from using a checkpoint (OQ437)."""
+    with locked(path) as ours:
+        if not ours:
+            raise error(
+                "OQ437",
+                f"another run is using the checkpoint '{path}'",
+                fix="wait until it ends, or give another --checkpoint",
+            )
+        yield
+
+
+@contextmanager
 def kept(
     run: LongRun, identity: Mapping[str, str], request: DataRequest, progress: OnProgress
 ) -> Iterator[Checkpoint | None]:
@@ -105,13 +118,7 @@ def kept(
         return
     path = Path(run.checkpoint)
     checkpoint = Checkpoint(path=path, run={**identity, **_asked(request)}, resume=run.resume)
-    with locked(path) as ours:
-        if not ours:
-            raise error(
-                "OQ437",
-                f"another run is using the checkpoint '{path}'",
-                fix="wait until it ends, or give another --checkpoint",
-            )
+    with locked_file(path):
         before = _modified(path)
         if run.resume and not before:
             note = f"there is no checkpoint '{path}' yet: the run begins anew"

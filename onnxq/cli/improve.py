@@ -28,6 +28,8 @@ def run(
     selection: options.Selection,
     improvers: options.Improvers,
     part: options.LossParts = None,
+    checkpoint: options.Checkpoint = None,
+    resume: options.Resume = False,
     existing: options.Existing = "refuse",
     ort_library: options.OrtLibrary = None,
 ) -> None:
@@ -49,6 +51,8 @@ def run(
             calibrated.statistics,
             parts=part,
             preprocess=preprocess,
+            checkpoint=checkpoint,
+            resume=resume,
             ort_library=ort_library or (),
             output=path,
             calibration_output=own,

@@ -294,6 +294,13 @@ class Improvers:
         return {"without": self.without or (), "loss": self.loss}
 
 
+Checkpoint = Annotated[
+    Path | None,
+    option("--checkpoint FILE", "Keep what is done so far in FILE, to go on when stopped.", _LONG),
+]
+Resume = Annotated[bool, option("--resume", "Go on from the --checkpoint.", _LONG)]
+
+
 # Checks.
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Checks:

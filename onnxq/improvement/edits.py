@@ -93,6 +93,7 @@ def _add_biases(
 def _free(name: str, taken: set[str]) -> str:
     number, free = 1, name
     while free in taken:
-        number, free = number + 1, f"{name}_{number}"
+        number += 1
+        free = f"{name}_{number}"
     taken.add(free)
     return free

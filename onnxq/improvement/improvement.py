@@ -94,8 +94,8 @@ class Improvement(Shown):
     `constants` are values of initializers and Constant nodes by name, `biases` those of ops that
     had none, by node name, `scales` those of pairs. `moved` are activations whose float values
     changed. `fitted` and `validated` count the samples that the improvers saw, and those that
-    judged them. The digests are of what it was made from: the model, the plan, the statistics and
-    the samples.
+    judged them. `settings` are options that change the result. The digests are of what it was made
+    from: the model, the plan, the statistics and the samples.
     """
 
     model_digest: str
@@ -103,6 +103,7 @@ class Improvement(Shown):
     statistics_digest: str
     data_digest: str
     recipe: str
+    settings: str
     seed: int
     fitted: int
     validated: int
@@ -145,7 +146,7 @@ class Improvement(Shown):
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of all changed numbers, and of what they were made from."""
-        return hashlib.sha256(b"".join(a.tobytes() for a in _pack(self).values())).hexdigest()
+        return hashlib.sha256(b"".join(a.tobytes() for a in pack(self, {}).values())).hexdigest()
 
     def to_dict(self) -> dict[str, Any]:
         """The steps, the counts of what changed, and the diagnostics."""
@@ -166,7 +167,7 @@ class Improvement(Shown):
     def save(self, path: str | Path) -> Improvement:
         """Write an npz, whole or not at all; equal bytes for equal content (OQ501)."""
         require_writable({"the improvement": Path(path)}, ())
-        FILE.write(path, _pack(self))
+        FILE.write(path, pack(self, {}))
         return replace(self, path=Path(path))
 
     @classmethod
@@ -177,7 +178,7 @@ class Improvement(Shown):
         """
         arrays = FILE.read(path)
         try:
-            return replace(_unpack(arrays), path=Path(path))
+            return replace(unpack(arrays)[0], path=Path(path))
         except ValidationError as cause:
             raise FILE.unusable(path, cause.errors()[0]["msg"]) from cause
         except Exception as cause:  # content that no `save` wrote fails in dozens of ways
@@ -185,14 +186,14 @@ class Improvement(Shown):
 
 
 _STRICT: Final = ConfigDict(strict=True, extra="forbid")
-_DTYPES: Final = ("<f4", "<f2")
+_DTYPES: Final = ("<f2", "<f4", "<f8", "<i8", "|b1")
 
 
 class _Place(BaseModel):
     """An array in `values`, one behind the other."""
 
     model_config = _STRICT
-    kind: str  # constant, bias or scale
+    kind: str  # constant, bias, scale or state
     name: str
     node: str = ""
     slot: int = 0
@@ -219,6 +220,7 @@ class _Meta(BaseModel):
     statistics_digest: str
     data_digest: str
     recipe: str
+    settings: str
     seed: int
     fitted: NonNegativeInt
     validated: NonNegativeInt
@@ -227,11 +229,16 @@ class _Meta(BaseModel):
     moved: list[str] = []
 
 
-def _pack(improvement: Improvement) -> dict[str, NDArray[Any]]:
+def pack(improvement: Improvement, state: Mapping[str, Array]) -> dict[str, NDArray[Any]]:
+    """The arrays of a file: all numbers end to end, and JSON that says which they are.
+
+    `state` is that of an improver at work, for a checkpoint.
+    """
     entries = [
         *((("constant", n, "", 0), a) for n, a in sorted(improvement.constants.items())),
         *((("bias", n, "", 0), a) for n, a in sorted(improvement.biases.items())),
         *((("scale", *key), a) for key, a in sorted(improvement.scales.items())),
+        *((("state", n, "", 0), a) for n, a in sorted(state.items())),
     ]
     arrays = [np.ascontiguousarray(a).reshape(a.shape) for _, a in entries]
     meta = _Meta(
@@ -240,6 +247,7 @@ def _pack(improvement: Improvement) -> dict[str, NDArray[Any]]:
         statistics_digest=improvement.statistics_digest,
         data_digest=improvement.data_digest,
         recipe=improvement.recipe,
+        settings=improvement.settings,
         seed=improvement.seed,
         fitted=improvement.fitted,
         validated=improvement.validated,
@@ -257,10 +265,11 @@ def _pack(improvement: Improvement) -> dict[str, NDArray[Any]]:
     }
 
 
-def _unpack(arrays: Arrays) -> Improvement:
+def unpack(arrays: Arrays) -> tuple[Improvement, Mapping[str, Array]]:
+    """The improvement and the state of a file; any exception where `pack` did not make it."""
     meta = _Meta.model_validate_json(arrays["meta"].tobytes())
     values, at = arrays["values"].tobytes(), 0
-    kinds: dict[str, dict[Any, Array]] = {"constant": {}, "bias": {}, "scale": {}}
+    kinds: dict[str, dict[Any, Array]] = {k: {} for k in ("constant", "bias", "scale", "state")}
     for place in meta.arrays:
         if place.dtype not in _DTYPES:
             raise ValueError(f"'{place.name}' has type {place.dtype}")
@@ -272,7 +281,7 @@ def _unpack(arrays: Arrays) -> Improvement:
         kinds[place.kind][key] = array
     if at != len(values):
         raise ValueError("its arrays do not fill the file")
-    return Improvement(
+    improvement = Improvement(
         **meta.model_dump(exclude={"steps", "arrays", "moved"}),
         steps=tuple(Step(**step.model_dump()) for step in meta.steps),
         moved=tuple(meta.moved),
@@ -280,3 +289,4 @@ def _unpack(arrays: Arrays) -> Improvement:
         biases=kinds["bias"],
         scales=kinds["scale"],
     )
+    return improvement, kinds["state"]

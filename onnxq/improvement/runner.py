@@ -25,10 +25,12 @@ OnProgress = Callable[[str, int, int], None]
 class Settings:
     """How improvers run: which of the plan's are left out, the seed, and the way to keep a state.
 
-    `keep` gets the improvement so far and the state of the improver that is at work.
+    `described` are options that change the result. `keep` gets the improvement so far and the state
+    of the improver that is at work.
     """
 
     without: frozenset[ImproverName] = frozenset()
+    described: str = ""
     seed: int = 0
     progress: OnProgress = lambda name, done, total: None
     keep: Callable[[Improvement, State], None] = lambda improvement, state: None
@@ -44,16 +46,16 @@ def improve(
     split: Split,
     judges: tuple[Judge, Judge],
     settings: Settings,
-    begun: tuple[Improvement, State] | None = None,
+    begun: Callable[[Improvement], tuple[Improvement, State] | None] = lambda run: None,
 ) -> Improvement:
     """Run the improvers of the plan, in the order of the registry.
 
-    `judges` compare on the samples to fit on and on the others. `begun` is what an interrupted run
-    gave to `keep`: its steps are not run again.
+    `judges` compare on the samples to fit on and on the others. `begun` gives what an
+    interrupted run of the same gave to `keep`: its steps are not run again.
     """
     run = _Run(subject=subject, split=split, judges=judges, settings=settings)
-    if begun is not None:
-        run.resume(*begun)
+    if (before := begun(run.improvement())) is not None:
+        run.resume(*before)
     for name in run.left():
         run.step(name)
     return run.improvement()
@@ -132,6 +134,7 @@ class _Run:
             statistics_digest=first.statistics.digest,
             data_digest=add_digests(*self.split.digests),
             recipe=first.plan.recipe,
+            settings=self.settings.described,
             seed=self.settings.seed,
             fitted=len(self.split.fitting),
             validated=len(self.split.validation),
