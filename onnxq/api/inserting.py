@@ -20,7 +20,7 @@ from onnxq.api.requirements import (
 )
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, warning
-from onnxq.improvement.edits import edited
+from onnxq.improvement.edits import edited, with_divisors
 from onnxq.improvement.improvement import Improvement
 from onnxq.insertion import insert as insertion
 from onnxq.insertion import preparation, provenance
@@ -236,7 +236,9 @@ def _inserted(
     if improvement is not None:
         edits = improvement.edits(computed)
         typed = edited(typed, edits)
-        computed = replace(computed, by_pair={**computed.by_pair, **edits.scales})
+        by_pair = {**with_divisors(computed.by_pair, edits.divisors), **edits.scales}
+        computed = replace(computed, by_pair=by_pair)
+        plan = computed.carried_out(plan)
         metadata["improvement"] = improvement.digest
     result = InsertResult(
         proto=typed,

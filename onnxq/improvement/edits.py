@@ -1,9 +1,9 @@
-"""What an improver changes: numbers by name, and nothing of the graph but biases of its own."""
+"""What an improver changes: numbers by name; of the graph only biases and divisors of its own."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 import numpy as np
@@ -26,26 +26,35 @@ class Edits:
 
     `constants` are new values of initializers and Constant nodes, by name, in the shape of the old.
     `biases` are those of Conv, ConvTranspose and Gemm nodes that had none, by node name, one value
-    an output channel. `scales` replace the scale of a pair, in its shape; the pairs of a share
+    an output channel. `divisors` divide the tensor of a pair in front of it, by one value a channel
+    in a shape that broadcasts: the pair then stands on a new tensor, and what reads it has its
+    weights multiplied. `scales` replace the scale of a pair, in its shape; the pairs of a share
     group need the same. `moved` are the activations whose float values changed: they are observed
     again, and their pairs get the scales of that. `notes` say what was done, by node name.
     """
 
     constants: Mapping[str, Array] = field(default_factory=dict)
     biases: Mapping[str, Array] = field(default_factory=dict)
+    divisors: Mapping[Pair, Array] = field(default_factory=dict)
     scales: Mapping[Pair, Scale] = field(default_factory=dict)
     moved: frozenset[str] = frozenset()
     notes: Mapping[str, str] = field(default_factory=dict)
 
     def __bool__(self) -> bool:
         """True when something changes."""
-        return bool(self.constants or self.biases or self.scales)
+        return self.count > 0
+
+    @property
+    def count(self) -> int:
+        """How many arrays change or are new."""
+        return len(self.constants) + len(self.biases) + len(self.divisors) + len(self.scales)
 
     def then(self, later: Edits) -> Edits:
         """These edits and later ones, which win."""
         return Edits(
             constants={**self.constants, **later.constants},
             biases={**self.biases, **later.biases},
+            divisors={**self.divisors, **later.divisors},
             scales={**self.scales, **later.scales},
             moved=self.moved | later.moved,
             notes={**self.notes, **later.notes},
@@ -64,7 +73,39 @@ def edited(model: onnx.ModelProto, edits: Edits) -> onnx.ModelProto:
         _write(stored[name], array)
     if edits.biases:
         _add_biases(copy.graph, edits.biases, stored)
+    for pair, divisor in edits.divisors.items():
+        _divide(copy.graph, pair, divisor)
     return copy
+
+
+def moved(pair: Pair) -> Pair:
+    """A pair that has a divisor, on the divided tensor and outside share groups."""
+    return replace(pair, tensor=divided(pair.tensor), group=None)
+
+
+def with_divisors(scales: Mapping[Pair, Scale], divisors: Iterable[Pair]) -> dict[Pair, Scale]:
+    """Scales by pair, in their order, with the pairs that have a divisor moved."""
+    divided_pairs = frozenset(divisors)
+    return {moved(p) if p in divided_pairs else p: scale for p, scale in scales.items()}
+
+
+def divided(tensor: str) -> str:
+    """The name of a tensor behind its divisor."""
+    return f"{tensor}/divided"
+
+
+def _divide(graph: onnx.GraphProto, pair: Pair, divisor: Array) -> None:
+    """Multiply by the reciprocal, which the compiler merges into the kernel that writes INT8."""
+    name = divided(pair.tensor)
+    by_name = {node.name: node for node in graph.node}
+    for edge in pair.edges:
+        by_name[edge.node].input[edge.slot] = name
+    dtype = np.float16 if pair.is_half else np.float32
+    factor = numpy_helper.from_array(np.asarray(1 / divisor, dtype), f"{pair.tensor}/factor")
+    graph.initializer.append(factor)
+    node = onnx.helper.make_node("Mul", [pair.tensor, factor.name], [name], name)
+    made = (i for i, n in enumerate(graph.node, start=1) if pair.tensor in n.output)
+    graph.node.insert(next(made, 0), node)
 
 
 def _write(tensor: onnx.TensorProto, array: Array) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from onnxq.array_file import ArrayFile, Arrays
 from onnxq.diagnostics import Diagnostic, error, first_line
-from onnxq.improvement.edits import Array, Edits
+from onnxq.improvement.edits import Array, Edits, with_divisors
 from onnxq.insertion.scales import Scales
 from onnxq.outputs import require_writable
 from onnxq.planning.improvers import ImproverName
@@ -92,10 +92,11 @@ class Improvement(Shown):
     """Changed constants, new biases and scales of a model with a plan; immutable.
 
     `constants` are values of initializers and Constant nodes by name, `biases` those of ops that
-    had none, by node name, `scales` those of pairs. `moved` are activations whose float values
-    changed. `fitted` and `validated` count the samples that the improvers saw, and those that
-    judged them. `settings` are options that change the result. The digests are of what it was made
-    from: the model, the plan, the statistics and the samples.
+    had none, by node name, `divisors` those in front of pairs (`Edits`), `scales` those of pairs.
+    `moved` are activations whose float values changed. `fitted` and `validated` count the samples
+    that the improvers saw, and those that judged them. `settings` are options that change the
+    result. The digests are of what it was made from: the model, the plan, the statistics and the
+    samples.
     """
 
     model_digest: str
@@ -110,6 +111,7 @@ class Improvement(Shown):
     steps: tuple[Step, ...] = ()
     constants: Mapping[str, Array] = field(default_factory=dict)
     biases: Mapping[str, Array] = field(default_factory=dict)
+    divisors: Mapping[PairKey, Array] = field(default_factory=dict)
     scales: Mapping[PairKey, Array] = field(default_factory=dict)
     moved: tuple[str, ...] = ()
     diagnostics: tuple[Diagnostic, ...] = ()
@@ -136,10 +138,12 @@ class Improvement(Shown):
 
     def edits(self, scales: Scales) -> Edits:
         """The changes, for pairs that have scales."""
+        divisors = _by_pair(scales.by_pair, self.divisors)
         return Edits(
             constants=self.constants,
             biases=self.biases,
-            scales={p: s for p in scales.by_pair if (s := self.scales.get(key_of(p))) is not None},
+            divisors=divisors,
+            scales=_by_pair(with_divisors(scales.by_pair, divisors), self.scales),
             moved=frozenset(self.moved),
         )
 
@@ -159,6 +163,7 @@ class Improvement(Shown):
             "steps": [step.to_dict() for step in self.steps],
             "constants": sorted(self.constants),
             "biases": sorted(self.biases),
+            "divisors": sorted(tensor for tensor, _, _ in self.divisors),
             "scales": sorted(tensor for tensor, _, _ in self.scales),
             "digest": self.digest,
             "diagnostics": [d.to_dict() for d in self.diagnostics],
@@ -185,6 +190,10 @@ class Improvement(Shown):
             raise FILE.unusable(path, first_line(cause)) from cause
 
 
+def _by_pair(pairs: Iterable[Pair], arrays: Mapping[PairKey, Array]) -> dict[Pair, Array]:
+    return {pair: array for pair in pairs if (array := arrays.get(key_of(pair))) is not None}
+
+
 _STRICT: Final = ConfigDict(strict=True, extra="forbid")
 _DTYPES: Final = ("<f2", "<f4", "<f8", "<i8", "|b1")
 
@@ -193,7 +202,7 @@ class _Place(BaseModel):
     """An array in `values`, one behind the other."""
 
     model_config = _STRICT
-    kind: str  # constant, bias, scale or state
+    kind: str  # constant, bias, divisor, scale or state
     name: str
     node: str = ""
     slot: int = 0
@@ -237,6 +246,7 @@ def pack(improvement: Improvement, state: Mapping[str, Array]) -> dict[str, NDAr
     entries = [
         *((("constant", n, "", 0), a) for n, a in sorted(improvement.constants.items())),
         *((("bias", n, "", 0), a) for n, a in sorted(improvement.biases.items())),
+        *((("divisor", *key), a) for key, a in sorted(improvement.divisors.items())),
         *((("scale", *key), a) for key, a in sorted(improvement.scales.items())),
         *((("state", n, "", 0), a) for n, a in sorted(state.items())),
     ]
@@ -269,15 +279,17 @@ def unpack(arrays: Arrays) -> tuple[Improvement, Mapping[str, Array]]:
     """The improvement and the state of a file; any exception where `pack` did not make it."""
     meta = _Meta.model_validate_json(arrays["meta"].tobytes())
     values, at = arrays["values"].tobytes(), 0
-    kinds: dict[str, dict[Any, Array]] = {k: {} for k in ("constant", "bias", "scale", "state")}
+    kinds: dict[str, dict[Any, Array]] = {
+        k: {} for k in ("constant", "bias", "divisor", "scale", "state")
+    }
     for place in meta.arrays:
         if place.dtype not in _DTYPES:
             raise ValueError(f"'{place.name}' has type {place.dtype}")
         count = int(np.prod(place.shape, dtype=np.int64))
         array = np.frombuffer(values, place.dtype, count, at).reshape(place.shape)
         at += array.nbytes
-        is_scale = place.kind == "scale"
-        key = (place.name, place.node, place.slot) if is_scale else place.name
+        of_pair = place.kind in ("divisor", "scale")
+        key = (place.name, place.node, place.slot) if of_pair else place.name
         kinds[place.kind][key] = array
     if at != len(values):
         raise ValueError("its arrays do not fill the file")
@@ -287,6 +299,7 @@ def unpack(arrays: Arrays) -> tuple[Improvement, Mapping[str, Array]]:
         moved=tuple(meta.moved),
         constants=kinds["constant"],
         biases=kinds["bias"],
+        divisors=kinds["divisor"],
         scales=kinds["scale"],
     )
     return improvement, kinds["state"]

@@ -114,7 +114,7 @@ class _Run:
             Step(
                 name=name,
                 ops=len(ops),
-                changed=len(edits.constants) + len(edits.biases) + len(edits.scales),
+                changed=edits.count,
                 loss_before=before,
                 loss_after=after,
                 kept=not why,
@@ -141,10 +141,11 @@ class _Run:
             steps=tuple(self.steps),
             constants=last.edits.constants,
             biases=last.edits.biases,
+            divisors={key_of(pair): divisor for pair, divisor in last.edits.divisors.items()},
             scales={
                 key_of(pair): scale
                 for pair, scale in last.scales.by_pair.items()
-                if not np.array_equal(scale, first.scales.by_pair[pair])
+                if not np.array_equal(scale, first.scales.by_pair.get(pair, ()))
             },
             moved=tuple(sorted(last.edits.moved)),
             diagnostics=self.split.diagnostics,

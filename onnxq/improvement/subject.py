@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 
 from onnxq.calibration.statistics import Statistics
-from onnxq.improvement.edits import Edits, edited
+from onnxq.improvement.edits import Edits, divided, edited, with_divisors
 from onnxq.insertion.insert import insert, with_types
 from onnxq.insertion.scales import Scale, Scales, compute_scales
 from onnxq.model.graph import Graph
@@ -51,19 +51,27 @@ class Subject:
         Pairs on activations that moved and on weights that changed get the scales of their new
         values, unless the edits give one.
         """
-        after = replace(self, model=edited(self.model, edits), edits=self.edits.then(edits))
-        changed = {*edits.moved, *self._changed_weights(after.graph, edits)}
-        if edits.moved:
-            observed = self.observe(after.model, after.graph, edits.moved)
+        after = self._divided(edits)
+        after = replace(after, model=edited(self.model, edits), edits=self.edits.then(edits))
+        moved = edits.moved.union(divided(pair.tensor) for pair in edits.divisors)
+        changed = {*moved, *self._changed_weights(after.graph, edits)}
+        if moved:
+            observed = self.observe(after.model, after.graph, moved)
             tensors = {**self.statistics.tensors, **observed.tensors}
             after = replace(after, statistics=replace(self.statistics, tensors=tensors))
         computed = after._computed(changed) if changed else {}
-        by_pair = {**self.scales.by_pair, **computed, **edits.scales}
-        return replace(after, scales=replace(self.scales, by_pair=by_pair))
+        by_pair = {**after.scales.by_pair, **computed, **edits.scales}
+        return replace(after, scales=replace(after.scales, by_pair=by_pair))
 
     def quantized(self) -> onnx.ModelProto:
         """The Q/DQ model, as `onnxq insert` would write it."""
         return insert(with_types(self.model, self.plan), self.plan, self.scales)
+
+    def _divided(self, edits: Edits) -> Subject:
+        """The subject whose pairs stand behind their divisors."""
+        by_pair = with_divisors(self.scales.by_pair, edits.divisors)
+        scales = replace(self.scales, by_pair=by_pair)
+        return replace(self, scales=scales, plan=scales.carried_out(self.plan))
 
     def _changed_weights(self, graph: Graph, edits: Edits) -> set[str]:
         """The tensors of weight pairs whose values differ; a constant may be folded into them."""

@@ -32,6 +32,7 @@ def summary(result: Improvement) -> str:
     kinds = (
         counted(len(result.constants), "constant"),
         counted(len(result.biases), "new bias") if result.biases else "",
+        counted(len(result.divisors), "new divisor") if result.divisors else "",
         counted(len(result.scales), "scale"),
     )
     return f"{', '.join(filter(None, kinds))} changed, {result.gain_db:+.2f} dB"

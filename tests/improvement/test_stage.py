@@ -8,6 +8,7 @@ import pytest
 
 import onnxq
 from onnxq.improvement import registry
+from onnxq.improvement.capture import captured
 from onnxq.improvement.edits import Edits
 from tests.improvement.models import samples, two_convs
 from tests.inserting import computed
@@ -214,6 +215,42 @@ def test_activations_that_moved_are_observed_again(stretched, improvers):
     assert by_tensor["w1"] == pytest.approx(2 * scales["w1"], rel=1e-6)
     assert by_tensor["w2"] == pytest.approx(scales["w2"] / 2, rel=1e-6)
     assert by_tensor["x"] == scales["x"]
+
+
+class Smoothed:
+    """Divides what the second Conv reads by its largest magnitude in each channel."""
+
+    def improve(self, work):
+        subject = work.subject
+        pair = next(p for p in subject.plan.pairs if p.tensor == "b")
+        values = np.concatenate([v["b"] for v in captured(subject.model, ["b"], work.fitting)])
+        divisor = np.sqrt(np.abs(values).max(axis=(0, 2, 3)) + 1e-3).astype(np.float32)
+        weight = subject.graph.array("w2") * divisor[:, None, None]
+        return Edits(constants={"w2": weight}, divisors={pair: divisor[:, None, None]})
+
+
+def test_a_pair_behind_a_divisor(improvers, tmp_path):
+    proto, data = two_convs(channels=32), samples(16)
+    statistics = onnxq.calibrate(proto, data)
+    improvers(smooth=Smoothed(), scales=Scaled(1))
+    improvement = onnxq.improve(proto, data, "trt-int8", statistics, output=tmp_path / "i.npz")
+    assert improvement.steps[0].kept
+    plain = onnxq.insert(proto, "trt-int8", statistics)
+    improved = onnxq.insert(proto, "trt-int8", statistics, improvement=tmp_path / "i.npz")
+    onnx.checker.check_model(improved.proto, full_check=True)
+    assert "1 new divisor" in str(improved)
+    (mul,) = (n for n in improved.proto.graph.node if n.op_type == "Mul")
+    (quantize,) = (n for n in improved.proto.graph.node if mul.output[0] in n.input)
+    assert quantize.op_type == "QuantizeLinear"
+    errors = [
+        sum(
+            float(np.square(computed(proto, **s)[0] - computed(m, **s)[0]).sum())
+            for s in samples(8, seed=9)
+        )
+        for m in (plain.proto, improved.proto)
+    ]
+    assert errors[1] < errors[0]
+    assert {p.tensor for p in improved.plan.pairs} == {"x", "w1", "b/divided", "w2"}
 
 
 @pytest.mark.parametrize("count", range(1, 4))
