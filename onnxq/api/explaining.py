@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -14,6 +15,9 @@ from onnxq.api.planning import RECIPE
 from onnxq.codes import CODES
 from onnxq.codes.code import Code
 from onnxq.diagnostics import Diagnostic, Severity, error
+from onnxq.improvement.improvement import Improvement
+from onnxq.improvement.steps import Step
+from onnxq.model.graph import Graph
 from onnxq.model.loading import Existing, Model, load
 from onnxq.planning import cascade
 from onnxq.planning import explain as explaining
@@ -29,17 +33,23 @@ _CODE: Final = re.compile(r"OQ\d+", re.IGNORECASE)
 class Explanations(Shown):
     """Why `target` is as it is; empty for a tensor that no node reads.
 
-    `diagnostics` are the errors of the plan, which may be what needs explaining.
+    `improved` is what an improvement did to the target, a step and its note each. `diagnostics` are
+    the errors of the plan, which may be what needs explaining.
     """
 
     target: str
     explanations: tuple[Explanation, ...]
+    improved: tuple[tuple[Step, str], ...] = ()
     diagnostics: tuple[Diagnostic, ...]
 
     def to_dict(self) -> dict[str, Any]:
         """Each explanation, and the diagnostics."""
         return {
             "explanations": [e.to_dict() for e in self.explanations],
+            "improved": [
+                {"improver": step.name, "gain_db": step.gain_db, "note": note}
+                for step, note in self.improved
+            ],
             "diagnostics": [d.to_dict() for d in self.diagnostics],
         }
 
@@ -62,16 +72,19 @@ def explain(
     target: str | None = None,
     recipe: str | Path | Recipe = RECIPE,
     *,
+    improvement: Improvement | str | Path | None = None,
     shapes: Shapes | None = None,
     existing: Existing = "refuse",
 ) -> Explanations | CodeExplanation:
     """Explain a node, a tensor or a rule of a recipe on a model, or a code such as "OQ203".
 
-    Needs no data. Raises OQ214 for a code, node, tensor or rule that does not exist, and what
-    `load` and reading the recipe raise; errors of the plan are among the diagnostics.
+    Needs no data. With an `improvement`, or its file, it also says what that did to the node or to
+    the nodes around the tensor. Raises OQ214 for a code, node, tensor or rule that does not exist,
+    and what `load` and reading the recipe raise; errors of the plan are among the diagnostics.
     """
     if target is None:
         return _code(subject)
+    improved = Improvement.load(improvement) if isinstance(improvement, str | Path) else improvement
     model = load(subject, existing=existing, shapes=shapes)
     compiled = recipes.load(recipe)
     draft = cascade.draft(model.graph, compiled)  # its errors may be what needs explaining
@@ -79,8 +92,19 @@ def explain(
     return Explanations(
         target=target,
         explanations=explaining.explain(model.graph, compiled, draft, target),
+        improved=() if improved is None else tuple(_improved(model.graph, improved, target)),
         diagnostics=(*model.diagnostics, *errors),
     )
+
+
+def _improved(graph: Graph, improvement: Improvement, target: str) -> Iterator[tuple[Step, str]]:
+    """What each improver did to a node, or to the producer and the readers of a tensor."""
+    producer = graph.producer(target)
+    around = (producer.name if producer else "", *(e.node for e in graph.consumers(target)))
+    for step in improvement.steps:
+        for node in dict.fromkeys((target, *around)):
+            if node in step.notes:
+                yield step, step.notes[node] if node == target else f"{node}: {step.notes[node]}"
 
 
 def _code(subject: object) -> CodeExplanation:

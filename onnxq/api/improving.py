@@ -19,7 +19,7 @@ from onnxq.api.requirements import require_calibration_of
 from onnxq.calibration.calibrate import Settings as CalibrationSettings
 from onnxq.calibration.calibrate import calibrate as run_samples
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import did_you_mean, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean
 from onnxq.feeds import DataRequest
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.improvement import runner
@@ -116,11 +116,19 @@ def improve(
 def improver_names(without: Iterable[str]) -> frozenset[ImproverName]:
     """The names of improvers (OQ470)."""
     by_text: Mapping[str, ImproverName] = {name: name for name in IMPROVER_NAMES}
-    for name in without:
-        if name not in by_text:
-            fix = did_you_mean(name, by_text, otherwise=f"choose from {', '.join(by_text)}")
-            raise error("OQ470", f"there is no improver '{name}'", fix=fix)
-    return frozenset(by_text[name] for name in without)
+    names = tuple(without)
+    problems = [
+        Diagnostic(
+            code="OQ470",
+            message=f"there is no improver '{name}'",
+            fix=did_you_mean(name, by_text, otherwise=f"choose from {', '.join(by_text)}"),
+        )
+        for name in names
+        if name not in by_text
+    ]
+    if problems:
+        raise OnnxqError(*problems)
+    return frozenset(by_text[name] for name in names)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -142,12 +150,12 @@ class Improving:
     def run(self, statistics: Statistics | None, progress: OnProgress) -> Improvement:
         """Calibrate where there are no statistics, and run the improvers."""
         feed = self.request.open(self.model.graph)
+        samples = split(feed)
         if statistics is None:
             statistics = self._calibrated(progress)
         else:
             for note in datasets.notes(feed, self.preprocess):
                 progress(Progress(stage="improving", note=note))
-        samples = split(feed)
         subject = self._subject(statistics)
         judges = tuple(
             Judge(

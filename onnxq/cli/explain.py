@@ -25,6 +25,7 @@ def run(
     ] = None,
     *,
     rules: options.Rules = options.RECIPE,
+    improvement: options.Improvement = None,
     screen: Screen,
     shape: options.Shape = None,
     existing: options.Existing = "refuse",
@@ -33,4 +34,7 @@ def run(
     import onnxq
 
     sizes = shapes.fixed(shape)
-    screen.show(onnxq.explain(subject, target, rules, shapes=sizes, existing=existing))
+    explained = onnxq.explain(
+        subject, target, rules, improvement=improvement, shapes=sizes, existing=existing
+    )
+    screen.show(explained)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -17,9 +16,9 @@ from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 from onnxq.array_file import ArrayFile, Arrays
 from onnxq.diagnostics import Diagnostic, error, first_line
 from onnxq.improvement.edits import Array, Edits, with_divisors
+from onnxq.improvement.steps import Step
 from onnxq.insertion.scales import Scales
 from onnxq.outputs import require_writable
-from onnxq.planning.improvers import ImproverName
 from onnxq.planning.plan import Pair, Plan
 from onnxq.shown import Shown
 
@@ -34,57 +33,9 @@ FILE: Final = ArrayFile(
 )
 
 
-def decibel(loss: float) -> float:
-    """A loss, noise power / signal power, as SQNR in dB."""
-    return -10 * math.log10(loss) if loss > 0 else math.inf
-
-
-def finite_decibel(loss: float) -> float | None:
-    """A loss in dB; None where that is not finite."""
-    value = decibel(loss)
-    return value if math.isfinite(value) else None
-
-
 def key_of(pair: Pair) -> PairKey:
     """What names a pair in every plan of a model."""
     return (pair.tensor, pair.edges[0].node, pair.edges[0].slot)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Step:
-    """What one improver did.
-
-    `loss_before` and `loss_after` are those of the samples that it was not fitted on. It is `kept`
-    where they got better. `ops` counts the ops that it could act on, `changed` the tensors that it
-    changed. `notes` say what was done to an op, by node name; `why` says why nothing was kept.
-    """
-
-    name: ImproverName
-    ops: int
-    changed: int
-    loss_before: float
-    loss_after: float
-    kept: bool
-    why: str = ""
-    notes: Mapping[str, str] = field(default_factory=dict)
-
-    def to_dict(self) -> dict[str, Any]:
-        """What it did; losses as SQNR in dB, None where they are not finite."""
-        return {
-            "name": self.name,
-            "ops": self.ops,
-            "changed": self.changed,
-            "before_db": finite_decibel(self.loss_before),
-            "after_db": finite_decibel(self.loss_after),
-            "kept": self.kept,
-            "why": self.why,
-            "notes": dict(self.notes),
-        }
-
-    @property
-    def loss(self) -> float:
-        """The loss once it was kept or taken back."""
-        return self.loss_after if self.kept else self.loss_before
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False, repr=False)
@@ -120,10 +71,7 @@ class Improvement(Shown):
     @property
     def gain_db(self) -> float:
         """How many dB the samples that nothing was fitted on gained."""
-        if not self.steps:
-            return 0.0
-        gain = decibel(self.steps[-1].loss) - decibel(self.steps[0].loss_before)
-        return gain if math.isfinite(gain) else 0.0
+        return sum(step.gain_db for step in self.steps)
 
     def require_fits(self, plan: Plan) -> None:
         """Raise OQ476 unless it was made for this model with this plan."""

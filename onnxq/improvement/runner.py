@@ -9,10 +9,11 @@ import numpy as np
 
 from onnxq.calibration.statistics import add_digests
 from onnxq.improvement import registry
-from onnxq.improvement.improvement import Improvement, Step, key_of
+from onnxq.improvement.improvement import Improvement, key_of
 from onnxq.improvement.improver import State, Work
 from onnxq.improvement.loss import Judge
 from onnxq.improvement.samples import Split
+from onnxq.improvement.steps import Step
 from onnxq.improvement.subject import Subject
 from onnxq.planning.improvers import ImproverName
 from onnxq.planning.plan import Plan

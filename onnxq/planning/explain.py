@@ -9,7 +9,7 @@ from typing import Any, Final
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.model import node_inputs
 from onnxq.model.graph import Edge, Graph, Node
-from onnxq.planning.plan import FLOAT, Decision, Group, Kept, Pair, Plan
+from onnxq.planning.plan import FLOAT, Decision, Group, Improvable, Kept, Pair, Plan
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding, Miss, Search
@@ -84,7 +84,7 @@ class RuleExplanation:
         }
 
 
-Explanation = SiteExplanation | RuleExplanation | Kept
+Explanation = SiteExplanation | RuleExplanation | Kept | Improvable
 
 
 def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Explanation, ...]:
@@ -108,8 +108,10 @@ def explain(graph: Graph, recipe: Recipe, plan: Plan, target: str) -> tuple[Expl
             f"'{target}' is not the name of a node, a tensor or a rule",
             fix=_names_like(target, names),
         )
-    kept = (k for k in plan.kept if k.node == target)
-    return (*(_site(graph, plan, decided, edge) for edge in edges), *kept)
+    sites = (_site(graph, plan, decided, edge) for edge in edges)
+    kept = (op for op in plan.kept if op.node == target)
+    improvable = (op for op in plan.improvable if op.node == target)
+    return (*sites, *kept, *improvable)
 
 
 def _names_like(target: str, names: Iterable[str]) -> str:

@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from rich.console import Console
 from rich.text import Text
 
+from onnxq.improvement.steps import Step
 from onnxq.planning.explain import Explanation, RuleExplanation, SiteExplanation
-from onnxq.planning.plan import Because, Kept
+from onnxq.planning.plan import Because, Improvable, Kept
 from onnxq.render.text import one_line
 
 
@@ -25,6 +26,8 @@ def _lines(explanation: Explanation) -> list[str]:
             return _rule(explanation)
         case Kept():
             return _kept(explanation)
+        case Improvable():
+            return _improvable(explanation)
         case _:
             return _site(explanation)
 
@@ -36,6 +39,21 @@ def _kept(kept: Kept) -> list[str]:
         *_because("decided by", kept.because),
         *_overrides(kept.overrides),
     ]
+
+
+def _improvable(op: Improvable) -> list[str]:
+    return [
+        f"{op.node} may get {', '.join(op.improvers) or 'nothing'} from 'onnxq improve'",
+        *_because("decided by", op.because),
+        *_overrides(op.overrides),
+    ]
+
+
+def improved(console: Console, steps: Iterable[tuple[Step, str]]) -> None:
+    """Print what each improver did to the target, with its gain over all ops."""
+    for step, note in steps:
+        text = f"{step.name}, {step.gain_db:+.2f} dB over all ops: {note}"
+        console.print(Text(one_line(text)), soft_wrap=True)
 
 
 def _site(site: SiteExplanation) -> list[str]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.console import Console
 
 from onnxq.diagnostics import counted
-from onnxq.improvement.improvement import Improvement, Step, decibel
+from onnxq.improvement.improvement import Improvement
+from onnxq.improvement.steps import Step, decibel
 from onnxq.planning.plan import Plan
 from onnxq.render.tables import table
 
@@ -53,4 +54,6 @@ def plan_improvers(console: Console, plan: Plan) -> None:
     """Print which improvers may act on how many ops, and the rule that lets them."""
     for (rule, improvers), ops in plan.improving.items():
         names = ", ".join(improvers) or "nothing"
-        console.print(f"'onnxq improve' may do {names} to {counted(ops, 'op')}, by rule '{rule}'")
+        console.print(
+            f"'onnxq improve' may apply {names} to {counted(ops, 'op')}, by rule '{rule}'"
+        )

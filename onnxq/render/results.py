@@ -165,6 +165,7 @@ def _(result: Explanations, console: Console, *, everything: bool = False) -> No
         explanations.explanations(console, result.explanations)
     else:
         console.print(f"no node reads '{result.target}', so no rule decides it")
+    explanations.improved(console, result.improved)
 
 
 @show.register

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import onnxq
-from onnxq.improvement.improvement import Step
+from onnxq.improvement.steps import Step
 
 
 @pytest.fixture

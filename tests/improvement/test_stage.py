@@ -108,7 +108,7 @@ rules:
     }
     onnxq.improve(proto, samples(8), plan)
     assert seen[0].targets == ("first",)
-    assert "may do nothing to 1 op, by rule 'leave'" in str(plan)
+    assert "may apply nothing to 1 op, by rule 'leave'" in str(plan)
 
 
 def test_no_improver_sees_the_samples_that_judge_it(stretched, improvers):
@@ -281,7 +281,6 @@ def test_quantize_improves_on_the_way(stretched, improvers, tmp_path):
     ]
     plain, improved = (r.report.outputs["y"].sqnr for r in results)
     assert improved > plain + 10
-    assert improved == pytest.approx(results[1].report.outputs["y"].sqnr)
     assert results[1].to_dict()["insert"]["improvement"]["steps"][0]["kept"] is True
 
 
