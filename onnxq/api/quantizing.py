@@ -12,6 +12,7 @@ from onnx import ModelProto
 
 from onnxq.api import data as datasets
 from onnxq.api.calibrating import Gathering, observable, observed, recipe_path
+from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.improving import Improving, improver_names
 from onnxq.api.inserting import (
@@ -22,11 +23,7 @@ from onnxq.api.inserting import (
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
-    decoder_of,
     require_data,
-    require_data_for_labels,
-    require_data_for_parts,
-    require_detections,
     require_opset,
     require_types,
 )
@@ -34,7 +31,6 @@ from onnxq.api.subjects import lineage_of
 from onnxq.api.verifying import (
     Checking,
     ProfileLike,
-    compile_options,
     profiles_of,
     require_page,
 )
@@ -53,16 +49,14 @@ from onnxq.planning.plan import Plan
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.runnable import libraries
 from onnxq.shown import Shown
-from onnxq.verification import plugins
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.detections import DecoderLike
-from onnxq.verification.labels import load as load_labels
-from onnxq.verification.numeric.parts import PartsLike, parse_parts
+from onnxq.verification.numeric.parts import PartsLike
 from onnxq.verification.profiles import for_data
 from onnxq.verification.report import VerifyReport
 from onnxq.verification.tensorrt import TIMEOUT
-from onnxq.verification.thresholds import Limits, thresholds
-from onnxq.verification.verifying import Backend, Checks
+from onnxq.verification.thresholds import Limits
+from onnxq.verification.verifying import Backend
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -174,9 +168,27 @@ def quantize(
     left_out = improver_names(without)
     to_verify = data if verify_data is None else verify_data
     _require_twice(data, to_verify)
-    require_data_for_labels(labels, to_verify)
-    require_data_for_parts(parts, to_verify)
-    require_detections(detections, detection_score, min_kept, max_new, to_verify)
+    options = CheckOptions(
+        parts=parts,
+        tensors=tensors,
+        labels=labels,
+        detections=detections,
+        detection_score=detection_score,
+        min_sqnr=min_sqnr,
+        min_cosine=min_cosine,
+        min_int8=min_int8,
+        min_quantized=min_quantized,
+        min_kept=min_kept,
+        max_new=max_new,
+        backend=backend,
+        targets=targets,
+        timeout=timeout,
+        cache=cache,
+        fp32_engine=fp32_engine,
+        ort_library=ort_library,
+        plugin=plugin,
+    )
+    options.require_data(to_verify)
     run = LongRun(
         checkpoint=checkpoint,
         resume=resume,
@@ -190,34 +202,7 @@ def quantize(
     profiles = profiles_of(shapes)
     sizes = {name: profile.opt for name, profile in profiles.items()}
     model = load(model, existing=existing, shapes=sizes)
-    named = parse_parts(parts, model.graph) if parts else ()
-    checks = Checks(
-        parts=named,
-        detections=decoder_of(detections, detection_score, model.proto),
-        tensors=tensors,
-        labels=None if labels is None else load_labels(labels),
-        backend=backend,
-        compiling=compile_options(
-            backend,
-            profiles,
-            targets,
-            timeout,
-            cache=cache,
-            plugin_libraries=plugins.libraries(plugin),
-            custom_ops=custom_ops,
-        ),
-        fp32_engine=fp32_engine,
-    )
-    least = thresholds(
-        model.graph.outputs,
-        parts=[part.name for part in named],
-        sqnr=min_sqnr,
-        cosine=min_cosine,
-        int8=min_int8,
-        quantized=min_quantized,
-        kept=min_kept,
-        new=max_new,
-    )
+    checks, limits = options.for_model(options.checks(profiles), model.proto, model.graph)
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
     exact, usual = for_data(profiles, model.shapes)
     request, other = (
@@ -267,7 +252,7 @@ def quantize(
             request=request,
             preprocess=preprocess,
             without=left_out,
-            parts=named,
+            parts=checks.parts,
             loss=None if loss is None else load_loss(loss),
             libraries=custom_ops,
             seed=seed or 0,
@@ -291,7 +276,7 @@ def quantize(
             for note in datasets.notes(feed, preprocess, usual=usual):
                 progress(Progress(stage="comparing", total=feed.length, note=note))
         unused = None if feed is None else UnusedSamples(feed, [statistics])
-        checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)
+        checking = Checking(lineage=lineage, checks=checks, thresholds=limits, html=page)
         report = checking.run(unused, progress)
     return QuantizeResult(statistics=statistics, inserted=inserted, report=report)
 

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-from onnx import ModelProto
 from onnx.defs import onnx_opset_version
 
 from onnxq.calibration.statistics import Statistics
@@ -16,8 +12,6 @@ from onnxq.insertion.precision import HALF, FloatName
 from onnxq.insertion.scales import Scales
 from onnxq.model.loading import Model
 from onnxq.planning.plan import Plan
-from onnxq.verification.detections import DecoderLike, Detections, load_decoder
-from onnxq.verification.labels import class_names
 
 
 def require_calibration_of(model: Model, statistics: Statistics | None) -> None:
@@ -83,46 +77,6 @@ def require_opset(opset: int | None, plan: Plan, float_type: FloatName) -> None:
     else:
         return
     raise error("OQ515", f"opset {opset} {message}", fix=fix)
-
-
-def require_data_for_labels(labels: str | Path | None, data: Any) -> None:
-    """Raise OQ651 for labels without samples that they belong to."""
-    if labels is not None and data is None:
-        raise error("OQ651", "--labels has no effect without --data", fix="give both")
-
-
-def require_data_for_parts(parts: object, data: Any) -> None:
-    """Raise OQ680 for parts of outputs without samples to compare."""
-    if parts and data is None:
-        raise error("OQ680", "--part has no effect without --data", fix="give both")
-
-
-def require_detections(
-    detections: object,
-    score: float | None,
-    kept: float | None,
-    new: float | None,
-    data: Any,
-) -> None:
-    """Raise OQ682 for options of detections without a decoder, and for a decoder without data."""
-    if detections is not None:
-        if data is None:
-            raise error("OQ682", "--detections has no effect without --data", fix="give both")
-        return
-    options = {"--detection-score": score, "--min-kept": kept, "--max-new": new}
-    for option, value in options.items():
-        if value is not None:
-            fix = "add --detections yolo, yolox, ssd or FILE.py"
-            raise error("OQ682", f"{option} has no effect without --detections", fix=fix)
-
-
-def decoder_of(
-    detections: DecoderLike | None, score: float | None, model: ModelProto
-) -> Detections | None:
-    """The decoder of a model's outputs (OQ682); None where none is asked for."""
-    if detections is None:
-        return None
-    return load_decoder(detections, score, len(set(class_names(model).values())))
 
 
 def require_types(weights: Weights, float_type: FloatName, io_types: IoTypes) -> None:

@@ -10,14 +10,9 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq.api import data as datasets
+from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.inserting import QdqLike
-from onnxq.api.requirements import (
-    decoder_of,
-    require_data_for_labels,
-    require_data_for_parts,
-    require_detections,
-)
 from onnxq.api.subjects import (
     common_shapes,
     lineage_from,
@@ -25,7 +20,7 @@ from onnxq.api.subjects import (
     recorded_preprocess,
 )
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import Diagnostic, error, require_choice, warning
+from onnxq.diagnostics import Diagnostic, error, warning
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.files import whole_file
 from onnxq.model.loading import Model
@@ -33,20 +28,15 @@ from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
 from onnxq.planning.recipe import Recipe
 from onnxq.progress import OnProgress, Progress, silent
-from onnxq.runnable import libraries
-from onnxq.sessions import Libraries
-from onnxq.verification import plugins, tensorrt
-from onnxq.verification import targets as compute_capabilities
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.detections import DecoderLike
-from onnxq.verification.labels import load as load_labels
 from onnxq.verification.numeric.draws import random_outputs
-from onnxq.verification.numeric.parts import PartsLike, parse_parts
+from onnxq.verification.numeric.parts import PartsLike
 from onnxq.verification.origins import Lineage, PlanSources
 from onnxq.verification.profiles import Profile, fixed, for_data
 from onnxq.verification.report import VerifyReport
-from onnxq.verification.tensorrt import TIMEOUT, CompileOptions
-from onnxq.verification.thresholds import Limits, Thresholds, thresholds
+from onnxq.verification.tensorrt import TIMEOUT
+from onnxq.verification.thresholds import Limits, Thresholds
 from onnxq.verification.verifying import Backend, Checks
 from onnxq.verification.verifying import verify as run_checks
 
@@ -123,46 +113,39 @@ def verify(
         raise error("OQ603", "there is no Q/DQ model to check", fix="give one or more")
     page = None if html is None else Path(html)
     profiles = profiles_of(shapes or (model.shapes if isinstance(model, Model) else None))
-    require_data_for_labels(labels, data)
-    require_data_for_parts(parts, data)
-    require_detections(detections, detection_score, min_kept, max_new, data)
-    checks = Checks(
+    options = CheckOptions(
+        parts=parts,
         tensors=tensors,
-        labels=None if labels is None else load_labels(labels),
+        labels=labels,
+        detections=detections,
+        detection_score=detection_score,
+        min_sqnr=min_sqnr,
+        min_cosine=min_cosine,
+        min_int8=min_int8,
+        min_quantized=min_quantized,
+        min_kept=min_kept,
+        max_new=max_new,
         backend=backend,
-        compiling=compile_options(
-            backend,
-            profiles,
-            targets,
-            timeout,
-            cache=cache,
-            plugin_libraries=plugins.libraries(plugin),
-            custom_ops=libraries(ort_library),
-        ),
+        targets=targets,
+        timeout=timeout,
+        cache=cache,
         fp32_engine=fp32_engine,
+        ort_library=ort_library,
+        plugin=plugin,
     )
+    options.require_data(data)
+    checks = options.checks(profiles)
     sources = _sources(page, recipes, plans)
     with lineage_from(model, qdq_models, calibration, calibration_folders, sources) as lineage:
         sizes = {name: profile.opt for name, profile in profiles.items()}
-        named = parse_parts(parts, lineage.float_model.graph_with(sizes)) if parts else ()
-        decoder = decoder_of(detections, detection_score, lineage.float_model.proto)
-        checks = replace(checks, parts=named, detections=decoder)
-        least = thresholds(
-            [o.name for o in lineage.float_model.proto.graph.output],
-            parts=[part.name for part in named],
-            sqnr=min_sqnr,
-            cosine=min_cosine,
-            int8=min_int8,
-            quantized=min_quantized,
-            kept=min_kept,
-            new=max_new,
-        )
+        graph = lineage.float_model.graph_with(sizes) if parts else None
+        checks, limits = options.for_model(checks, lineage.float_model.proto, graph)
         _require_places(page, lineage, (*recipes, *plans, labels, data, calibration, preprocess))
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
         unused = None
         if data is not None:
             unused = _unused(lineage, data, preprocess, selection, profiles, progress)
-        checking = Checking(lineage=lineage, checks=checks, thresholds=least, html=page)
+        checking = Checking(lineage=lineage, checks=checks, thresholds=limits, html=page)
         return checking.run(unused, progress)
 
 
@@ -221,34 +204,6 @@ class Checking:
 def profiles_of(shapes: Mapping[str, ProfileLike] | None) -> dict[str, Profile]:
     """The profile of every input that has a shape."""
     return {n: s if isinstance(s, Profile) else fixed(s) for n, s in (shapes or {}).items()}
-
-
-def compile_options(
-    backend: Backend,
-    profiles: Mapping[str, Profile],
-    targets: Sequence[str],
-    timeout: float,
-    *,
-    cache: bool,
-    plugin_libraries: tuple[str, ...],
-    custom_ops: Libraries,
-) -> CompileOptions:
-    """How to compile (OQ664), once the backend is known to be installed (OQ601).
-
-    `custom_ops` are libraries for onnxruntime, `plugin_libraries` those for the compiler.
-    """
-    require_choice("backend", backend, Backend)
-    tensorrt.require_backend(backend)
-    if targets:
-        tensorrt.require()
-    return CompileOptions(
-        profiles=profiles,
-        targets=compute_capabilities.parse(targets) if targets else (),
-        timeout=timeout,
-        cache=cache,
-        plugins=plugin_libraries,
-        libraries=custom_ops,
-    )
 
 
 def _sources(

@@ -1,0 +1,118 @@
+"""The options of checks, which verify and quantize share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from onnx import ModelProto
+
+from onnxq.api.data import PathOrPaths
+from onnxq.diagnostics import OnnxqError, error, require_choice
+from onnxq.model.graph import Graph
+from onnxq.runnable import libraries
+from onnxq.verification import plugins, tensorrt
+from onnxq.verification import targets as compute_capabilities
+from onnxq.verification.detections import DecoderLike, load_decoder
+from onnxq.verification.labels import class_names
+from onnxq.verification.labels import load as load_labels
+from onnxq.verification.numeric.parts import PartsLike, parse_parts
+from onnxq.verification.profiles import Profile
+from onnxq.verification.tensorrt import CompileOptions
+from onnxq.verification.thresholds import Limits, Thresholds, thresholds
+from onnxq.verification.verifying import Backend, Checks
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CheckOptions:
+    """What is compared and compiled, and the limits, as a caller gives them (`verify`)."""
+
+    parts: PartsLike | None
+    tensors: bool
+    labels: str | Path | None
+    detections: DecoderLike | None
+    detection_score: float | None
+    min_sqnr: Limits | None
+    min_cosine: Limits | None
+    min_int8: float | None
+    min_quantized: float | None
+    min_kept: float | None
+    max_new: float | None
+    backend: Backend
+    targets: Sequence[str]
+    timeout: float
+    cache: bool
+    fp32_engine: bool
+    ort_library: PathOrPaths
+    plugin: PathOrPaths
+
+    def require_data(self, data: Any) -> None:
+        """Raise OQ651, OQ680 and OQ682 for options that nothing is compared for."""
+        if problem := next(self._without_effect(has_data=data is not None), None):
+            raise problem
+
+    def checks(self, profiles: dict[str, Profile]) -> Checks:
+        """The checks that need no model (OQ601, OQ650, OQ664)."""
+        require_choice("backend", self.backend, Backend)
+        tensorrt.require_backend(self.backend)
+        if self.targets:
+            tensorrt.require()
+        return Checks(
+            tensors=self.tensors,
+            labels=None if self.labels is None else load_labels(self.labels),
+            backend=self.backend,
+            compiling=CompileOptions(
+                profiles=profiles,
+                targets=compute_capabilities.parse(self.targets) if self.targets else (),
+                timeout=self.timeout,
+                cache=self.cache,
+                plugins=plugins.libraries(self.plugin),
+                libraries=libraries(self.ort_library),
+            ),
+            fp32_engine=self.fp32_engine,
+        )
+
+    def for_model(
+        self, checks: Checks, model: ModelProto, graph: Graph | None
+    ) -> tuple[Checks, Thresholds]:
+        """The checks with what depends on a model, and the limits (OQ680, OQ682, OQ65x).
+
+        `graph` is needed where there are `parts`.
+        """
+        parts = () if graph is None else parse_parts(self.parts, graph)
+        detections = None
+        if self.detections is not None:
+            classes = len(set(class_names(model).values()))
+            detections = load_decoder(self.detections, self.detection_score, classes)
+        limits = thresholds(
+            [output.name for output in model.graph.output],
+            parts=[part.name for part in parts],
+            sqnr=self.min_sqnr,
+            cosine=self.min_cosine,
+            int8=self.min_int8,
+            quantized=self.min_quantized,
+            kept=self.min_kept,
+            new=self.max_new,
+        )
+        return replace(checks, parts=parts, detections=detections), limits
+
+    def _without_effect(self, *, has_data: bool) -> Iterator[OnnxqError]:
+        of_data = {
+            "--labels": ("OQ651", self.labels),
+            "--part": ("OQ680", self.parts or None),
+            "--detections": ("OQ682", self.detections),
+        }
+        for option, (code, value) in of_data.items():
+            if value is not None and not has_data:
+                yield error(code, f"{option} has no effect without --data", fix="give both")
+        of_detections = {
+            "--detection-score": self.detection_score,
+            "--min-kept": self.min_kept,
+            "--max-new": self.max_new,
+        }
+        for option, limit in of_detections.items():
+            if limit is not None and self.detections is None:
+                fix = "add --detections yolo, yolox, ssd or FILE.py"
+                yield error("OQ682", f"{option} has no effect without --detections", fix=fix)
