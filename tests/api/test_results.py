@@ -524,6 +524,28 @@ BAD = {
     "quantize, other plan": (
         "OQ212", lambda: onnxq.quantize("model.onnx", "imgs", onnxq.plan(other_model())),
     ),
+    "improve, no improver": (
+        "OQ470", lambda: onnxq.improve("model.onnx", "imgs", "rules.yaml", without=["bais"]),
+    ),
+    "improve, other statistics": (
+        "OQ411", lambda: onnxq.improve(other_model(), "imgs", "rules.yaml", "model.calib.npz"),
+    ),
+    "improve, over the calibration": (
+        "OQ502",
+        lambda: onnxq.improve(
+            "model.onnx", "imgs", "rules.yaml", "model.calib.npz", output="model.calib.npz"
+        ),
+    ),
+    "improve, resumed from nothing": (
+        "OQ434", lambda: onnxq.improve("model.onnx", "imgs", "rules.yaml", resume=True),
+    ),
+    "insert, no improvement": (
+        "OQ473",
+        lambda: onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz", improvement="no.npz"),
+    ),
+    "quantize, no improver": (
+        "OQ470", lambda: onnxq.quantize("model.onnx", "imgs", improve=True, without=["bais"]),
+    ),
     "lint, no model": ("OQ301", lambda: onnxq.lint("no.onnx")),
     "lint, output without fix": ("OQ639", lambda: onnxq.lint("model.qdq.onnx", output="new.onnx")),
     "strip, no pair": ("OQ531", lambda: onnxq.strip("model.onnx")),

@@ -34,6 +34,14 @@ CALLS = {
             output="new.onnx",
         ),
     ),
+    "improve": (
+        ("improve", "model.onnx", "--data", "more", "--rules", "rules.yaml", "--without", "learn",
+         "--samples", "4", "-o", "new.npz"),
+        lambda: onnxq.improve(
+            "model.onnx", "more", "rules.yaml", "model.calib.npz", without=["learn"], samples=4,
+            output="new.npz",
+        ),
+    ),
     "plan": (
         ("plan", "model.onnx", "--rules", "rules.yaml"),
         lambda: onnxq.plan("model.onnx", "rules.yaml"),
@@ -124,6 +132,10 @@ def test_the_library_gives_what_the_command_prints(work, name):
         (work / "others").mkdir()
         make_picture(work / "others" / "7.png", 7)
         onnxq.calibrate("model.onnx", "others", output="other.npz")
+    if "more" in command:
+        (work / "more").mkdir()
+        for seed in range(5):
+            make_picture(work / "more" / f"{seed}.png", seed)
     outcome = work.run(*command, "--json")
     assert outcome.returncode in (0, 1), outcome.stderr
     new = next((word for word in command if word.startswith("new.")), None)
