@@ -1,6 +1,7 @@
 """Pictures with characters, faces and lines of text, drawn or composed from what packages ship.
 
 Each function gives `count` inputs of its model, float32; the same seed gives the same pictures.
+Backgrounds are of other photographs for `role` "calibration" than for "evaluation".
 Faces to calibrate with are other people than the faces to evaluate on.
 """
 
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-SIDE = {"yolox": 416, "centerface": 416, "ppocr": 480}
+SIDE = {"yolox": 416, "centerface": 416, "ppocr": 640}
 CHARACTERS = [letter for letter in string.ascii_letters + string.digits if letter not in "1lIijoO0"]
 LINE = (
     "calibrate once serve every rule file pair scale amax INT8 total 19.90 Exit 73B 12:45 QUICK "
@@ -115,6 +116,12 @@ def lines_of_text(count, seed, role):
     return np.stack(normal).astype(np.float32)
 
 
+def photographs(count, seed, role):
+    """Cuts of photographs, RGB, 256x256, as pictures: no label, no background that was drawn."""
+    rng = np.random.default_rng(seed)
+    return [_cut(rng, role, 256) for _ in range(count)]
+
+
 def _paste_character(rng, canvas, fonts):
     size = int(rng.integers(28, 90))
     font = _font(str(rng.choice(fonts)), size)
@@ -154,16 +161,20 @@ def _background(rng, role, side):
     """A cut of a photograph, a gradient, or plain paper."""
     kind = rng.random()
     if kind < 0.4:
-        name = str(rng.choice(BACKGROUNDS[role]))
-        suffix = "jpg" if name in {"hubble_deep_field", "rocket"} else "png"
-        photograph = picture("skimage", f"data/{name}.{suffix}")
-        size = int(rng.integers(min(photograph.size) // 2, min(photograph.size)))
-        x, y = (int(rng.integers(0, extent - size + 1)) for extent in photograph.size)
-        return photograph.crop((x, y, x + size, y + size)).resize((side, side))
+        return _cut(rng, role, side)
     colours = rng.integers(90, 256, (2, 2, 3)).astype(np.uint8)
     if kind < 0.7:
         return Image.fromarray(colours).resize((side, side), Image.Resampling.BILINEAR)
     return Image.new("RGB", (side, side), _colour(rng))
+
+
+def _cut(rng, role, side):
+    name = str(rng.choice(BACKGROUNDS[role]))
+    suffix = "jpg" if name in {"hubble_deep_field", "rocket"} else "png"
+    photograph = picture("skimage", f"data/{name}.{suffix}")
+    size = int(rng.integers(min(photograph.size) // 2, min(photograph.size)))
+    x, y = (int(rng.integers(0, extent - size + 1)) for extent in photograph.size)
+    return photograph.crop((x, y, x + size, y + size)).resize((side, side))
 
 
 def _colour(rng):

@@ -1,6 +1,6 @@
 """ModelOpt's INT8 of one model; for a Python that has nvidia-modelopt[onnx] alone.
 
-python benchmarks/modelopt_int8.py model.onnx input samples.npy entropy|max out.onnx
+python benchmarks/peers/modelopt_int8.py model.onnx samples.npz out.onnx entropy|max
 """
 
 import sys
@@ -9,12 +9,12 @@ import numpy as np
 from modelopt.onnx.quantization import quantize
 
 
-def main():
+def main() -> None:
     """Quantize, everything else in FP32."""
-    model, name, samples, method, output = sys.argv[1:]
+    model, samples, output, method = sys.argv[1:]
     quantize(
         model,
-        calibration_data={name: np.load(samples)},
+        calibration_data=dict(np.load(samples)),
         calibration_method=method,
         calibration_eps=["cpu"],
         high_precision_dtype="fp32",
