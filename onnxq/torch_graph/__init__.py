@@ -1,0 +1,1 @@
+"""An ONNX graph that torch differentiates; one row an operator."""
