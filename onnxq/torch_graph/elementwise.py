@@ -8,11 +8,11 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from onnxq.model.graph import Node
 from onnxq.model.node_inputs import attribute
-from onnxq.torch_graph.row import Row, plain
+from onnxq.torch_graph.row import Row, one_output, plain
 from onnxq.torch_graph.types import TYPES
 
 
@@ -49,7 +49,7 @@ def _hard_sigmoid(node: Node, x: Tensor) -> Tensor:
 
 
 def _gelu(node: Node, x: Tensor) -> Tensor:
-    return F.gelu(x, approximate=attribute(node, "approximate").decode())
+    return functional.gelu(x, approximate=attribute(node, "approximate").decode())
 
 
 def _prelu(x: Tensor, slope: Tensor) -> Tensor:
@@ -62,6 +62,10 @@ def _swish(node: Node, x: Tensor) -> Tensor:
 
 def _thresholded_relu(node: Node, x: Tensor) -> Tensor:
     return torch.where(x > attribute(node, "alpha"), x, torch.zeros_like(x))
+
+
+def _training(node: Node) -> str:
+    return "training" if any(node.inputs[2:]) else one_output(node)
 
 
 def _mean(*inputs: Tensor) -> Tensor:
@@ -79,12 +83,12 @@ ROWS: Final[Mapping[str, Row]] = {
     "And": plain(torch.logical_and),
     "Cast": Row(_cast, _cast_limit),
     "Ceil": plain(torch.ceil),
-    "Celu": Row(lambda node, x: F.celu(x, attribute(node, "alpha"))),
+    "Celu": Row(lambda node, x: functional.celu(x, attribute(node, "alpha"))),
     "Clip": Row(_clip),
     "Cos": plain(torch.cos),
     "Div": plain(_div),
-    "Dropout": Row(lambda node, x, *ratio: x, lambda n: "training" if any(n.inputs[2:]) else ""),
-    "Elu": Row(lambda node, x: F.elu(x, attribute(node, "alpha"))),
+    "Dropout": Row(lambda node, x, *ratio: x, _training),
+    "Elu": Row(lambda node, x: functional.elu(x, attribute(node, "alpha"))),
     "Equal": plain(torch.eq),
     "Erf": plain(torch.erf),
     "Exp": plain(torch.exp),
@@ -95,14 +99,14 @@ ROWS: Final[Mapping[str, Row]] = {
     "HardSigmoid": Row(_hard_sigmoid),
     "HardSwish": plain(lambda x: x * torch.clamp(x / 6 + 0.5, 0, 1)),
     "Identity": plain(lambda x: x),
-    "LeakyRelu": Row(lambda node, x: F.leaky_relu(x, attribute(node, "alpha"))),
+    "LeakyRelu": Row(lambda node, x: functional.leaky_relu(x, attribute(node, "alpha"))),
     "Less": plain(torch.lt),
     "LessOrEqual": plain(torch.le),
     "Log": plain(torch.log),
     "Max": _folded(torch.maximum),
     "Mean": plain(_mean),
     "Min": _folded(torch.minimum),
-    "Mish": plain(F.mish),
+    "Mish": plain(functional.mish),
     "Mod": Row(_mod),
     "Mul": plain(torch.mul),
     "Neg": plain(torch.neg),
@@ -116,8 +120,8 @@ ROWS: Final[Mapping[str, Row]] = {
     "Sigmoid": plain(torch.sigmoid),
     "Sign": plain(torch.sign),
     "Sin": plain(torch.sin),
-    "Softplus": plain(F.softplus),
-    "Softsign": plain(F.softsign),
+    "Softplus": plain(functional.softplus),
+    "Softsign": plain(functional.softsign),
     "Sqrt": plain(torch.sqrt),
     "Sub": plain(torch.sub),
     "Sum": _folded(torch.add),

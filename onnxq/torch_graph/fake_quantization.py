@@ -33,9 +33,16 @@ def fake_quantize(pair: Pair, x: Tensor, log_scale: Tensor) -> Tensor:
         result = _Integers.apply(x, log_scale, *how)  # type: ignore[no-untyped-call]
         return result
     scale = _spread(pair, log_scale, x).exp()
-    steps = (x / scale).clamp(lowest, to.largest)
-    whole = steps.round() if to.is_integer else steps.to(torch.float8_e4m3fn).to(x.dtype)
-    return (steps + (whole - steps).detach()) * scale
+    steps = x / scale
+    if to.is_integer:
+        return _straight(steps, steps.round()).clamp(lowest, to.largest) * scale
+    steps = steps.clamp(lowest, to.largest)
+    return _straight(steps, steps.to(torch.float8_e4m3fn).to(x.dtype)) * scale
+
+
+def _straight(steps: Tensor, rounded: Tensor) -> Tensor:
+    """The rounded values with the gradient of the others."""
+    return steps + (rounded - steps).detach()
 
 
 def _spread(pair: Pair, log_scale: Tensor, x: Tensor) -> Tensor:
@@ -57,6 +64,7 @@ class _Integers(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, log_scale: Tensor, axis: int | None, *limits: int) -> Tensor:
         scale = log_scale.detach().exp()
+        quantized: Tensor
         if axis is None:
             quantized, inside = torch.ops.aten.fake_quantize_per_tensor_affine_cachemask(
                 x, scale.item(), 0, *limits
@@ -71,7 +79,7 @@ class _Integers(torch.autograd.Function):
         return quantized
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
         """Of s * n the derivative by log(s) is s * (n - x / s) inside, and s * n outside."""
         x, quantized, inside = ctx.saved_tensors

@@ -6,10 +6,11 @@ from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from typing import Final
 
+import numpy as np
 import torch
 from onnx import numpy_helper
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from onnxq.model.graph import Node
 from onnxq.model.node_inputs import attribute
@@ -22,12 +23,14 @@ def _concat(node: Node, *inputs: Tensor) -> Tensor:
 
 def _constant_of_shape(node: Node, shape: Tensor) -> Tensor:
     value = attribute(node, "value")
-    fill = torch.zeros(1) if value is None else torch.from_numpy(numpy_helper.to_array(value).copy())
+    fill = (
+        torch.zeros(1) if value is None else torch.from_numpy(numpy_helper.to_array(value).copy())
+    )
     return fill.reshape(()).expand(integers(shape)).contiguous()
 
 
 def _expand(x: Tensor, shape: Tensor) -> Tensor:
-    return x.expand(torch.broadcast_shapes(x.shape, integers(shape)))
+    return x.expand(np.broadcast_shapes(x.shape, tuple(integers(shape))))
 
 
 def _flatten(node: Node, x: Tensor) -> Tensor:
@@ -55,13 +58,16 @@ def _depth_to_space(node: Node, x: Tensor) -> Tensor:
     if attribute(node, "mode") == b"DCR":
         n, c, h, w = x.shape
         x = x.reshape(n, block * block, c // block**2, h, w).transpose(1, 2).reshape(n, c, h, w)
-    return F.pixel_shuffle(x, block)
+    return functional.pixel_shuffle(x, block)
 
 
 def _space_to_depth(node: Node, x: Tensor) -> Tensor:
     block = attribute(node, "blocksize")
     n, c, h, w = x.shape
-    deep = F.pixel_unshuffle(x, block).reshape(n, c, block * block, h // block, w // block)
+    deep = functional.pixel_unshuffle(x, block)
+    if node.attributes.get("mode") == b"CRD":
+        return deep
+    deep = deep.reshape(n, c, block * block, h // block, w // block)
     return deep.transpose(1, 2).reshape(n, c * block * block, h // block, w // block)
 
 
@@ -75,7 +81,7 @@ def _pad(
     mode = attribute(node, "mode")
     if mode == b"constant":
         ends = [n for a in reversed(range(x.ndim)) for n in (before.get(a, 0), after.get(a, 0))]
-        return F.pad(x, ends, value=0 if value is None else value.item())
+        return functional.pad(x, ends, value=0 if value is None else value.item())
     for axis in places:
         index = _padded_places(x.shape[axis], before[axis], after[axis], mode)
         x = torch.index_select(x, axis, index)

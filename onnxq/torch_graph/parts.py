@@ -78,7 +78,12 @@ class TorchGraph:
         return sorted(needed.values(), key=self.graph.order)
 
     def _steps(self, nodes: list[Node], outputs: Sequence[str]) -> tuple[Step, ...]:
-        last = {name: node.name for node in nodes for name in (*node.outputs, *node.inputs)}
+        last = {
+            name: node.name
+            for node in nodes
+            for name in (*node.outputs, *node.inputs)
+            if not self.graph.is_constant(name)
+        }
         kept = frozenset(outputs)
         done: dict[str, list[str]] = {}
         for name, node in last.items():
@@ -101,7 +106,9 @@ class TorchGraph:
 class Part:
     """Some nodes of a graph, as a function of the tensors that they read."""
 
-    def __init__(self, graph: TorchGraph, outputs: tuple[str, ...], steps: tuple[Step, ...]):
+    def __init__(
+        self, graph: TorchGraph, outputs: tuple[str, ...], steps: tuple[Step, ...]
+    ) -> None:
         self._graph = graph
         self.outputs = outputs
         self.steps = steps

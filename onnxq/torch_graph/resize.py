@@ -7,7 +7,7 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from onnxq.model.graph import Node
 from onnxq.model.node_inputs import attribute
@@ -34,7 +34,7 @@ def _resize(
         factors = scales.tolist()
         lengths = [int(x.shape[a] * f) for a, f in zip(axes, factors, strict=True)]
     if (whole := _repeats(node, x, axes, factors)) is not None:
-        return F.interpolate(x, scale_factor=whole)
+        return functional.interpolate(x, scale_factor=whole)
     for axis, length, factor in zip(axes, lengths, factors, strict=True):
         if length != x.shape[axis] or factor != 1:
             x = _along(node, x, axis, length, factor)

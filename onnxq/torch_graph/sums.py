@@ -7,13 +7,14 @@ from typing import Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from onnxq.model.graph import Node
 from onnxq.model.node_inputs import attribute
-from onnxq.torch_graph.row import Row, integers, one_output, plain
+from onnxq.torch_graph.row import Result, Row, integers, one_output, plain
 
 Axes = tuple[int, ...]
+Reduce = Callable[[Tensor, Axes, bool], Tensor]
 
 
 def _gemm(node: Node, a: Tensor, b: Tensor, c: Tensor | None = None) -> Tensor:
@@ -28,7 +29,7 @@ def _einsum(node: Node, *inputs: Tensor) -> Tensor:
     return torch.einsum(attribute(node, "equation").decode(), *inputs)
 
 
-def _reduced(function: Callable[[Tensor, Axes, bool], Tensor]) -> Row:
+def _reduced(function: Reduce) -> Row:
     """The row of a reduction; its axes are an attribute or, from opset 18 on, an input."""
 
     def compute(node: Node, x: Tensor, axes: Tensor | None = None) -> Tensor:
@@ -41,6 +42,18 @@ def _reduced(function: Callable[[Tensor, Axes, bool], Tensor]) -> Row:
     return Row(compute)
 
 
+def _extreme(function: Reduce, of_none: float) -> Reduce:
+    """The largest or least values; of no values at all what ONNX takes."""
+
+    def compute(x: Tensor, axes: Axes, keep: bool) -> Tensor:
+        if all(x.shape[axis] for axis in axes):
+            return function(x, axes, keep)
+        empty = x.sum(axes, keep).to(x.dtype)
+        return empty + of_none if x.is_floating_point() else empty
+
+    return compute
+
+
 def _product(x: Tensor, axes: Axes, keep: bool) -> Tensor:
     for axis in sorted(axes, reverse=True):
         x = x.prod(axis, keepdim=keep)
@@ -50,7 +63,7 @@ def _product(x: Tensor, axes: Axes, keep: bool) -> Tensor:
 def _batch_normalization(
     node: Node, x: Tensor, scale: Tensor, bias: Tensor, mean: Tensor, variance: Tensor
 ) -> Tensor:
-    return F.batch_norm(x, mean, variance, scale, bias, eps=attribute(node, "epsilon"))
+    return functional.batch_norm(x, mean, variance, scale, bias, eps=attribute(node, "epsilon"))
 
 
 def _training(node: Node) -> str:
@@ -59,27 +72,30 @@ def _training(node: Node) -> str:
 
 def _layer_normalization(
     node: Node, x: Tensor, scale: Tensor, bias: Tensor | None = None
-) -> Tensor:
+) -> Result:
     shape, epsilon = x.shape[attribute(node, "axis") :], attribute(node, "epsilon")
-    if scale.shape == shape:
-        return F.layer_norm(x, shape, scale, bias, epsilon)
-    normal = F.layer_norm(x, shape, eps=epsilon) * scale
-    return normal if bias is None else normal + bias
+    normal = functional.layer_norm(x, shape, eps=epsilon) * scale
+    result = normal if bias is None else normal + bias
+    if not any(node.outputs[1:]):
+        return result
+    axes = tuple(range(-len(shape), 0))
+    variance, mean = torch.var_mean(x, axes, correction=0, keepdim=True)
+    return result, mean, torch.rsqrt(variance + epsilon)
 
 
 def _instance_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
-    return F.instance_norm(x, weight=scale, bias=bias, eps=attribute(node, "epsilon"))
+    return functional.instance_norm(x, weight=scale, bias=bias, eps=attribute(node, "epsilon"))
 
 
 def _group_normalization(node: Node, x: Tensor, scale: Tensor, bias: Tensor) -> Tensor:
     groups = attribute(node, "num_groups")
     each = x.shape[1] // scale.numel()  # before opset 21 there is one value a group
     scale, bias = scale.repeat_interleave(each), bias.repeat_interleave(each)
-    return F.group_norm(x, groups, scale, bias, attribute(node, "epsilon"))
+    return functional.group_norm(x, groups, scale, bias, attribute(node, "epsilon"))
 
 
 def _lp_normalization(node: Node, x: Tensor) -> Tensor:
-    return F.normalize(x, attribute(node, "p"), attribute(node, "axis"), eps=0)
+    return functional.normalize(x, attribute(node, "p"), attribute(node, "axis"), eps=1e-30)
 
 
 def _argmax(node: Node, x: Tensor) -> Tensor:
@@ -97,18 +113,18 @@ ROWS: Final[Mapping[str, Row]] = {
     "Gemm": Row(_gemm),
     "GroupNormalization": Row(_group_normalization),
     "InstanceNormalization": Row(_instance_normalization),
-    "LayerNormalization": Row(_layer_normalization, one_output),
-    "LogSoftmax": Row(lambda node, x: F.log_softmax(x, attribute(node, "axis"))),
+    "LayerNormalization": Row(_layer_normalization),
+    "LogSoftmax": Row(lambda node, x: functional.log_softmax(x, attribute(node, "axis"))),
     "LpNormalization": Row(_lp_normalization),
     "MatMul": plain(torch.matmul),
     "ReduceL1": _reduced(lambda x, axes, keep: x.abs().sum(axes, keep)),
     "ReduceL2": _reduced(lambda x, axes, keep: x.square().sum(axes, keep).sqrt()),
     "ReduceLogSumExp": _reduced(torch.logsumexp),
-    "ReduceMax": _reduced(torch.amax),
+    "ReduceMax": _reduced(_extreme(torch.amax, -torch.inf)),
     "ReduceMean": _reduced(torch.mean),
-    "ReduceMin": _reduced(torch.amin),
+    "ReduceMin": _reduced(_extreme(torch.amin, torch.inf)),
     "ReduceProd": _reduced(_product),
     "ReduceSum": _reduced(torch.sum),
     "ReduceSumSquare": _reduced(lambda x, axes, keep: x.square().sum(axes, keep)),
-    "Softmax": Row(lambda node, x: F.softmax(x, attribute(node, "axis"))),
+    "Softmax": Row(lambda node, x: functional.softmax(x, attribute(node, "axis"))),
 }

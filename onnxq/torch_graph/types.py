@@ -9,7 +9,6 @@ from onnx import TensorProto
 TYPES: Final[Mapping[int, torch.dtype]] = {
     TensorProto.FLOAT: torch.float32,
     TensorProto.FLOAT16: torch.float16,
-    TensorProto.BFLOAT16: torch.bfloat16,
     TensorProto.DOUBLE: torch.float64,
     TensorProto.INT8: torch.int8,
     TensorProto.INT16: torch.int16,

@@ -8,20 +8,32 @@ from typing import Any, Final
 
 import torch
 from torch import Tensor
-from torch.nn import functional as F
+from torch.nn import functional
 
 from onnxq.model.graph import Node
 from onnxq.model.node_inputs import attribute
 from onnxq.torch_graph.row import Row, one_output
 
-_CONVOLVE: Final[tuple[Callable[..., Tensor], ...]] = (F.conv1d, F.conv2d, F.conv3d)
-_TRANSPOSED: Final[tuple[Callable[..., Tensor], ...]] = (
-    F.conv_transpose1d,
-    F.conv_transpose2d,
-    F.conv_transpose3d,
+_CONVOLVE: Final[tuple[Callable[..., Tensor], ...]] = (
+    functional.conv1d,
+    functional.conv2d,
+    functional.conv3d,
 )
-_MAX: Final[tuple[Callable[..., Any], ...]] = (F.max_pool1d, F.max_pool2d, F.max_pool3d)
-_AVERAGE: Final[tuple[Callable[..., Tensor], ...]] = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)
+_TRANSPOSED: Final[tuple[Callable[..., Tensor], ...]] = (
+    functional.conv_transpose1d,
+    functional.conv_transpose2d,
+    functional.conv_transpose3d,
+)
+_MAX: Final[tuple[Callable[..., Any], ...]] = (
+    functional.max_pool1d,
+    functional.max_pool2d,
+    functional.max_pool3d,
+)
+_AVERAGE: Final[tuple[Callable[..., Tensor], ...]] = (
+    functional.avg_pool1d,
+    functional.avg_pool2d,
+    functional.avg_pool3d,
+)
 
 
 class _Windows:
@@ -58,7 +70,7 @@ def _padded(x: Tensor, windows: _Windows, value: float = 0.0) -> tuple[Tensor, l
     """The input, and the pads that torch can add itself: those alike at both ends."""
     if windows.before == windows.after:
         return x, windows.before
-    return F.pad(x, windows.ends, value=value), [0] * len(windows.before)
+    return functional.pad(x, windows.ends, value=value), [0] * len(windows.before)
 
 
 def _conv(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
@@ -90,7 +102,7 @@ def _conv_transpose(node: Node, x: Tensor, weight: Tensor, bias: Tensor | None =
         extra = [e + max(0, w - n) for e, w, n in zip(extra, wanted, full, strict=True)]
     both = zip(reversed(windows.before), reversed(windows.after), reversed(extra), strict=True)
     ends = [n for before, after, more in both for n in (-before, more - after)]
-    product = F.pad(product, ends) if any(ends) else product
+    product = functional.pad(product, ends) if any(ends) else product
     return product if bias is None else product + bias.reshape(-1, *[1] * rank)
 
 
@@ -99,7 +111,7 @@ def _max_pool(node: Node, x: Tensor) -> Tensor:
     rank, kernel = x.ndim - 2, windows.kernel
     is_wide = any(2 * p > k for p, k in zip(windows.before, kernel, strict=True))
     if is_wide or windows.before != windows.after:
-        x, pads = F.pad(x, windows.ends, value=-torch.inf), [0] * rank
+        x, pads = functional.pad(x, windows.ends, value=-torch.inf), [0] * rank
     else:
         pads = windows.before
     ceil_mode = bool(attribute(node, "ceil_mode"))
@@ -115,10 +127,10 @@ def _average_pool(node: Node, x: Tensor) -> Tensor:
     is_wide = any(2 * p > k for p, k in zip(windows.before, windows.kernel, strict=True))
     if windows.before == windows.after and not is_wide:
         return pool(x, *how, windows.before, ceil_mode, counts_pads)
-    average = pool(F.pad(x, windows.ends), *how, 0, ceil_mode)
+    average = pool(functional.pad(x, windows.ends), *how, 0, ceil_mode)
     if counts_pads:
         return average
-    share = pool(F.pad(torch.ones_like(x[:1, :1]), windows.ends), *how, 0, ceil_mode)
+    share = pool(functional.pad(torch.ones_like(x[:1, :1]), windows.ends), *how, 0, ceil_mode)
     return average / share
 
 
