@@ -10,7 +10,8 @@ from statistics import median
 import numpy as np
 
 from onnxq.calibration.histogram import BitHistogram, HistogramAccumulator, RangeAccumulator
-from onnxq.calibration.methods import METHODS, amax, weight_amax
+from onnxq.calibration.methods import METHODS, amax
+from onnxq.calibration.weight_methods import weight_amax
 from onnxq.descriptor import QuantDescriptor
 
 ROUNDS = 15

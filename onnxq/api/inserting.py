@@ -33,7 +33,7 @@ from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model import io as models
 from onnxq.model.io import ModelFile
 from onnxq.model.loading import Existing, Model, load
-from onnxq.model.preparing import QDQ_OPSET
+from onnxq.model.preparing import NEWEST_OPSET, QDQ_OPSET
 from onnxq.model.preparing import opset as opset_of
 from onnxq.outputs import require_writable
 from onnxq.planning.coverage import by_rule, coverage
@@ -312,7 +312,7 @@ def _preparation(
 def _not_lowered(model: Model, opset: int | None) -> Iterator[Diagnostic]:
     """Warn of an opset older than the model's (OQ516)."""
     own = opset_of(model.proto if model.unprepared is None else model.unprepared)
-    if opset is not None and opset < own:
+    if opset is not None and opset < min(own, NEWEST_OPSET):
         yield warning(
             "OQ516",
             f"the model has opset {own}, which --opset {opset} does not lower",

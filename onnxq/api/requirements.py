@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from onnx.defs import onnx_opset_version
-
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import error, require_choice
 from onnxq.insertion.half import IoTypes
@@ -11,6 +9,7 @@ from onnxq.insertion.insert import Weights, opset_of_pairs
 from onnxq.insertion.precision import HALF, FloatName
 from onnxq.insertion.scales import Scales
 from onnxq.model.loading import Model
+from onnxq.model.preparing import NEWEST_OPSET
 from onnxq.planning.plan import Plan
 
 
@@ -62,18 +61,16 @@ def require_scales_of(plan: Plan, scales: Scales) -> None:
 
 
 def require_opset(opset: int | None, plan: Plan, float_type: FloatName) -> None:
-    """Raise OQ515 for an opset that lacks what the file will have, or that onnx does not know."""
+    """Raise OQ515 for an opset that lacks what the file will have, or one that TensorRT lacks."""
     if opset is None:
         return
     needed, because = opset_of_pairs(plan), "the Q/DQ pairs of this plan"
     if float_type != "fp32" and HALF[float_type].opset > needed:
         needed, because = HALF[float_type].opset, f"--float {float_type}"
-    newest = onnx_opset_version()
     if opset < needed:
         message, fix = f"is too old for {because}", f"give {needed} or more, or leave it out"
-    elif opset > newest:
-        message = f"is unknown to the installed onnx, whose newest is {newest}"
-        fix = f"give {newest} or less; 25 is the newest in the documents of TensorRT 11"
+    elif opset > NEWEST_OPSET:
+        message, fix = "is newer than TensorRT takes", f"give {NEWEST_OPSET} or less"
     else:
         return
     raise error("OQ515", f"opset {opset} {message}", fix=fix)

@@ -48,14 +48,11 @@ class Outliers:
 
 
 def amaxes(tensor: TensorStatistics, percentile: float) -> dict[str, float]:
-    """Return amax by every method that the statistics allow; `cache` for an imported one.
-
-    `adaptive` is left out: it is the percentile or mse.
-    """
+    """Return amax by every method that the statistics allow; `cache` for an imported one."""
     values = tensor.values
     if isinstance(values, ImportedAmax):
         return {"cache": values.amax}
-    names: tuple[Method, ...] = tuple(m for m in get_args(Method) if m != "adaptive")
+    names: tuple[Method, ...] = get_args(Method)
     if not isinstance(values, BitHistogram):
         names = ("max",)
     return {

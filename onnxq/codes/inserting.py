@@ -8,7 +8,7 @@ INSERTING: Final[dict[str, Code]] = {
     "OQ515": Code(
         meaning="The opset that was asked for lacks what the file will have, such as Q/DQ with one "
         "scale per channel (13), FP8 or 16-bit scales (19), INT4 (21), convolutions in bfloat16 "
-        "(22); or it is newer than the installed onnx, which converts the model.",
+        "(22); or it is newer than 25, the newest that TensorRT takes.",
         example="onnxq insert --rules trt-fp8 --opset 17",
         fix="Give the opset that the message names, or leave `--opset` out: the model is then "
         "raised to the first that the pairs need.",

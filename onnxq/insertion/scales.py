@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnxq.calibration import methods
 from onnxq.calibration.histogram import ValueRange
 from onnxq.calibration.statistics import Statistics, TensorStatistics
+from onnxq.calibration.weight_methods import all_finite, weight_amax
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.formats import FORMATS, DType
 from onnxq.insertion.fixed_ranges import clipped
@@ -167,7 +168,7 @@ def _unusable(graph: Graph, plan: Plan, statistics: Statistics) -> list[Diagnost
     diagnostics = []
     for pair in plan.pairs:
         if pair.kind == "weight":
-            if not methods.all_finite(graph.array(pair.tensor)):
+            if not all_finite(graph.array(pair.tensor)):
                 diagnostics.append(
                     Diagnostic(
                         code="OQ417",
@@ -221,7 +222,7 @@ def _weight_amax(graph: Graph, pair: Pair) -> Amax:
     method: Literal["max", "mse"] = "mse" if pair.descriptor.method == "mse" else "max"
     to, weight = FORMATS[pair.descriptor.dtype], graph.array(pair.tensor)
     lowest = -to.largest if pair.descriptor.narrow_range else to.lowest
-    amax = partial(methods.weight_amax, method=method, levels=int(to.largest), lowest=int(lowest))
+    amax = partial(weight_amax, method=method, levels=int(to.largest), lowest=int(lowest))
     if pair.axis is None:
         return amax(weight.reshape(1, -1), 0).reshape(())
     if (size := pair.descriptor.block_size) is None:

@@ -21,7 +21,13 @@ from onnxq.render.text import one_line
 _HEIGHT: Final = 9
 _MARGIN: Final = 7  # columns left of the picture
 _EMPTY_LABEL: Final = " " * (_MARGIN - 1)
-_COLORS: Final = {"max": "red", "percentile": "green", "mse": "blue", "entropy": "magenta"}
+_COLORS: Final = {
+    "max": "red",
+    "percentile": "green",
+    "mse": "blue",
+    "entropy": "magenta",
+    "adaptive": "cyan",
+}
 _UNICODE: Final = {"bars": " ▁▂▃▄▅▆▇█", "axis": "│└─┬", "mark": "▲", "line": "┊"}
 _ASCII: Final = {"bars": " ...:::##", "axis": "|+-+", "mark": "^", "line": ":"}
 
@@ -78,7 +84,7 @@ def calibration_tensors(
         label = Text(one_line(name)).append(_not_finite(observed.range), "red")
         rows.append((label, *_row(observed, amaxes[name], figures)))
     columns = ("tensor", *(percentile if f == "percentile" else f for f in figures))
-    table(console, columns, rows, drop=("zeros", "values", "entropy", "mse", "min"))
+    table(console, columns, rows, drop=("zeros", "values", "entropy", "mse", "adaptive", "min"))
 
 
 def short_count(count: float) -> str:

@@ -6,7 +6,7 @@ import pytest
 import torch
 from onnx import TensorProto, helper, numpy_helper
 
-from onnxq.calibration.methods import weight_amax
+from onnxq.calibration.weight_methods import weight_amax
 from onnxq.formats import FORMATS
 from onnxq.quantization import dequantize, quantize, scale_of
 from tests.inserting import computed

@@ -9,7 +9,8 @@ import pytest
 
 from onnxq.calibration import methods
 from onnxq.calibration.histogram import BitHistogram, ValueRange
-from onnxq.calibration.methods import METHODS, amax, weight_amax
+from onnxq.calibration.methods import METHODS, amax
+from onnxq.calibration.weight_methods import weight_amax
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError
 from onnxq.quantization import fake_tensor_quant

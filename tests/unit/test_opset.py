@@ -90,7 +90,7 @@ def test_what_the_pairs_need_is_not_asked_for():
     assert [d.code for d in refused.value.diagnostics] == ["OQ515"]
 
 
-@pytest.mark.parametrize("version", [-1, 0, 12, 1000])
+@pytest.mark.parametrize("version", [-1, 0, 12, 26, 1000])
 def test_opsets_that_cannot_be(version):
     text = model(MODELS["a branch"], opset=13)
     for verb in (onnxq.insert, onnxq.quantize):
