@@ -10,7 +10,9 @@ from onnxq.improvement.improver import Improver
 from onnxq.planning.improvers import ImproverName
 
 # Each by its module and class; modules are imported when the improver runs.
-_IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {}
+_IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
+    "equalize": ("equalization", "Equalize"),
+}
 
 
 def improver(name: ImproverName) -> Improver:
