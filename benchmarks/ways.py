@@ -87,7 +87,7 @@ WAYS = {
         title="Quark",
         script="quark_int8.py",
         environment="quark",
-        requirements=("amd-quark==0.13", "torch==2.13.0"),
+        requirements=("amd-quark==0.13", "onnxruntime", "torch==2.13.0"),
     ),
 }
 
