@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from onnxq.api.calibrations import CalibrationSummary, merge, summarize
     from onnxq.api.explaining import CodeExplanation, Explanations, explain
     from onnxq.api.improving import improve
-    from onnxq.api.inserting import InsertResult, insert, scales
+    from onnxq.api.inserted import InsertResult
+    from onnxq.api.inserting import insert, scales
     from onnxq.api.linting import LintReport, StripResult, lint, strip
     from onnxq.api.planning import load_plan, plan, plan_changes, plan_lines
     from onnxq.api.quantizing import QuantizeResult, quantize
@@ -47,7 +48,8 @@ _MODULES: Final = {
     "api.calibrations": ("CalibrationSummary", "merge", "summarize"),
     "api.explaining": ("CodeExplanation", "Explanations", "explain"),
     "api.improving": ("improve",),
-    "api.inserting": ("InsertResult", "insert", "scales"),
+    "api.inserted": ("InsertResult",),
+    "api.inserting": ("insert", "scales"),
     "api.linting": ("LintReport", "StripResult", "lint", "strip"),
     "api.planning": ("load_plan", "plan", "plan_changes", "plan_lines"),
     "api.quantizing": ("QuantizeResult", "quantize"),

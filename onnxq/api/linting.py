@@ -10,7 +10,7 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq import linting
-from onnxq.api.inserting import QdqLike, file_of, inputs_of, model_outputs
+from onnxq.api.inserted import QdqLike, file_of, inputs_of, model_outputs
 from onnxq.diagnostics import Diagnostic, Severity, error
 from onnxq.linting import Finding, Outlook, Repair
 from onnxq.model import io as models

@@ -15,11 +15,8 @@ from onnxq.api.calibrating import Gathering, observable, observed, recipe_path
 from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.improving import Improving, improver_names
-from onnxq.api.inserting import (
-    InsertResult,
-    insert,
-    model_outputs,
-)
+from onnxq.api.inserted import InsertResult, model_outputs
+from onnxq.api.inserting import insert
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (

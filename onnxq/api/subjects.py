@@ -10,7 +10,7 @@ from tempfile import TemporaryDirectory
 
 from onnx import ModelProto
 
-from onnxq.api.inserting import InsertResult, QdqLike, file_of
+from onnxq.api.inserted import InsertResult, QdqLike, file_of
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
 from onnxq.model import io as models

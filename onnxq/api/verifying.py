@@ -12,7 +12,7 @@ from onnx import ModelProto
 from onnxq.api import data as datasets
 from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
-from onnxq.api.inserting import QdqLike
+from onnxq.api.inserted import QdqLike
 from onnxq.api.subjects import (
     common_shapes,
     lineage_from,

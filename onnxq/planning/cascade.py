@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -13,9 +12,10 @@ from onnxq.model import existing
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.model.ops import PRODUCTS
 from onnxq.model.products import is_product, is_weighted, kept_float
+from onnxq.planning import rule_findings as findings
 from onnxq.planning.improvers import ImproverName
 from onnxq.planning.pairs import fold
-from onnxq.planning.plan import Because, Decision, Group, Improvable, Kept, Plan, Tie
+from onnxq.planning.plan import Because, Decision, Improvable, Kept, Plan, Tie
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding
@@ -44,12 +44,13 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
     for rule in recipe.rules:
         cascade.apply(rule)
     decisions, groups, kept = cascade.decisions(), joined(cascade.ties.values()), cascade.kept_ops()
+    improvable = cascade.improvable_ops()
     pairs, problems = fold(graph, decisions, groups)
     own = frozenset(rule.span for rule in recipe.rules if rule.own)
     diagnostics = [
         *cascade.diagnostics,
         *cascade.reversals(own),
-        *_overridden(recipe, (*decisions, *kept), groups),
+        *findings.overridden(recipe, (*decisions, *kept, *improvable), groups),
         *problems,
     ]
     if not pairs and not problems and not cascade.has_kept:
@@ -78,7 +79,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         pairs=pairs,
         groups=groups,
         kept=kept,
-        improvable=cascade.improvable_ops(),
+        improvable=improvable,
         unmatched=tuple(cascade.unmatched),
         diagnostics=tuple(diagnostics),
         graph=graph,
@@ -111,16 +112,16 @@ class _Cascade:
         absent: dict[str, list[Node]] = {}
         for node, ways in matches:
             if len(ways) > 1:
-                self.diagnostics.append(_ambiguous(rule, node, ways))
+                self.diagnostics.append(findings.ambiguous(rule, node, ways))
             else:
                 for port in self._act(rule, node, ways[0]):
                     absent.setdefault(port, []).append(node)
-        self.diagnostics += [_absent(rule, port, nodes) for port, nodes in absent.items()]
+        self.diagnostics += [findings.absent(rule, port, nodes) for port, nodes in absent.items()]
         if not matches and rule.places_pairs:
             self.unmatched.append(rule.id)
         applied = any(len(ways) == 1 for _, ways in matches)
         if (rule.required and not applied) or (rule.own and not matches):
-            self.diagnostics.append(_unmatched(rule, ambiguous=bool(matches)))
+            self.diagnostics.append(findings.unmatched(rule, ambiguous=bool(matches)))
 
     def _act(self, rule: Rule, node: Node, binding: Binding) -> list[str]:
         """Apply the actions of a rule to one match; return the ports that the node lacks."""
@@ -139,7 +140,7 @@ class _Cascade:
                 absent.append(port)
             for edge in edges or ():
                 if decided.setdefault(edge, port) != port:
-                    self.diagnostics.append(_decided_twice(rule, edge, decided[edge], port))
+                    self.diagnostics.append(findings.decided_twice(rule, edge, decided[edge], port))
                 self._decide(edge, verdict, because)
         tied: list[str] = []
         for port in rule.share_scale or ():
@@ -213,7 +214,7 @@ class _Cascade:
             if verdict is not None and skips and winner.span in own:
                 rules = (winner.span, skips[-1].span)
                 by_rules.setdefault(rules, []).append((edge, winner, skips[-1]))
-        return (_after_skip(*edges[0], len(edges)) for edges in by_rules.values())
+        return (findings.after_skip(*edges[0], len(edges)) for edges in by_rules.values())
 
 
 def _without_int8(graph: Graph) -> Iterator[Diagnostic]:
@@ -230,85 +231,3 @@ def _without_int8(graph: Graph) -> Iterator[Diagnostic]:
             fix="export it as MatMul, Gemm or Conv if it is to run in INT8",
             severity=Severity.INFO,
         )
-
-
-def _unmatched(rule: Rule, *, ambiguous: bool) -> Diagnostic:
-    outcome = "is ambiguous wherever it matches" if ambiguous else "matched nothing in this model"
-    return Diagnostic(
-        code="OQ201",
-        message=f"rule '{rule.id}' {outcome}",
-        fix=_explain(rule),
-        severity=Severity.ERROR if rule.required else Severity.WARNING,
-        span=rule.span,
-    )
-
-
-def _explain(rule: Rule) -> str:
-    if rule.span.path:  # made in Python: there is no file for the command line
-        return f"explain '{rule.id}' to see the nearest node"
-    file = shlex.quote(rule.span.file) if rule.own else "FILE"
-    command = f"onnxq explain MODEL {shlex.quote(rule.id)} --rules {file}"
-    return f"'{command}' shows how near it came"
-
-
-def _ambiguous(rule: Rule, node: Node, ways: list[Binding]) -> Diagnostic:
-    tensors = [{name: bound.tensors for name, bound in way.items()} for way in ways[:2]]
-    name = min(n for n in {*tensors[0], *tensors[1]} if tensors[0].get(n) != tensors[1].get(n))
-    first, second = ("', '".join(way[name]) if name in way else "nothing" for way in tensors)
-    return warning(
-        "OQ202",
-        f"rule '{rule.id}' binds {len(ways)} ways at {node.op} '{node.name}': "
-        f"'{name}' can be '{first}' or '{second}'; not applied there",
-        fix="say more in its pattern so that one way is left",
-        span=rule.span,
-    )
-
-
-def _absent(rule: Rule, port: str, nodes: list[Node]) -> Diagnostic:
-    others = "" if len(nodes) == 1 else f" and {len(nodes) - 1} more"
-    have = "does" if len(nodes) == 1 else "do"
-    return warning(
-        "OQ207",
-        f"rule '{rule.id}' names {port}, which {nodes[0].op} '{nodes[0].name}'{others} "
-        f"{have} not have",
-        fix="name a port that every matched node has, or narrow 'match'",
-        span=rule.span,
-    )
-
-
-def _decided_twice(rule: Rule, edge: Edge, first: str, second: str) -> Diagnostic:
-    return Diagnostic(
-        code="OQ209",
-        message=f"rule '{rule.id}' decides input[{edge.slot}] of '{edge.node}' twice, "
-        f"as {first} and as {second}",
-        fix="name each input once",
-        span=rule.span,
-    )
-
-
-def _after_skip(edge: Edge, winner: Because, skip: Because, count: int) -> Diagnostic:
-    others = "" if count == 1 else f" and {count - 1} more"
-    return warning(
-        "OQ211",
-        f"rule '{winner.rule}' quantizes input[{edge.slot}] of '{edge.node}'{others}, "
-        f"which rule '{skip.rule}' ({skip.span.place}) skips",
-        fix="put the skip after it, or narrow one of the two",
-        span=winner.span,
-    )
-
-
-def _overridden(
-    recipe: Recipe, decisions: tuple[Decision | Kept, ...], groups: tuple[Group, ...]
-) -> Iterator[Diagnostic]:
-    """OQ210 for the user's rules whose decisions later rules override one and all."""
-    losers = {lost.span: d.because for d in decisions for lost in d.overrides}
-    winners = {d.because.span for d in decisions} | {b.span for g in groups for b in g.because}
-    for rule in recipe.rules:
-        if rule.own and rule.span in losers and rule.span not in winners:
-            later = losers[rule.span]
-            yield warning(
-                "OQ210",
-                f"everything that rule '{rule.id}' decides is overridden, as by '{later.rule}'",
-                fix="move it after that rule, or delete it",
-                span=rule.span,
-            )

@@ -12,7 +12,7 @@ from rich.terminal_theme import TerminalTheme
 from onnxq.api.caches import ExportedCache, ImportedCache
 from onnxq.api.calibrations import PERCENTILE, CalibrationSummary, summarize
 from onnxq.api.explaining import CodeExplanation, Explanations
-from onnxq.api.inserting import InsertResult
+from onnxq.api.inserted import InsertResult
 from onnxq.api.linting import LintReport, StripResult
 from onnxq.api.quantizing import QuantizeResult
 from onnxq.calibration import summary
