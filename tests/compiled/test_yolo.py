@@ -1,4 +1,4 @@
-"""The recipe for YOLO on small detectors of four kinds: what its rules do to the engine."""
+"""The default on small detectors of four kinds of YOLO: what its rules do to the engine."""
 
 from functools import cache
 
@@ -7,11 +7,16 @@ import onnx
 import onnxruntime
 import pytest
 
+from onnxq.model.graph import Graph
+from onnxq.model.preparing import prepare
+from onnxq.planning.cascade import plan
+from onnxq.planning.recipe import load
+
 from .engine import compiled, quantized, without, without_skips
 from .table import net
 from .yolo_like import KINDS, yolo
 
-NAME = "yolo"
+NAME = "trt-int8"
 DFL = "/head/dfl/Conv"
 WITH_SHORTCUTS = ("v5", "v8", "11")
 
@@ -125,12 +130,25 @@ def test_distribution():
         "s = Softmax<axis = 3>(x) t = Transpose<perm = [0,3,1,2]>(s) y = Conv(t, w)",
         "r = Constant<value_ints = [1,16,4,16]>() s = Softmax<axis = 3>(x) "
         "q = Reshape(s, r) y = Conv(q, w)",
+        "s = Softmax<axis = 3>(x) y = MatMul(s, w)",
+        "s = Softmax<axis = 3>(x) y = MatMul(s, wv)",
     ],
 )
 def test_other_forms_of_the_distribution(body):
-    model = net(body, x="1,16,4,16", w="1,16,1,1")
+    model = net(body, x="1,16,4,16", w="16,1" if "MatMul" in body else "1,16,1,1", wv="16")
     _, plan, _ = quantized(model, NAME)
     assert not plan.pairs
+
+
+def test_products_with_a_memory_are_no_distribution():
+    model = net("s = Softmax(x) y = MatMul(s, w)", x="4,64", w="64,32")
+    assert compiled(model, NAME).of("y") == "int8"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_the_name_adds_nothing(kind):
+    graph = Graph(prepare(yolo(kind)), digest="d")
+    assert plan(graph, load("yolo")).pairs == plan(graph, load(NAME)).pairs
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -151,8 +169,9 @@ def test_attention_is_int8():
 
 
 def test_box_format():
-    model = net("y = MatMul(x, w)", x="1,100,4", w="4,4")
-    boxes = {"x": np.random.default_rng(1).uniform(-2, 2, (1, 100, 4)).astype(np.float32)}
+    body = "s = Softmax(x) b = MatMul(s, wv) y = MatMul(b, w)"
+    model = net(body, x="1,100,4,16", wv="16", w="4,4")
+    boxes = {"x": np.random.default_rng(1).uniform(-2, 2, (1, 100, 4, 16)).astype(np.float32)}
 
     def error(recipe):
         ran = [

@@ -137,7 +137,7 @@ def quantized_minilm(tmp_path_factory):
             (folder / name).mkdir()
             samples = minilm.samples(texts[first::4], package / "vocab.txt")
             np.savez(folder / name / "samples.npz", **samples)
-        run_all(folder, folder / "exported.onnx", insert=["--rules", "transformer"])
+        run_all(folder, folder / "exported.onnx")
 
     return quantized(tmp_path_factory, "minilm", make)
 

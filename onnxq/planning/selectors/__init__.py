@@ -5,6 +5,7 @@ the rule may use as ports. No binding means no match; with several, the rule is 
 """
 
 from onnxq.planning.selectors import basic as basic
+from onnxq.planning.selectors import computed as computed
 from onnxq.planning.selectors import moved as moved
 from onnxq.planning.selectors import pattern as pattern
 from onnxq.planning.selectors import residual as residual
