@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
 import numpy as np
 from rich.console import Console
@@ -18,6 +19,8 @@ from onnxq.planning.coverage import by_rule, coverage
 from onnxq.planning.plan import FLOAT, TIE, Line, Plan
 from onnxq.render.tables import table
 from onnxq.render.text import one_line
+
+_FEW: Final = 3  # names of rules that matched nothing
 
 
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
@@ -56,10 +59,9 @@ def plan_summary(console: Console, plan: Plan) -> None:
     columns = ("rule", "inputs quantized", "skipped", "overridden", "scales shared")
     if rows:
         table(console, columns, rows, drop=("scales shared", "overridden"))
-    if plan.unmatched:
-        console.print(
-            f"rules that matched nothing here: {', '.join(dict.fromkeys(plan.unmatched))}"
-        )
+    if unmatched := list(dict.fromkeys(plan.unmatched)):
+        more = f" and {len(unmatched) - _FEW} more" if len(unmatched) > _FEW else ""
+        console.print(f"rules that matched nothing here: {', '.join(unmatched[:_FEW])}{more}")
     n = coverage(plan)
     parts = (
         counted(n["activation_pairs"], "activation pair"),
