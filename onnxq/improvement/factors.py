@@ -8,7 +8,7 @@ arXiv 2306.00978), by the noise that activation and weights together bring into 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from typing import Final
 
 import numpy as np
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from onnxq.calibration.histogram import HistogramAccumulator
 from onnxq.calibration.statistics import TensorStatistics
 from onnxq.descriptor import QuantDescriptor
-from onnxq.improvement.readers import Blocks, Reader
+from onnxq.improvement.readers import Blocks
 from onnxq.improvement.sites import Half, Rows, Site
 from onnxq.model.graph import Graph
 from onnxq.quantization import INT8_MAX, SMALLEST_AMAX
@@ -25,6 +25,7 @@ from onnxq.quantization import INT8_MAX, SMALLEST_AMAX
 Factors = NDArray[np.float64]
 _EXPONENTS: Final = (0.25, 0.5, 0.75, 1.0)  # of a channel's range
 _AGAINST: Final = (0.0, 0.25)  # of the range of its weights
+_OUTPUTS: Final = 64  # of a group whose weights are rounded in each trial
 _SMALLEST: Final = 1e-3  # channel, relative to the largest; smaller ones would overflow
 
 
@@ -39,14 +40,13 @@ def factors(graph: Graph, site: Site, even: Half, odd: Half) -> tuple[Factors, f
     first = noise.of(ones)
     if not first:
         return ones, 1.0
-    weights = _weight_ranges(noise.readers)
-    trials = list(_candidates(even.largest, weights))
+    trials = list(_candidates(even.largest, noise.ranges))
     losses = [noise.of(trial) for trial in trials]
     best = int(np.argmin(losses))
     if not losses[best] < first:  # or it is NaN
         return ones, 1.0
     both = np.concatenate((even.largest, odd.largest))
-    return list(_candidates(both, weights))[best], losses[best] / first
+    return list(_candidates(both, noise.ranges))[best], losses[best] / first
 
 
 def _candidates(largest: Rows, weights: Factors) -> Iterator[Factors]:
@@ -67,10 +67,17 @@ def _bounded(ranges: NDArray[np.float32] | Factors) -> Factors:
     return np.maximum(ranges.astype(np.float64), largest * _SMALLEST)
 
 
-def _weight_ranges(readers: Sequence[tuple[Reader, Blocks]]) -> Factors:
+def _weight_ranges(weights: Iterable[Blocks]) -> Factors:
     """The largest magnitude of the weights that a channel is multiplied by."""
-    ranges = [np.abs(blocks).max(axis=(1, 3)).reshape(-1) for _, blocks in readers]
+    ranges = [np.abs(blocks).max(axis=(1, 3)).reshape(-1) for blocks in weights]
     return _bounded(np.max(ranges, axis=0))
+
+
+def _some_outputs(blocks: Blocks) -> tuple[Blocks, float]:
+    """The weights of some output channels, and how many each stands for."""
+    every = -(-blocks.shape[1] // _OUTPUTS)
+    some = blocks[:, ::every]
+    return some, blocks.shape[1] / some.shape[1]
 
 
 class _Noise:
@@ -81,7 +88,10 @@ class _Noise:
     """
 
     def __init__(self, graph: Graph, site: Site, even: Half, odd: Half) -> None:
-        self.readers = [(r, r.blocks(graph.array(r.weight))) for r in site.readers]
+        readers = [(r, r.blocks(graph.array(r.weight))) for r in site.readers]
+        self.ranges = _weight_ranges(blocks for _, blocks in readers)
+        self._gains = sum((_by_input(blocks) for _, blocks in readers), np.zeros(()))
+        self._some = [_some_outputs(blocks) for _, blocks in readers]
         self._site, self._even, self._odd = site, even, odd
         power = np.square(odd.rows).sum(axis=1, dtype=np.float64)
         weight = 1 / np.maximum(power + power.mean(), SMALLEST_AMAX**2)
@@ -95,12 +105,11 @@ class _Noise:
         odd, step = self._odd.rows * shrunk, self._step(even)
         rounded = np.clip(np.rint(odd / step), -INT8_MAX - 1, INT8_MAX) * step
         activation = self._mean_square(rounded - odd)
-        noise = signal = 0.0
-        for reader, blocks in self.readers:
-            scaled = blocks * factors.reshape(reader.groups, 1, -1, 1)
-            noise += float(activation @ _by_input(scaled))
-            noise += float((self._power / factors**2) @ _by_input(_rounding(scaled)))
-            signal += float(self._power @ _by_input(blocks))
+        noise = float(activation @ (self._gains * factors**2))
+        for blocks, share in self._some:
+            scaled = blocks * factors.astype(np.float32).reshape(len(blocks), 1, -1, 1)
+            noise += share * float((self._power / factors**2) @ _by_input(_rounding(scaled)))
+        signal = float(self._power @ self._gains)
         return noise / signal if signal else 0.0
 
     def _mean_square(self, rows: Rows) -> Factors:
@@ -129,4 +138,4 @@ def _rounding(blocks: Blocks) -> Blocks:
 
 def _by_input(blocks: Blocks) -> Factors:
     """Sums of squares over outputs and taps, one an input channel."""
-    return np.asarray(np.square(blocks).sum(axis=(1, 3)).reshape(-1))
+    return np.asarray(np.square(blocks).sum(axis=(1, 3), dtype=np.float64).reshape(-1))

@@ -12,7 +12,7 @@ from onnxq.improvement.edits import Array
 from onnxq.model.graph import Edge, Graph, Node
 
 Form = Literal["conv", "rows", "columns"]
-Blocks = NDArray[np.float64]  # groups x outputs x inputs of a group x taps
+Blocks = NDArray[np.float32]  # groups x outputs x inputs of a group x taps
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,9 +47,9 @@ class Reader:
         if self.form == "conv":
             outputs, inputs = weight.shape[:2]
             shape = (self.groups, outputs // self.groups, inputs, -1)
-            return weight.reshape(shape).astype(np.float64)
+            return weight.reshape(shape).astype(np.float32)
         matrix = weight.T if self.form == "rows" else weight
-        return matrix[None, :, :, None].astype(np.float64)
+        return matrix[None, :, :, None].astype(np.float32)
 
     def weighted(self, weight: Array, factors: Array) -> Array:
         """The weight for an activation that is divided by `factors`, one a channel."""
@@ -57,7 +57,7 @@ class Reader:
             by_group = factors.reshape(self.groups, 1, weight.shape[1], 1)
             return (self.blocks(weight) * by_group).reshape(weight.shape).astype(weight.dtype)
         by_input = factors[:, None] if self.form == "rows" else factors
-        return (weight.astype(np.float64) * by_input).astype(weight.dtype)
+        return (weight * by_input).astype(weight.dtype)
 
 
 def reader(graph: Graph, edge: Edge) -> Reader | None:

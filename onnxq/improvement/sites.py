@@ -90,12 +90,15 @@ def halves(
     rows: dict[str, tuple[list[Rows], list[Rows]]] = {s.pair.tensor: ([], []) for s in sites}
     largest: dict[str, tuple[list[Rows], list[Rows]]] = {s.pair.tensor: ([], []) for s in sites}
     share = _VALUES // max(1, (len(samples) + 1) // 2)
+    rng = np.random.default_rng(0)
     for number, values in enumerate(captured(subject.model, rows, samples)):
         for site in sites:
             array = _by_channel(np.asarray(values[site.pair.tensor], np.float32), site.axis)
             if array.size:
-                every = max(1, array.size // share)
-                rows[site.pair.tensor][number % 2].append(array[number % every :: every].copy())
+                count = min(len(array), max(1, share // array.shape[1]))
+                rows[site.pair.tensor][number % 2].append(
+                    array[rng.integers(len(array), size=count)]
+                )
                 largest[site.pair.tensor][number % 2].append(np.abs(array).max(axis=0))
         progress(number + 1, len(samples))
     return {
