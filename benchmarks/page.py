@@ -64,17 +64,15 @@ def _summary(found: Sequence[Record]) -> str:
     columns = []
     for record in found:
         figures = {way: _scored(record, way, lambda cell: cell.scores.worst_db) for way in WAYS}
-        best = max((mean(values) for values in figures.values() if values), default=None)
-        columns.append(
-            {
-                way: f"**{_spread(values)}**"
-                if values and mean(values) == best
-                else _spread(values)
-                for way, values in figures.items()
-            }
-        )
+        means = {way: round(mean(values), 1) for way, values in figures.items() if values}
+        column = {}
+        for way, values in figures.items():
+            bold = "**" * (bool(values) and means[way] == max(means.values()))
+            int8 = _compiled(record.of(way))[0]
+            column[way] = f"{bold}{_spread(values)}{bold}, {int8}" if values else NONE
+        columns.append(column)
     rows = [[WAYS[way].title, *(column[way] for column in columns)] for way in WAYS]
-    head = ["SQNR of the worst part, dB", *(SUBJECTS[r.model].title for r in found)]
+    head = ["SQNR of the worst part, dB, and int8 ops", *(SUBJECTS[r.model].title for r in found)]
     return f"## All models\n\n{_table(head, rows)}"
 
 

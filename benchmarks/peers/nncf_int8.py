@@ -2,9 +2,10 @@
 
 python benchmarks/peers/nncf_int8.py model.onnx samples.npz out.onnx RECIPE
 
-Transformers (RECIPE transformer) get the model type for them, which brings SmoothQuant. NNCF makes
-tensors without negative values unsigned, which TensorRT refuses, and its tables of hardware leave
-no option against it: the ranges are made signed where NNCF computes them.
+Transformers (RECIPE transformer) get the model type for them, which brings SmoothQuant. Inputs of
+depthwise convolutions get one scale, as TensorRT needs it. NNCF makes tensors without negative
+values unsigned, which TensorRT refuses, and its tables of hardware leave no option against it: the
+ranges are made signed where NNCF computes them.
 """
 
 import copy
@@ -15,6 +16,10 @@ import nncf
 import numpy as np
 import onnx
 from nncf.quantization import fake_quantize
+from nncf.quantization.advanced_parameters import (
+    AdvancedQuantizationParameters,
+    QuantizationParameters,
+)
 
 RANGE = fake_quantize.symmetric_range
 
@@ -39,6 +44,9 @@ def main() -> None:
         subset_size=count,
         preset=nncf.QuantizationPreset.PERFORMANCE,
         model_type=nncf.ModelType.TRANSFORMER if recipe == "transformer" else None,
+        advanced_parameters=AdvancedQuantizationParameters(
+            activations_quantization_params=QuantizationParameters(per_channel=False)
+        ),
     )
     onnx.save(made, output)
 
