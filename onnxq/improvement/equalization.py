@@ -8,38 +8,83 @@ float model computes what it computed.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
 
-from onnxq.improvement.edits import Edits
-from onnxq.improvement.factors import Factors, factors
+from onnxq.improvement.edits import Array, Edits
+from onnxq.improvement.factors import Factors, Observed, factors
 from onnxq.improvement.improver import Work
-from onnxq.improvement.sites import Site, halves, sites
+from onnxq.improvement.sites import Site, halves, shared_sites, sites
+from onnxq.improvement.streams import Stream, stream
+from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Graph
 
 _WORTH: Final = 0.98  # of the noise in a product: what leaves more of it is left out
 
 
 class Equalize:
-    """Divides every activation that only products with weights read through its pair."""
+    """Divides activations where products read them; the weights of these are multiplied.
+
+    Where a sum reads the same pair, as in residual blocks, the factors stand in the weights of all
+    Convs that make what is summed. Everywhere else they stand in front of the pair.
+    """
 
     def improve(self, work: Work) -> Edits:
-        """Factors for every site where they lower the noise in the products that read it."""
-        graph = work.subject.graph
-        chosen = list(sites(work.subject, frozenset(work.targets)))
-        steps = len(work.fitting) + len(chosen)
-        seen = halves(
-            work.subject, chosen, work.fitting, lambda done, _: work.progress(done, steps)
-        )
-        edits = Edits()
-        for number, site in enumerate(chosen, start=1):
-            if site.pair.tensor in seen:
-                values, share = factors(graph, site, *seen[site.pair.tensor])
-                if share < _WORTH:
-                    edits = edits.then(divided(graph, site, values, share))
-            work.progress(len(work.fitting) + number, steps)
+        """Factors where they lower the noise in the products that read an activation."""
+        targets = frozenset(work.targets)
+        moved = _moved(work, targets)
+        subject = work.subject.edited(moved) if moved else work.subject
+        chosen = list(sites(subject, targets))
+        edits, seen = moved, _observed(subject, chosen, work)
+        for number, each in enumerate(seen, start=1):
+            values, share = factors(subject.graph, [each])
+            if share < _WORTH:
+                edits = edits.then(divided(subject.graph, each[0], values, share))
+            work.progress(number, len(seen))
         return edits
+
+
+def _moved(work: Work, targets: frozenset[str]) -> Edits:
+    """Edits of the streams in which some sum reads the pair that a product reads."""
+    graph, edits = work.subject.graph, Edits()
+    shared = list(shared_sites(work.subject))
+    streams: dict[Stream, list[Site]] = {}
+    for site in shared:
+        known = next((s for s in streams if site.pair.tensor in s.tensors), None)
+        found = known or stream(graph, site.pair.tensor)
+        if found is not None and found.nodes <= targets:
+            streams.setdefault(found, []).append(site)
+    seen = _observed(work.subject, [site for tied in streams.values() for site in tied], work)
+    by_tensor = {each[0].pair.tensor: each for each in seen}
+    for tied, members in streams.items():
+        observed = [by_tensor[s.pair.tensor] for s in members if s.pair.tensor in by_tensor]
+        values, share = factors(graph, observed) if observed else (np.ones(1), 1.0)
+        if share < _WORTH:
+            edits = edits.then(_in_weights(work.subject, edits, tied, values, share))
+    return edits
+
+
+def _in_weights(
+    subject: Subject, before: Edits, tied: Stream, values: Factors, share: float
+) -> Edits:
+    """The edits that divide the channels of a stream by `values`."""
+    quantized = {pair.tensor for pair in subject.scales.by_pair}
+
+    def present(name: str) -> Array:
+        return before.constants[name] if name in before.constants else subject.graph.array(name)
+
+    return Edits(
+        constants=tied.divided(present, values.astype(np.float32)),
+        moved=frozenset(quantized.intersection(tied.tensors)),
+        notes=dict.fromkeys(tied.nodes, _note(tied.tensors[0], values, share)),
+    )
+
+
+def _observed(subject: Subject, chosen: Sequence[Site], work: Work) -> list[Observed]:
+    seen = halves(subject, chosen, work.fitting, work.progress) if chosen else {}
+    return [(s, *seen[s.pair.tensor]) for s in chosen if s.pair.tensor in seen]
 
 
 def divided(graph: Graph, site: Site, values: Factors, share: float) -> Edits:
@@ -47,10 +92,16 @@ def divided(graph: Graph, site: Site, values: Factors, share: float) -> Edits:
     rounded = values.astype(np.float32)  # the same numbers on both sides
     weights = {reader: graph.array(reader.weight) for reader in site.readers}
     first, array = next(iter(weights.items()))
-    spread, gain = values.max() / values.min(), -10 * math.log10(share)
-    note = f"channels of '{site.pair.tensor}' divided by factors up to {spread:.3g} times apart: "
     return Edits(
         constants={r.weight: r.weighted(weight, rounded) for r, weight in weights.items()},
         divisors={site.pair: first.along(rounded, array)},
-        notes=dict.fromkeys(site.nodes, f"{note}{gain:.1f} dB less noise in what reads it"),
+        notes=dict.fromkeys(site.nodes, _note(site.pair.tensor, values, share)),
+    )
+
+
+def _note(tensor: str, values: Factors, share: float) -> str:
+    spread, gain = values.max() / values.min(), -10 * math.log10(share)
+    return (
+        f"channels of '{tensor}' divided by factors up to {spread:.3g} times apart: {gain:.1f} dB "
+        "less noise in what reads it"
     )

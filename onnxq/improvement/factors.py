@@ -8,7 +8,7 @@ arXiv 2306.00978), by the noise that activation and weights together bring into 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
 import numpy as np
@@ -29,24 +29,29 @@ _OUTPUTS: Final = 64  # of a group whose weights are rounded in each trial
 _SMALLEST: Final = 1e-3  # channel, relative to the largest; smaller ones would overflow
 
 
-def factors(graph: Graph, site: Site, even: Half, odd: Half) -> tuple[Factors, float]:
-    """The factors of a site, one a channel, and the share of the noise that they leave.
+Observed = tuple[Site, Half, Half]  # what the even and the odd samples give at a site
+
+
+def factors(graph: Graph, observed: Sequence[Observed]) -> tuple[Factors, float]:
+    """The factors that sites share, one a channel, and the share of the noise that they leave.
 
     They are ones, and the share 1, where no other factors are better. Ranges come from one half of
     the samples and the noise from the other, as the largest values of few samples are no bound.
     """
-    noise = _Noise(graph, site, even, odd)
-    ones = np.ones(even.rows.shape[1])
-    first = noise.of(ones)
+    noises = [_Noise(graph, *each) for each in observed]
+    ones = np.ones(observed[0][1].rows.shape[1])
+    first = sum(noise.of(ones) for noise in noises)
     if not first:
         return ones, 1.0
-    trials = list(_candidates(even.largest, noise.ranges))
-    losses = [noise.of(trial) for trial in trials]
+    weights = np.max([noise.ranges for noise in noises], axis=0)
+    even = np.concatenate([half.largest for _, half, _ in observed])
+    odd = np.concatenate([half.largest for _, _, half in observed])
+    trials = list(_candidates(even, weights))
+    losses = [sum(noise.of(trial) for noise in noises) for trial in trials]
     best = int(np.argmin(losses))
     if not losses[best] < first:  # or it is NaN
         return ones, 1.0
-    both = np.concatenate((even.largest, odd.largest))
-    return list(_candidates(both, noise.ranges))[best], losses[best] / first
+    return list(_candidates(np.concatenate((even, odd)), weights))[best], losses[best] / first
 
 
 def _candidates(largest: Rows, weights: Factors) -> Iterator[Factors]:

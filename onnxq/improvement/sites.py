@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from typing import Final
 
@@ -24,7 +25,7 @@ _VALUES: Final = 2**18  # that are kept of a tensor in each half
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Site:
-    """An INT8 activation that only products with weights of their own read through its pair."""
+    """An INT8 activation, and the products with weights of their own that read it by its pair."""
 
     pair: Pair
     readers: tuple[Reader, ...]
@@ -40,19 +41,36 @@ class Site:
         return tuple(reader.node for reader in self.readers)
 
 
-def sites(subject: Subject, targets: Collection[str]) -> Iterator[Site]:
+def sites(subject: Subject, targets: AbstractSet[str]) -> Iterator[Site]:
     """The sites all of whose readers are targets, in the order of the plan."""
+    for pair in _pairs(subject):
+        site = _site(subject.graph, pair)
+        if site and len(site.readers) == len(pair.edges) and targets >= set(site.nodes):
+            yield site
+
+
+def shared_sites(subject: Subject) -> Iterator[Site]:
+    """Activations that other ops read too through their pair; `readers` are the products alone."""
+    for pair in _pairs(subject):
+        site = _site(subject.graph, pair)
+        if site and len(site.readers) < len(pair.edges):
+            yield site
+
+
+def _pairs(subject: Subject) -> Iterator[Pair]:
+    """The INT8 pairs on activations that have no other pair, and whose scale data decide."""
     pairs = [pair for pair in subject.scales.by_pair if pair.kind == "activation"]
     on_tensor = Counter(pair.tensor for pair in pairs)
     for pair in pairs:
         is_alone = on_tensor[pair.tensor] == 1 and pair.existing is None
-        if not is_alone or pair.descriptor.dtype != "int8" or pair.descriptor.amax is not None:
-            continue
-        if all(edge.node in targets for edge in pair.edges):
-            found = [reader(subject.graph, edge) for edge in pair.edges]
-            readers = tuple(r for r in found if r is not None)
-            if len(readers) == len(found) and _agree(subject.graph, readers):
-                yield Site(pair=pair, readers=readers)
+        if is_alone and pair.descriptor.dtype == "int8" and pair.descriptor.amax is None:
+            yield pair
+
+
+def _site(graph: Graph, pair: Pair) -> Site | None:
+    found = (reader(graph, edge) for edge in pair.edges)
+    readers = tuple(r for r in found if r is not None)
+    return Site(pair=pair, readers=readers) if readers and _agree(graph, readers) else None
 
 
 def _agree(graph: Graph, readers: Sequence[Reader]) -> bool:

@@ -1,5 +1,7 @@
 """A float model whose activations were divided computes what it computed: on models at random."""
 
+from functools import partial
+
 import numpy as np
 import onnx
 from hypothesis import HealthCheck, given, settings
@@ -9,6 +11,7 @@ from onnxq.calibration.statistics import Statistics
 from onnxq.improvement.edits import Edits, edited
 from onnxq.improvement.equalization import divided
 from onnxq.improvement.sites import sites
+from onnxq.improvement.streams import stream
 from onnxq.improvement.subject import Subject
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph
@@ -42,6 +45,18 @@ def subject_of(folder, proto):
     )
 
 
+def present(graph, constants, name):
+    return constants[name] if name in constants else graph.array(name)
+
+
+def same_outputs(before, after, seed):
+    """True to 1e-5 of the largest value of each output."""
+    x = np.random.default_rng(seed).normal(size=INPUT).astype(np.float32)
+    for expected, got in zip(computed(before, x=x), computed(after, x=x), strict=True):
+        largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
+        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * largest)
+
+
 @SETTINGS
 @given(proto=float_models(), seed=st.integers(0, 2**16))
 def test_a_divided_model_computes_what_it_computed(tmp_path, proto, seed):
@@ -55,7 +70,20 @@ def test_a_divided_model_computes_what_it_computed(tmp_path, proto, seed):
     result = edited(subject.model, edits)
     onnx.checker.check_model(result, full_check=True)
     assert len(Graph(result).nodes) == len(subject.graph.nodes) + len(edits.divisors)
-    x = rng.normal(size=INPUT).astype(np.float32)
-    for expected, got in zip(computed(subject.model, x=x), computed(result, x=x), strict=True):
-        largest = np.abs(expected[np.isfinite(expected)]).max(initial=0)
-        np.testing.assert_allclose(got, expected, rtol=1e-5, atol=1e-5 * largest)
+    same_outputs(subject.model, result, seed)
+
+
+@SETTINGS
+@given(proto=float_models(), seed=st.integers(0, 2**16))
+def test_factors_that_move_from_weights_to_weights_change_no_output(proto, seed):
+    graph = (model := load(proto)).graph
+    rng = np.random.default_rng(seed)
+    tensors = [output for node in graph.nodes for output in node.outputs if output]
+    streams = {frozenset(s.tensors): s for t in tensors if (s := stream(graph, t)) is not None}
+    constants = {}
+    for tied in streams.values():
+        count = tied.readers[0].channels(graph.array(tied.readers[0].weight))
+        factors = np.exp(rng.normal(size=count)).astype(np.float32)
+        constants |= tied.divided(partial(present, graph, constants), factors)
+    result = edited(model.proto, Edits(constants=constants))
+    same_outputs(model.proto, result, seed)
