@@ -12,11 +12,16 @@ from onnxq.improvement.second_order import Float64
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class Moments:
-    """Sums over `count` rows of inputs: (groups, inputs) and (groups, inputs, inputs)."""
+    """Sums over `count` rows of inputs: (groups, inputs) and (groups, inputs, inputs).
+
+    They are taken around a `pivot`, the mean of the first rows: a mean that is large beside the
+    spread would drown it.
+    """
 
     groups: int
     inputs: int
     count: int = 0
+    pivot: Float64 | None = None
     sums: Float64 = field(init=False)
     products: Float64 = field(init=False)
 
@@ -24,33 +29,35 @@ class Moments:
         self.sums = np.zeros((self.groups, self.inputs))
         self.products = np.zeros((self.groups, self.inputs, self.inputs))
 
-    @property
-    def nbytes(self) -> int:
-        """Bytes of the sums."""
-        return nbytes(self.groups, self.inputs)
-
     def add(self, inputs: Array) -> None:
         """Add rows of inputs: (positions, groups, inputs). Those that are not finite are left out.
 
         Products are computed in float32 and summed in float64.
         """
-        rows = inputs[np.isfinite(inputs).all(axis=(1, 2))].astype(np.float32)
-        by_group = np.ascontiguousarray(rows.transpose(1, 0, 2))
-        self.count += len(rows)
-        self.sums += by_group.sum(axis=1, dtype=np.float64)
-        self.products += np.matmul(by_group.transpose(0, 2, 1), by_group)
+        rows = inputs[np.isfinite(inputs).all(axis=(1, 2))].transpose(1, 0, 2)
+        if not rows.size:
+            return
+        if self.pivot is None:
+            self.pivot = rows.mean(axis=1, dtype=np.float64)
+        around = np.ascontiguousarray(rows - self.pivot[:, None], np.float32)
+        self.count += rows.shape[1]
+        self.sums += around.sum(axis=1, dtype=np.float64)
+        self.products += np.matmul(around.transpose(0, 2, 1), around)
 
     def mean(self) -> Float64:
         """The mean of each input: (groups, inputs)."""
-        return self.sums / max(1, self.count)
+        pivot = np.zeros_like(self.sums) if self.pivot is None else self.pivot
+        return pivot + self.sums / max(1, self.count)
 
     def second(self, *, centered: bool) -> Float64:
         """The mean products of two inputs, or with `centered` their covariance."""
-        result = self.products / max(1, self.count)
-        if centered:
-            mean = self.mean()
-            result -= mean[:, :, None] * mean[:, None, :]
-        return result
+        around = self.sums / max(1, self.count)
+        covariance = self.products / max(1, self.count) - _outer(around)
+        return covariance if centered else covariance + _outer(self.mean())
+
+
+def _outer(vectors: Float64) -> Float64:
+    return np.asarray(vectors[:, :, None] * vectors[:, None, :])
 
 
 def nbytes(groups: int, inputs: int) -> int:

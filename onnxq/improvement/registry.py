@@ -13,6 +13,7 @@ from onnxq.planning.improvers import ImproverName
 _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
     "equalize": ("equalization", "Equalize"),
     "bias": ("bias", "Bias"),
+    "rounding": ("rounding", "Rounding"),
 }
 
 

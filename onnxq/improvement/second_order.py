@@ -31,7 +31,7 @@ def regularized(moments: Float64, rows: int) -> Float64:
     fewer rows than inputs would have rounding hide errors where only other data shows them.
     """
     inputs = moments.shape[-1]
-    diagonal = np.einsum("gii->gi", moments)
+    diagonal = np.maximum(0, np.einsum("gii->gi", moments))
     level = np.maximum(diagonal.mean(axis=1, keepdims=True), np.finfo(np.float32).tiny)
     result = np.asarray(moments * (rows / (inputs + rows)))
     np.einsum("gii->gi", result)[:] = diagonal + _DAMPING * level
