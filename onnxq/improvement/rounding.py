@@ -185,7 +185,7 @@ def _gathered(work: Work, ops: list[_Rounded]) -> Iterator[tuple[_Rounded, Momen
         is_edited=False,
         libraries=work.judge.libraries,
     )
-    done, total = 0, len(ops) * len(work.fitting)
+    done, total = 0, len(ops) * (len(work.fitting) + 1)
     for group in _by_memory(ops):
         moments = [Moments(groups=op.shape[0], inputs=op.shape[2]) for op in group]
         draws = [np.random.default_rng(work.seed) for _ in group]
@@ -196,7 +196,10 @@ def _gathered(work: Work, ops: list[_Rounded]) -> Iterator[tuple[_Rounded, Momen
                 sums.add(op.product.inputs(values[reads[op.node.name]], limit, rng))
             done += len(group)
             work.progress(done, total)
-        yield from zip(group, moments, strict=True)
+        for op, sums in zip(group, moments, strict=True):
+            yield op, sums
+            done += 1
+            work.progress(done, total)
 
 
 def _rows(inputs: int) -> int:
