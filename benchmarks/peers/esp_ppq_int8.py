@@ -3,7 +3,8 @@
 python benchmarks/peers/esp_ppq_int8.py model.onnx samples.npz out.onnx
 
 Its settings for TensorRT, without the learned methods, written as Q/DQ. Activation functions stay:
-the scales that would stand for them are those of unsigned values.
+the scales that would stand for them are those of unsigned values. A SiLU stays in the ops of its
+file: as one op it would be none of ONNX.
 """
 
 import sys
@@ -11,12 +12,13 @@ import sys
 import numpy as np
 import torch
 from esp_ppq import QuantizationSettingFactory, TargetPlatform
-from esp_ppq.api import export_ppq_graph, quantize_onnx_model
+from esp_ppq.api import export_ppq_graph, interface, quantize_onnx_model
 
 
 def main() -> None:
     """Quantize and export."""
     model, samples, output = sys.argv[1:]
+    interface.FORMATTER_FUSE_SWISH = False
     data = {name: torch.from_numpy(array) for name, array in np.load(samples).items()}
     count = len(next(iter(data.values())))
     rows = [{name: tensor[i : i + 1] for name, tensor in data.items()} for i in range(count)]

@@ -15,12 +15,14 @@ from typing import Any
 import nncf
 import numpy as np
 import onnx
+import onnx.version_converter
 from nncf.quantization import fake_quantize
 from nncf.quantization.advanced_parameters import (
     AdvancedQuantizationParameters,
     QuantizationParameters,
 )
 
+PER_CHANNEL = 13  # the opset that scales per channel need
 RANGE = fake_quantize.symmetric_range
 
 
@@ -38,8 +40,11 @@ def main() -> None:
     data = dict(np.load(samples))
     count = len(next(iter(data.values())))
     rows = [{name: array[i : i + 1] for name, array in data.items()} for i in range(count)]
+    proto = onnx.load(model)
+    if proto.opset_import[0].version < PER_CHANNEL:
+        proto = onnx.version_converter.convert_version(proto, PER_CHANNEL)
     made = nncf.quantize(
-        onnx.load(model),
+        proto,
         nncf.Dataset(rows),
         subset_size=count,
         preset=nncf.QuantizationPreset.PERFORMANCE,

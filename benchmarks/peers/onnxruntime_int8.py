@@ -6,6 +6,8 @@ python benchmarks/peers/onnxruntime_int8.py model.onnx samples.npz out.onnx
 import sys
 
 import numpy as np
+import onnx
+import onnx.version_converter
 from onnxruntime.quantization import (
     CalibrationDataReader,
     CalibrationMethod,
@@ -14,6 +16,8 @@ from onnxruntime.quantization import (
     quantize_static,
 )
 from onnxruntime.quantization.shape_inference import quant_pre_process
+
+PER_CHANNEL = 13  # the opset that scales per channel need
 
 
 class Rows(CalibrationDataReader):
@@ -33,6 +37,9 @@ def main() -> None:
     """Quantize, symmetric and per channel; biases stay in float, as TensorRT needs it."""
     model, samples, output = sys.argv[1:]
     prepared = f"{model}.prepared.onnx"
+    proto = onnx.load(model)
+    if proto.opset_import[0].version < PER_CHANNEL:
+        onnx.save(onnx.version_converter.convert_version(proto, PER_CHANNEL), model)
     quant_pre_process(model, prepared, skip_symbolic_shape=True)
     quantize_static(
         prepared,
