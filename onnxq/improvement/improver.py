@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+import onnx
+
 from onnxq.feeds.samples import Tensors
 from onnxq.improvement.edits import Array, Edits
 from onnxq.improvement.loss import Judge
@@ -25,7 +27,9 @@ class Work:
     samples that decide whether the result is kept are others. `seed` makes random choices
     repeatable. `progress` is to be called at least every few seconds. An improver that takes
     minutes gives its state to `keep` now and then, and goes on from `state` where that is not
-    empty, with the same result as without the interruption.
+    empty, with the same result as without the interruption. `exact` is the model with those edits
+    alone that leave the float outputs as they were: what the inner values of `subject.model` should
+    be. The names are the same; None stands for `subject.model` itself.
     """
 
     subject: Subject
@@ -36,6 +40,7 @@ class Work:
     progress: OnStep = lambda done, total: None
     state: State = field(default_factory=dict)
     keep: Callable[[State], None] = lambda state: None
+    exact: onnx.ModelProto | None = None
 
 
 class Improver(Protocol):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Final, cast
 
 from onnxq.improvement.improver import Improver
@@ -14,7 +15,27 @@ _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
     "equalize": ("equalization", "Equalize"),
     "bias": ("bias", "Bias"),
     "rounding": ("rounding", "Rounding"),
+    "learn": ("learning", "Learn"),
 }
+
+
+# Those that need a package which onnxq can do without, and its extra.
+_NEED: Final[dict[ImproverName, str]] = {"learn": "torch"}
+
+
+def missing(name: ImproverName) -> str:
+    """Why an improver cannot run here; '' where it can."""
+    package = _NEED.get(name)
+    if package is None or _is_installed(package):
+        return ""
+    return f"it needs {package}, which is not installed: pip install 'onnxq[{package}]'"
+
+
+def _is_installed(package: str) -> bool:
+    try:
+        return find_spec(package) is not None
+    except ValueError:  # as Python says of a package that it must not import
+        return False
 
 
 def improver(name: ImproverName) -> Improver:

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
+import onnx
 
 from onnxq.calibration.statistics import add_digests
 from onnxq.improvement import registry
+from onnxq.improvement.edits import Edits
+from onnxq.improvement.exact import changed_since, kept_apart
 from onnxq.improvement.improvement import Improvement, key_of
 from onnxq.improvement.improver import State, Work
 from onnxq.improvement.loss import Judge
@@ -18,6 +22,7 @@ from onnxq.improvement.subject import Subject
 from onnxq.planning.improvers import ImproverName
 from onnxq.planning.plan import Plan
 
+EXACT: Final = 1e-8  # the loss of a float model that computes what the original does
 # Arguments: the improver, steps done, steps in all.
 OnProgress = Callable[[str, int, int], None]
 
@@ -73,13 +78,15 @@ class _Run:
     steps: list[Step] = field(default_factory=list)
     state: State = field(default_factory=dict)
     first: Subject = field(init=False)
+    exact: onnx.ModelProto = field(init=False)
 
     def __post_init__(self) -> None:
-        self.first = self.subject
+        self.first, self.exact = self.subject, self.subject.model
 
     def resume(self, begun: Improvement, state: State) -> None:
         edits = begun.edits(self.first.scales)
-        self.subject, self.steps, self.state = self.first.edited(edits), [*begun.steps], state
+        self.subject, self.steps = self.first.edited(edits), [*begun.steps]
+        self.state, self.exact = kept_apart(state, self.subject.model)
 
     def left(self) -> Iterator[ImproverName]:
         done = {step.name for step in self.steps}
@@ -89,28 +96,17 @@ class _Run:
 
     def step(self, name: ImproverName) -> None:
         """Run an improver, and keep its edits if they help."""
-        fitting, validation = self.judges
-        ops = targets(self.first.plan, name)
+        validation, ops = self.judges[1], targets(self.first.plan, name)
         before = self.steps[-1].loss if self.steps else validation.loss(self.subject.quantized())
-        so_far = self.improvement()
-        edits = registry.improver(name).improve(
-            Work(
-                subject=self.subject,
-                targets=ops,
-                fitting=self.split.fitting,
-                judge=fitting,
-                seed=self.settings.seed,
-                progress=lambda done, total: self.settings.progress(name, done, total),
-                state=self.state,
-                keep=lambda state: self.settings.keep(so_far, state),
-            )
-        )
-        after, why = before, "it changes nothing here"
+        why = registry.missing(name)
+        edits = Edits() if why else self._edits(name, ops)
+        after, why = before, why or "it changes nothing here"
         if edits:
             candidate = self.subject.edited(edits)
             after = validation.loss(candidate.quantized())
             why = "" if after < before else "samples that it did not see got worse"
-            self.subject = self.subject if why else candidate
+            if not why:
+                self._go_on_with(candidate)
         self.steps.append(
             Step(
                 name=name,
@@ -124,7 +120,31 @@ class _Run:
             )
         )
         self.state = {}
-        self.settings.keep(self.improvement(), {})
+        self._keep(self.improvement(), {})
+
+    def _edits(self, name: ImproverName, ops: tuple[str, ...]) -> Edits:
+        so_far = self.improvement()
+        return registry.improver(name).improve(
+            Work(
+                subject=self.subject,
+                targets=ops,
+                fitting=self.split.fitting,
+                judge=self.judges[0],
+                seed=self.settings.seed,
+                progress=lambda done, total: self.settings.progress(name, done, total),
+                state=self.state,
+                keep=lambda state: self._keep(so_far, state),
+                exact=self.exact,
+            )
+        )
+
+    def _go_on_with(self, subject: Subject) -> None:
+        self.subject = subject
+        if self.judges[1].loss(subject.model) < EXACT:
+            self.exact = subject.model
+
+    def _keep(self, improvement: Improvement, state: State) -> None:
+        self.settings.keep(improvement, {**state, **changed_since(self.exact, self.subject.model)})
 
     def improvement(self) -> Improvement:
         """All changes so far."""

@@ -213,6 +213,10 @@ class Graph:
         """True for what is stored in the model, or computed from that alone."""
         return tensor in self._constants
 
+    def is_stored(self, tensor: str) -> bool:
+        """True for an initializer and for the value of a Constant node."""
+        return tensor in self._constants.stored()
+
     def array(self, tensor: str) -> NDArray[Any]:
         """Values of a constant."""
         return self._constants.array(tensor)

@@ -32,7 +32,7 @@ def fake_quantize(pair: Pair, x: Tensor, log_scale: Tensor) -> Tensor:
         how = (pair.axis, int(lowest), int(to.largest))
         result = _Integers.apply(x, log_scale, *how)  # type: ignore[no-untyped-call]
         return result
-    scale = _spread(pair, log_scale, x).exp()
+    scale = spread(pair, log_scale, x).exp()
     steps = x / scale
     if to.is_integer:
         return _straight(steps, steps.round()).clamp(lowest, to.largest) * scale
@@ -45,17 +45,13 @@ def _straight(steps: Tensor, rounded: Tensor) -> Tensor:
     return steps + (rounded - steps).detach()
 
 
-def _spread(pair: Pair, log_scale: Tensor, x: Tensor) -> Tensor:
-    """The scales in a shape that broadcasts to x."""
+def spread(pair: Pair, scale: Tensor, x: Tensor) -> Tensor:
+    """Scales, or their logarithms, in a shape that broadcasts to x."""
     if pair.axis is None:
-        return log_scale.reshape(())
+        return scale.reshape(())
     if (size := pair.descriptor.block_size) is not None:
-        return log_scale.repeat_interleave(size, pair.axis)
-    return log_scale.reshape(_one_axis(x, pair.axis))
-
-
-def _one_axis(x: Tensor, axis: int) -> list[int]:
-    return [-1 if a == axis % x.ndim else 1 for a in range(x.ndim)]
+        return scale.repeat_interleave(size, pair.axis)
+    return scale.reshape([-1 if a == pair.axis % x.ndim else 1 for a in range(x.ndim)])
 
 
 class _Integers(torch.autograd.Function):

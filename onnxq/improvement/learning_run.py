@@ -1,0 +1,116 @@
+"""Learning from the first block to the last."""
+
+from __future__ import annotations
+
+import math
+from typing import Final
+
+import numpy as np
+import onnx
+
+from onnxq.improvement.edits import Edits
+from onnxq.improvement.improver import State, Work
+from onnxq.improvement.learning_blocks import Block, blocks
+from onnxq.improvement.learning_parameters import RATES, Parameters
+from onnxq.improvement.learning_steps import (
+    Schedule,
+    Task,
+    batch_of,
+    relative_error,
+    together,
+    train,
+)
+from onnxq.improvement.learning_values import Values, affordable, parts_of
+from onnxq.model.graph import Graph
+from onnxq.torch_graph.operators import lacking
+from onnxq.torch_graph.parts import Part, TorchGraph
+
+PRODUCTS: Final = 3  # of a block, up to twice as many
+STEPS: Final = 100  # for each block
+_HELD: Final = 4  # every fourth sample says which state is best
+_DONE: Final = "blocks"  # in a state: how many blocks are trained
+
+
+class LearningRun:
+    """One run of `Learn`."""
+
+    def __init__(self, work: Work, *, products: int = PRODUCTS, steps: int = STEPS) -> None:
+        self._work, self._steps = work, steps
+        subject = work.subject
+        self._exact = subject.model if work.exact is None else work.exact
+        self._parameters = Parameters(subject, work.targets)
+        graph = self._parameters.graph
+        self._blocks = blocks(graph, products, lambda node: bool(lacking(node)))
+        self._parts = parts_of(TorchGraph(graph, self._parameters.pairs), self._blocks)
+        self._floats = parts_of(TorchGraph(Graph(self._exact)), self._blocks)
+        self._samples = affordable(work.fitting, self._blocks, self._exact)
+        held = range(0, len(self._samples), _HELD)
+        fit = [i for i in range(len(self._samples)) if i % _HELD]
+        self._split = (fit, list(held)) if fit else (list(held), list(held))
+        self._notes: dict[str, str] = {}
+
+    def result(self) -> Edits:
+        """Train every block; what `Work.keep` got is gone on from."""
+        done = self._resumed(self._work.state)
+        values = Values(self._samples, self._exact, self._parameters)
+        for place, block in enumerate(self._blocks):
+            part = self._parts[place]
+            values.compute_exact(block, self._floats[place])
+            if place >= done and part is not None:
+                self._train(place, block, part, values)
+                self._work.keep(self._state(place + 1))
+            values.compute_rounded(block, part, self._quantized)
+            values.forget(self._blocks[place + 1 :])
+            self._progress(place, self._steps)
+        edits = self._parameters.edits()
+        return Edits(
+            constants=edits.constants,
+            biases=edits.biases,
+            scales=edits.scales,
+            notes=self._notes,
+        )
+
+    def _train(self, place: int, block: Block, part: Part, values: Values) -> None:
+        trained = self._parameters.of(block.nodes)
+        wanted = [{n: v[n] for n in block.outputs} for v in values.exact]
+        if not trained["scale"] or not any(t.is_floating_point() for t in wanted[0].values()):
+            return
+        inputs = [{n: v[n] for n in block.inputs} for v in values.rounded]
+        task = Task(
+            part=part,
+            inputs=inputs,
+            wanted=wanted,
+            error=relative_error(wanted),
+            together=together(part, inputs),
+        )
+        before, after = train(
+            task,
+            self._parameters,
+            trained,
+            self._split,
+            Schedule(steps=self._steps, rates=RATES, batch=batch_of(inputs, wanted)),
+            np.random.default_rng((self._work.seed, place)),
+            lambda step: self._progress(place, step),
+        )
+        self._note(block, before, after)
+
+    def _note(self, block: Block, before: float, after: float) -> None:
+        if 0 < after < before:
+            gain = f"its block gained {10 * math.log10(before / after):.2f} dB"
+            self._notes |= {name: gain for name in self._work.targets if name in block.nodes}
+
+    def _progress(self, place: int, step: int) -> None:
+        done = place * self._steps + step
+        self._work.progress(done, len(self._blocks) * self._steps)
+
+    def _quantized(self) -> onnx.ModelProto:
+        return self._work.subject.edited(self._parameters.edits()).quantized()
+
+    def _state(self, done: int) -> State:
+        return {_DONE: np.array(done, np.float32), **self._parameters.arrays()}
+
+    def _resumed(self, state: State) -> int:
+        if not state:
+            return 0
+        self._parameters.restore(state)
+        return int(state[_DONE])
