@@ -16,6 +16,7 @@ import numpy as np
 from onnxq.improvement.edits import Array, Edits
 from onnxq.improvement.factors import Factors, Observed, factors
 from onnxq.improvement.improver import Work
+from onnxq.improvement.normalized import is_normalized
 from onnxq.improvement.sites import Site, halves, shared_sites, sites
 from onnxq.improvement.streams import Stream, stream
 from onnxq.improvement.subject import Subject
@@ -28,22 +29,45 @@ class Equalize:
     """Divides activations where products read them; the weights of these are multiplied.
 
     Where a sum reads the same pair, as in residual blocks, the factors stand in the weights of all
-    Convs that make what is summed. Everywhere else they stand in front of the pair.
+    Convs that make what is summed. Everywhere else they stand in front of the pair. What layers
+    normalize is left to `LayerNorm`.
     """
 
     def improve(self, work: Work) -> Edits:
         """Factors where they lower the noise in the products that read an activation."""
-        targets = frozenset(work.targets)
-        moved = _moved(work, targets)
+        moved = _moved(work, frozenset(work.targets))
         subject = work.subject.edited(moved) if moved else work.subject
-        chosen = list(sites(subject, targets))
-        edits, seen = moved, _observed(subject, chosen, work)
-        for number, each in enumerate(seen, start=1):
-            values, share = factors(subject.graph, [each])
-            if share < _WORTH:
-                edits = edits.then(divided(subject.graph, each[0], values, share))
-            work.progress(number, len(seen))
-        return edits
+        return moved.then(_evened(work, subject, normalized=False))
+
+
+class LayerNorm:
+    """Divides what a layer normalization gives to products, SmoothQuant's place for its factors.
+
+    The factors stand in front of the pair, so that a sum behind the normalization reads what it
+    read, as in BERT. It runs before `Equalize`: the noise of these tensors hides what factors
+    elsewhere do to the rest.
+    """
+
+    def improve(self, work: Work) -> Edits:
+        """Factors where they lower the noise in the products that read a normalized tensor."""
+        return _evened(work, work.subject, normalized=True)
+
+
+def _evened(work: Work, subject: Subject, *, normalized: bool) -> Edits:
+    """Edits that divide sites in front of their pairs."""
+    graph, edits = subject.graph, Edits()
+    chosen = [
+        site
+        for site in sites(subject, frozenset(work.targets))
+        if is_normalized(graph, site.pair.tensor) == normalized
+    ]
+    seen = _observed(subject, chosen, work)
+    for number, each in enumerate(seen, start=1):
+        values, share = factors(graph, [each])
+        if share < _WORTH:
+            edits = edits.then(divided(graph, each[0], values, share))
+        work.progress(number, len(seen))
+    return edits
 
 
 def _moved(work: Work, targets: frozenset[str]) -> Edits:

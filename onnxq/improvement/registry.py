@@ -12,6 +12,7 @@ from onnxq.planning.improvers import ImproverName
 
 # Each by its module and class; modules are imported when the improver runs.
 _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
+    "layer-norm": ("equalization", "LayerNorm"),
     "equalize": ("equalization", "Equalize"),
     "bias": ("bias", "Bias"),
     "rounding": ("rounding", "Rounding"),
