@@ -12,7 +12,7 @@ from onnxq.planning.improvers import ImproverName
 
 # Each by its module and class; modules are imported when the improver runs.
 _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
-    "layer-norm": ("equalization", "LayerNorm"),
+    "layer-norm": ("layer_norm", "LayerNorm"),
     "equalize": ("equalization", "Equalize"),
     "bias": ("bias", "Bias"),
     "rounding": ("rounding", "Rounding"),
@@ -42,7 +42,7 @@ def _is_installed(package: str) -> bool:
 def improver(name: ImproverName) -> Improver:
     """The improver of a name."""
     module, cls = _IMPROVERS[name]
-    make: Callable[[], Any] = getattr(import_module(f"onnxq.improvement.{module}"), cls)
+    make: Callable[[], Any] = getattr(import_module(f"onnxq.improvement.improvers.{module}"), cls)
     return cast(Improver, make())
 
 

@@ -6,8 +6,8 @@ import pytest
 from onnx import helper
 
 import onnxq
-from onnxq.improvement.bias import Bias, shrunk
 from onnxq.improvement.capture import captured
+from onnxq.improvement.improvers.bias import Bias, shrunk
 from tests.e2e.rendered_characters import characters
 from tests.improvement.models import array, model, samples, two_convs
 from tests.improvement.working import gain, work_on

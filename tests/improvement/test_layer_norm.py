@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 import onnxq
-from onnxq.improvement.normalized import is_normalized
+from onnxq.improvement.channels.normalized import is_normalized
 from onnxq.model.loading import load
 from tests.improvement.models import array, model
 from tests.improvement.test_equalization import noise, only

@@ -10,8 +10,8 @@ import pytest
 from onnx import helper
 from PIL import Image, ImageDraw, ImageFont
 
-from onnxq.improvement.learning_blocks import blocks
-from onnxq.improvement.learning_run import LearningRun
+from onnxq.improvement.training.blocks import blocks
+from onnxq.improvement.training.run import LearningRun
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.model.loading import load
 from onnxq.model.pruning import keep_outputs

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from onnx import helper
 
-from onnxq.improvement.patches import product
+from onnxq.improvement.weights.patches import product
 from onnxq.model.graph import Graph
 from tests.improvement.models import array, model
 from tests.inserting import computed

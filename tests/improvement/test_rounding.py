@@ -6,9 +6,9 @@ import pytest
 from onnx import helper, numpy_helper
 
 import onnxq
-from onnxq.improvement import rounding
 from onnxq.improvement.capture import captured
-from onnxq.improvement.rounding import Rounding
+from onnxq.improvement.improvers import rounding
+from onnxq.improvement.improvers.rounding import Rounding
 from tests.conftest import packaged
 from tests.e2e import minilm
 from tests.improvement.models import array, model, samples, two_convs

@@ -5,8 +5,8 @@ import itertools
 import numpy as np
 import pytest
 
-from onnxq.improvement.moments import Moments
-from onnxq.improvement.second_order import noise, regularized, rounded
+from onnxq.improvement.weights.moments import Moments
+from onnxq.improvement.weights.second_order import noise, regularized, rounded
 
 INT8 = (-128, 127)
 

@@ -60,7 +60,7 @@ def stretched():
 
 def test_what_helps_is_kept_and_what_does_not_is_taken_back(stretched, improvers):
     proto, recipe = stretched
-    improvers(scales=Scaled(1 / 10), bias=Scaled(30))
+    improvers(rounding=Scaled(1 / 10), bias=Scaled(30))
     before = proto.SerializeToString()
     result = onnxq.improve(proto, samples(12), recipe)
     assert proto.SerializeToString() == before
@@ -74,7 +74,7 @@ def test_what_helps_is_kept_and_what_does_not_is_taken_back(stretched, improvers
 
 def test_insertion_writes_the_model_that_was_judged(stretched, improvers):
     proto, recipe = stretched
-    improvers(scales=Scaled(1 / 10))
+    improvers(rounding=Scaled(1 / 10))
     data = samples(12)
     statistics = onnxq.calibrate(proto, data)
     improvement = onnxq.improve(proto, data, recipe, statistics)
@@ -95,7 +95,7 @@ def test_insertion_writes_the_model_that_was_judged(stretched, improvers):
 def test_rules_say_which_ops_an_improver_may_act_on(stretched, improvers):
     proto, _ = stretched
     seen = []
-    improvers(scales=Scaled(0.9, seen))
+    improvers(rounding=Scaled(0.9, seen))
     forbidden = """
 rules:
   - {id: leave, why: As it is., match: {name: second}, improve: []}
@@ -114,7 +114,7 @@ rules:
 def test_no_improver_sees_the_samples_that_judge_it(stretched, improvers):
     proto, recipe = stretched
     seen = []
-    improvers(scales=Scaled(1, seen))
+    improvers(rounding=Scaled(1, seen))
     data = samples(9)
     onnxq.improve(proto, data, recipe)
     fitted = [s["x"].tobytes() for s in seen[0].fitting]
@@ -124,16 +124,16 @@ def test_no_improver_sees_the_samples_that_judge_it(stretched, improvers):
 
 def test_an_improver_can_be_left_out(stretched, improvers):
     proto, recipe = stretched
-    improvers(scales=Scaled(1 / 10), learn=Scaled(1))
-    result = onnxq.improve(proto, samples(8), recipe, without=["scales"])
+    improvers(rounding=Scaled(1 / 10), learn=Scaled(1))
+    result = onnxq.improve(proto, samples(8), recipe, without=["rounding"])
     assert [step.name for step in result.steps] == ["learn"]
-    with pytest.raises(onnxq.OnnxqError, match=r"OQ470.*did you mean 'scales'"):
-        onnxq.improve(proto, samples(8), recipe, without=["scale"])
+    with pytest.raises(onnxq.OnnxqError, match=r"OQ470.*did you mean 'rounding'"):
+        onnxq.improve(proto, samples(8), recipe, without=["roundin"])
 
 
 def test_a_loss_of_the_user_decides(stretched, improvers, tmp_path):
     proto, recipe = stretched
-    improvers(scales=Scaled(1 / 10))
+    improvers(rounding=Scaled(1 / 10))
     (tmp_path / "own.py").write_text(
         "def loss(reference, outputs):\n    return -abs(outputs['y']).max()\n"
     )
@@ -161,10 +161,10 @@ class Interrupted(Scaled):
 def test_an_interrupted_run_goes_on_with_the_same_result(stretched, improvers, tmp_path):
     proto, recipe = stretched
     data, checkpoint = samples(8), tmp_path / "run"
-    improvers(scales=Scaled(1 / 10), bias=Scaled(1.1), learn=Scaled(1.1))
+    improvers(rounding=Scaled(1 / 10), bias=Scaled(1.1), learn=Scaled(1.1))
     whole = onnxq.improve(proto, data, recipe)
     last = Interrupted()
-    improvers(scales=Scaled(1 / 10), bias=Scaled(1.1), learn=last)
+    improvers(rounding=Scaled(1 / 10), bias=Scaled(1.1), learn=last)
     with pytest.raises(KeyboardInterrupt):
         onnxq.improve(proto, data, recipe, checkpoint=checkpoint)
     with pytest.raises(onnxq.OnnxqError, match="OQ433"):
@@ -192,9 +192,9 @@ class Doubled:
 
 def test_activations_that_moved_are_observed_again(stretched, improvers):
     proto = two_convs()
-    improvers(equalize=Doubled(), scales=Scaled(1))
+    improvers(equalize=Doubled(), rounding=Scaled(1))
     seen = []
-    improvers(equalize=Doubled(), scales=Scaled(1, seen))
+    improvers(equalize=Doubled(), rounding=Scaled(1, seen))
     statistics = onnxq.calibrate(proto, samples(8))
     # Doubling changes no figure, so the result may be kept or taken back: look at the candidate.
     from onnxq.improvement import runner
@@ -232,7 +232,7 @@ class Smoothed:
 def test_a_pair_behind_a_divisor(improvers, tmp_path):
     proto, data = two_convs(channels=32), samples(16)
     statistics = onnxq.calibrate(proto, data)
-    improvers(smooth=Smoothed(), scales=Scaled(1))
+    improvers(equalize=Smoothed(), rounding=Scaled(1))
     improvement = onnxq.improve(proto, data, "trt-int8", statistics, output=tmp_path / "i.npz")
     assert improvement.steps[0].kept
     plain = onnxq.insert(proto, "trt-int8", statistics)
@@ -255,14 +255,14 @@ def test_a_pair_behind_a_divisor(improvers, tmp_path):
 
 @pytest.mark.parametrize("count", range(1, 4))
 def test_too_few_samples_are_refused(stretched, improvers, count):
-    improvers(scales=Scaled(1))
+    improvers(rounding=Scaled(1))
     with pytest.raises(onnxq.OnnxqError, match="OQ471"):
         onnxq.improve(stretched[0], samples(count), stretched[1])
 
 
 def test_an_improvement_of_something_else_is_refused(stretched, improvers):
     proto, recipe = stretched
-    improvers(scales=Scaled(1 / 10))
+    improvers(rounding=Scaled(1 / 10))
     improvement = onnxq.improve(proto, samples(8), recipe)
     with pytest.raises(onnxq.OnnxqError, match=r"OQ476.*for another plan"):
         onnxq.insert(proto, "trt-int8", onnxq.calibrate(proto, samples(8)), improvement=improvement)
@@ -274,7 +274,7 @@ def test_an_improvement_of_something_else_is_refused(stretched, improvers):
 def test_quantize_improves_on_the_way(stretched, improvers, tmp_path):
     proto, recipe = stretched
     onnx.save(proto, tmp_path / "m.onnx")
-    improvers(scales=Scaled(1 / 10))
+    improvers(rounding=Scaled(1 / 10))
     results = [
         onnxq.quantize(tmp_path / "m.onnx", samples(12), recipe, backend="onnxruntime", improve=i)
         for i in (False, True)

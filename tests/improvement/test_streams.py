@@ -5,7 +5,7 @@ import pytest
 from onnx import helper
 
 import onnxq
-from onnxq.improvement.streams import stream
+from onnxq.improvement.channels.streams import stream
 from onnxq.model.loading import load
 from tests.improvement.models import array, model
 from tests.improvement.test_equalization import inputs, noise, only

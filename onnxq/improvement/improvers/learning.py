@@ -17,6 +17,6 @@ class Learn:
 
     def improve(self, work: Work) -> Edits:
         """Return trained constants, biases and scales."""
-        from onnxq.improvement.learning_run import LearningRun  # torch takes seconds to import
+        from onnxq.improvement.training.run import LearningRun  # torch takes seconds to import
 
         return LearningRun(work).result()

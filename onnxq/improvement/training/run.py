@@ -10,9 +10,9 @@ import onnx
 
 from onnxq.improvement.edits import Edits
 from onnxq.improvement.improver import State, Work
-from onnxq.improvement.learning_blocks import Block, blocks
-from onnxq.improvement.learning_parameters import RATES, Parameters
-from onnxq.improvement.learning_steps import (
+from onnxq.improvement.training.blocks import Block, blocks
+from onnxq.improvement.training.parameters import RATES, Parameters
+from onnxq.improvement.training.steps import (
     Schedule,
     Task,
     batch_of,
@@ -20,7 +20,7 @@ from onnxq.improvement.learning_steps import (
     together,
     train,
 )
-from onnxq.improvement.learning_values import Values, affordable, parts_of
+from onnxq.improvement.training.values import Values, affordable, parts_of
 from onnxq.model.graph import Graph
 from onnxq.torch_graph.operators import lacking
 from onnxq.torch_graph.parts import Part, TorchGraph

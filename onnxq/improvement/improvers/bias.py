@@ -14,11 +14,11 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import onnx
 
-from onnxq.improvement.biased import Biased, Biases, Float64
 from onnxq.improvement.edits import Edits, edited
 from onnxq.improvement.improver import Work
 from onnxq.improvement.staged import StagedRun
 from onnxq.improvement.subject import Subject
+from onnxq.improvement.weights.biased import Biased, Biases, Float64
 from onnxq.insertion.insert import insert, with_types
 from onnxq.model.graph import Graph
 

@@ -11,8 +11,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
 
+from onnxq.improvement.channels.readers import Reader, is_own, reader
 from onnxq.improvement.edits import Array
-from onnxq.improvement.readers import Reader, is_own, reader
 from onnxq.model.graph import Edge, Graph, Node
 
 _KEEPS_FACTORS: Final = frozenset(

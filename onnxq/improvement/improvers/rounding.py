@@ -15,14 +15,14 @@ from typing import Final
 import numpy as np
 
 from onnxq.formats import FORMATS
-from onnxq.improvement.biased import Biased, Biases
 from onnxq.improvement.edits import Array, Edits
 from onnxq.improvement.improver import Work
-from onnxq.improvement.moments import Moments, nbytes
-from onnxq.improvement.patches import Product, product
-from onnxq.improvement.second_order import Float64, noise, regularized, rounded
 from onnxq.improvement.staged import StagedRun
 from onnxq.improvement.subject import Subject
+from onnxq.improvement.weights.biased import Biased, Biases
+from onnxq.improvement.weights.moments import Moments, nbytes
+from onnxq.improvement.weights.patches import Product, product
+from onnxq.improvement.weights.second_order import Float64, noise, regularized, rounded
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Node
 from onnxq.model.node_inputs import attribute

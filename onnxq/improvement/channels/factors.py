@@ -17,8 +17,8 @@ from numpy.typing import NDArray
 from onnxq.calibration.histogram import HistogramAccumulator
 from onnxq.calibration.statistics import TensorStatistics
 from onnxq.descriptor import QuantDescriptor
-from onnxq.improvement.readers import Blocks
-from onnxq.improvement.sites import Half, Rows, Site
+from onnxq.improvement.channels.readers import Blocks
+from onnxq.improvement.channels.sites import Half, Rows, Site
 from onnxq.model.graph import Graph
 from onnxq.quantization import INT8_MAX, SMALLEST_AMAX
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from onnxq.feeds.samples import Tensors
 from onnxq.improvement.capture import captured
+from onnxq.improvement.channels.readers import Reader, reader
 from onnxq.improvement.improver import OnStep
-from onnxq.improvement.readers import Reader, reader
 from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Graph
 from onnxq.planning.plan import Pair

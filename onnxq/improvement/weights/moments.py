@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from onnxq.improvement.edits import Array
-from onnxq.improvement.second_order import Float64
+from onnxq.improvement.weights.second_order import Float64
 
 
 @dataclass(slots=True, kw_only=True, eq=False)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from onnxq.feeds.samples import Tensors as Sample
 from onnxq.improvement.capture import captured
-from onnxq.improvement.learning_blocks import Block
-from onnxq.improvement.learning_parameters import Parameters
+from onnxq.improvement.training.blocks import Block
+from onnxq.improvement.training.parameters import Parameters
 from onnxq.torch_graph.parts import LackingError, Part, TorchGraph
 
 MEMORY: Final = 1 << 30  # bytes that values between blocks may take

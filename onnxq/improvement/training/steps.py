@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onnxq.improvement.learning_parameters import Parameters, Rates, stacked
+from onnxq.improvement.training.parameters import Parameters, Rates, stacked
 from onnxq.planning.plan import Pair
 from onnxq.torch_graph.parts import Part, Tensors
 

@@ -1,0 +1,1 @@
+"""Channels of activations: what holds and reads them, and factors for them."""

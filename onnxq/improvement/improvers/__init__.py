@@ -1,0 +1,1 @@
+"""The improvers, one file each; `registry.py` has their order."""

@@ -1,0 +1,1 @@
+"""Training of scales, weights and biases, for the improver `learn`."""

@@ -1,0 +1,1 @@
+"""Weights as rows of products: their inputs, biases and integers."""
