@@ -115,7 +115,7 @@ def record_of(name: str, judge: Judge) -> Record:
     return old
 
 
-def measure(judge: Judge, record: Record, cells: list[Place], environments: Path) -> Record:
+def measure(name: str, judge: Judge, cells: list[Place], environments: Path) -> Record:
     """Make the files, score them together, so that the float model runs once, and compile them."""
     unscored = [made(judge, way, number, environments) for way, number in cells]
     whole = [cell for cell in unscored if cell.problem is None]
@@ -129,7 +129,8 @@ def measure(judge: Judge, record: Record, cells: list[Place], environments: Path
         for cell, report in zip(whole, reports, strict=True)
     ]
     failed = [cell for cell in unscored if cell.problem is not None]
-    return record.with_cells([*scored, *failed], **shared)
+    now = record_of(name, judge)  # other runs may have added cells meanwhile
+    return now.with_cells([*scored, *failed], **shared)
 
 
 def made(judge: Judge, way: str, number: int, environments: Path) -> Cell:
@@ -233,7 +234,7 @@ def run(arguments: argparse.Namespace) -> None:
         cells = pending(record, arguments)
         if not cells:
             continue
-        record = measure(judge, record, cells, arguments.environments)
+        record = measure(name, judge, cells, arguments.environments)
         records.save(record)
         for place in cells:
             print(name, page.line(record.cell(*place)), flush=True)
