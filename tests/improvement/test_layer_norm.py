@@ -73,6 +73,19 @@ def test_equalize_leaves_normalized_tensors_alone():
     assert not improvement.divisors
 
 
+def test_a_pair_has_one_divisor_whichever_improvers_run():
+    """What is written is what was judged: a second divisor would be lost on the way to a file."""
+    proto, data = post_norm(one_op), rows(16, 1)
+    statistics = onnxq.calibrate(proto, data)
+    both = onnxq.improve(proto, data, statistics=statistics, **only("layer-norm", "equalize"))
+    assert [step.name for step in both.steps] == ["layer-norm", "equalize"]
+    assert [tensor for tensor, _, _ in both.divisors] == ["n"]
+    plain = onnxq.insert(proto, statistics=statistics).proto
+    result = onnxq.insert(proto, statistics=statistics, improvement=both).proto
+    judged = rows(16, 2)
+    assert noise(proto, plain, judged) > 4 * noise(proto, result, judged)
+
+
 @pytest.mark.parametrize("tensor", ["x", "mean", "unit", "scaled", "p", "z"])
 def test_other_tensors_are_not_normalized(tensor):
     assert not is_normalized(load(post_norm(small_ops)).graph, tensor)

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from onnxq.feeds.samples import Tensors
 from onnxq.improvement.capture import captured
 from onnxq.improvement.channels.readers import Reader, reader
+from onnxq.improvement.edits import divided
 from onnxq.improvement.improver import OnStep
 from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Graph
@@ -58,11 +59,16 @@ def shared_sites(subject: Subject) -> Iterator[Site]:
 
 
 def _pairs(subject: Subject) -> Iterator[Pair]:
-    """The INT8 pairs on activations that have no other pair, and whose scale data decide."""
+    """The INT8 pairs on activations that have no other pair, and whose scale data decide.
+
+    A pair that stands behind a divisor already is none of them: it takes one.
+    """
+    behind = {divided(pair.tensor) for pair in subject.edits.divisors}
     pairs = [pair for pair in subject.scales.by_pair if pair.kind == "activation"]
     on_tensor = Counter(pair.tensor for pair in pairs)
     for pair in pairs:
-        is_alone = on_tensor[pair.tensor] == 1 and pair.existing is None
+        is_free = pair.tensor not in behind and pair.existing is None
+        is_alone = on_tensor[pair.tensor] == 1 and is_free
         if is_alone and pair.descriptor.dtype == "int8" and pair.descriptor.amax is None:
             yield pair
 
