@@ -68,11 +68,11 @@ def edited(model: onnx.ModelProto, edits: Edits) -> onnx.ModelProto:
     """
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    if edits.biases:  # first: later edits may change a bias that earlier ones added
+        _add_biases(copy.graph, edits.biases, Constants(copy.graph).stored())
     stored = Constants(copy.graph).stored()
     for name, array in edits.constants.items():
         _write(stored[name], array)
-    if edits.biases:
-        _add_biases(copy.graph, edits.biases, stored)
     for pair, divisor in edits.divisors.items():
         _divide(copy.graph, pair, divisor)
     return copy

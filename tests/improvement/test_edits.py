@@ -58,6 +58,14 @@ def test_a_new_bias_gets_a_free_name():
     assert constants(after)["w1_bias_2"].tolist() == list(range(8))
 
 
+def test_a_new_bias_may_be_changed_by_later_edits():
+    proto, new = two_convs(), Edits(biases={"first": np.zeros(8)})
+    later = Edits(constants={"w1_bias": np.ones(8)})
+    after = edited(proto, new.then(later))
+    assert after == edited(edited(proto, new), later)
+    assert constants(after)["w1_bias"].tolist() == [1] * 8
+
+
 def test_a_node_with_a_bias_gets_no_second():
     with pytest.raises(ValueError, match="'second' has a bias already"):
         edited(two_convs(), Edits(biases={"second": np.zeros(4)}))
