@@ -93,7 +93,7 @@ def insert(
     source = None if calibration is None else calibration.path
     improved = Improvement.load(improvement) if isinstance(improvement, str | Path) else improvement
     if improved is not None:
-        improved.require_fits(planned)
+        improved.require_fits(planned, calibration)
     numbers = None if improved is None else improved.path
     require_writable(model_outputs(path), (*loaded.files, source, recipe, numbers))
     chosen = _Types(weights=weights, float_type=float_type, io_types=io_types, opset=opset)

@@ -40,8 +40,8 @@ IMPROVING: Final[dict[str, Code]] = {
         "names to arrays, the result is a number, and lower is better.",
     ),
     "OQ476": Code(
-        meaning="The improvement was made for another model or another plan: its numbers fit only "
-        "the pairs that it was made with.",
+        meaning="The improvement was made for another model, plan or calibration: its numbers fit "
+        "only the pairs that it was made with; or one of these pairs is missing.",
         example="onnxq insert model.onnx --rules other.yaml --improvement model.improved.npz",
         fix="Insert with the recipe that it was made with, or improve the model again.",
     ),

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, NonNegativeInt, ValidationError
 
 from onnxq.array_file import ArrayFile, Arrays
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, error, first_line
 from onnxq.improvement.edits import Array, Edits, with_divisors
 from onnxq.improvement.steps import Step
@@ -73,15 +74,22 @@ class Improvement(Shown):
         """How many dB the samples that nothing was fitted on gained."""
         return sum(step.gain_db for step in self.steps)
 
-    def require_fits(self, plan: Plan) -> None:
-        """Raise OQ476 unless it was made for this model with this plan."""
-        other = "model" if plan.model_digest != self.model_digest else "plan"
-        if plan.model_digest != self.model_digest or plan.digest != self.plan_digest:
+    def require_fits(self, plan: Plan, statistics: Statistics | None) -> None:
+        """Raise OQ476 unless it was made for this model, with this plan and these statistics."""
+        parts = {
+            "for another model": (self.model_digest, plan.model_digest),
+            "for another plan": (self.plan_digest, plan.digest),
+            "with another calibration": (
+                self.statistics_digest,
+                self.statistics_digest if statistics is None else statistics.digest,
+            ),
+        }
+        if other := [what for what, (made, now) in parts.items() if made != now]:
             name = "the improvement" if self.path is None else f"'{self.path}'"
             raise error(
                 "OQ476",
-                f"{name} was made for another {other}, with recipe '{self.recipe}'",
-                fix="insert with that recipe, or run 'onnxq improve' again",
+                f"{name} was made {other[0]}, by recipe '{self.recipe}'",
+                fix="insert with what it was made with, or run 'onnxq improve' again",
             )
 
     def edits(self, scales: Scales) -> Edits:
@@ -139,7 +147,17 @@ class Improvement(Shown):
 
 
 def _by_pair(pairs: Iterable[Pair], arrays: Mapping[PairKey, Array]) -> dict[Pair, Array]:
-    return {pair: array for pair in pairs if (array := arrays.get(key_of(pair))) is not None}
+    """The arrays by pair; OQ476 for one whose pair is missing."""
+    by_key = {key_of(pair): pair for pair in pairs}
+    if missing := arrays.keys() - by_key.keys():
+        tensor, node, _ = min(missing)
+        raise error(
+            "OQ476",
+            f"the improvement has numbers for a pair on '{tensor}' that '{node}' reads, and there "
+            "is none",
+            fix="insert with the statistics that it was made with, or run 'onnxq improve' again",
+        )
+    return {by_key[key]: array for key, array in arrays.items()}
 
 
 _STRICT: Final = ConfigDict(strict=True, extra="forbid")

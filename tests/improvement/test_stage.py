@@ -1,6 +1,7 @@
 """The stage: what improvers are given, what is kept, what insertion makes of it."""
 
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import onnx
@@ -264,11 +265,23 @@ def test_an_improvement_of_something_else_is_refused(stretched, improvers):
     proto, recipe = stretched
     improvers(rounding=Scaled(1 / 10))
     improvement = onnxq.improve(proto, samples(8), recipe)
+    with pytest.raises(onnxq.OnnxqError, match=r"OQ476.*with another calibration"):
+        onnxq.insert(proto, recipe, onnxq.calibrate(proto, samples(7)), improvement=improvement)
     with pytest.raises(onnxq.OnnxqError, match=r"OQ476.*for another plan"):
         onnxq.insert(proto, "trt-int8", onnxq.calibrate(proto, samples(8)), improvement=improvement)
     other = two_convs(seed=5)
     with pytest.raises(onnxq.OnnxqError, match=r"OQ476.*for another model"):
         onnxq.insert(other, recipe, onnxq.calibrate(other, samples(8)), improvement=improvement)
+
+
+def test_numbers_for_a_pair_that_is_not_there_are_refused(stretched, improvers):
+    proto, recipe = stretched
+    improvers(rounding=Scaled(1 / 10))
+    statistics = onnxq.calibrate(proto, samples(8))
+    improvement = onnxq.improve(proto, samples(8), recipe, statistics)
+    stray = replace(improvement, scales={("z", "second", 0): np.float32(1)})
+    with pytest.raises(onnxq.OnnxqError, match=r"OQ476.*a pair on 'z' that 'second' reads"):
+        onnxq.insert(proto, recipe, statistics, improvement=stray)
 
 
 def test_quantize_improves_on_the_way(stretched, improvers, tmp_path):
