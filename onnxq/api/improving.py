@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-from onnx import ModelProto
+from onnx import ModelProto, TensorProto
 
 from onnxq.api import data as datasets
 from onnxq.api.calibrating import Gathering, observed
@@ -19,7 +19,7 @@ from onnxq.api.requirements import require_calibration_of
 from onnxq.calibration.calibrate import Settings as CalibrationSettings
 from onnxq.calibration.calibrate import calibrate as run_samples
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean
+from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.feeds import DataRequest
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.improvement import runner
@@ -27,7 +27,7 @@ from onnxq.improvement.checkpoint import Checkpoint
 from onnxq.improvement.edits import Edits
 from onnxq.improvement.improvement import Improvement
 from onnxq.improvement.loss import Judge, LossLike, load_loss
-from onnxq.improvement.samples import split
+from onnxq.improvement.samples import LEAST, split
 from onnxq.improvement.subject import Subject
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.loading import Existing, Model, load
@@ -38,6 +38,11 @@ from onnxq.progress import OnProgress, Progress, silent
 from onnxq.runnable import libraries
 from onnxq.sessions import Libraries
 from onnxq.verification.numeric.parts import Part, PartsLike, parse_parts
+
+_COMPARED: Final = (
+    *(TensorProto.UNDEFINED, TensorProto.FLOAT, TensorProto.FLOAT16),
+    *(TensorProto.BFLOAT16, TensorProto.DOUBLE),
+)  # types of outputs
 
 
 def improve(
@@ -74,7 +79,7 @@ def improve(
     what is done so far, from which `resume` goes on. `output` is the file to write. The model is
     not changed.
     Raises OQ470 for a name in `without`, OQ471, OQ475, OQ411 for statistics of another model,
-    OQ431, OQ433, OQ434, and what `plan` and reading the data raise.
+    OQ477, OQ431, OQ433, OQ434, and what `plan` and reading the data raise.
     """
     left_out = improver_names(without)
     custom_ops = libraries(ort_library)
@@ -89,7 +94,9 @@ def improve(
     request = datasets.request(data, preprocess, selection, model.shapes, recorded=recorded)
     path, calibration_path = (None if p is None else Path(p) for p in (output, calibration_output))
     recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
-    inputs = (*model.files, request.path, recipe, None if calibration is None else calibration.path)
+    own = None if loss is None or callable(loss) else Path(loss)
+    gathered = None if calibration is None else calibration.path
+    inputs = (*model.files, request.path, recipe, gathered, own)
     outputs = {
         "the improvement": path,
         "the calibration": calibration_path,
@@ -131,6 +138,17 @@ def improver_names(without: Iterable[str]) -> frozenset[ImproverName]:
     return frozenset(by_text[name] for name in names)
 
 
+def required(request: DataRequest | None) -> DataRequest:
+    """The data to improve on (OQ471)."""
+    if request is None:
+        raise error(
+            "OQ471",
+            "there is no data to improve the model on",
+            fix=f"give at least {LEAST} samples, or leave the improvement out",
+        )
+    return request
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Improving:
     """An improvement whose options are checked: it can begin."""
@@ -146,6 +164,16 @@ class Improving:
     seed: int = 0
     calibration_output: Path | None = None
     run_file: LongRun = field(default_factory=LongRun)
+
+    def __post_init__(self) -> None:
+        """Raise OQ477 for a model that gives nothing to compare."""
+        graph = self.model.graph
+        if not any(graph.type(name).dtype in _COMPARED for name in graph.outputs):
+            raise error(
+                "OQ477",
+                f"no output of '{self.model.name}' is float: there is nothing to come closer to",
+                fix="let the model give out what the whole numbers are made of, such as scores",
+            )
 
     def run(self, statistics: Statistics | None, progress: OnProgress) -> Improvement:
         """Calibrate where there are no statistics, and run the improvers."""

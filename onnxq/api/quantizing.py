@@ -14,7 +14,7 @@ from onnxq.api import data as datasets
 from onnxq.api.calibrating import Gathering, observable, observed, recipe_path
 from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
-from onnxq.api.improving import Improving, improver_names
+from onnxq.api.improving import Improving, improver_names, required
 from onnxq.api.inserted import InsertResult, model_outputs
 from onnxq.api.inserting import insert
 from onnxq.api.long_runs import LongRun
@@ -75,10 +75,11 @@ class QuantizeResult(Shown):
 
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
-        """All diagnostics, of calibration, insertion and verification, each once."""
-        calibration = () if self.statistics is None else self.statistics.diagnostics
+        """All diagnostics, of calibration, improvement, insertion and verification, each once."""
+        before = (self.statistics, self.inserted.improvement)
+        gathered = (d for made in before if made is not None for d in made.diagnostics)
         return tuple(
-            dict.fromkeys((*self.inserted.diagnostics, *calibration, *self.report.diagnostics))
+            dict.fromkeys((*self.inserted.diagnostics, *gathered, *self.report.diagnostics))
         )
 
     @property
@@ -162,7 +163,6 @@ def quantize(
     Raises what the three functions raise; `result.passed` is False when a limit is missed.
     """
     require_types(weights, float_type, io_types)
-    left_out = improver_names(without)
     to_verify = data if verify_data is None else verify_data
     _require_twice(data, to_verify)
     options = CheckOptions(
@@ -221,13 +221,25 @@ def quantize(
             "--html": page,
             "the checkpoint": None if run.checkpoint is None else Path(run.checkpoint),
         },
-        (*model.files, *_inputs(request, other, recipe, labels, detections)),
+        (*model.files, *_inputs(request, other, recipe, labels, detections, loss)),
     )
     planned = plan_for(model, recipe, strict=strict)
     require_data(planned, request)
     require_opset(opset, planned, float_type)
     feed = None if other is None else other.open(model.graph)
-    statistics = None
+    improving = statistics = None
+    if improve:
+        improving = Improving(
+            model=model,
+            plan=planned,
+            request=required(request),
+            preprocess=preprocess,
+            without=improver_names(without),
+            parts=checks.parts,
+            loss=None if loss is None else load_loss(loss),
+            libraries=custom_ops,
+            seed=seed or 0,
+        )
     is_complete = model.existing == "keep" and not planned.pairs and not observable(model)
     if request is not None and not is_complete:
         statistics = Gathering(
@@ -241,21 +253,9 @@ def quantize(
             run=run,
             output=calibration_path,
         ).run_with(progress)
-    improvement = None
-    if improve and statistics is not None and request is not None:
-        improvement = Improving(
-            model=model,
-            plan=planned,
-            request=request,
-            preprocess=preprocess,
-            without=left_out,
-            parts=checks.parts,
-            loss=None if loss is None else load_loss(loss),
-            libraries=custom_ops,
-            seed=seed or 0,
-        ).run(statistics, progress)
-        if improvement_path is not None:
-            improvement = improvement.save(improvement_path)
+    improvement = None if improving is None else improving.run(statistics, progress)
+    if improvement is not None and improvement_path is not None:
+        improvement = improvement.save(improvement_path)
     inserted = insert(
         model,
         planned,

@@ -45,4 +45,10 @@ IMPROVING: Final[dict[str, Code]] = {
         example="onnxq insert model.onnx --rules other.yaml --improvement model.improved.npz",
         fix="Insert with the recipe that it was made with, or improve the model again.",
     ),
+    "OQ477": Code(
+        meaning="All outputs of the model are whole numbers, such as classes or places: they say "
+        "too little of how close the Q/DQ model is.",
+        example="onnxq improve classifier-with-argmax.onnx --data imgs/",
+        fix="Let the model give out what they are made of, such as the scores, beside them.",
+    ),
 }

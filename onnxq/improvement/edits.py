@@ -69,7 +69,7 @@ def edited(model: onnx.ModelProto, edits: Edits) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     if edits.biases:  # first: later edits may change a bias that earlier ones added
-        _add_biases(copy.graph, edits.biases, Constants(copy.graph).stored())
+        _add_biases(copy.graph, edits.biases, Constants(copy.graph))
     stored = Constants(copy.graph).stored()
     for name, array in edits.constants.items():
         _write(stored[name], array)
@@ -115,9 +115,7 @@ def _write(tensor: onnx.TensorProto, array: Array) -> None:
     tensor.CopyFrom(numpy_helper.from_array(np.asarray(array, dtype), tensor.name))
 
 
-def _add_biases(
-    graph: onnx.GraphProto, biases: Mapping[str, Array], stored: Mapping[str, onnx.TensorProto]
-) -> None:
+def _add_biases(graph: onnx.GraphProto, biases: Mapping[str, Array], constants: Constants) -> None:
     by_name = {node.name: node for _, node in nodes(graph)}
     taken = set(names(graph))
     for name, array in biases.items():
@@ -127,7 +125,7 @@ def _add_biases(
         bias = _free(f"{node.input[1]}_bias", taken)
         del node.input[BIAS_SLOT:]
         node.input.append(bias)
-        dtype = onnx.helper.tensor_dtype_to_np_dtype(stored[node.input[1]].data_type)
+        dtype = constants.array(node.input[1]).dtype
         graph.initializer.append(numpy_helper.from_array(np.asarray(array, dtype), bias))
 
 

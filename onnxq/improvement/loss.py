@@ -5,14 +5,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, wraps
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 import onnx
 
-from onnxq.feeds.loaders import function_in
+from onnxq.diagnostics import error
+from onnxq.feeds.loaders import function_in, raised_by
 from onnxq.feeds.samples import Sample, Tensors
 from onnxq.model.graph import Graph
 from onnxq.sessions import Libraries, open_session, run
@@ -80,11 +81,44 @@ class Judge:
 
 
 def load_loss(loss: LossLike) -> Loss:
-    """A loss of the user: a function, or the function `loss` of a Python file (OQ475)."""
-    if callable(loss):
-        return loss
-    own: Loss = function_in(Path(loss), _FUNCTION, "float_outputs, outputs", "the loss", "OQ475")
-    return own
+    """A loss of the user: a function, or the function `loss` of a Python file.
+
+    Raises OQ475, and so does the loss for a result that is no number; of a file also for what it
+    raises.
+    """
+    file = None if callable(loss) else Path(loss)
+    own: Loss = (
+        loss
+        if callable(loss)
+        else function_in(Path(loss), _FUNCTION, "float_outputs, outputs", "the loss", "OQ475")
+    )
+
+    @wraps(own)
+    def checked(reference: Tensors, outputs: Tensors) -> float:
+        try:
+            result = own(reference, outputs)
+        except (Exception, SystemExit) as reason:
+            if file is None:
+                raise
+            raise raised_by(file, reason, "the loss", code="OQ475") from reason
+        return _number(result, outputs)
+
+    return checked
+
+
+def _number(result: object, outputs: Tensors) -> float:
+    """The result of a loss; inf for NaN of outputs that are not finite."""
+    try:
+        number = float(result)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number, what = math.nan, f"a {type(result).__name__}"
+    else:
+        what = "NaN"
+        if math.isnan(number) and not all(np.isfinite(a).all() for a in outputs.values()):
+            return math.inf
+    if math.isnan(number):
+        raise error("OQ475", f"the loss gives {what}, not a number", fix="let it return a number")
+    return number
 
 
 def _sample(inputs: Tensors) -> Sample:

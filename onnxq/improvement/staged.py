@@ -10,10 +10,11 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Final
 
 import onnx
-from onnx import helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from onnxq.feeds.samples import Sample, Tensors
 from onnxq.improvement.edits import Array
+from onnxq.model.constants import Constants
 from onnxq.model.pairs import DEQUANTIZE
 from onnxq.model.scopes import read_names
 from onnxq.sessions import Libraries, open_session, run
@@ -22,15 +23,18 @@ if TYPE_CHECKING:
     import onnxruntime
 
 BUDGET: Final = 1 << 30  # bytes that kept tensors may take; beyond it parts are computed again
+_HELD: Final = frozenset(
+    {TensorProto.INT8, TensorProto.INT16, TensorProto.UINT8, TensorProto.UINT16}
+)  # types that NumPy holds; FP8 comes out of no session
 
 
 class StagedRun:
     """Gives tensors of the top graph; later ones are to be asked for after those before them.
 
     `ends` are all tensors that will be asked for. With `is_edited`, the ops that compute what was
-    asked for run again in the next part, with the constants of then. Quantized tensors are kept
-    instead of dequantized ones, which take four times the memory. Where what is to be kept takes
-    more than `budget` bytes, the next part begins where this one began.
+    asked for run again in the next part, with the constants of then. Tensors in
+    INT8 are kept instead of dequantized ones, which take four times the memory. Where what is to be
+    kept takes more than `budget` bytes, the next part begins where this one began.
     """
 
     def __init__(
@@ -46,6 +50,8 @@ class StagedRun:
         self._model, self._libraries = model, libraries
         self._is_edited, self._budget = is_edited, budget
         self._constants = {tensor.name: tensor for tensor in model.graph.initializer}
+        stored = Constants(model.graph).stored()
+        self._types = {name: tensor.data_type for name, tensor in stored.items()}
         self._makers = {o: i for i, n in enumerate(model.graph.node) for o in n.output if o}
         self._reads = [read_names([node]) for node in model.graph.node]
         self._light = {i for i, node in enumerate(model.graph.node) if self._is_light(i, node)}
@@ -54,12 +60,16 @@ class StagedRun:
         self._names = set(samples[0]) if samples else set()
 
     def _is_light(self, index: int, node: onnx.NodeProto) -> bool:
-        return node.op_type == DEQUANTIZE or self._reads[index] <= self._constants.keys()
+        if self._reads[index] <= self._constants.keys():
+            return True
+        zero = self._constants.get(node.input[2]) if len(node.input) > 2 else None
+        return node.op_type == DEQUANTIZE and (zero is None or zero.data_type in _HELD)
 
     def set_constants(self, values: Mapping[str, Array]) -> None:
-        """Replace the values of initializers for the parts to come."""
+        """Replace the values of initializers, in their types, for the parts to come."""
         for name, array in values.items():
-            self._constants[name] = numpy_helper.from_array(array, name)
+            dtype = helper.tensor_dtype_to_np_dtype(self._types[name])
+            self._constants[name] = numpy_helper.from_array(array.astype(dtype), name)
 
     def values(self, tensors: Collection[str]) -> Iterator[dict[str, Array]]:
         """The tensors by name for each sample, in the order of the samples (OQ305)."""

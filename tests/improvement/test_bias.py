@@ -241,3 +241,40 @@ def test_a_trained_detector_gains(yolox):
     pictures = [{"images": rendered(seed)} for seed in range(24)]
     work = work_on(str(yolox), pictures[:16])
     assert gain(work, Bias().improve(work), pictures[16:]) > 0.2
+
+
+def through_transpose():
+    """A Conv without a bias whose weight is computed from a stored one."""
+    return model(
+        [
+            helper.make_node("Transpose", ["t"], ["w"], perm=[1, 0, 2, 3]),
+            conv(["x", "w"], ["y"], "op"),
+        ],
+        [weight("t", 3, 5, 1, 1)],
+        {"x": [1, 3, 8, 8]},
+        {"y": [1, 5, 8, 8]},
+    )
+
+
+def in_half():
+    """Two Convs in float16, of which the first has no bias."""
+    proto = two_convs()
+    for tensor in proto.graph.initializer:
+        values = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(values, tensor.name))
+    for port in (*proto.graph.input, *proto.graph.output):
+        port.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    return proto
+
+
+@pytest.mark.parametrize(
+    ("make", "dtype"), [(through_transpose, np.float32), (in_half, np.float16)]
+)
+def test_a_new_bias_has_the_type_of_the_weight(make, dtype):
+    data = [{"x": s["x"].astype(dtype)} for s in positive(16)]
+    work, edits = corrected(make(), data)
+    after = onnxq.load(work.subject.edited(edits).model)
+    (node,) = edits.biases
+    bias = after.graph.by_name[node].inputs[2]
+    assert after.graph.array(bias).dtype == dtype
+    assert after.graph.array(bias).any()

@@ -184,3 +184,13 @@ def test_channels_without_values_do_no_harm(slope):
 
 def test_tensors_that_are_constant_over_all_samples():
     assert divided(uneven(simple("Relu")), [{"x": np.zeros((1, 3, 8, 8), np.float32)}] * 8) == set()
+
+
+def test_a_weight_without_values_has_no_channels_to_even_out():
+    nodes = [helper.make_node("Conv", ["x", "none"], ["a"], "a"),
+             helper.make_node("Conv", ["a", "w"], ["y"], "y")]  # fmt: skip
+    constants = [array("none", np.zeros((0, 3, 1, 1))), array("w", np.zeros((4, 0, 1, 1)))]
+    proto = model(nodes, constants, {"x": [1, 3, 4, 4]}, {"y": [1, 4, 4, 4]})
+    data = [{"x": np.ones((1, 3, 4, 4), np.float32)}] * 8
+    result = onnxq.improve(proto, data, **only("equalize"))
+    assert [step.changed for step in result.steps] == [0]

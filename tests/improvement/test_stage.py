@@ -2,10 +2,12 @@
 
 import itertools
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import onnx
 import pytest
+from onnx import helper
 
 import onnxq
 from onnxq.improvement import registry
@@ -142,6 +144,44 @@ def test_a_loss_of_the_user_decides(stretched, improvers, tmp_path):
     assert result.steps[0].loss_before < 0
     with pytest.raises(onnxq.OnnxqError, match="OQ475"):
         onnxq.improve(proto, samples(8), recipe, loss=tmp_path / "none.py")
+
+
+def test_the_file_of_a_loss_is_not_overwritten(stretched, tmp_path):
+    proto, recipe = stretched
+    own = tmp_path / "own.py"
+    own.write_text("def loss(reference, outputs):\n    return 0.0\n")
+    for improve in (onnxq.improve, partial(onnxq.quantize, improve=True)):
+        with pytest.raises(onnxq.OnnxqError, match="OQ502"):
+            improve(proto, samples(8), recipe, loss=own, output=own)
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ("raise ZeroDivisionError('boom')", "own.py:2:.*the loss raised ZeroDivisionError: boom"),
+        ("return None", "the loss gives a NoneType, not a number"),
+        ("return [1.0, 2.0]", "the loss gives a list, not a number"),
+        ("return float('nan')", "the loss gives NaN, not a number"),
+    ],
+)
+def test_a_loss_that_gives_no_number_is_refused(stretched, improvers, tmp_path, body, message):
+    proto, recipe = stretched
+    improvers(rounding=Scaled(1 / 10))
+    (tmp_path / "own.py").write_text(f"def loss(reference, outputs):\n    {body}\n")
+    with pytest.raises(onnxq.OnnxqError, match=message) as raised:
+        onnxq.improve(proto, samples(8), recipe, loss=tmp_path / "own.py")
+    assert raised.value.diagnostics[0].code == "OQ475"
+
+
+def test_outputs_that_are_whole_numbers_are_refused(stretched, improvers):
+    proto, recipe = stretched
+    improvers(rounding=Scaled(1 / 10))
+    proto.graph.node.append(helper.make_node("ArgMax", ["y"], ["best"], "best"))
+    proto.graph.output.append(helper.make_tensor_value_info("best", onnx.TensorProto.INT64, None))
+    assert onnxq.improve(proto, samples(8), recipe).steps[0].kept
+    del proto.graph.output[0]
+    with pytest.raises(onnxq.OnnxqError, match="OQ477"):
+        onnxq.improve(proto, samples(8), recipe)
 
 
 class Interrupted(Scaled):
@@ -295,6 +335,20 @@ def test_quantize_improves_on_the_way(stretched, improvers, tmp_path):
     plain, improved = (r.report.outputs["y"].sqnr for r in results)
     assert improved > plain + 10
     assert results[1].to_dict()["insert"]["improvement"]["steps"][0]["kept"] is True
+
+
+def test_quantize_checks_what_improves_before_it_reads_a_sample(tmp_path):
+    read = []
+
+    def data():
+        read.append(True)
+        yield from samples(8)
+
+    with pytest.raises(onnxq.OnnxqError, match="OQ475"):
+        onnxq.quantize(two_convs(), data, improve=True, loss=tmp_path / "none.py")
+    assert not read
+    with pytest.raises(onnxq.OnnxqError, match="OQ471"):
+        onnxq.quantize(two_convs(), None, "trt-int4-weights", improve=True)
 
 
 def test_names_of_registry_and_rules_agree():

@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import helper, numpy_helper
 
+import onnxq
 from onnxq.improvement.capture import captured
 from onnxq.improvement.staged import StagedRun
 from tests.improvement.models import array, model, samples, two_convs
@@ -103,3 +104,16 @@ def test_bodies_read_what_is_around_them():
 
 def test_no_samples_give_nothing():
     assert parts(two_convs(), []) == [[], []]
+
+
+def test_quantized_tensors_that_numpy_cannot_hold_are_computed_again():
+    recipe = onnxq.Recipe.from_yaml(
+        "schema: 1\nrules: [{id: fp8, why: t, match: {op: Conv}, quantize: "
+        "{inputs: {dtype: fp8e4m3, amax: 2}, weights: {dtype: fp8e4m3}}}]"
+    )
+    data = samples(2)
+    proto = onnxq.insert(two_convs(), recipe).proto
+    *_, last = parts(proto, data, asked=(["a"], ["y"]))
+    whole = captured(proto, ["y"], data)
+    for value, expected in zip(last, whole, strict=True):
+        np.testing.assert_allclose(value["y"], expected["y"], rtol=1e-5, atol=1e-5)

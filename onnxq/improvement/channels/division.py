@@ -38,7 +38,9 @@ def evened(work: Work, subject: Subject, *, normalized: bool) -> Edits:
 
 def observed(subject: Subject, chosen: Sequence[Site], work: Work) -> list[Observed]:
     """Values of the sites that the samples to fit on reach, in two halves."""
-    seen = halves(subject, chosen, work.fitting, work.progress) if chosen else {}
+    seen = (
+        halves(subject, chosen, work.fitting, work.progress, work.judge.libraries) if chosen else {}
+    )
     return [(s, *seen[s.pair.tensor]) for s in chosen if s.pair.tensor in seen]
 
 

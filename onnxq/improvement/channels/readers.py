@@ -66,7 +66,7 @@ def reader(graph: Graph, edge: Edge) -> Reader | None:
     if edge.slot != 0 or node.domain or node.scope or len(node.inputs) < 2:
         return None
     weight, form = node.inputs[1], _form(graph, node)
-    if form is None or not is_own(graph, weight):
+    if form is None or not is_own(graph, weight) or 0 in (graph.type(weight).shape or ()):
         return None
     groups = int(node.attributes.get("group", 1)) if form == "conv" else 1
     return Reader(node=node.name, weight=weight, form=form, groups=groups)

@@ -19,6 +19,7 @@ from onnxq.improvement.improver import OnStep
 from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Graph
 from onnxq.planning.plan import Pair
+from onnxq.sessions import Libraries
 
 Rows = NDArray[np.float32]
 _VALUES: Final = 2**18  # that are kept of a tensor in each half
@@ -105,7 +106,11 @@ class Half:
 
 
 def halves(
-    subject: Subject, sites: Sequence[Site], samples: Sequence[Tensors], progress: OnStep
+    subject: Subject,
+    sites: Sequence[Site],
+    samples: Sequence[Tensors],
+    progress: OnStep,
+    libraries: Libraries = (),
 ) -> dict[str, tuple[Half, Half]]:
     """What the even and the odd samples give at every site, by tensor.
 
@@ -115,7 +120,8 @@ def halves(
     largest: dict[str, tuple[list[Rows], list[Rows]]] = {s.pair.tensor: ([], []) for s in sites}
     share = _VALUES // max(1, (len(samples) + 1) // 2)
     rng = np.random.default_rng(0)
-    for number, values in enumerate(captured(subject.model, rows, samples)):
+    runs = captured(subject.model, rows, samples, libraries=libraries)
+    for number, values in enumerate(runs):
         for site in sites:
             array = _by_channel(np.asarray(values[site.pair.tensor], np.float32), site.axis)
             if array.size:

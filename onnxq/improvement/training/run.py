@@ -43,7 +43,7 @@ class LearningRun:
         self._blocks = blocks(graph, products, lambda node: bool(lacking(node)))
         self._parts = parts_of(TorchGraph(graph, self._parameters.pairs), self._blocks)
         self._floats = parts_of(TorchGraph(Graph(self._exact)), self._blocks)
-        self._samples = affordable(work.fitting, self._blocks, self._exact)
+        self._samples = affordable(work.fitting, self._blocks, self._exact, work.judge.libraries)
         held = range(0, len(self._samples), _HELD)
         fit = [i for i in range(len(self._samples)) if i % _HELD]
         self._split = (fit, list(held)) if fit else (list(held), list(held))
@@ -52,7 +52,8 @@ class LearningRun:
     def result(self) -> Edits:
         """Train every block; what `Work.keep` got is gone on from."""
         done = self._resumed(self._work.state)
-        values = Values(self._samples, self._exact, self._parameters)
+        libraries = self._work.judge.libraries
+        values = Values(self._samples, self._exact, self._parameters, libraries)
         for place, block in enumerate(self._blocks):
             part = self._parts[place]
             values.compute_exact(block, self._floats[place])

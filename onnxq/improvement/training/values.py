@@ -15,6 +15,7 @@ from onnxq.feeds.samples import Tensors as Sample
 from onnxq.improvement.capture import captured
 from onnxq.improvement.training.blocks import Block
 from onnxq.improvement.training.parameters import Parameters
+from onnxq.sessions import Libraries
 from onnxq.torch_graph.parts import LackingError, Part, TorchGraph
 
 MEMORY: Final = 1 << 30  # bytes that values between blocks may take
@@ -30,9 +31,14 @@ class Values:
     """
 
     def __init__(
-        self, samples: Sequence[Sample], exact: onnx.ModelProto, parameters: Parameters
+        self,
+        samples: Sequence[Sample],
+        exact: onnx.ModelProto,
+        parameters: Parameters,
+        libraries: Libraries = (),
     ) -> None:
         self._samples, self._exact, self._parameters = samples, exact, parameters
+        self._libraries = libraries
         self.exact = [{n: _tensor(a) for n, a in sample.items()} for sample in samples]
         self.rounded = [dict(sample) for sample in self.exact]
 
@@ -68,7 +74,7 @@ class Values:
     def _capture(
         self, values: list[dict[str, Tensor]], model: onnx.ModelProto, block: Block
     ) -> None:
-        rows = captured(model, block.outputs, self._samples)
+        rows = captured(model, block.outputs, self._samples, libraries=self._libraries)
         for known, row in zip(values, rows, strict=True):
             known |= {name: _tensor(array) for name, array in row.items()}
 
@@ -88,11 +94,15 @@ def _part(graph: TorchGraph, block: Block) -> Part | None:
 
 
 def affordable(
-    samples: Sequence[Sample], blocks: Sequence[Block], model: onnx.ModelProto
+    samples: Sequence[Sample],
+    blocks: Sequence[Block],
+    model: onnx.ModelProto,
+    libraries: Libraries = (),
 ) -> Sequence[Sample]:
     """As many of the samples as have room for their values, by what the first of them needs."""
     names = dict.fromkeys(n for block in blocks for n in (*block.inputs, *block.outputs))
-    sizes = {n: a.nbytes for n, a in next(captured(model, names, samples[:1])).items()}
+    first = next(captured(model, names, samples[:1], libraries=libraries))
+    sizes = {n: a.nbytes for n, a in first.items()}
     known, largest = set[str](), 1
     for place, block in enumerate(blocks):
         known |= {*block.inputs, *block.outputs}
