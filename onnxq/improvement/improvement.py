@@ -97,7 +97,7 @@ class Improvement(Shown):
         divisors = _by_pair(scales.by_pair, self.divisors)
         return Edits(
             constants=self.constants,
-            biases=self.biases,
+            biases=dict(sorted(self.biases.items())),
             divisors=divisors,
             scales=_by_pair(with_divisors(scales.by_pair, divisors), self.scales),
             moved=frozenset(self.moved),
@@ -147,7 +147,7 @@ class Improvement(Shown):
 
 
 def _by_pair(pairs: Iterable[Pair], arrays: Mapping[PairKey, Array]) -> dict[Pair, Array]:
-    """The arrays by pair; OQ476 for one whose pair is missing."""
+    """The arrays by pair, in the order of the pairs; OQ476 for one whose pair is missing."""
     by_key = {key_of(pair): pair for pair in pairs}
     if missing := arrays.keys() - by_key.keys():
         tensor, node, _ = min(missing)
@@ -157,7 +157,7 @@ def _by_pair(pairs: Iterable[Pair], arrays: Mapping[PairKey, Array]) -> dict[Pai
             "is none",
             fix="insert with the statistics that it was made with, or run 'onnxq improve' again",
         )
-    return {by_key[key]: array for key, array in arrays.items()}
+    return {pair: arrays[key] for key, pair in by_key.items() if key in arrays}
 
 
 _STRICT: Final = ConfigDict(strict=True, extra="forbid")

@@ -10,6 +10,7 @@ import pytest
 from onnx import helper
 from PIL import Image, ImageDraw, ImageFont
 
+import onnxq
 from onnxq.improvement.training.blocks import blocks
 from onnxq.improvement.training.run import LearningRun
 from onnxq.model.inner_outputs import with_inner_outputs
@@ -98,6 +99,18 @@ def test_a_product_without_a_bias_gets_one():
     assert np.abs(edits.biases["one"]).max() > 0
     onnx.checker.check_model(work.subject.edited(edits).quantized(), full_check=True)
     assert gain(work, edits, pictures(48, seed=9)) > 0
+
+
+def test_a_product_without_pairs_stays():
+    recipe = onnxq.Recipe.from_yaml(
+        "schema: 1\nextends: trt-int8\nrules: "
+        "[{id: skip, why: t, match: {name: first}, skip: [inputs, weights]}]"
+    )
+    work = work_on(two_convs(), samples(8), recipe)
+    assert "first" in work.targets
+    edits = LearningRun(work, steps=4).result()
+    assert not edits.biases
+    assert not edits.constants.keys() & {"w1"}
 
 
 def test_a_weight_that_two_nodes_read_stays():

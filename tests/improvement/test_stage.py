@@ -314,6 +314,43 @@ def test_an_improvement_of_something_else_is_refused(stretched, improvers):
         onnxq.insert(other, recipe, onnxq.calibrate(other, samples(8)), improvement=improvement)
 
 
+class Halved:
+    """Divides what both Convs read by 2, in the order of the graph, which is not that of names."""
+
+    def improve(self, work):
+        weights = {"x": "w1", "b": "w2"}
+        pairs = {p.tensor: p for p in work.subject.plan.pairs}
+        return Edits(
+            constants={w: 2 * work.subject.graph.array(w) for w in weights.values()},
+            divisors={pairs[x]: np.full((1, 1, 1), 2, np.float32) for x in weights},
+        )
+
+
+def test_a_saved_improvement_gives_the_same_file(improvers, tmp_path):
+    improvers(equalize=Halved(), rounding=Scaled(1 / 10))
+    proto, data = two_convs(), samples(8)
+    statistics = onnxq.calibrate(proto, data)
+    improvement = onnxq.improve(proto, data, loss=Falling(), statistics=statistics)
+    assert len(improvement.divisors) == 2
+    saved = improvement.save(tmp_path / "i.npz").path
+    files = [
+        onnxq.insert(proto, statistics=statistics, improvement=i).proto.SerializeToString()
+        for i in (improvement, saved)
+    ]
+    assert files[0] == files[1]
+
+
+class Falling:
+    """A loss that finds every model better than the one before."""
+
+    def __init__(self):
+        self.calls = 0
+
+    def __call__(self, reference, outputs):
+        self.calls += 1
+        return 1 / self.calls
+
+
 def test_numbers_for_a_pair_that_is_not_there_are_refused(stretched, improvers):
     proto, recipe = stretched
     improvers(rounding=Scaled(1 / 10))

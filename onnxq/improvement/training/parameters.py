@@ -47,7 +47,8 @@ class Parameters:
 
     def __init__(self, subject: Subject, targets: Iterable[str]) -> None:
         self._targets = frozenset(targets)
-        self._zeros = _missing_biases(subject.graph, self._targets)
+        paired = {edge.node for pair in subject.scales.by_pair for edge in pair.edges}
+        self._zeros = _missing_biases(subject.graph, self._targets & paired)
         model = edited(subject.model, Edits(biases=self._zeros))
         self.graph = Graph(model, digest=subject.original.digest, shapes=subject.original.shapes)
         by_pair = {pair: np.asarray(s, np.float32) for pair, s in subject.scales.by_pair.items()}
