@@ -2,8 +2,8 @@
 
 A line has the node, its input, the tensor, the descriptor or 'float', the share group, the rule and
 the place of the rule, separated by two spaces; a field with spaces is quoted as in JSON. The last
-lines are about whole ops: the tensors that share a scale there, 'share_scale', and the type they
-compute in with `--float`, 'fp32' or 'half'.
+lines are about whole ops: the tensors that share a scale there, 'share_scale', the type that they
+compute in with `--float`, 'fp32' or 'half', and what may improve them, as in 'improve:bias,learn'.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from typing import Final
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError, Severity, Span, error
 from onnxq.model.graph import Edge, Graph
+from onnxq.planning import improvable_lines
 from onnxq.planning.pairs import fold
 from onnxq.planning.plan import (
     FLOAT,
@@ -30,6 +31,7 @@ from onnxq.planning.plan import (
     Because,
     Decision,
     Group,
+    Improvable,
     Kept,
     Line,
     Plan,
@@ -48,13 +50,17 @@ _WHERE: Final = re.compile(r"(.*):(?:([0-9]{1,9})|(rules\[[0-9]{1,9}\]))", re.DO
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """The content of a saved plan; `digest` is that of the lines as onnxq wrote them."""
+    """The content of a saved plan; `digest` is that of the lines as onnxq wrote them.
+
+    `improvable` are the lines on improvers, which have no part in it.
+    """
 
     model_digest: str
     recipe: str
     recipe_digest: str
     digest: str
     lines: tuple[Line, ...]
+    improvable: tuple[Line, ...]
 
     @property
     def edited(self) -> bool:
@@ -73,7 +79,8 @@ def to_text(plan: Plan) -> str:
         f"# recipe {_quoted_name(plan.recipe)} {plan.recipe_digest}",
         f"{_DECISIONS}{plan.digest}",
     )
-    return "\n".join((*head, *(_joined(line.fields()) for line in plan.lines))) + "\n"
+    lines = (*plan.lines, *map(improvable_lines.line_of, plan.improvable))
+    return "\n".join((*head, *(_joined(line.fields()) for line in lines))) + "\n"
 
 
 def _quoted_name(name: str) -> str:
@@ -134,7 +141,8 @@ def read(path: Path) -> Saved:
         recipe=name,
         recipe_digest=recipe_digest,
         digest="".join(text[3:head]).removeprefix(_DECISIONS),
-        lines=tuple(body),
+        lines=tuple(line for line in body if not improvable_lines.is_one(line)),
+        improvable=tuple(filter(improvable_lines.is_one, body)),
     )
 
 
@@ -162,6 +170,8 @@ def load(path: Path, graph: Graph) -> Plan:
     decisions = tuple(_decision(path, graph, line) for line in of_inputs)
     if len({d.edge for d in decisions}) < len(decisions):
         raise _unreadable(path, "it decides an input twice")
+    if len({line.node for line in saved.improvable}) < len(saved.improvable):
+        raise _unreadable(path, "it says twice what may improve an op")
     groups = _groups(path, of_inputs, of_ties, decisions)
     pairs, problems = fold(graph, decisions, groups)
     if errors := [p for p in problems if p.severity is Severity.ERROR]:
@@ -175,6 +185,7 @@ def load(path: Path, graph: Graph) -> Plan:
         pairs=pairs,
         groups=groups,
         kept=tuple(_kept(path, graph, line) for line in of_ops if line not in of_ties),
+        improvable=tuple(_improvable(path, graph, line) for line in saved.improvable),
         unmatched=(),
         diagnostics=tuple(problems),
         graph=graph,
@@ -192,6 +203,15 @@ def _kept(path: Path, graph: Graph, line: Line) -> Kept:
         because=_because(path, line),
         overrides=(),
     )
+
+
+def _improvable(path: Path, graph: Graph, line: Line) -> Improvable:
+    if line.node not in graph.by_name:
+        raise _unreadable(path, f"the model has no node '{line.node}'")
+    op = improvable_lines.read(line, _because(path, line))
+    if isinstance(op, str):
+        raise _unreadable(path, op)
+    return op
 
 
 def _because(path: Path, line: Line) -> Because:

@@ -224,10 +224,12 @@ def test_damaged_plan(here, old, new):
     here.refuses("OQ212", "insert", "--plan", "saved.plan")
 
 
-def test_plan_that_decides_an_input_twice(here):
+@pytest.mark.parametrize("word", ["input[0]", "improve:"])
+def test_plan_that_decides_something_twice(here, word):
     succeeded(here.run("plan", "model.onnx", "-o", "saved.plan"))
     lines = (here / "saved.plan").read_text().splitlines()
-    (here / "saved.plan").write_text("\n".join([*lines, lines[-1]]) + "\n")
+    twice = next(line for line in lines if word in line)
+    (here / "saved.plan").write_text("\n".join([*lines, twice]) + "\n")
     here.refuses("OQ212", "insert", "--plan", "saved.plan")
 
 

@@ -240,6 +240,23 @@ def test_names_of_recipes_go_through_a_saved_plan(tmp_path, name):
     assert not saved.edited
 
 
+def test_a_saved_plan_has_what_may_improve_its_ops(tmp_path):
+    view = graph(CONV)
+    own = stem(match={"op": "Conv"}, improve=["bias"]) | {"extends": "trt-int8"}
+    none = stem(match={"op": "Conv"}, improve=[]) | {"extends": "trt-int8"}
+    path = tmp_path / "a.plan"
+    for content, expected in ((own, ("bias",)), (none, ())):
+        plan = cascade.plan(view, Recipe.from_dict(content, name="mine"))
+        path.write_text(plan_file.to_text(plan))
+        saved = plan_file.load(path, view)
+        assert [(op.node, op.improvers) for op in saved.improvable] == [("conv", expected)]
+        assert saved.improving == plan.improving
+        assert (saved.digest, saved.edited) == (plan.digest, False)
+    path.write_text(path.read_text().replace("improve:", "improve:biass"))
+    with pytest.raises(OnnxqError, match=r"OQ212.*there is no improver 'biass'"):
+        plan_file.load(path, view)
+
+
 def test_saved_plans_of_older_versions(tmp_path):
     view = graph(CONV)
     plan = cascade.plan(view, recipe.load("trt-int8"))
