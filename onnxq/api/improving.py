@@ -114,10 +114,10 @@ def improve(
         libraries=custom_ops,
         seed=seed or 0,
         calibration_output=calibration_path,
+        output=path,
         run_file=LongRun(checkpoint=checkpoint, resume=resume),
     )
-    improvement = job.run(calibration, progress)
-    return improvement if path is None else improvement.save(path)
+    return job.run(calibration, progress)
 
 
 def improver_names(without: Iterable[str]) -> frozenset[ImproverName]:
@@ -162,6 +162,7 @@ class Improving:
     loss: Callable[..., float] | None = None
     libraries: Libraries = ()
     seed: int = 0
+    output: Path | None = None
     calibration_output: Path | None = None
     run_file: LongRun = field(default_factory=LongRun)
 
@@ -209,7 +210,8 @@ class Improving:
             begun = checkpoint.begun if checkpoint else lambda run: None
             improvement = runner.improve(subject, samples, (judges[0], judges[1]), settings, begun)
         diagnostics = (*self.plan.diagnostics, *feed.warnings, *improvement.diagnostics)
-        return replace(improvement, diagnostics=diagnostics)
+        improvement = replace(improvement, diagnostics=diagnostics)
+        return improvement if self.output is None else improvement.save(self.output)
 
     def _described(self) -> str:
         """The options that change the result."""
@@ -229,8 +231,9 @@ class Improving:
             try:
                 yield checkpoint
             except KeyboardInterrupt:
-                note = f"interrupted; '{path}' has what is done so far, --resume continues"
-                progress(Progress(stage="improving", note=note, urgent=True))
+                if path.exists():  # not before the first improver keeps something
+                    note = f"interrupted; '{path}' has what is done so far, --resume continues"
+                    progress(Progress(stage="improving", note=note, urgent=True))
                 raise
             checkpoint.remove()
 

@@ -163,6 +163,7 @@ def quantize(
     Raises what the three functions raise; `result.passed` is False when a limit is missed.
     """
     require_types(weights, float_type, io_types)
+    left_out = improver_names(without)
     to_verify = data if verify_data is None else verify_data
     _require_twice(data, to_verify)
     options = CheckOptions(
@@ -234,11 +235,12 @@ def quantize(
             plan=planned,
             request=required(request),
             preprocess=preprocess,
-            without=improver_names(without),
+            without=left_out,
             parts=checks.parts,
             loss=None if loss is None else load_loss(loss),
             libraries=custom_ops,
             seed=seed or 0,
+            output=improvement_path,
         )
     is_complete = model.existing == "keep" and not planned.pairs and not observable(model)
     if request is not None and not is_complete:
@@ -254,8 +256,6 @@ def quantize(
             output=calibration_path,
         ).run_with(progress)
     improvement = None if improving is None else improving.run(statistics, progress)
-    if improvement is not None and improvement_path is not None:
-        improvement = improvement.save(improvement_path)
     inserted = insert(
         model,
         planned,

@@ -231,6 +231,25 @@ class Doubled:
         return Edits(constants={"w1": first, "w2": second}, moved=frozenset({"a", "b"}))
 
 
+class Stopped:
+    """Stops the run before there is anything to keep."""
+
+    def improve(self, work):
+        raise KeyboardInterrupt
+
+
+def test_a_run_that_kept_nothing_names_no_checkpoint(stretched, improvers, tmp_path):
+    proto, recipe = stretched
+    improvers(rounding=Stopped())
+    events = []
+    with pytest.raises(KeyboardInterrupt):
+        onnxq.improve(
+            proto, samples(8), recipe, checkpoint=tmp_path / "c.npz", progress=events.append
+        )
+    assert not (tmp_path / "c.npz").exists()
+    assert not [e.note for e in events if "interrupted" in e.note]
+
+
 def test_activations_that_moved_are_observed_again(stretched, improvers):
     proto = two_convs()
     improvers(equalize=Doubled(), rounding=Scaled(1))
@@ -384,6 +403,8 @@ def test_quantize_checks_what_improves_before_it_reads_a_sample(tmp_path):
     with pytest.raises(onnxq.OnnxqError, match="OQ475"):
         onnxq.quantize(two_convs(), data, improve=True, loss=tmp_path / "none.py")
     assert not read
+    with pytest.raises(onnxq.OnnxqError, match="OQ470"):
+        onnxq.quantize(two_convs(), data, without=["roundin"])
     with pytest.raises(onnxq.OnnxqError, match="OQ471"):
         onnxq.quantize(two_convs(), None, "trt-int4-weights", improve=True)
 
