@@ -84,7 +84,7 @@ def calibration_tensors(
         label = Text(one_line(name)).append(_not_finite(observed.range), "red")
         rows.append((label, *_row(observed, amaxes[name], figures)))
     columns = ("tensor", *(percentile if f == "percentile" else f for f in figures))
-    table(console, columns, rows, drop=("zeros", "values", "entropy", "mse", "adaptive", "min"))
+    table(console, columns, rows, drop=("entropy", "mse", "zeros", "values", "adaptive", "min"))
 
 
 def short_count(count: float) -> str:

@@ -58,7 +58,6 @@ def test_brackets_in_names_are_no_markup(here):
     )
     outcome = succeeded(here.run("insert", "--rules", "odd.yaml"))
     assert "rule '[/x]' matched nothing" in outcome.stderr
-    assert "[/x]" in outcome.stdout
 
 
 def test_half_precision_model(here):

@@ -32,12 +32,14 @@ def flags(*words):
 
 
 def test_quantize_takes_all_that_its_parts_take():
-    parts = {**flags("calibrate"), **flags("insert"), **flags("verify")}
+    verbs = ("calibrate", "improve", "insert", "verify")
+    parts = {name for verb in verbs for name in flags(verb)}
     for_parts_alone = {
         "--shard",  # a part of the data is not a calibration to insert from
         "--calibration",  # it makes one
+        "--improvement",  # it makes one, with --improve
     }
-    assert set(flags("quantize")) == set(parts) - for_parts_alone | {"--verify-data"}
+    assert set(flags("quantize")) == parts - for_parts_alone | {"--verify-data", "--improve"}
 
 
 def test_options_that_quantize_shares_are_told_alike():

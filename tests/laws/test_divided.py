@@ -8,10 +8,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from onnxq.calibration.statistics import Statistics
+from onnxq.improvement.channels.division import divided
 from onnxq.improvement.channels.sites import sites
 from onnxq.improvement.channels.streams import stream
 from onnxq.improvement.edits import Edits, edited
-from onnxq.improvement.improvers.equalization import divided
 from onnxq.improvement.subject import Subject
 from onnxq.insertion.scales import compute_scales
 from onnxq.model.graph import Graph

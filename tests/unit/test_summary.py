@@ -82,6 +82,7 @@ def test_amaxes_are_those_that_can_be_read():
         "percentile",
         "mse",
         "entropy",
+        "adaptive",
     }
     ranged = TensorStatistics(values=ValueRange(count=2, minimum=-3, maximum=1), samples=1)
     assert summary.amaxes(ranged, 99.9) == {"max": 3}
