@@ -19,13 +19,13 @@ except ImportError:  # Windows: what a killed run leaves behind stays
     fcntl = None  # type: ignore[assignment]
 
 
-_OWN: Final = re.compile(rb"onnxq (calibration|checkpoint) \d")
+_OWN: Final = re.compile(rb"onnxq (calibration|checkpoint|improvement|unfinished improvement) \d")
 LONGEST_NAME: Final = 240  # bytes; file systems take 255, of which `.NAME.*.part` needs some
 _TRAILER: Final = 128  # bytes in which a file of onnxq's says what it is
 
 
 def own_kind(path: Path) -> str:
-    """Return 'calibration' or 'checkpoint' for a zip archive that onnxq wrote, else ''."""
+    """Return the kind of a zip archive that onnxq wrote, such as 'calibration', else ''."""
     try:
         with path.open("rb") as file:
             file.seek(-min(file.seek(0, 2), _TRAILER), 2)

@@ -99,7 +99,7 @@ def calibrate(
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
     request = datasets.request(data, preprocess, selection, model.shapes)
     path = None if output is None else Path(output)
-    require_calibration_places(path, run, (*model.files, request.path, recipe_path(recipe)))
+    require_calibration_places(path, run, (*model.files, *request.files, recipe_path(recipe)))
     plan = None if recipe is None else cascade.plan(model.graph, recipes.load(recipe))
     job = Gathering(
         model=model,

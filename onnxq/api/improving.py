@@ -26,7 +26,7 @@ from onnxq.improvement import runner
 from onnxq.improvement.checkpoint import Checkpoint
 from onnxq.improvement.edits import Edits
 from onnxq.improvement.improvement import Improvement
-from onnxq.improvement.loss import Judge, LossLike, load_loss
+from onnxq.improvement.loss import Judge, LossLike, load_loss, loss_name
 from onnxq.improvement.samples import LEAST, split
 from onnxq.improvement.subject import Subject
 from onnxq.insertion.scales import compute_scales
@@ -96,7 +96,7 @@ def improve(
     recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
     own = None if loss is None or callable(loss) else Path(loss)
     gathered = None if calibration is None else calibration.path
-    inputs = (*model.files, request.path, recipe, gathered, own)
+    inputs = (*model.files, *request.files, recipe, gathered, own)
     outputs = {
         "the improvement": path,
         "the calibration": calibration_path,
@@ -111,6 +111,7 @@ def improve(
         without=left_out,
         parts=parse_parts(parts, model.graph),
         loss=None if loss is None else load_loss(loss),
+        loss_name=loss_name(loss),
         libraries=custom_ops,
         seed=seed or 0,
         calibration_output=calibration_path,
@@ -160,6 +161,7 @@ class Improving:
     without: frozenset[ImproverName] = frozenset()
     parts: tuple[Part, ...] = ()
     loss: Callable[..., float] | None = None
+    loss_name: str = ""
     libraries: Libraries = ()
     seed: int = 0
     output: Path | None = None
@@ -200,6 +202,7 @@ class Improving:
         with self._checkpoint(progress) as checkpoint:
             settings = runner.Settings(
                 without=self.without,
+                loss=self.loss_name,
                 described=self._described(),
                 seed=self.seed,
                 progress=lambda name, done, total: progress(
@@ -214,10 +217,9 @@ class Improving:
         return improvement if self.output is None else improvement.save(self.output)
 
     def _described(self) -> str:
-        """The options that change the result."""
-        loss = "" if self.loss is None else getattr(self.loss, "__qualname__", "own")
+        """The options that change the result, beside the loss."""
         parts = " ".join(f"{p.name}={p.output}{p.where}" for p in self.parts)
-        return f"without {' '.join(sorted(self.without))}; loss {loss}; parts {parts}"
+        return f"without {' '.join(sorted(self.without))}; parts {parts}"
 
     @contextmanager
     def _checkpoint(self, progress: OnProgress) -> Iterator[Checkpoint | None]:

@@ -36,7 +36,7 @@ from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds import DataRequest
 from onnxq.feeds.preprocess import Preprocess
-from onnxq.improvement.loss import LossLike, load_loss
+from onnxq.improvement.loss import LossLike, load_loss, loss_name
 from onnxq.insertion.half import IoTypes
 from onnxq.insertion.insert import Weights
 from onnxq.insertion.precision import FloatName
@@ -164,6 +164,9 @@ def quantize(
     """
     require_types(weights, float_type, io_types)
     left_out = improver_names(without)
+    if not improve and (left_out or loss is not None):
+        option = "--without" if left_out else "--loss"
+        raise error("OQ217", f"{option} has no effect without --improve", fix="add --improve")
     to_verify = data if verify_data is None else verify_data
     _require_twice(data, to_verify)
     options = CheckOptions(
@@ -238,6 +241,7 @@ def quantize(
             without=left_out,
             parts=checks.parts,
             loss=None if loss is None else load_loss(loss),
+            loss_name=loss_name(loss),
             libraries=custom_ops,
             seed=seed or 0,
             output=improvement_path,
@@ -286,7 +290,7 @@ def _inputs(
 ) -> tuple[Path | None, ...]:
     """Files that must not be overwritten, beside the model's."""
     named = None if isinstance(recipe, Plan) else recipe_path(recipe)
-    data = (r.path for r in (request, other) if r is not None)
+    data = (file for r in (request, other) if r is not None for file in r.files)
     return (*data, named, *(Path(other) for other in others if isinstance(other, str | Path)))
 
 

@@ -8,7 +8,7 @@ from os import PathLike
 from pathlib import Path
 from typing import Final
 
-from onnxq.diagnostics import Diagnostic, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, error
 from onnxq.feeds.checks import none_full, not_full, too_few
 from onnxq.feeds.feed import Feed
 from onnxq.feeds.forms import FORMS, OpenedData, OpenOptions
@@ -54,6 +54,14 @@ class DataRequest:
     def path(self) -> Path | None:
         """The file or folder that is read; None for data in memory."""
         return path_of(self.source) if isinstance(self.source, str | PathLike) else None
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read, which must not be overwritten; none of data in memory."""
+        try:
+            return self._place().files
+        except OnnxqError:  # opening the data says what is wrong
+            return ()
 
     def absolute(self) -> DataRequest:
         """The same, for a process that works in another folder (OQ434 for data in memory)."""

@@ -28,6 +28,7 @@ _SAME: Final = (
     "statistics_digest",
     "data_digest",
     "seed",
+    "loss",
     "settings",
 )
 

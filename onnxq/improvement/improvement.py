@@ -46,9 +46,9 @@ class Improvement(Shown):
     `constants` are values of initializers and Constant nodes by name, `biases` those of ops that
     had none, by node name, `divisors` those in front of pairs (`Edits`), `scales` those of pairs.
     `moved` are activations whose float values changed. `fitted` and `validated` count the samples
-    that the improvers saw, and those that judged them. `settings` are options that change the
-    result. The digests are of what it was made from: the model, the plan, the statistics and the
-    samples.
+    that the improvers saw, and those that judged them. `loss` names the loss of a user, `settings`
+    are the other options that change the result. The digests are of what it was made from: the
+    model, the plan, the statistics and the samples.
     """
 
     model_digest: str
@@ -56,6 +56,7 @@ class Improvement(Shown):
     statistics_digest: str
     data_digest: str
     recipe: str
+    loss: str
     settings: str
     seed: int
     fitted: int
@@ -70,9 +71,9 @@ class Improvement(Shown):
     path: Path | None = None
 
     @property
-    def gain_db(self) -> float:
-        """How many dB the samples that nothing was fitted on gained."""
-        return sum(step.gain_db for step in self.steps)
+    def gain_db(self) -> float | None:
+        """How many dB the samples that nothing was fitted on gained; None for a user's loss."""
+        return None if self.loss else sum(step.gain_db for step in self.steps)
 
     def require_fits(self, plan: Plan, statistics: Statistics | None) -> None:
         """Raise OQ476 unless it was made for this model, with this plan and these statistics."""
@@ -116,7 +117,8 @@ class Improvement(Shown):
             "fitted": self.fitted,
             "validated": self.validated,
             "gain_db": self.gain_db,
-            "steps": [step.to_dict() for step in self.steps],
+            "loss": self.loss,
+            "steps": [step.to_dict(own_loss=bool(self.loss)) for step in self.steps],
             "constants": sorted(self.constants),
             "biases": sorted(self.biases),
             "divisors": sorted(tensor for tensor, _, _ in self.divisors),
@@ -195,6 +197,7 @@ class _Meta(BaseModel):
     statistics_digest: str
     data_digest: str
     recipe: str
+    loss: str
     settings: str
     seed: int
     fitted: NonNegativeInt
@@ -223,6 +226,7 @@ def pack(improvement: Improvement, state: Mapping[str, Array]) -> dict[str, NDAr
         statistics_digest=improvement.statistics_digest,
         data_digest=improvement.data_digest,
         recipe=improvement.recipe,
+        loss=improvement.loss,
         settings=improvement.settings,
         seed=improvement.seed,
         fitted=improvement.fitted,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -104,6 +105,16 @@ def load_loss(loss: LossLike) -> Loss:
         return _number(result, outputs)
 
     return checked
+
+
+def loss_name(loss: LossLike | None) -> str:
+    """What tells a loss from others: the name of a function, the name and content of a file."""
+    if loss is None:
+        return ""
+    if callable(loss):
+        return getattr(loss, "__qualname__", type(loss).__name__)
+    digest = hashlib.sha256(Path(loss).read_bytes()).hexdigest()
+    return f"{Path(loss).name} {digest[:8]}"
 
 
 def _number(result: object, outputs: Tensors) -> float:

@@ -31,11 +31,12 @@ OnProgress = Callable[[str, int, int], None]
 class Settings:
     """How improvers run: which of the plan's are left out, the seed, and the way to keep a state.
 
-    `described` are options that change the result. `keep` gets the improvement so far and the state
-    of the improver that is at work.
+    `loss` names that of the user, `described` are other options that change the result. `keep` gets
+    the improvement so far and the state of the improver that is at work.
     """
 
     without: frozenset[ImproverName] = frozenset()
+    loss: str = ""
     described: str = ""
     seed: int = 0
     progress: OnProgress = lambda name, done, total: None
@@ -155,6 +156,7 @@ class _Run:
             statistics_digest=first.statistics.digest,
             data_digest=add_digests(*self.split.digests),
             recipe=first.plan.recipe,
+            loss=self.settings.loss,
             settings=self.settings.described,
             seed=self.settings.seed,
             fitted=len(self.split.fitting),

@@ -39,14 +39,23 @@ class Step:
     why: str = ""
     notes: Mapping[str, str] = field(default_factory=dict)
 
-    def to_dict(self) -> dict[str, Any]:
-        """What it did; losses as SQNR in dB, None where they are not finite."""
+    def to_dict(self, *, own_loss: bool = False) -> dict[str, Any]:
+        """What it did; losses also as SQNR in dB, unless they are those of a user.
+
+        A figure that is not finite is None.
+        """
+        before, after = self.loss_before, self.loss_after
+        decibels = {
+            "before_db": None if own_loss else finite_decibel(before),
+            "after_db": None if own_loss else finite_decibel(after),
+        }
         return {
             "name": self.name,
             "ops": self.ops,
             "changed": self.changed,
-            "before_db": finite_decibel(self.loss_before),
-            "after_db": finite_decibel(self.loss_after),
+            "loss_before": before if math.isfinite(before) else None,
+            "loss_after": after if math.isfinite(after) else None,
+            **decibels,
             "kept": self.kept,
             "why": self.why,
             "notes": dict(self.notes),

@@ -13,17 +13,21 @@ from onnxq.render.tables import table
 
 def improvement(console: Console, result: Improvement) -> None:
     """Print a row for each improver, and the gain."""
-    rows = [_cells(step) for step in result.steps]
-    if rows:
-        table(console, ("improver", "ops", "changed", "dB before", "dB after", "result"), rows)
-    if rows:
-        samples = counted(result.validated, "sample")
-        console.print(
-            f"dB: signal to noise over the parts of all outputs, on {samples} that nothing was "
-            f"fitted on; fitted on {result.fitted} others"
-        )
-    else:
+    if not result.steps:
         console.print("no improver ran: the rules let none act here, or all were left out")
+    else:
+        unit = "loss" if result.loss else "dB"
+        columns = ("improver", "ops", "changed", f"{unit} before", f"{unit} after", "result")
+        table(console, columns, [_cells(step, own=bool(result.loss)) for step in result.steps])
+        samples = counted(result.validated, "sample")
+        measure = (
+            f"loss: that of {result.loss}, lower is better"
+            if result.loss
+            else "dB: signal to noise over the parts of all outputs"
+        )
+        console.print(
+            f"{measure}, on {samples} that nothing was fitted on; fitted on {result.fitted} others"
+        )
     if result.path is not None:
         console.print(f"{result.path}: {summary(result)}")
 
@@ -36,18 +40,16 @@ def summary(result: Improvement) -> str:
         counted(len(result.divisors), "new divisor") if result.divisors else "",
         counted(len(result.scales), "scale"),
     )
-    return f"{', '.join(filter(None, kinds))} changed, {result.gain_db:+.2f} dB"
+    gain = "" if result.gain_db is None else f", {result.gain_db:+.2f} dB"
+    return f"{', '.join(filter(None, kinds))} changed{gain}"
 
 
-def _cells(step: Step) -> tuple[str, ...]:
-    return (
-        step.name,
-        str(step.ops),
-        str(step.changed),
-        f"{decibel(step.loss_before):.2f}",
-        f"{decibel(step.loss_after):.2f}",
-        "kept" if step.kept else f"taken back: {step.why}",
-    )
+def _cells(step: Step, *, own: bool) -> tuple[str, ...]:
+    losses = (step.loss_before, step.loss_after)
+    before, after = (f"{x:.4g}" if own else f"{decibel(x):.2f}" for x in losses)
+    outcome = f"taken back: {step.why}" if step.changed else step.why
+    done = "kept" if step.kept else outcome
+    return (step.name, str(step.ops), str(step.changed), before, after, done)
 
 
 def plan_improvers(console: Console, plan: Plan) -> None:

@@ -543,6 +543,19 @@ BAD = {
         "OQ473",
         lambda: onnxq.insert("model.onnx", "rules.yaml", "model.calib.npz", improvement="no.npz"),
     ),
+    "improve, over a sample": (
+        "OQ502",
+        lambda: onnxq.improve(
+            "model.onnx", "imgs", "rules.yaml", output=sorted(Path("imgs").iterdir())[0]
+        ),
+    ),
+    "calibrate, over a sample": (
+        "OQ502",
+        lambda: onnxq.calibrate("model.onnx", "imgs", output=sorted(Path("imgs").iterdir())[0]),
+    ),
+    "quantize, improvers without improve": (
+        "OQ217", lambda: onnxq.quantize("model.onnx", "imgs", without=["learn"]),
+    ),
     "quantize, no improver": (
         "OQ470", lambda: onnxq.quantize("model.onnx", "imgs", improve=True, without=["bais"]),
     ),

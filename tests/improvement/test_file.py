@@ -5,6 +5,7 @@ import pytest
 
 import onnxq
 from onnxq.improvement.steps import Step
+from tests.improvement.models import two_convs
 
 
 @pytest.fixture
@@ -16,6 +17,7 @@ def improvement():
         statistics_digest="c" * 64,
         data_digest="d" * 64,
         recipe="trt-int8",
+        loss="",
         settings="",
         seed=3,
         fitted=9,
@@ -71,3 +73,12 @@ def test_other_files_are_refused(tmp_path, improvement):
     improvement.save(tmp_path / "i.npz")
     with pytest.raises(onnxq.OnnxqError, match=r"OQ412.*another kind of file: improvement"):
         onnxq.Statistics.load(tmp_path / "i.npz")
+
+
+def test_it_is_no_data(tmp_path, improvement):
+    """A folder of samples in which a user works holds improvements too."""
+    np.save(tmp_path / "0.npy", np.ones((1, 3, 8, 8), np.float32))
+    improvement.save(tmp_path / "i.npz")
+    statistics = onnxq.calibrate(two_convs(), tmp_path)
+    assert statistics.samples == 1
+    assert any("i.npz" in d.message for d in statistics.diagnostics if d.code == "OQ438")

@@ -142,6 +142,10 @@ def test_a_loss_of_the_user_decides(stretched, improvers, tmp_path):
     )
     result = onnxq.improve(proto, samples(8), recipe, loss=tmp_path / "own.py")
     assert result.steps[0].loss_before < 0
+    assert result.gain_db is None
+    assert result.to_dict()["steps"][0]["before_db"] is None
+    assert "loss: that of own.py" in str(result)
+    assert "dB" not in str(result)
     with pytest.raises(onnxq.OnnxqError, match="OQ475"):
         onnxq.improve(proto, samples(8), recipe, loss=tmp_path / "none.py")
 

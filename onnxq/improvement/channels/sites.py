@@ -75,8 +75,8 @@ def _pairs(subject: Subject) -> Iterator[Pair]:
 
 
 def _site(graph: Graph, pair: Pair) -> Site | None:
-    found = (reader(graph, edge) for edge in pair.edges)
-    readers = tuple(r for r in found if r is not None)
+    by_edge = (reader(graph, edge) for edge in pair.edges)
+    readers = tuple(r for r in by_edge if r is not None)
     return Site(pair=pair, readers=readers) if readers and _agree(graph, readers) else None
 
 

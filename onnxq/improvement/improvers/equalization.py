@@ -40,9 +40,9 @@ def _moved(work: Work, targets: frozenset[str]) -> Edits:
     streams: dict[Stream, list[Site]] = {}
     for site in shared:
         known = next((s for s in streams if site.pair.tensor in s.tensors), None)
-        found = known or stream(graph, site.pair.tensor)
-        if found is not None and found.nodes <= targets:
-            streams.setdefault(found, []).append(site)
+        own = known or stream(graph, site.pair.tensor)
+        if own is not None and own.nodes <= targets:
+            streams.setdefault(own, []).append(site)
     seen = observed(work.subject, [site for tied in streams.values() for site in tied], work)
     by_tensor = {each[0].pair.tensor: each for each in seen}
     for tied, members in streams.items():

@@ -181,7 +181,7 @@ def _bias(graph: Graph, node: Node) -> str:
 
 def _missing_biases(graph: Graph, targets: frozenset[str]) -> dict[str, Array]:
     """Zeros for the products that can have a bias, and whose result meets none at once."""
-    found = {}
+    zeros = {}
     for name in sorted(targets):
         node = graph.by_name[name]
         if node.type not in _WITH_BIAS or any(node.inputs[BIAS_SLOT:]) or _bias(graph, node):
@@ -191,8 +191,8 @@ def _missing_biases(graph: Graph, targets: frozenset[str]) -> dict[str, Array]:
         if "BatchNormalization" in readers or not graph.is_stored(weight):
             continue
         channels = _output_channels(node, graph.array(weight).shape)
-        found[name] = np.zeros(channels, np.float32)
-    return found
+        zeros[name] = np.zeros(channels, np.float32)
+    return zeros
 
 
 def _output_channels(node: Node, shape: tuple[int, ...]) -> int:
