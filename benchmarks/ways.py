@@ -83,12 +83,6 @@ WAYS = {
         environment="esp-ppq",
         requirements=("esp-ppq==1.3.0", "torch==2.13.0"),
     ),
-    "quark": Way(
-        title="Quark",
-        script="quark_int8.py",
-        environment="quark",
-        requirements=("amd-quark==0.13", "onnxruntime", "torch==2.13.0"),
-    ),
 }
 
 

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from onnxq.improvement.edits import BIAS_SLOT, Array, Edits, edited
 from onnxq.improvement.subject import Subject
+from onnxq.improvement.weights.biased import output_channels
 from onnxq.model.graph import Graph, Node
 from onnxq.planning.plan import Pair
 from onnxq.torch_graph.fake_quantization import fake_quantize, spread
@@ -190,14 +191,5 @@ def _missing_biases(graph: Graph, targets: frozenset[str]) -> dict[str, Array]:
         weight = node.inputs[1]
         if "BatchNormalization" in readers or not graph.is_stored(weight):
             continue
-        channels = _output_channels(node, graph.array(weight).shape)
-        zeros[name] = np.zeros(channels, np.float32)
+        zeros[name] = np.zeros(output_channels(graph, node), np.float32)
     return zeros
-
-
-def _output_channels(node: Node, shape: tuple[int, ...]) -> int:
-    if node.type == "ConvTranspose":
-        return shape[1] * int(node.attributes.get("group", 1))
-    if node.type == "Gemm" and not node.attributes.get("transB"):
-        return shape[1]
-    return shape[0]

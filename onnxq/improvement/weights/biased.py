@@ -78,7 +78,7 @@ class Biases:
             return f"{node.op} has no bias"
         if not self._graph.is_constant(node.inputs[1]):
             return "its weight is not a constant"
-        if not (channels := _CHANNELS[node.op](self._graph, node)):
+        if not (channels := output_channels(self._graph, node)):
             return "it has no output channels"
         if node.op == "MatMul":
             return self._added(node, channels)
@@ -146,3 +146,8 @@ _CHANNELS = {
     "Gemm": _columns,
     "MatMul": _columns,
 }
+
+
+def output_channels(graph: Graph, node: Node) -> int:
+    """How many a product with a stored weight has; 0 where its weight is no matrix or filters."""
+    return _CHANNELS[node.op](graph, node)
