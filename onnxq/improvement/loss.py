@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property, wraps
 from pathlib import Path
@@ -16,14 +17,16 @@ import onnx
 from onnxq.diagnostics import error
 from onnxq.feeds.loaders import function_in, raised_by
 from onnxq.feeds.samples import Sample, Tensors
+from onnxq.improvement.edits import Array
 from onnxq.model.graph import Graph
 from onnxq.sessions import Libraries, open_session, run
-from onnxq.verification.numeric.outputs import OutputTotals
-from onnxq.verification.numeric.parts import Part
+from onnxq.verification.numeric.outputs import OutputTotals, parts_of
+from onnxq.verification.numeric.parts import Index, Part
 
 # Arguments: the outputs of the float model on a sample, those of the Q/DQ model. Lower is better.
 Loss = Callable[[Tensors, Tensors], float]
 LossLike = str | Path | Loss
+Region = tuple[Index, float]  # of an output: the index, and the power of its values
 _FUNCTION: Final = "loss"
 
 
@@ -57,6 +60,18 @@ class Judge:
             for inputs in self.samples
         ]
 
+    @cached_property
+    def regions(self) -> dict[str, list[Region]]:
+        """Where the parts of every float output are; the first is the whole, for what has none."""
+        return {name: self._regions(name) for name in self.references[0]}
+
+    def _regions(self, output: str) -> list[Region]:
+        arrays = [reference[output] for reference in self.references]
+        own = [part for part in self.parts if part.output == output]
+        parts = own or parts_of(self.graph, output, arrays)
+        indices: list[Index] = [(...,), *(part.index for part in parts)]
+        return [(index, _power(arrays, index)) for index in indices]
+
     def loss(self, model: onnx.ModelProto) -> float:
         """The loss of a Q/DQ model; inf when it gives NaN or infinite values of its own."""
         session = open_session(model, called="the Q/DQ model", libraries=self.libraries)
@@ -79,6 +94,17 @@ class Judge:
         if any(db is None for db in judged):
             return math.inf
         return float(np.mean([10 ** (-db / 10) for db in judged if db is not None]))
+
+
+def _power(arrays: Sequence[Array], index: Index) -> float:
+    """The mean square of the finite values of some arrays at an index; 0 for none."""
+    some = []
+    for array in arrays:
+        with suppress(IndexError):  # this one is smaller than the index
+            some.append(np.asarray(array[index], np.float64).reshape(-1))
+    values = np.concatenate(some) if some else np.zeros(0)
+    values = values[np.isfinite(values)]
+    return float(np.square(values).mean()) if values.size else 0.0
 
 
 def load_loss(loss: LossLike) -> Loss:

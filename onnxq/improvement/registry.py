@@ -14,9 +14,9 @@ from onnxq.planning.improvers import ImproverName
 _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
     "layer-norm": ("layer_norm", "LayerNorm"),
     "equalize": ("equalization", "Equalize"),
-    "bias": ("bias", "Bias"),
-    "rounding": ("rounding", "Rounding"),
     "learn": ("learning", "Learn"),
+    "rounding": ("rounding", "Rounding"),
+    "bias": ("bias", "Bias"),
 }
 
 

@@ -51,7 +51,7 @@ def test_insertion_stores_the_integers_that_were_chosen():
     work = work_on(two_convs(), smooth(16))
     edits = Rounding().improve(work)
     before, after = (integers(s.quantized()) for s in (work.subject, work.subject.edited(edits)))
-    assert edits.constants.keys() >= {"w1", "w2"}
+    assert edits.constants.keys() == {"w1", "w2"}
     for pair, scale in edits.scales.items():
         np.testing.assert_array_equal(scale, work.subject.scales.by_pair[pair])
         shape = [-1, 1, 1, 1]
@@ -68,27 +68,21 @@ def test_it_helps_where_it_was_not_fitted():
     assert gain(work, Rounding().improve(work), smooth(32, seed=7)) > 1
 
 
-def test_the_mean_of_a_channel_stays():
-    work = work_on(two_convs(), smooth(16))
-    edits = Rounding().improve(work)
-    models = (work.subject.quantized(), work.subject.edited(edits).quantized())
-    first, second = (
-        np.mean([v["a"].mean(axis=(0, 2, 3)) for v in captured(m, ["a"], work.fitting)], axis=0)
-        for m in models
-    )
-    np.testing.assert_allclose(first, second, atol=2e-3)
-    assert edits.biases.keys() == {"first"}
+def test_no_bias_changes():
+    edits = Rounding().improve(work_on(two_convs(), smooth(16)))
+    assert edits.constants.keys() == {"w1", "w2"}
+    assert not edits.biases
 
 
 def test_moments_are_gathered_in_parts_where_memory_is_short(monkeypatch):
     work = work_on(two_convs(), smooth(4))
     whole = Rounding().improve(work)
-    monkeypatch.setattr(rounding, "_MEMORY", 8 * 27 * 28)  # those of one op
+    monkeypatch.setattr(rounding, "_MEMORY", 8 * 27 * 27)  # those of one op
     work = work_on(two_convs(), smooth(4))
     parts = Rounding().improve(work)
     for name, values in whole.constants.items():
         np.testing.assert_array_equal(parts.constants[name], values)
-    monkeypatch.setattr(rounding, "_MEMORY", 8 * 27 * 28 - 1)
+    monkeypatch.setattr(rounding, "_MEMORY", 8 * 27 * 27 - 1)
     notes = Rounding().improve(work).notes
     assert notes["first"] == "left alone: the moments of 27 inputs take more than 0 MiB"
     assert "rounded otherwise" in notes["second"]
@@ -231,4 +225,4 @@ def sentences(tmp_path_factory):
 def test_a_trained_encoder_in_int4_gains(sentences):
     path, texts = sentences
     work = work_on(str(path), texts[::2], "trt-int4-weights")
-    assert gain(work, Rounding().improve(work), texts[1::2]) > 1.5
+    assert gain(work, Rounding().improve(work), texts[1::2]) > 3

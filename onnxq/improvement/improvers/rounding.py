@@ -1,9 +1,7 @@
 """Second-order rounding of weights: `second_order` has the method, this is what it works on.
 
-The inputs are those of the Q/DQ model, so that the rounding suits what the op will read. What the
-rounding adds to the mean of a channel goes into the bias, where there is one that may change; the
-rest of the noise is what it makes small. A bias may have been corrected for the weights rounded to
-nearest, so that it is their mean that stays.
+The inputs are those of the Q/DQ model, so that the rounding suits what the op will read. Moments
+are not centered: the mean of a channel is a part of the noise as any other, and no bias changes.
 """
 
 from __future__ import annotations
@@ -19,13 +17,11 @@ from onnxq.improvement.edits import Array, Edits
 from onnxq.improvement.improver import Work
 from onnxq.improvement.staged import StagedRun
 from onnxq.improvement.subject import Subject
-from onnxq.improvement.weights.biased import Biased, Biases
 from onnxq.improvement.weights.moments import Moments, nbytes
 from onnxq.improvement.weights.patches import Product, product
 from onnxq.improvement.weights.second_order import Float64, noise, regularized, rounded
 from onnxq.model.constants import Constants
 from onnxq.model.graph import Node
-from onnxq.model.node_inputs import attribute
 from onnxq.planning.plan import Pair
 from onnxq.quantization import quantize
 
@@ -36,13 +32,12 @@ _SLOT: Final = 1  # of the weight
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Rounded:
-    """A product whose weight may be rounded again; `bias` is None where none may change."""
+    """A product whose weight may be rounded again."""
 
     node: Node
     product: Product
     pair: Pair
     weight: Array
-    bias: Biased | None
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -51,12 +46,12 @@ class _Rounded:
         return groups, outputs, inputs
 
     def edits(self, scale: Array, moments: Moments) -> Edits:
-        """The weight rounded to the steps of a scale, and the bias."""
+        """The weight rounded to the steps of a scale."""
         steps = self._steps(scale)
         rows = self.product.rows(self.weight).astype(np.float64)
         to = FORMATS[self.pair.descriptor.dtype]
         lowest = -to.largest if self.pair.descriptor.narrow_range else to.lowest
-        plain = moments.second(centered=self.bias is not None)
+        plain = moments.second()
         integers = rounded(
             rows,
             steps,
@@ -73,16 +68,11 @@ class _Rounded:
         if 0 < after < before:
             note += f", noise of rounding {10 * np.log10(before / after):.1f} dB lower"
         weight = self.product.weight((integers * steps).astype(np.float32))
-        edits = Edits(
+        return Edits(
             constants={self.pair.tensor: np.ascontiguousarray(weight)},
             scales={self.pair: scale},
             notes={self.node.name: note},
         )
-        if self.bias is None:
-            return edits
-        shift = np.einsum("goi,gi->go", steps * (nearest - integers), moments.mean()).reshape(-1)
-        factor = float(attribute(self.node, "alpha")) if self.node.op == "Gemm" else 1.0
-        return self.bias.edits(factor * shift).then(edits)
 
     def _steps(self, scale: Array) -> Float64:
         """The scale of every weight, in rows."""
@@ -111,7 +101,7 @@ class Rounding:
     """Rounds weights of Conv, ConvTranspose, Gemm and MatMul, in int8 and in blocks of int4."""
 
     def improve(self, work: Work) -> Edits:
-        """Return weights that are whole multiples of their scales, these scales, and biases."""
+        """Return weights that are whole multiples of their scales, and these scales."""
         ops, reasons = _Choice(work.subject).of(work.targets)
         edits = Edits(notes={name: f"left alone: {why}" for name, why in reasons.items()})
         scales = work.subject.scales.by_pair
@@ -126,7 +116,6 @@ class _Choice:
     def __init__(self, subject: Subject) -> None:
         self._graph, self._pairs = subject.graph, subject.scales.by_pair
         self._stored = Constants(subject.model.graph).stored()
-        self._biases = Biases(subject.model, subject.graph)
 
     def of(self, nodes: Iterable[str]) -> tuple[list[_Rounded], dict[str, str]]:
         """The ops, and by the name of any other node why it is none."""
@@ -142,10 +131,8 @@ class _Choice:
         form = product(self._graph, node)
         if isinstance(form, str):
             return form
-        biases, _ = self._biases.of([node.name])
-        bias = biases[0] if biases else None
         weight = self._graph.array(pair.tensor)
-        op = _Rounded(node=node, product=form, pair=pair, weight=weight, bias=bias)
+        op = _Rounded(node=node, product=form, pair=pair, weight=weight)
         groups, _, inputs = op.shape
         if not weight.size:
             return "its weight is empty"

@@ -19,9 +19,9 @@ from onnxq.torch_graph.fake_quantization import fake_quantize, spread
 from onnxq.torch_graph.parts import Part, Tensors
 
 Rates = Mapping[str, float]
-# Adam moves a parameter by about its rate a step: scales by 0.3 %, weights by 1/200 of the distance
-# between two of their quantized values, biases by 1/1000 of their mean magnitude.
-RATES: Final[Rates] = {"scale": 3e-3, "weight": 5e-3, "bias": 1e-3}
+# Adam moves a parameter by about its rate a step: scales by 0.15 %, weights by 1/400 of the
+# distance between two of their quantized values, biases by 1/2000 of their mean magnitude.
+RATES: Final[Rates] = {"scale": 1.5e-3, "weight": 2.5e-3, "bias": 5e-4}
 _WITH_BIAS: Final = ("Conv", "ConvTranspose", "Gemm")
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Final
 
 import numpy as np
@@ -11,19 +12,20 @@ import onnx
 from onnxq.improvement.edits import Edits
 from onnxq.improvement.improver import State, Work
 from onnxq.improvement.training.blocks import Block, blocks
+from onnxq.improvement.training.importance import Weights, by_gradients, by_power
 from onnxq.improvement.training.parameters import RATES, Parameters
 from onnxq.improvement.training.steps import (
     Schedule,
     Task,
     batch_of,
-    relative_error,
+    error_of,
     together,
     train,
 )
 from onnxq.improvement.training.values import Values, affordable, parts_of
 from onnxq.model.graph import Graph
 from onnxq.torch_graph.operators import lacking
-from onnxq.torch_graph.parts import Part, TorchGraph
+from onnxq.torch_graph.parts import Part, Tensors, TorchGraph
 
 PRODUCTS: Final = 3  # of a block, up to twice as many
 STEPS: Final = 100  # for each block
@@ -54,11 +56,12 @@ class LearningRun:
         done = self._resumed(self._work.state)
         libraries = self._work.judge.libraries
         values = Values(self._samples, self._exact, self._parameters, libraries)
+        weights = self._weights(values.exact) if done < len(self._blocks) else None
         for place, block in enumerate(self._blocks):
             part = self._parts[place]
             values.compute_exact(block, self._floats[place])
             if place >= done and part is not None:
-                self._train(place, block, part, values)
+                self._train(place, block, part, values, weights)
                 self._work.keep(self._state(place + 1))
             values.compute_rounded(block, part, self._quantized)
             values.forget(self._blocks[place + 1 :])
@@ -71,17 +74,27 @@ class LearningRun:
             notes=self._notes,
         )
 
-    def _train(self, place: int, block: Block, part: Part, values: Values) -> None:
+    def _weights(self, samples: Sequence[Tensors]) -> list[Weights] | None:
+        rng = np.random.default_rng(self._work.seed)
+        regions = self._work.judge.regions
+        return by_gradients(
+            samples, self._blocks, self._floats, regions, rng, lambda: self._progress(0, 0)
+        )
+
+    def _train(
+        self, place: int, block: Block, part: Part, values: Values, weights: list[Weights] | None
+    ) -> None:
         trained = self._parameters.of(block.nodes)
         wanted = [{n: v[n] for n in block.outputs} for v in values.exact]
-        if not trained["scale"] or not any(t.is_floating_point() for t in wanted[0].values()):
+        error = (weights and error_of(wanted, weights)) or error_of(wanted, by_power(wanted))
+        if not trained["scale"] or error is None:
             return
         inputs = [{n: v[n] for n in block.inputs} for v in values.rounded]
         task = Task(
             part=part,
             inputs=inputs,
             wanted=wanted,
-            error=relative_error(wanted),
+            error=error,
             together=together(part, inputs),
         )
         before, after = train(

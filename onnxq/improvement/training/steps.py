@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from onnxq.improvement.training.importance import Weight, Weights
 from onnxq.improvement.training.parameters import Parameters, Rates, stacked
 from onnxq.planning.plan import Pair
 from onnxq.torch_graph.parts import Part, Tensors
@@ -19,8 +20,9 @@ BATCH: Final = 8  # samples in a step, at most
 _LEAST: Final = 2
 _VALUES: Final = 1 << 19  # of the largest tensor in a step: many places of few pictures serve too
 _MOMENTS: Final = (0.9, 0.99)
-# Arguments: outputs of some samples, those of the float model. The sum over the samples.
-Error = Callable[[Tensors, Tensors], Tensor]
+# Arguments: outputs of some samples, those of the float model, and which samples they are. The sum
+# over the samples.
+Error = Callable[[Tensors, Tensors, Sequence[int]], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,7 +72,7 @@ class Task:
             names = self.inputs[0].keys()
             feeds = stacked([self.inputs[i] for i in some], names)
             outputs = self.part(feeds, constants=constants, read=read)
-            yield self.error(outputs, stacked([self.wanted[i] for i in some], outputs))
+            yield self.error(outputs, stacked([self.wanted[i] for i in some], outputs), some)
 
 
 def _quantized_weights(
@@ -115,20 +117,34 @@ def batch_of(inputs: Sequence[Tensors], wanted: Sequence[Tensors]) -> int:
     return min(BATCH, max(_LEAST, _VALUES // largest))
 
 
-def relative_error(wanted: Sequence[Tensors]) -> Error:
-    """The mean over tensors of noise power / signal power, by the power over some samples."""
-    powers = {
-        name: sum(float(w[name].square().sum()) for w in wanted) / len(wanted)
-        for name, tensor in wanted[0].items()
-        if tensor.is_floating_point()
-    }
-    loud = {name: power for name, power in powers.items() if power > 0}
+def error_of(wanted: Sequence[Tensors], weights: Sequence[Weights]) -> Error | None:
+    """Noise power / signal power over all tensors, each value by its weight.
 
-    def error(outputs: Tensors, floats: Tensors) -> Tensor:
-        each = [(outputs[n] - floats[n]).square().sum() / p for n, p in loud.items()]
-        return torch.stack(each).mean() if each else torch.zeros((), requires_grad=True)
+    None where there is no signal.
+    """
+    names = [n for n, t in wanted[0].items() if t.is_floating_point()]
+    powers = (
+        float(_weighted(w[n].square(), [of[n]])) for w, of in zip(wanted, weights, strict=True)
+        for n in names
+    )  # fmt: skip
+    power = sum(powers) / len(wanted)
+    if not 0 < power < math.inf:
+        return None
+
+    def error(outputs: Tensors, floats: Tensors, some: Sequence[int]) -> Tensor:
+        each = [
+            _weighted((outputs[n] - floats[n]).square(), [weights[i][n] for i in some])
+            for n in names
+        ]
+        return torch.stack(each).sum() / power
 
     return error
+
+
+def _weighted(squares: Tensor, weights: Sequence[Weight]) -> Tensor:
+    """The sum over samples that stand one behind the other."""
+    places = weights[0].places if len(weights) == 1 else torch.cat([w.places for w in weights])
+    return (squares.float() * weights[0].channels * places).sum()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -19,6 +19,17 @@ _FIRST_SAMPLES: Final = 8  # that groups of channels are looked for in
 _FIRST_BYTES: Final = 1 << 26  # and that are held in memory until then
 
 
+def parts_of(graph: Graph, output: str, arrays: Sequence[NDArray[Any]]) -> list[Part]:
+    """The groups of channels of an output by its values, an array a sample; none for one group."""
+    groups_of = groups(graph, output, arrays[:_FIRST_SAMPLES])
+    if groups_of is None:
+        return []
+    axis, borders = groups_of
+    edges = zip(("", *borders), (*borders, ""), strict=True)
+    places = [f"[{':,' * axis}{begin}:{end}]" for begin, end in edges]
+    return [Part(name=f"{output}{place}", output=output, where=place) for place in places]
+
+
 class OutputTotals:
     """Sums over the samples of one output of the models, and of its parts.
 
@@ -63,18 +74,8 @@ class OutputTotals:
         if not self._is_open or not self._first:
             return
         self._is_open = False
-        groups_of = groups(self._graph, self._name, [a for _, a, _ in self._first])
-        if groups_of is not None:
-            axis, borders = groups_of
-            edges = zip(("", *borders), (*borders, ""), strict=True)
-            places = [f"[{':,' * axis}{begin}:{end}]" for begin, end in edges]
-            self._parts = [
-                (
-                    Part(name=f"{self._name}{p}", output=self._name, where=p),
-                    Totals(self._name + p, is_part=True),
-                )
-                for p in places
-            ]
+        parts = parts_of(self._graph, self._name, [a for _, a, _ in self._first])
+        self._parts = [(part, Totals(part.name, is_part=True)) for part in parts]
         for sample, reference, test in self._first:
             self._add_parts(sample, reference, test)
         self._first = []
