@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from onnxq.formats import FORMATS
 from onnxq.improvement.edits import Array, Edits
@@ -105,8 +106,10 @@ class Rounding:
         ops, reasons = _Choice(work.subject).of(work.targets)
         edits = Edits(notes={name: f"left alone: {why}" for name, why in reasons.items()})
         scales = work.subject.scales.by_pair
-        for op, moments in _gathered(work, ops):
-            edits = edits.then(op.edits(scales[op.pair], moments))
+        # BLAS on several threads takes 50 times as long for these sizes where other work runs.
+        with threadpool_limits(1, user_api="blas"):
+            for op, moments in _gathered(work, ops):
+                edits = edits.then(op.edits(scales[op.pair], moments))
         return edits
 
 
