@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -30,6 +31,7 @@ from onnxq.torch_graph.parts import Part, Tensors, TorchGraph
 PRODUCTS: Final = 3  # of a block, up to twice as many
 STEPS: Final = 100  # for each block
 _HELD: Final = 4  # every fourth sample says which state is best
+_POWERS: Final = 8  # samples that give the power of the parts of outputs
 _DONE: Final = "blocks"  # in a state: how many blocks are trained
 
 
@@ -75,10 +77,10 @@ class LearningRun:
         )
 
     def _weights(self, samples: Sequence[Tensors]) -> list[Weights] | None:
+        few = replace(self._work.judge, samples=self._work.fitting[:_POWERS])
         rng = np.random.default_rng(self._work.seed)
-        regions = self._work.judge.regions
         return by_gradients(
-            samples, self._blocks, self._floats, regions, rng, lambda: self._progress(0, 0)
+            samples, self._blocks, self._floats, few.regions, rng, lambda: self._progress(0, 0)
         )
 
     def _train(
