@@ -20,14 +20,35 @@ from onnxq.feeds.samples import Sample, Tensors
 from onnxq.improvement.edits import Array
 from onnxq.model.graph import Graph
 from onnxq.sessions import Libraries, open_session, run
-from onnxq.verification.numeric.outputs import OutputTotals, parts_of
-from onnxq.verification.numeric.parts import Index, Part
+from onnxq.verification.numeric.outputs import OutputTotals, parts_of, rest_of
+from onnxq.verification.numeric.parts import Part
 
 # Arguments: the outputs of the float model on a sample, those of the Q/DQ model. Lower is better.
 Loss = Callable[[Tensors, Tensors], float]
 LossLike = str | Path | Loss
-Region = tuple[Index, float]  # of an output: the index, and the power of its values
 _FUNCTION: Final = "loss"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shares:
+    """The parts of an output with the power of their values, and that of the rest."""
+
+    parts: tuple[tuple[Part, float], ...]
+    rest: float
+
+    def weights(self, shape: tuple[int, ...]) -> Array:
+        """1 / (power * number) of the values of its part for every value: all parts count alike."""
+        weights = np.zeros(shape)
+        rest = rest_of(shape, [part for part, _ in self.parts])
+        for part, power in self.parts:
+            with suppress(IndexError):  # this sample is smaller than the index
+                weights[part.index] = _inverse(power * weights[part.index].size)
+        weights[rest] = _inverse(self.rest * np.count_nonzero(rest))
+        return weights
+
+
+def _inverse(value: float) -> float:
+    return 1 / value if value > 0 else 0.0
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -61,16 +82,17 @@ class Judge:
         ]
 
     @cached_property
-    def regions(self) -> dict[str, list[Region]]:
-        """Where the parts of every float output are; the first is the whole, for what has none."""
-        return {name: self._regions(name) for name in self.references[0]}
+    def shares(self) -> dict[str, Shares]:
+        """How much a value of every float output counts."""
+        return {name: self._shares(name) for name in self.references[0]}
 
-    def _regions(self, output: str) -> list[Region]:
+    def _shares(self, output: str) -> Shares:
         arrays = [reference[output] for reference in self.references]
         own = [part for part in self.parts if part.output == output]
         parts = own or parts_of(self.graph, output, arrays)
-        indices: list[Index] = [(...,), *(part.index for part in parts)]
-        return [(index, _power(arrays, index)) for index in indices]
+        powers = [_power([_at(array, part) for array in arrays]) for part in parts]
+        rest = _power([array[rest_of(array.shape, parts)] for array in arrays])
+        return Shares(parts=tuple(zip(parts, powers, strict=True)), rest=rest)
 
     def loss(self, model: onnx.ModelProto) -> float:
         """The loss of a Q/DQ model; inf when it gives NaN or infinite values of its own."""
@@ -96,13 +118,17 @@ class Judge:
         return float(np.mean([10 ** (-db / 10) for db in judged if db is not None]))
 
 
-def _power(arrays: Sequence[Array], index: Index) -> float:
-    """The mean square of the finite values of some arrays at an index; 0 for none."""
-    some = []
-    for array in arrays:
-        with suppress(IndexError):  # this one is smaller than the index
-            some.append(np.asarray(array[index], np.float64).reshape(-1))
-    values = np.concatenate(some) if some else np.zeros(0)
+def _at(array: Array, part: Part) -> Array:
+    """The values of a part; none of an array that is too small."""
+    try:
+        return np.atleast_1d(array[part.index])
+    except IndexError:
+        return array.reshape(-1)[:0]
+
+
+def _power(arrays: Sequence[Array]) -> float:
+    """The mean square of the finite values; 0 for none."""
+    values = np.concatenate([array.reshape(-1) for array in arrays]).astype(np.float64)
     values = values[np.isfinite(values)]
     return float(np.square(values).mean()) if values.size else 0.0
 

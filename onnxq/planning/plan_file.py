@@ -3,7 +3,7 @@
 A line has the node, its input, the tensor, the descriptor or 'float', the share group, the rule and
 the place of the rule, separated by two spaces; a field with spaces is quoted as in JSON. The last
 lines are about whole ops: the tensors that share a scale there, 'share_scale', the type that they
-compute in with `--float`, 'fp32' or 'half', and what may improve them, as in 'improve:bias,learn'.
+compute in with `--float`, 'fp32' or 'half', and what may improve them, as in 'improve:learn,bias'.
 """
 
 from __future__ import annotations

@@ -1,15 +1,18 @@
 """Weights of values between blocks: what noise in them does to the outputs."""
 
 import numpy as np
+import pytest
 import torch
 from onnx import helper
 
 from onnxq.improvement.loss import Judge
+from onnxq.improvement.training import importance
 from onnxq.improvement.training.blocks import blocks
 from onnxq.improvement.training.importance import by_gradients, by_power
 from onnxq.improvement.training.values import parts_of
 from onnxq.model.loading import load
 from onnxq.torch_graph.parts import TorchGraph
+from onnxq.verification.numeric.parts import parse_parts
 from tests.improvement.models import array, model, samples
 
 
@@ -34,14 +37,15 @@ def two_heads():
     return model(nodes, weights, {"x": shape}, {"y": shape, "z": shape})
 
 
-def weights_of(proto, data, is_cut=lambda node: node.name == "second"):
+def weights_of(proto, data, is_cut=lambda node: node.name == "second", parts_of_outputs=()):
     loaded = load(proto)
+    own = parse_parts(parts_of_outputs, loaded.graph)
     cut = blocks(loaded.graph, 1, is_cut)
     parts = parts_of(TorchGraph(loaded.graph), cut)
-    judge = Judge(model=loaded.proto, graph=loaded.graph, samples=data)
+    judge = Judge(model=loaded.proto, graph=loaded.graph, samples=data, parts=own)
     inputs = [{name: torch.from_numpy(a) for name, a in sample.items()} for sample in data]
     rng = np.random.default_rng(0)
-    return judge, by_gradients(inputs, cut, parts, judge.regions, rng, lambda: None)
+    return judge, by_gradients(inputs, cut, parts, judge.shares, rng, lambda: None)
 
 
 def test_a_channel_counts_by_what_its_noise_does_to_the_outputs():
@@ -52,8 +56,9 @@ def test_a_channel_counts_by_what_its_noise_does_to_the_outputs():
     noise = np.random.default_rng(1).normal(size=(len(data), 3, 4, 4))
     foretold = np.square(noise).sum(axis=(2, 3)) @ channels
     moved = noise * np.reshape([1, 2, 0], (3, 1, 1))  # in y, and 1,000 times that in z
-    (_, of_y), (_, of_z) = (regions[0] for regions in judge.regions.values())
-    brought = np.square(moved).mean(axis=(1, 2, 3)) * (1 / of_y + 1000**2 / of_z)
+    brought = np.square(moved).mean(axis=(1, 2, 3)) * (
+        1 / judge.shares["y"].rest + 1000**2 / judge.shares["z"].rest
+    )
     assert abs(foretold.sum() / brought.sum() - 1) < 0.2
 
 
@@ -78,6 +83,55 @@ def test_places_count_by_sample():
     of_quiet, of_loud = np.mean(places[:40], axis=0), np.mean(places[40:], axis=0)
     assert of_quiet[1, 1] > 20 * of_quiet[0, 0]
     assert of_loud.max() < 2 * of_loud.min()
+
+
+@pytest.mark.parametrize("parts", [[], ["loud=y[:,:2]"], ["loud=y[:,:2]", "quiet=y[:,2:]"]])
+def test_parts_that_the_user_names_count_as_the_rest_does(parts):
+    factors = array("f", np.array([1000, 1000, 1]).reshape(1, 3, 1, 1))
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], "first"),
+        helper.make_node("Mul", ["a", "f"], ["y"], "second"),
+    ]
+    proto = model(nodes, [factors], {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
+    _, weights = weights_of(proto, samples(100, (1, 3, 4, 4)), parts_of_outputs=parts)
+    channels = weights[0]["a"].channels.reshape(-1).numpy()
+    np.testing.assert_allclose(channels / channels[0], [1, 1, 2], rtol=0.2)
+
+
+@pytest.mark.parametrize("before", [0, 1])
+def test_noise_counts_once_where_a_block_gives_out_a_tensor_and_what_it_makes_of_it(before):
+    nodes = [helper.make_node("Relu", ["x" if before else "q"], ["p"], "first")] * before
+    nodes += [
+        helper.make_node("Identity", ["p" if before else "x"], ["a"], "one"),
+        helper.make_node("Mul", ["a", "two"], ["b"], "twice"),
+        helper.make_node("Add", ["a", "b"], ["y"], "sum"),
+    ]
+    shape = [1, 2, 2, 2]
+    proto = model(nodes, [array("two", np.array(2))], {"x": shape}, {"y": shape})
+    cuts = {"sum", "first"}
+    _, weights = weights_of(proto, samples(20, tuple(shape)), lambda node: node.name in cuts)
+    own = {name: float((w.channels * w.places).mean()) for name, w in weights[0].items()}
+    assert np.isclose(own["a"], own["b"], rtol=1e-3)
+
+
+def test_a_gradient_that_is_not_finite_leaves_the_others():
+    nodes = [
+        helper.make_node("Relu", ["x"], ["a"], "first"),
+        helper.make_node("Sqrt", ["a"], ["y"], "second"),
+    ]
+    data = [{"x": np.abs(s["x"])} for s in samples(8, (1, 3, 4, 4))]
+    data[3]["x"][0, 0, 0, 0] = 0
+    proto = model(nodes, [], {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
+    _, weights = weights_of(proto, data)
+    assert all(torch.isfinite(w["a"].channels).all() for w in weights)
+    assert all(w["a"].channels.min() > 0 for w in weights)
+
+
+def test_gradients_that_take_too_much_memory_leave_none(monkeypatch):
+    data = samples(2, (1, 3, 4, 4))
+    assert weights_of(two_heads(), data)[1]
+    monkeypatch.setattr(importance, "MEMORY", 100)
+    assert weights_of(two_heads(), data)[1] is None
 
 
 def test_a_block_that_torch_lacks_leaves_none():

@@ -1,8 +1,10 @@
 """learn: what it gains on a trained model, what it leaves alone, and shapes that are odd."""
 
+import os
 import subprocess
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -55,10 +57,10 @@ def classifier():
 
 def test_a_trained_model_gains_on_samples_that_it_did_not_see(classifier):
     data = [line_of_text(i) for i in range(48)]
-    work, edits = learned(classifier, data, steps=30)
+    work, edits = learned(classifier, data, steps=60)
     assert edits.constants
     assert edits.scales
-    assert gain(work, edits, [line_of_text(1000 + i) for i in range(48)]) > 1
+    assert gain(work, edits, [line_of_text(1000 + i) for i in range(48)]) > 1.3
 
 
 def test_a_run_that_was_interrupted_gives_the_same(classifier):
@@ -174,6 +176,76 @@ def test_an_operator_without_a_row_ends_a_block():
     assert [set(block.nodes) for block in cut] == [{"first"}, {"norm"}, {"second"}]
     _, edits = learned(proto, pictures(48), steps=100)
     assert {"w0", "w1"} <= edits.constants.keys()
+
+
+def test_scalars_and_masks_between_blocks_are_no_obstacle():
+    rng = np.random.default_rng(0)
+    weights = [array(f"w{i}", rng.normal(size=(3, 3, 1, 1))) for i in range(7)]
+    nodes = [conv(["x" if not i else f"a{i - 1}", f"w{i}"], f"a{i}", f"c{i}") for i in range(7)]
+    nodes[1:1] = [
+        helper.make_node("ReduceMax", ["a0"], ["top"], "top", keepdims=0),
+        helper.make_node("Greater", ["a0", "zero"], ["mask"], "mask"),
+    ]
+    nodes += [
+        helper.make_node("Where", ["mask", "a6", "top"], ["y"], "last"),
+        helper.make_node("Identity", ["top"], ["z"], "out"),
+    ]
+    weights.append(array("zero", np.array(0)))
+    shape = [1, 3, 4, 4]
+    proto = model(nodes, weights, {"x": shape}, {"y": shape, "z": []})
+    work, edits = learned(proto, samples(16, (1, 3, 4, 4)), steps=30)
+    assert edits.scales
+    assert gain(work, edits, samples(16, (1, 3, 4, 4), 7)) > 0
+
+
+def test_samples_of_several_shapes_stand_alone():
+    proto = model(
+        [conv(["x", "w"], "y", "one")],
+        [array("w", np.random.default_rng(0).normal(size=(3, 3, 1, 1)))],
+        {"x": [1, 3, "h", "w"]},
+        {"y": [1, 3, "h", "w"]},
+    )
+    rows = [s["x"] for side in (4, 6) for s in samples(16, (1, 3, side, side))]
+    data = [{"x": np.abs(x) + 1} for x in rows]
+    several = onnxq.calibrate(proto, data, ragged=True)
+    assert LearningRun(work_on(proto, data, statistics=several), steps=50).result().scales
+
+
+_STATES = """
+import sys
+import numpy as np
+from dataclasses import replace
+from pathlib import Path
+from onnxq.improvement.training.run import LearningRun
+from tests.improvement.models import samples, two_convs
+from tests.improvement.working import work_on
+kept = []
+work = work_on(two_convs(), samples(8))
+if sys.argv[1] == "keep":
+    LearningRun(replace(work, keep=kept.append), steps=3).result()
+    np.savez(sys.argv[2], **kept[-1])
+else:
+    edits = LearningRun(replace(work, state=dict(np.load(sys.argv[2]))), steps=3).result()
+    print(sorted((pair.tensor, scale.tobytes().hex()) for pair, scale in edits.scales.items()))
+"""
+
+
+def test_another_process_goes_on_from_a_state(tmp_path):
+    def run(*arguments, seed):
+        command = [sys.executable, "-c", _STATES, *arguments]
+        done = subprocess.run(
+            command,
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            capture_output=True,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+        assert not done.returncode, done.stderr
+        return done.stdout
+
+    run("keep", str(tmp_path / "state.npz"), seed="1")
+    both = {run("go on", str(tmp_path / "state.npz"), seed=seed) for seed in ("1", "2", "3")}
+    assert len(both) == 1
 
 
 ODD = {

@@ -58,8 +58,9 @@ class _Correction:
             is_edited=True,
             libraries=libraries,
         )
+        exact = work.subject.model if work.exact is None else work.exact
         self._reference = StagedRun(
-            work.subject.model, work.fitting, outputs, is_edited=False, libraries=libraries
+            exact, work.fitting, outputs, is_edited=False, libraries=libraries
         )
 
     def shifts(self) -> Iterator[tuple[Biased, Float64]]:

@@ -29,6 +29,7 @@ from onnxq.quantization import quantize
 _MEMORY: Final = 1 << 29  # bytes of moments that are gathered at once
 _ROWS: Final = (4, 4096, 16384)  # positions: for each input, but at least and at most so many
 _SLOT: Final = 1  # of the weight
+_LARGE: Final = 2048  # inputs; below, BLAS on several threads takes far longer beside other work
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -106,8 +107,8 @@ class Rounding:
         ops, reasons = _Choice(work.subject).of(work.targets)
         edits = Edits(notes={name: f"left alone: {why}" for name, why in reasons.items()})
         scales = work.subject.scales.by_pair
-        # BLAS on several threads takes 50 times as long for these sizes where other work runs.
-        with threadpool_limits(1, user_api="blas"):
+        largest = max((op.shape[2] for op in ops), default=0)
+        with threadpool_limits(1 if largest < _LARGE else None, user_api="blas"):
             for op, moments in _gathered(work, ops):
                 edits = edits.then(op.edits(scales[op.pair], moments))
         return edits

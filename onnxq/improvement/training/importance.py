@@ -9,8 +9,8 @@ product of a weight for the channel, of all samples, and of one for the place, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -18,12 +18,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from onnxq.improvement.loss import Region
+from onnxq.improvement.loss import Shares
 from onnxq.improvement.training.blocks import Block
 from onnxq.torch_graph.parts import Part, Tensors
 
 SEEDS: Final = 4
-Regions = Mapping[str, Sequence[Region]]
+MEMORY: Final = 1 << 32  # bytes of one sample that are kept for gradients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -55,72 +55,93 @@ def by_gradients(
     samples: Sequence[Tensors],
     blocks: Sequence[Block],
     parts: Sequence[Part | None],
-    regions: Regions,
+    shares: Mapping[str, Shares],
     rng: np.random.Generator,
     progress: Callable[[], None],
 ) -> list[Weights] | None:
     """The weights of the outputs of all blocks, for each sample.
 
-    None where torch cannot compute a block. `regions` are the parts of the outputs of the model.
-    Memory is that of all values of one sample.
+    None where torch cannot compute a block, and where the values of one sample that gradients need
+    take more than MEMORY. `shares` are those of the outputs of the model.
     """
     computable = [part for part in parts if part is not None]
     if len(computable) < len(parts):
         return None
     rows: list[Weights] = []
     for sample in samples:
-        squares = _squares(_values(sample, blocks, computable), regions, rng)
+        try:
+            with _limited():
+                values = _values(sample, blocks, computable)
+        except _TooLargeError:
+            return None
+        squares = _squares(values, shares, rng)
         rows.append({name: _weight(square) for name, square in squares.items()})
         progress()
     return _with_mean_channels(rows)
 
 
+class _TooLargeError(Exception):
+    """Gradients would need more than MEMORY."""
+
+
+@contextmanager
+def _limited() -> Iterator[None]:
+    """Count what is saved for gradients (_TooLargeError)."""
+    sizes: dict[int, int] = {}
+
+    def saved(tensor: Tensor) -> Tensor:
+        sizes[tensor.data_ptr()] = tensor.nbytes
+        if sum(sizes.values()) > MEMORY:
+            raise _TooLargeError
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(saved, lambda tensor: tensor):
+        yield
+
+
 def _values(sample: Tensors, blocks: Sequence[Block], parts: Sequence[Part]) -> dict[str, Tensor]:
-    """The outputs of all blocks, each so that gradients reach it."""
+    """The outputs of all blocks, each so that gradients reach it from later blocks alone."""
     values, made = dict(sample), dict[str, Tensor]()
     for block, part in zip(blocks, parts, strict=True):
         for name, tensor in part({n: values[n] for n in block.inputs}).items():
-            is_first = tensor.is_floating_point() and not tensor.requires_grad
-            values[name] = tensor.detach().requires_grad_() if is_first else tensor
-            made[name] = values[name]
+            if tensor.is_floating_point():
+                is_first = not tensor.requires_grad
+                own = tensor.detach().requires_grad_() if is_first else tensor.view_as(tensor)
+                values[name] = made[name] = own
+            else:
+                values[name] = tensor
     return made
 
 
 def _squares(
-    values: Mapping[str, Tensor], regions: Regions, rng: np.random.Generator
+    values: Mapping[str, Tensor], shares: Mapping[str, Shares], rng: np.random.Generator
 ) -> dict[str, Tensor]:
-    """The mean squares of the gradients of every float tensor."""
-    outputs = {n: t for n, t in values.items() if n in regions and t.requires_grad}
-    inner = {n: t for n, t in values.items() if t.requires_grad}
-    squares = {n: torch.zeros_like(t, dtype=torch.float32) for n, t in inner.items()}
+    """The mean squares of the gradients of every tensor; 0 where one is not finite."""
+    outputs = {name: tensor for name, tensor in values.items() if name in shares}
+    roots = {n: np.sqrt(shares[n].weights(tuple(t.shape))) for n, t in outputs.items()}
+    squares = {n: torch.zeros_like(t, dtype=torch.float32) for n, t in values.items()}
     for _ in range(SEEDS if outputs else 0):
-        seeds = [_seed(tensor, regions[n], rng) for n, tensor in outputs.items()]
+        seeds = [
+            torch.from_numpy(np.asarray(rng.standard_normal(roots[n].shape) * roots[n])).to(t.dtype)
+            for n, t in outputs.items()
+        ]
         gradients = torch.autograd.grad(
             list(outputs.values()),
-            list(inner.values()),
+            list(values.values()),
             seeds,
             retain_graph=True,
             allow_unused=True,
         )
-        for name, gradient in zip(inner, gradients, strict=True):
+        for name, gradient in zip(values, gradients, strict=True):
             if gradient is not None:
-                squares[name] += gradient.float().square() / SEEDS
+                squares[name] += gradient.float().nan_to_num(0, 0, 0).square() / SEEDS
     return squares
-
-
-def _seed(output: Tensor, regions: Sequence[Region], rng: np.random.Generator) -> Tensor:
-    """Random numbers for an output: every part of it has the same share."""
-    seed = rng.standard_normal(tuple(output.shape))
-    for index, power in regions:
-        with suppress(IndexError):  # this sample is smaller than the index
-            some = seed[index]
-            plain = rng.standard_normal(some.shape)
-            seed[index] = plain / np.sqrt(power * some.size) if power and some.size else 0
-    return torch.from_numpy(seed).to(output.dtype)
 
 
 def _weight(square: Tensor) -> Weight:
     """The means over all places and over all channels; their product has the mean of the whole."""
+    if not square.numel():
+        return Weight(channels=torch.zeros(()), places=_ones(square))
     axis = 1 if square.ndim > 3 else square.ndim - 1
     others = [a for a in range(square.ndim) if a != axis]
     if not others:

@@ -59,7 +59,9 @@ class Parameters:
         self._first = {key: log.clone() for key, log in self._logs.items()}
         free = {self._key[p] for p in self.pairs if self._is_free(p)}
         fixed = {self._key[p] for p in self.pairs if p.existing is not None or p.is_half}
-        self.scales = {key: self._logs[key].requires_grad_() for key in free - fixed}
+        self.scales = {
+            k: log.requires_grad_() for k, log in self._logs.items() if k in free - fixed
+        }
         self.weights = dict(self._weights(by_pair))
         self.biases = dict(self._biases())
 
@@ -156,7 +158,9 @@ def in_layout(x: Tensor) -> Tensor:
 
 
 def stacked(samples: list[Tensors], names: Iterable[str]) -> dict[str, Tensor]:
-    """Some tensors of several samples, one behind the other."""
+    """Some tensors of several samples, one behind the other; a scalar stands alone."""
+    if len(samples) == 1:
+        return {n: in_layout(samples[0][n]) for n in names}
     return {n: in_layout(torch.cat([s[n] for s in samples])) for n in names}
 
 

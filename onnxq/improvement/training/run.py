@@ -77,10 +77,12 @@ class LearningRun:
         )
 
     def _weights(self, samples: Sequence[Tensors]) -> list[Weights] | None:
+        if not self._parameters.scales:
+            return None
         few = replace(self._work.judge, samples=self._work.fitting[:_POWERS])
         rng = np.random.default_rng(self._work.seed)
         return by_gradients(
-            samples, self._blocks, self._floats, few.regions, rng, lambda: self._progress(0, 0)
+            samples, self._blocks, self._floats, few.shares, rng, lambda: self._progress(0, 0)
         )
 
     def _train(

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 Float64 = NDArray[np.float64]
 _COLUMNS: Final = 64  # whose effect on the columns behind them is applied at once
 _SWEEPS: Final = 3
-_DAMPING: Final = 0.01  # of the mean variance, on the diagonal: dead inputs have none of their own
+_DAMPING: Final = 0.01  # of the mean power, on the diagonal: dead inputs have none of their own
 
 
 def regularized(moments: Float64, rows: int) -> Float64:
@@ -58,7 +58,7 @@ def noise(errors: Float64, moments: Float64) -> Float64:
 
 
 def _one_pass(rows: Float64, steps: Float64, moments: Float64, bounds: tuple[int, int]) -> Float64:
-    """GPTQ: columns in the order of falling variance, of the mean over the groups."""
+    """GPTQ: columns in the order of falling power, of the mean over the groups."""
     order = np.argsort(-np.einsum("gii->gi", moments).mean(axis=0), kind="stable")
     back = np.argsort(order)
     inverse = np.linalg.inv(moments[:, order][:, :, order])
@@ -86,8 +86,8 @@ def _descend(
     gradient = np.matmul(rows - steps * integers, moments)
     is_changed = False
     for j in range(rows.shape[-1]):
-        variance = moments[:, j, j, None]
-        best = integers[:, :, j] + gradient[:, :, j] / (variance * steps[:, :, j])
+        power = moments[:, j, j, None]
+        best = integers[:, :, j] + gradient[:, :, j] / (power * steps[:, :, j])
         change = np.clip(np.rint(best), *bounds) - integers[:, :, j]
         changed = change.any(axis=0)
         if changed.any():

@@ -30,6 +30,15 @@ def parts_of(graph: Graph, output: str, arrays: Sequence[NDArray[Any]]) -> list[
     return [Part(name=f"{output}{place}", output=output, where=place) for place in places]
 
 
+def rest_of(shape: tuple[int, ...], parts: Sequence[Part]) -> NDArray[np.bool]:
+    """A mask of the values that no part has."""
+    rest = np.ones(shape, bool)
+    for part in parts:
+        with suppress(IndexError):  # this sample is smaller than the index
+            rest[part.index] = False
+    return rest
+
+
 class OutputTotals:
     """Sums over the samples of one output of the models, and of its parts.
 
@@ -83,7 +92,7 @@ class OutputTotals:
     def _add_parts(self, sample: str, reference: NDArray[Any], test: NDArray[Any]) -> None:
         for part, totals in self._parts:
             try:
-                some = part.index if part.where else self._rest(reference.shape)
+                some = part.index if part.where else rest_of(reference.shape, self._named)
                 values = [np.atleast_1d(a[some]) for a in (reference, test)]
             except IndexError:  # this sample is smaller than the index
                 totals.leave_out(sample, "it has no such values")
@@ -91,10 +100,7 @@ class OutputTotals:
             if part.where or values[0].size:
                 totals.add(sample, *values)
 
-    def _rest(self, shape: tuple[int, ...]) -> NDArray[np.bool]:
-        """A mask of the values that no named part has."""
-        rest = np.ones(shape, bool)
-        for part, _ in self._parts[:-1]:
-            with suppress(IndexError):
-                rest[part.index] = False
-        return rest
+    @property
+    def _named(self) -> list[Part]:
+        """The parts but the rest."""
+        return [part for part, _ in self._parts[:-1]]
