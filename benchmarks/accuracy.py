@@ -15,6 +15,7 @@ is no top-1.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import datetime
 import hashlib
 import importlib.metadata
@@ -200,6 +201,7 @@ def compiled(cell: Cell, file: Path) -> Cell:
         int8=report.int8,
         weighted=len(report.ops),
         int8_macs=None if share is None else round(share, 4),
+        conversions=report.conversions and sum(dataclasses.astuple(report.conversions)),
     )
     return cell.model_copy(update={"compiled": built})
 

@@ -27,6 +27,7 @@ files are judged on other samples, as written: onnxruntime computes each op, wit
   and those that it adds, both as shares of the float ones.
 - int8: weighted ops, and share of their multiplications, that TensorRT-RTX compiles to INT8, for
   the first set. A file that it cannot build is worth nothing there, whatever its SQNR.
+- conv.: kernels of that engine that only convert, such as from INT8 to float.
 - Seconds and memory are those of the tool's process, start and imports included. Other work ran on
   the machine, so that the seconds on the clock say little; those of the processors say more.
 """
@@ -108,6 +109,7 @@ def _model(record: Record) -> str:
         *({"top1": "top-1, %"}.get(share, f"{share}, %") for share in shares),
         "int8 ops",
         "int8 MACs, %",
+        "conv.",
         "s",
         "CPU s",
         "MiB",
@@ -149,11 +151,12 @@ def _row(record: Record, way: str, parts: Sequence[str], shares: Sequence[str]) 
 def _compiled(cells: Sequence[Cell]) -> list[str]:
     built = next((cell.compiled for cell in cells if cell.compiled is not None), None)
     if built is None:
-        return [NONE, NONE]
+        return [NONE] * 3
     if built.problem is not None:
-        return ["**no build**", "0"]
+        return ["**no build**", "0", NONE]
     macs = NONE if built.int8_macs is None else f"{100 * built.int8_macs:.1f}"
-    return [f"{built.int8}/{built.weighted}", macs]
+    conversions = NONE if built.conversions is None else str(built.conversions)
+    return [f"{built.int8}/{built.weighted}", macs, conversions]
 
 
 def _missing(found: Sequence[Record]) -> str:

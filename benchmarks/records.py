@@ -14,12 +14,16 @@ class _Strict(BaseModel):
 
 
 class Compiled(_Strict):
-    """What TensorRT-RTX made of a file; `problem` is its error in one line."""
+    """What TensorRT-RTX made of a file; `problem` is its error in one line.
+
+    `conversions` counts the kernels that only convert, of all kinds.
+    """
 
     version: str
     int8: int | None = None
     weighted: int | None = None
     int8_macs: float | None = None
+    conversions: int | None = None
     problem: str | None = None
 
 
