@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import torch
 from onnx import helper
 from PIL import Image, ImageDraw, ImageFont
 
@@ -23,6 +24,15 @@ from tests.conftest import packaged
 from tests.e2e.text_pages import LINES
 from tests.improvement.models import array, model, samples, two_convs
 from tests.improvement.working import gain, work_on
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    """Beside other tests torch on several threads waits for itself, ten times as long."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
 
 
 def learned(proto, data, steps=30, **options):
@@ -235,7 +245,7 @@ def test_another_process_goes_on_from_a_state(tmp_path):
         command = [sys.executable, "-c", _STATES, *arguments]
         done = subprocess.run(
             command,
-            env={**os.environ, "PYTHONHASHSEED": seed},
+            env={**os.environ, "PYTHONHASHSEED": seed, "OMP_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             cwd=Path(__file__).parents[2],
