@@ -42,6 +42,11 @@ class Work:
     keep: Callable[[State], None] = lambda state: None
     exact: onnx.ModelProto | None = None
 
+    @property
+    def expected(self) -> onnx.ModelProto:
+        """The float model whose inner values the Q/DQ model should have."""
+        return self.subject.model if self.exact is None else self.exact
+
 
 class Improver(Protocol):
     """One file each, with its row in `registry.IMPROVERS`."""

@@ -1,5 +1,7 @@
 """Bias correction: what it corrects, what it leaves alone, and odd shapes."""
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 import pytest
@@ -278,3 +280,9 @@ def test_a_new_bias_has_the_type_of_the_weight(make, dtype):
     bias = after.graph.by_name[node].inputs[2]
     assert after.graph.array(bias).dtype == dtype
     assert after.graph.array(bias).any()
+
+
+def test_behind_changed_biases_it_aims_at_the_float_model():
+    work, edits = corrected(two_convs(), positive(32))
+    again = replace(work, subject=work.subject.edited(edits), exact=work.subject.model)
+    assert gain(again, Bias().improve(again), positive(32)) > -0.05

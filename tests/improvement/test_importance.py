@@ -100,7 +100,7 @@ def test_parts_that_the_user_names_count_as_the_rest_does(parts):
 
 @pytest.mark.parametrize("before", [0, 1])
 def test_noise_counts_once_where_a_block_gives_out_a_tensor_and_what_it_makes_of_it(before):
-    nodes = [helper.make_node("Relu", ["x" if before else "q"], ["p"], "first")] * before
+    nodes = [helper.make_node("Relu", ["x"], ["p"], "first")] * before
     nodes += [
         helper.make_node("Identity", ["p" if before else "x"], ["a"], "one"),
         helper.make_node("Mul", ["a", "two"], ["b"], "twice"),

@@ -186,6 +186,8 @@ def test_an_operator_without_a_row_ends_a_block():
     assert [set(block.nodes) for block in cut] == [{"first"}, {"norm"}, {"second"}]
     _, edits = learned(proto, pictures(48), steps=100)
     assert {"w0", "w1"} <= edits.constants.keys()
+    assert all("torch lacks an operator" in note for note in edits.notes.values())
+    assert edits.notes
 
 
 def test_scalars_and_masks_between_blocks_are_no_obstacle():
@@ -225,7 +227,6 @@ _STATES = """
 import sys
 import numpy as np
 from dataclasses import replace
-from pathlib import Path
 from onnxq.improvement.training.run import LearningRun
 from tests.improvement.models import samples, two_convs
 from tests.improvement.working import work_on

@@ -58,9 +58,8 @@ class _Correction:
             is_edited=True,
             libraries=libraries,
         )
-        exact = work.subject.model if work.exact is None else work.exact
         self._reference = StagedRun(
-            exact, work.fitting, outputs, is_edited=False, libraries=libraries
+            work.expected, work.fitting, outputs, is_edited=False, libraries=libraries
         )
 
     def shifts(self) -> Iterator[tuple[Biased, Float64]]:

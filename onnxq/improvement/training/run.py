@@ -41,7 +41,7 @@ class LearningRun:
     def __init__(self, work: Work, *, products: int = PRODUCTS, steps: int = STEPS) -> None:
         self._work, self._steps = work, steps
         subject = work.subject
-        self._exact = subject.model if work.exact is None else work.exact
+        self._exact = work.expected
         self._parameters = Parameters(subject, work.targets)
         graph = self._parameters.graph
         self._blocks = blocks(graph, products, lambda node: bool(lacking(node)))
@@ -64,6 +64,8 @@ class LearningRun:
             values.compute_exact(block, self._floats[place])
             if place >= done and part is not None:
                 self._train(place, block, part, values, weights)
+                if weights is None:
+                    self._note_lack(block)
                 self._work.keep(self._state(place + 1))
             values.compute_rounded(block, part, self._quantized)
             values.forget(self._blocks[place + 1 :])
@@ -116,6 +118,14 @@ class LearningRun:
         if 0 < after < before:
             gain = f"its block gained {10 * math.log10(before / after):.2f} dB"
             self._notes |= {name: gain for name in self._work.targets if name in block.nodes}
+
+    def _note_lack(self, block: Block) -> None:
+        """Say that outputs have no say in what a block learns."""
+        for name in self._notes.keys() & block.nodes:
+            self._notes[name] += (
+                "; its noise counts by its own power, as torch lacks an operator of the model or "
+                "gradients of a sample take more than 4 GiB"
+            )
 
     def _progress(self, place: int, step: int) -> None:
         done = place * self._steps + step
