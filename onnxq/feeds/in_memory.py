@@ -13,8 +13,9 @@ from onnxq.feeds.fitting import Cut, cut, numbered, require_names, require_type,
 from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
-from onnxq.feeds.stream import Stream, can_be_called, exception_text, read_once
+from onnxq.feeds.stream import Stream, can_be_called, read_once
 from onnxq.feeds.values import named
+from onnxq.user_code import exception_text
 
 # A path, an array of samples, arrays by input name, samples, or a function that makes samples.
 DataSource = (

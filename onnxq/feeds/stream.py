@@ -6,14 +6,12 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from onnxq.diagnostics import OnnxqError, error, first_line
+from onnxq.diagnostics import OnnxqError, error
 from onnxq.feeds.checks import Alike
 from onnxq.feeds.fitting import samples
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
 from onnxq.feeds.values import named
-
-_IN_WORKER = "Original Traceback"  # torch reports the error of a worker process as text
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,17 +88,3 @@ def read_once(why: str) -> OnnxqError:
 def can_be_called(data: Any) -> bool:
     """True for functions and classes; an iterable that can be called too is used as it is."""
     return isinstance(data, type) or (callable(data) and not hasattr(data, "__iter__"))
-
-
-def in_worker(reason: BaseException) -> str:
-    """The traceback in the worker process of a DataLoader, or '' when it happened in none."""
-    text = str(reason)
-    return text if _IN_WORKER in text else ""
-
-
-def exception_text(reason: BaseException) -> str:
-    """The type and the first line of an exception, as Python prints them."""
-    kind, message = type(reason).__name__, first_line(reason)
-    if trace := in_worker(reason):
-        kind, _, message = trace.strip().splitlines()[-1].partition(": ")
-    return kind if message in ("", kind) else f"{kind}: {message}"

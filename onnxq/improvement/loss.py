@@ -15,11 +15,11 @@ import numpy as np
 import onnx
 
 from onnxq.diagnostics import error
-from onnxq.feeds.loaders import function_in, raised_by
 from onnxq.feeds.samples import Sample, Tensors
 from onnxq.improvement.edits import Array
 from onnxq.model.graph import Graph
 from onnxq.sessions import Libraries, open_session, run
+from onnxq.user_code import function_in, raised_by
 from onnxq.verification.numeric.outputs import OutputTotals, parts_of, rest_of
 from onnxq.verification.numeric.parts import Part
 

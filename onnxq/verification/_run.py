@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from onnxq.passed_arrays import load_arrays, save_arrays
 from onnxq.verification import _plugins, _worker
-from onnxq.verification.arrays import load_arrays, save_arrays
 
 WARM_UP: Final = 20  # inferences; TensorRT-RTX compiles kernels in the first
 TIMED: Final = 100

@@ -23,10 +23,10 @@ from onnxq.insertion.scales import Scales
 from onnxq.model import io as models
 from onnxq.model import preparing
 from onnxq.model.graph import Graph
+from onnxq.passed_arrays import load_arrays, save_arrays
 from onnxq.planning import cascade, recipe
 from onnxq.runnable import runnable
 from onnxq.verification import builder, tensorrt
-from onnxq.verification.arrays import load_arrays, save_arrays
 from onnxq.verification.numeric.comparison import Comparison, Totals
 from onnxq.verification.numeric.runners import infer, runner
 from onnxq.verification.tensorrt import CompileOptions

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError, did_you_mean, error
-from onnxq.feeds.loaders import function_in, raised_by
+from onnxq.user_code import function_in, raised_by
 from onnxq.verification.detections.boxes import suppressed
 
 DETECTION_SCORE: Final = 0.25  # the least score of a detection, for built-in decoders
