@@ -11,7 +11,7 @@ from typing import Any, Final, get_args
 
 from onnxq.codes import CODES
 
-_CPP_PLACE: Final = re.compile(r"\S+\.(?:cc|cpp|h):\d+:?\s*")
+_CPP_PLACE: Final = re.compile(r"(?<!\S)\S+\.(?:cc|cpp|h):\d+:?\s*")
 
 
 class Severity(StrEnum):
