@@ -19,10 +19,13 @@ _IN_TRACE: Final = re.compile(r'File "(.+)", line (\d+)')
 _IN_WORKER: Final = "Original Traceback"  # torch reports the error of a worker process as text
 
 
-def function_in(file: Path, name: str, arguments: str, what: str, code: str) -> Any:
+def function_in(
+    file: Path, name: str, arguments: str, what: str, code: str, *, otherwise: str = ""
+) -> Any:
     """A function of a Python file, which the error `code` reports where there is none.
 
-    `what` the function is, and its `arguments`, stand in the error.
+    `what` the function is, and its `arguments`, stand in the error; `otherwise` is what to do when
+    no name in the file is like that of the function.
     """
     if not file.is_file():
         raise error(code, f"there is no file '{file}'", fix=f"give one with '{name}'")
@@ -32,7 +35,7 @@ def function_in(file: Path, name: str, arguments: str, what: str, code: str) -> 
         raise raised_by(file, reason, what, code=code) from reason
     function = getattr(module, name, None)
     if not callable(function):
-        define = f"define {name}({arguments}) in it"
+        define = otherwise or f"define {name}({arguments}) in it"
         raise error(
             code,
             f"'{file}' has no function '{name}'",

@@ -13,6 +13,7 @@ from onnxq.codes.improving import IMPROVING
 from onnxq.codes.inputs import INPUTS
 from onnxq.codes.inserting import INSERTING
 from onnxq.codes.linting import LINTING
+from onnxq.codes.metrics import METRICS
 from onnxq.codes.planning import PLANNING
 from onnxq.codes.precision import PRECISION
 from onnxq.codes.rule_files import RULE_FILES
@@ -28,6 +29,7 @@ CODES: Final[dict[str, Code]] = dict(
             | RUNNING
             | CALIBRATIONS
             | IMPROVING
+            | METRICS
             | FORMATS
             | PRECISION
             | INSERTING

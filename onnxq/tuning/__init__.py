@@ -1,0 +1,1 @@
+"""Sensitivity and a target -> recipe, judged by metrics of the user."""
