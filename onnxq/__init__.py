@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         shipped_recipes,
     )
     from onnxq.api.requirements import require_calibration_of
+    from onnxq.api.sensing import sensitivity
     from onnxq.api.verifying import verify
     from onnxq.calibration.statistics import Statistics
     from onnxq.descriptor import QuantDescriptor
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
     from onnxq.planning.recipe import Recipe
     from onnxq.progress import Progress
     from onnxq.quantization import fake_tensor_quant, tensor_quant
+    from onnxq.sensitivities.sensitivity import Sensitivity
     from onnxq.verification.profiles import Profile
     from onnxq.verification.report import VerifyReport
 
@@ -61,6 +63,7 @@ _MODULES: Final = {
         "shipped_recipes",
     ),
     "api.requirements": ("require_calibration_of",),
+    "api.sensing": ("sensitivity",),
     "api.verifying": ("verify",),
     "calibration.statistics": ("Statistics",),
     "descriptor": ("QuantDescriptor",),
@@ -73,6 +76,7 @@ _MODULES: Final = {
     "planning.recipe": ("Recipe",),
     "progress": ("Progress",),
     "quantization": ("fake_tensor_quant", "tensor_quant"),
+    "sensitivities.sensitivity": ("Sensitivity",),
     "verification.profiles": ("Profile",),
     "verification.report": ("VerifyReport",),
 }
@@ -98,6 +102,7 @@ __all__ = [
     "QuantizeResult",
     "Recipe",
     "Scales",
+    "Sensitivity",
     "Severity",
     "Statistics",
     "StripResult",
@@ -122,6 +127,7 @@ __all__ = [
     "require_calibration_of",
     "rule_schema",
     "scales",
+    "sensitivity",
     "shipped_preprocessings",
     "shipped_recipes",
     "strip",

@@ -55,6 +55,7 @@ def open_session(
     *,
     called: str = "the model",
     as_written: bool = False,
+    around_pairs: bool = False,
     providers: Sequence[str] = (CPU,),
     threads: int | None = None,
     spinning: bool = True,
@@ -65,15 +66,18 @@ def open_session(
     With `as_written`, and for a ModelProto with Q/DQ nodes, onnxruntime computes each operation as
     the file has it. Its optimizations would fuse Q/DQ into integer kernels (which saturate on CPUs
     without VNNI), add biases in int32, and merge pairs: figures of another graph than TensorRT
-    reads. On a YOLOX the exact graph takes 15 % more time. Without `spinning` the threads sleep
-    between runs, which leaves the cores to the code that works on the outputs. Inputs and outputs
-    in bfloat16 are given and returned as float32.
+    reads. On a YOLOX the exact graph takes 15 % more time. With `around_pairs` it optimizes all but
+    the pairs, which it computes as written: for models with few of them. Without `spinning` the
+    threads sleep between runs, which leaves the cores to the code that works on the outputs. Inputs
+    and outputs in bfloat16 are given and returned as float32.
     """
     import onnxruntime as ort
 
     model = with_float_ports(model)
     options = _options(threads, spinning=spinning, libraries=libraries)
-    if as_written or has_pairs(model):
+    if around_pairs:
+        options.add_session_config_entry("session.disable_quant_qdq", "1")
+    elif as_written or has_pairs(model):
         options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_DISABLE_ALL
     try:
         misaligned = _give_misaligned(model, options)

@@ -6,43 +6,28 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
-from onnx import ModelProto, TensorProto
+from onnx import ModelProto
 
-from onnxq.api import data as datasets
-from onnxq.api.calibrating import Gathering, observed
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.long_runs import LongRun, locked_file
-from onnxq.api.planning import RECIPE, PlanLike, plan_for
-from onnxq.api.requirements import require_calibration_of
-from onnxq.calibration.calibrate import Settings as CalibrationSettings
-from onnxq.calibration.calibrate import calibrate as run_samples
+from onnxq.api.planning import RECIPE, PlanLike
+from onnxq.api.studies import Study, files_of, study
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.feeds import DataRequest
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.improvement import runner
 from onnxq.improvement.checkpoint import Checkpoint
-from onnxq.improvement.edits import Edits
 from onnxq.improvement.improvement import Improvement
-from onnxq.improvement.loss import Judge, LossLike, load_loss, loss_name
+from onnxq.improvement.loss import LossLike, load_loss, loss_name
 from onnxq.improvement.samples import LEAST, split
-from onnxq.improvement.subject import Subject
-from onnxq.insertion.scales import compute_scales
-from onnxq.model.loading import Existing, Model, load
+from onnxq.model.loading import Existing, Model
 from onnxq.outputs import require_writable
 from onnxq.planning.improvers import IMPROVER_NAMES, ImproverName
-from onnxq.planning.plan import Plan
 from onnxq.progress import OnProgress, Progress, silent
-from onnxq.runnable import libraries
-from onnxq.sessions import Libraries
-from onnxq.verification.numeric.parts import Part, PartsLike, parse_parts
-
-_COMPARED: Final = (
-    *(TensorProto.UNDEFINED, TensorProto.FLOAT, TensorProto.FLOAT16),
-    *(TensorProto.BFLOAT16, TensorProto.DOUBLE),
-)  # types of outputs
+from onnxq.verification.numeric.parts import PartsLike
 
 
 def improve(
@@ -82,43 +67,37 @@ def improve(
     OQ477, OQ431, OQ433, OQ434, and what `plan` and reading the data raise.
     """
     left_out = improver_names(without)
-    custom_ops = libraries(ort_library)
-    model = load(model, existing=existing, shapes=shapes)
-    planned = plan_for(model, plan)
-    calibration = Statistics.load(statistics) if isinstance(statistics, str | Path) else statistics
-    require_calibration_of(model, calibration)
-    if calibration is not None and not model.shapes:
-        model = model.with_shapes(calibration.input_shapes)
-    selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
-    recorded = "" if calibration is None else calibration.preprocess
-    request = datasets.request(data, preprocess, selection, model.shapes, recorded=recorded)
+    made = study(
+        model,
+        data,
+        plan,
+        statistics,
+        parts=parts,
+        preprocess=preprocess,
+        shapes=shapes,
+        selection=Selection(samples=samples, seed=seed, batch=batch, ragged=ragged),
+        existing=existing,
+        ort_library=ort_library,
+    )
     path, calibration_path = (None if p is None else Path(p) for p in (output, calibration_output))
-    recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
     own = None if loss is None or callable(loss) else Path(loss)
-    gathered = None if calibration is None else calibration.path
-    inputs = (*model.files, *request.files, recipe, gathered, own)
     outputs = {
         "the improvement": path,
         "the calibration": calibration_path,
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
     }
-    require_writable(outputs, inputs)
+    require_writable(outputs, (*files_of(made, plan), own))
     job = Improving(
-        model=model,
-        plan=planned,
-        request=request,
-        preprocess=preprocess,
+        study=made,
         without=left_out,
-        parts=parse_parts(parts, model.graph),
         loss=None if loss is None else load_loss(loss),
         loss_name=loss_name(loss),
-        libraries=custom_ops,
         seed=seed or 0,
         calibration_output=calibration_path,
         output=path,
         run_file=LongRun(checkpoint=checkpoint, resume=resume),
     )
-    return job.run(calibration, progress)
+    return job.run(progress)
 
 
 def improver_names(without: Iterable[str]) -> frozenset[ImproverName]:
@@ -154,50 +133,24 @@ def required(request: DataRequest | None) -> DataRequest:
 class Improving:
     """An improvement whose options are checked: it can begin."""
 
-    model: Model
-    plan: Plan
-    request: DataRequest
-    preprocess: str | Path | Preprocess | None
+    study: Study
     without: frozenset[ImproverName] = frozenset()
-    parts: tuple[Part, ...] = ()
     loss: Callable[..., float] | None = None
     loss_name: str = ""
-    libraries: Libraries = ()
     seed: int = 0
     output: Path | None = None
     calibration_output: Path | None = None
     run_file: LongRun = field(default_factory=LongRun)
 
-    def __post_init__(self) -> None:
-        """Raise OQ477 for a model that gives nothing to compare."""
-        graph = self.model.graph
-        if not any(graph.type(name).dtype in _COMPARED for name in graph.outputs):
-            raise error(
-                "OQ477",
-                f"no output of '{self.model.name}' is float: there is nothing to come closer to",
-                fix="let the model give out what the whole numbers are made of, such as scores",
-            )
-
-    def run(self, statistics: Statistics | None, progress: OnProgress) -> Improvement:
+    def run(self, progress: OnProgress) -> Improvement:
         """Calibrate where there are no statistics, and run the improvers."""
-        feed = self.request.open(self.model.graph)
+        feed = self.study.open()
         samples = split(feed)
-        if statistics is None:
-            statistics = self._calibrated(progress)
-        else:
-            for note in datasets.notes(feed, self.preprocess):
-                progress(Progress(stage="improving", note=note))
-        subject = self._subject(statistics)
-        judges = tuple(
-            Judge(
-                model=self.model.proto,
-                graph=self.model.graph,
-                samples=part,
-                parts=self.parts,
-                own=self.loss,
-                libraries=self.libraries,
-            )
-            for part in (samples.fitting, samples.validation)
+        output = self.calibration_output
+        statistics = self.study.calibrated(feed, "improving", output, progress)
+        subject = self.study.subject(statistics)
+        fitting, validation = (
+            self.study.judge(part, self.loss) for part in (samples.fitting, samples.validation)
         )
         with self._checkpoint(progress) as checkpoint:
             settings = runner.Settings(
@@ -211,14 +164,14 @@ class Improving:
                 keep=checkpoint.keep if checkpoint else lambda improvement, state: None,
             )
             begun = checkpoint.begun if checkpoint else lambda run: None
-            improvement = runner.improve(subject, samples, (judges[0], judges[1]), settings, begun)
-        diagnostics = (*self.plan.diagnostics, *feed.warnings, *improvement.diagnostics)
+            improvement = runner.improve(subject, samples, (fitting, validation), settings, begun)
+        diagnostics = (*self.study.plan.diagnostics, *feed.warnings, *improvement.diagnostics)
         improvement = replace(improvement, diagnostics=diagnostics)
         return improvement if self.output is None else improvement.save(self.output)
 
     def _described(self) -> str:
         """The options that change the result, beside the loss."""
-        parts = " ".join(f"{p.name}={p.output}{p.where}" for p in self.parts)
+        parts = " ".join(f"{p.name}={p.output}{p.where}" for p in self.study.parts)
         return f"without {' '.join(sorted(self.without))}; parts {parts}"
 
     @contextmanager
@@ -238,31 +191,3 @@ class Improving:
                     progress(Progress(stage="improving", note=note, urgent=True))
                 raise
             checkpoint.remove()
-
-    def _calibrated(self, progress: OnProgress) -> Statistics:
-        return Gathering(
-            model=self.model,
-            tensors=observed(self.model, None, self.plan),
-            plan=self.plan,
-            request=self.request,
-            preprocess=self.preprocess,
-            settings=CalibrationSettings(libraries=self.libraries),
-            run=LongRun(),
-            output=self.calibration_output,
-        ).run_with(progress)
-
-    def _subject(self, statistics: Statistics) -> Subject:
-        scales = compute_scales(self.model.graph, self.plan, statistics)
-        settings = CalibrationSettings(libraries=self.libraries)
-        return Subject(
-            original=self.model,
-            model=self.model.proto,
-            plan=scales.carried_out(self.plan),
-            plan_digest=self.plan.digest,
-            statistics=statistics,
-            scales=scales,
-            edits=Edits(),
-            observe=lambda proto, graph, tensors: run_samples(
-                proto, graph, self.request.open(graph), tensors=tensors, settings=settings
-            ),
-        )

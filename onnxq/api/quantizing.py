@@ -24,6 +24,7 @@ from onnxq.api.requirements import (
     require_opset,
     require_types,
 )
+from onnxq.api.studies import Study
 from onnxq.api.subjects import lineage_of
 from onnxq.api.verifying import (
     Checking,
@@ -234,15 +235,18 @@ def quantize(
     improving = statistics = None
     if improve:
         improving = Improving(
-            model=model,
-            plan=planned,
-            request=required(request),
-            preprocess=preprocess,
+            study=Study(
+                model=model,
+                plan=planned,
+                statistics=None,
+                request=required(request),
+                preprocess=preprocess,
+                parts=checks.parts,
+                libraries=custom_ops,
+            ),
             without=left_out,
-            parts=checks.parts,
             loss=None if loss is None else load_loss(loss),
             loss_name=loss_name(loss),
-            libraries=custom_ops,
             seed=seed or 0,
             output=improvement_path,
         )
@@ -259,7 +263,10 @@ def quantize(
             run=run,
             output=calibration_path,
         ).run_with(progress)
-    improvement = None if improving is None else improving.run(statistics, progress)
+    improvement = None
+    if improving is not None:
+        study = replace(improving.study, statistics=statistics)
+        improvement = replace(improving, study=study).run(progress)
     inserted = insert(
         model,
         planned,

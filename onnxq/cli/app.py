@@ -23,6 +23,7 @@ from onnxq.cli import (
     plan,
     quantize,
     rules,
+    sensitivity,
     strip,
     verify,
 )
@@ -40,7 +41,18 @@ app: Final = typer.Typer(
     help="Turn an FP32 ONNX model into a Q/DQ model that TensorRT compiles to INT8.",
     epilog="Exit codes: 0 done, 1 a check said no, 2 the input is wrong, 3 a backend is missing.",
 )
-for verb in (quantize, calibrate, improve, insert, plan, explain, lint, verify, strip):
+for verb in (
+    quantize,
+    calibrate,
+    improve,
+    insert,
+    plan,
+    explain,
+    lint,
+    verify,
+    sensitivity,
+    strip,
+):
     name = verb.__name__.rpartition(".")[2]
     app.command(name, help=verb.HELP, epilog=verb.EXAMPLE)(grouped(verb.run))
 app.add_typer(rules.app, name="rules")

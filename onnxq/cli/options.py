@@ -270,6 +270,22 @@ LossParts = Annotated[
 ]
 
 
+JudgedParts = Annotated[
+    list[str] | None,
+    option(
+        "--part NAME=OUTPUT[INDEX]",
+        "Judge some channels of an output apart, scores=output0[:,4:]; without it, groups that "
+        "differ much in power are.",
+        _CHECKS,
+    ),
+]
+Html = Annotated[
+    Path | None,
+    option("--html FILE", "Write one page with charts, which loads nothing.", _REPORT),
+]
+Everything = Annotated[bool, option("--all", "Cut no list.", _REPORT)]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvers:
     """Which improvers run, and what they lower."""

@@ -1,4 +1,4 @@
-"""OQ470 to OQ479: improving the numbers of a model."""
+"""OQ470 to OQ489: improving the numbers of a model, and what its pairs cost."""
 
 from typing import Final
 
@@ -50,5 +50,13 @@ IMPROVING: Final[dict[str, Code]] = {
         "too little of how close the Q/DQ model is.",
         example="onnxq improve classifier-with-argmax.onnx --data imgs/",
         fix="Let the model give out what they are made of, such as the scores, beside them.",
+    ),
+    "OQ480": Code(
+        meaning="Pairs cannot be ranked by gradients: torch is not installed, onnxq has no "
+        "gradient of an operator, or gradients of a sample take more than 4 GiB. Pairs are "
+        "switched on one at a time instead, on more samples where they bring more noise.",
+        example="onnxq sensitivity model-with-loop.onnx --data imgs/",
+        fix="Nothing needs mending: it takes longer, and small figures are less sure. Where torch "
+        "is missing, `pip install 'onnxq[torch]'`.",
     ),
 }

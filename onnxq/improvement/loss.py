@@ -38,13 +38,24 @@ class Shares:
 
     def weights(self, shape: tuple[int, ...]) -> Array:
         """1 / (power * number) of the values of its part for every value: all parts count alike."""
-        weights = np.zeros(shape)
-        rest = rest_of(shape, [part for part, _ in self.parts])
-        for part, power in self.parts:
-            with suppress(IndexError):  # this sample is smaller than the index
-                weights[part.index] = _inverse(power * weights[part.index].size)
-        weights[rest] = _inverse(self.rest * np.count_nonzero(rest))
-        return weights
+        return np.asarray(np.sum([array for _, array in self.apart(shape)], axis=0))
+
+    def apart(self, shape: tuple[int, ...]) -> list[tuple[str, Array]]:
+        """These weights of each part by itself, with its name; those of the rest have ''."""
+        parts = [part for part, _ in self.parts]
+        masks = [(part.name, _mask(shape, part), power) for part, power in self.parts]
+        masks.append(("", rest_of(shape, parts), self.rest))
+        return [
+            (name, mask * _inverse(power * np.count_nonzero(mask))) for name, mask, power in masks
+        ]
+
+
+def _mask(shape: tuple[int, ...], part: Part) -> Array:
+    """Where an output has a part: nowhere if it is smaller than the index."""
+    mask = np.zeros(shape, bool)
+    with suppress(IndexError):
+        mask[part.index] = True
+    return mask
 
 
 def _inverse(value: float) -> float:

@@ -28,19 +28,38 @@ class Split:
     diagnostics: tuple[Diagnostic, ...]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Held:
+    """Samples in memory; `is_cut` says that others did not fit."""
+
+    samples: tuple[Sample, ...]
+    is_cut: bool
+
+    @property
+    def diagnostics(self) -> tuple[Diagnostic, ...]:
+        """What is left out."""
+        return _left_out(len(self.samples)) if self.is_cut else ()
+
+
+def held(feed: Feed) -> Held:
+    """Read the samples of a feed as far as they fit into 1 GiB, but at least 32 of them."""
+    samples: list[Sample] = []
+    size = 0
+    for sample in feed:
+        size += sum(array.nbytes for array in sample.tensors.values())
+        if size > _MEMORY and len(samples) >= ADVISED:
+            return Held(samples=tuple(samples), is_cut=True)
+        samples.append(sample)
+    return Held(samples=tuple(samples), is_cut=False)
+
+
 def split(feed: Feed) -> Split:
     """Read the samples of a feed as far as they fit into 1 GiB.
 
     Raises OQ471 for less than four of them, and what reading the data raises.
     """
-    samples: list[Sample] = []
-    size, is_cut = 0, False
-    for sample in feed:
-        size += sum(array.nbytes for array in sample.tensors.values())
-        if size > _MEMORY and len(samples) >= ADVISED:
-            is_cut = True
-            break
-        samples.append(sample)
+    whole = held(feed)
+    samples = whole.samples
     if len(samples) < LEAST:
         raise error(
             "OQ471",
@@ -54,25 +73,27 @@ def split(feed: Feed) -> Split:
         fitting=tuple(s.tensors for s in fitting),
         validation=tuple(s.tensors for s in validation),
         digests=tuple(s.digest for s in samples),
-        diagnostics=_odd(len(samples), is_cut=is_cut),
+        diagnostics=whole.diagnostics or _few(len(samples)),
     )
 
 
-def _odd(count: int, *, is_cut: bool) -> tuple[Diagnostic, ...]:
-    if is_cut:
-        return (
-            warning(
-                "OQ472",
-                f"the first {count} samples take 1 GiB; the others are left out",
-                fix="choose fewer with --samples, which spreads them over the data",
-            ),
-        )
-    if count < ADVISED:
-        return (
-            warning(
-                "OQ472",
-                f"{count} samples are few: what is fitted on them may not hold for others",
-                fix=f"give {ADVISED} or more",
-            ),
-        )
-    return ()
+def _left_out(count: int) -> tuple[Diagnostic, ...]:
+    return (
+        warning(
+            "OQ472",
+            f"the first {count} samples take 1 GiB; the others are left out",
+            fix="choose fewer with --samples, which spreads them over the data",
+        ),
+    )
+
+
+def _few(count: int) -> tuple[Diagnostic, ...]:
+    if count >= ADVISED:
+        return ()
+    return (
+        warning(
+            "OQ472",
+            f"{count} samples are few: what is fitted on them may not hold for others",
+            fix=f"give {ADVISED} or more",
+        ),
+    )

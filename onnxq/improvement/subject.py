@@ -63,6 +63,17 @@ class Subject:
         by_pair = {**after.scales.by_pair, **computed, **edits.scales}
         return replace(after, scales=replace(after.scales, by_pair=by_pair))
 
+    def restored(self, edits: Edits) -> Subject:
+        """The subject with the edits of a saved improvement, which has all scales that changed."""
+        after = self._divided(edits)
+        by_pair = {**after.scales.by_pair, **edits.scales}
+        return replace(
+            after,
+            model=edited(self.model, edits),
+            edits=self.edits.then(edits),
+            scales=replace(after.scales, by_pair=by_pair),
+        )
+
     def quantized(self) -> onnx.ModelProto:
         """The Q/DQ model, as `onnxq insert` would write it."""
         return insert(with_types(self.model, self.plan), self.plan, self.scales)

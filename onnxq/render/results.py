@@ -21,7 +21,17 @@ from onnxq.diagnostics import Severity, counted
 from onnxq.improvement.improvement import Improvement
 from onnxq.insertion.scales import Scales
 from onnxq.planning.plan import Plan
-from onnxq.render import calibrations, explanations, findings, html, improvements, plans, reports
+from onnxq.render import (
+    calibrations,
+    explanations,
+    findings,
+    html,
+    improvements,
+    plans,
+    reports,
+    sensitivities,
+)
+from onnxq.sensitivities.sensitivity import Sensitivity
 from onnxq.verification.report import VerifyReport
 
 _WIDTH: Final = 100  # columns of text without a terminal
@@ -75,6 +85,11 @@ def _(result: CalibrationSummary, console: Console, *, everything: bool = False)
 @show.register
 def _(result: Improvement, console: Console, *, everything: bool = False) -> None:
     improvements.improvement(console, result)
+
+
+@show.register
+def _(result: Sensitivity, console: Console, *, everything: bool = False) -> None:
+    sensitivities.sensitivity(console, result, everything=everything)
 
 
 @show.register

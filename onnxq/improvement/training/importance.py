@@ -9,8 +9,7 @@ product of a weight for the channel, of all samples, and of one for the place, o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -20,10 +19,10 @@ from torch import Tensor
 
 from onnxq.improvement.loss import Shares
 from onnxq.improvement.training.blocks import Block
+from onnxq.torch_graph.memory import MEMORY, TooLargeError, limited
 from onnxq.torch_graph.parts import Part, Tensors
 
 SEEDS: Final = 4
-MEMORY: Final = 1 << 32  # bytes of one sample that are kept for gradients
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -70,33 +69,14 @@ def by_gradients(
     rows: list[Weights] = []
     for sample in samples:
         try:
-            with _limited():
+            with limited(MEMORY):
                 values = _values(sample, blocks, computable)
-        except _TooLargeError:
+        except TooLargeError:
             return None
         squares = _squares(values, shares, rng)
         rows.append({name: _weight(square) for name, square in squares.items()})
         progress()
     return _with_mean_channels(rows)
-
-
-class _TooLargeError(Exception):
-    """Gradients would need more than MEMORY."""
-
-
-@contextmanager
-def _limited() -> Iterator[None]:
-    """Count what is saved for gradients (_TooLargeError)."""
-    sizes: dict[int, int] = {}
-
-    def saved(tensor: Tensor) -> Tensor:
-        sizes[tensor.data_ptr()] = tensor.nbytes
-        if sum(sizes.values()) > MEMORY:
-            raise _TooLargeError
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(saved, lambda tensor: tensor):
-        yield
 
 
 def _values(sample: Tensors, blocks: Sequence[Block], parts: Sequence[Part]) -> dict[str, Tensor]:

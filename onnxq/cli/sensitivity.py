@@ -1,0 +1,65 @@
+"""onnxq sensitivity: which ops and pairs bring the noise."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from onnxq.cli import finding, options, planning, shapes
+from onnxq.cli.screen import QuietScreen
+
+HELP = "Rank ops and pairs by the noise that each alone brings to the outputs."
+EXAMPLE = "Example: `onnxq sensitivity model.onnx --data imgs/ --rules yolo`"
+
+
+def run(
+    model: options.FloatModel,
+    *,
+    data: options.Data,
+    preprocess: options.PreprocessAgain = None,
+    rules: options.MaybeRules = None,
+    calibration: options.Calibration = None,
+    screen: QuietScreen,
+    improvement: options.Improvement = None,
+    plan_path: options.Plan = None,
+    shape: options.Shape = None,
+    samples: Annotated[
+        int,
+        options.option("--samples N", "Look at N samples, spread evenly over the data.", "Data"),
+    ] = 32,
+    seed: Annotated[
+        int | None, options.option("--seed S", "Draw the --samples at random.", "Data")
+    ] = None,
+    part: options.JudgedParts = None,
+    existing: options.Existing = "refuse",
+    ort_library: options.OrtLibrary = None,
+    html: options.Html = None,
+    everything: options.Everything = False,
+) -> None:
+    """Print the ranking; the calibration is made where there is none."""
+    import onnxq
+
+    recipe = planning.recipe(rules, plan_path)
+    calibrated = finding.model_and_calibration(model, calibration, existing)
+    sizes = shapes.fixed(shape) or getattr(calibrated.statistics, "input_shapes", {})
+    float_model = calibrated.model.with_shapes(sizes)
+    own = None if calibrated.statistics else Path(f"{model.stem}.calib.npz")
+    with screen.progress() as progress:
+        result = onnxq.sensitivity(
+            float_model,
+            data,
+            planning.plan(float_model, recipe, plan_path),
+            calibrated.statistics,
+            improvement=improvement,
+            parts=part,
+            preprocess=preprocess,
+            samples=samples,
+            seed=seed,
+            ort_library=ort_library or (),
+            calibration_output=own,
+            html=html,
+            progress=progress,
+        )
+    screen.show(result, everything=everything)
+    if html is not None:
+        screen.out.print(f"page: {html}")

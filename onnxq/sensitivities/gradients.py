@@ -1,0 +1,128 @@
+"""The noise that each pair brings to the outputs, from gradients.
+
+A random number for every value of an output part, over the root of the part's power, is
+differentiated back to what each pair gives out. The square of the product of that gradient with
+the rounding error of the pair is, in the mean, the noise power that the pair alone brings to the
+part, as far as the network is linear within the error (Hutchinson's estimator of the trace of
+J e e' J', 1990, doi:10.1080/03610919008812866).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from onnxq.feeds.samples import Tensors
+from onnxq.improvement.edits import Array
+from onnxq.improvement.subject import Subject
+from onnxq.planning.plan import Pair
+from onnxq.sensitivities.judged import JudgedParts
+from onnxq.torch_graph.fake_quantization import fake_quantize
+from onnxq.torch_graph.memory import MEMORY, limited
+from onnxq.torch_graph.parts import Part, TorchGraph
+
+DRAWS: Final = 24  # random numbers of each kind, over all samples and parts
+LEAST: Final = 8  # of them for a part
+
+
+def by_gradients(
+    subject: Subject,
+    samples: Sequence[Tensors],
+    parts: JudgedParts,
+    rng: np.random.Generator,
+    progress: Callable[[], None],
+) -> Array:
+    """Noise power / signal power by pair, in the order of the scales, and by part of the outputs.
+
+    Raises LackingError where torch lacks an operator, and TooLargeError.
+    """
+    probe = _Probe(subject, parts, rng)
+    count = len(parts.names)
+    draws = max(DRAWS, LEAST * count, len(samples))
+    total, drawn = np.zeros((len(subject.scales.by_pair), count)), np.zeros(count)
+    for number, sample in enumerate(samples):
+        first, end = (n * draws // len(samples) for n in (number, number + 1))
+        places = [draw % count for draw in range(first, end)]
+        for place, squares in zip(places, probe.squares(sample, places), strict=True):
+            total[:, place] += squares
+            drawn[place] += 1
+        progress()
+    return total / drawn
+
+
+class _Probe:
+    """The graph in torch, with the rounding errors of its weights."""
+
+    def __init__(self, subject: Subject, parts: JudgedParts, rng: np.random.Generator) -> None:
+        self._parts, self._rng = parts, rng
+        self._index = {pair: i for i, pair in enumerate(subject.scales.by_pair)}
+        self._logs = {
+            pair: torch.tensor(np.log(np.asarray(scale, np.float32)))
+            for pair, scale in subject.scales.by_pair.items()
+        }
+        graph = TorchGraph(subject.graph, self._index)
+        self._part: Part = graph.part(subject.graph.inputs, list(parts.shares))
+        self._weights: dict[Pair, Tensor] = {}
+
+    def squares(self, sample: Tensors, places: Sequence[int]) -> list[Array]:
+        """For each of the places, a part's, the square of gradient * error of every pair."""
+        errors: dict[Pair, Tensor] = {}
+        passed: dict[Pair, Tensor] = {}
+
+        def read(pair: Pair, x: Tensor) -> Tensor:
+            errors[pair] = self._error(pair, x.detach())
+            passed[pair] = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
+            return passed[pair]
+
+        feeds = {name: torch.from_numpy(np.array(array)) for name, array in sample.items()}
+        with limited(MEMORY):
+            outputs = self._part(feeds, read=read)
+        return [self._square(outputs, passed, errors, place) for place in places]
+
+    def _square(
+        self,
+        outputs: dict[str, Tensor],
+        passed: dict[Pair, Tensor],
+        errors: dict[Pair, Tensor],
+        place: int,
+    ) -> Array:
+        squares = np.zeros(len(self._index))
+        seeds = {name: self._seed(name, tensor, place) for name, tensor in outputs.items()}
+        judged = [n for n, seed in seeds.items() if seed is not None and outputs[n].requires_grad]
+        if not judged:
+            return squares
+        gradients = torch.autograd.grad(
+            [outputs[name] for name in judged],
+            list(passed.values()),
+            [seeds[name] for name in judged],
+            retain_graph=True,
+            allow_unused=True,
+        )
+        for pair, gradient in zip(passed, gradients, strict=True):
+            if gradient is not None:
+                product = float(torch.dot(gradient.reshape(-1), errors[pair].reshape(-1)))
+                squares[self._index[pair]] = product**2 if math.isfinite(product) else 0.0
+        return squares
+
+    def _seed(self, output: str, tensor: Tensor, place: int) -> Tensor | None:
+        """Random numbers over the root of the power of a part; None for one of another output."""
+        shape = tuple(tensor.shape)
+        weights = dict(self._parts.weights(output, shape)).get(place)
+        if weights is None:
+            return None
+        seed = self._rng.standard_normal(shape) * np.sqrt(weights)
+        return torch.from_numpy(np.asarray(seed)).to(tensor.dtype)
+
+    def _error(self, pair: Pair, x: Tensor) -> Tensor:
+        """What rounding adds to a tensor; of a weight it is computed once."""
+        if pair in self._weights:
+            return self._weights[pair]
+        error = fake_quantize(pair, x, self._logs[pair]).detach() - x
+        if pair.kind == "weight":
+            self._weights[pair] = error
+        return error

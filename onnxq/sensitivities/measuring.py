@@ -1,0 +1,254 @@
+"""Rank the pairs of a subject by the noise that each brings to the outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Final
+
+import numpy as np
+import onnx
+
+from onnxq.diagnostics import Diagnostic, warning
+from onnxq.feeds.samples import Sample, Tensors
+from onnxq.improvement.edits import Array
+from onnxq.improvement.loss import Judge
+from onnxq.improvement.subject import Subject
+from onnxq.model.graph import Node
+from onnxq.model.products import macs
+from onnxq.planning.plan import Pair
+from onnxq.sensitivities.halving import by_halving
+from onnxq.sensitivities.judged import JudgedParts
+from onnxq.sensitivities.sensitivity import (
+    Estimator,
+    Noise,
+    OpNoise,
+    PairNoise,
+    Sensitivity,
+    total_of,
+)
+from onnxq.sensitivities.switches import Switches
+from onnxq.sessions import open_session, run
+from onnxq.verification.shapes import Shapes, Sizes
+
+MEASURED: Final = 14  # pairs that are measured after gradients ranked all
+MEASURED_ON: Final = 16  # samples, at most
+# Arguments: what is done, steps done, steps in all.
+OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Ranked:
+    """Noise by pair (in the order of the scales) and part; which pairs were run, on how much."""
+
+    noise: Array
+    measured: frozenset[Pair]
+    measured_on: int
+    estimator: Estimator
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+
+def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> Sensitivity:
+    """Rank all pairs of a subject on the samples of a judge.
+
+    By gradients where torch has every operator, and the worst of them are measured then; by
+    switches where not. Noise is that of a pair in the float model of the subject; the total is that
+    of the Q/DQ model against the original.
+    """
+    measuring = _Measuring(subject, judge, seed, progress)
+    ranked = measuring.ranked()
+    total = _total(judge, measuring.parts, subject.quantized())
+    pairs = _pairs(subject, ranked)
+    sizes = _sizes(subject, judge.samples[0])
+    return Sensitivity(
+        model=subject.original.name,
+        model_digest=subject.original.digest,
+        plan_digest=subject.plan_digest,
+        recipe=subject.plan.recipe,
+        estimator=ranked.estimator,
+        samples=len(judge.samples),
+        measured_on=ranked.measured_on,
+        parts=measuring.parts.names,
+        pairs=tuple(sorted(pairs.values(), key=lambda pair: -pair.mean)),
+        ops=tuple(_ops(subject, pairs, sizes, len(measuring.parts.names))),
+        total=total,
+        diagnostics=ranked.diagnostics,
+    )
+
+
+class _Measuring:
+    """What both ways of ranking use."""
+
+    def __init__(self, subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> None:
+        self.parts = JudgedParts.of(judge)
+        self._subject, self._judge = subject, judge
+        self._rng = np.random.default_rng(seed)
+        self._progress = progress
+        self._pairs = tuple(subject.scales.by_pair)
+        self._expected: dict[int, Tensors] = {}
+        self._is_original = subject.model is subject.original.proto
+
+    def ranked(self) -> Ranked:
+        """By gradients, else by switches."""
+        if not self._pairs:
+            return Ranked(
+                noise=np.zeros((0, len(self.parts.names))),
+                measured=frozenset(),
+                measured_on=0,
+                estimator="switches",
+            )
+        noise, why = self._by_gradients()
+        return self._by_switches(why) if noise is None else self._with_worst_measured(noise)
+
+    def _by_gradients(self) -> tuple[Array | None, str]:
+        """The noise; or None and why there are no gradients."""
+        if find_spec("torch") is None:
+            return None, "torch is not installed (pip install 'onnxq[torch]')"
+        from onnxq.sensitivities.gradients import by_gradients
+        from onnxq.torch_graph.memory import TooLargeError
+        from onnxq.torch_graph.parts import LackingError
+
+        samples, done = self._judge.samples, iter(range(1, 1 << 30))
+        step = lambda: self._progress("gradients", next(done), len(samples))  # noqa: E731
+        try:
+            return by_gradients(self._subject, samples, self.parts, self._rng, step), ""
+        except LackingError as lack:
+            name, why = next(iter(lack.nodes.items()))
+            return None, f"onnxq has no gradient of {why} ('{name}')"
+        except TooLargeError:
+            return None, "gradients of a sample take more than 4 GiB"
+
+    def _with_worst_measured(self, noise: Array) -> Ranked:
+        order = np.argsort(-noise.mean(axis=1), kind="stable")
+        worst = [i for i in map(int, order) if self._pairs[i].existing is None][:MEASURED]
+        count = min(MEASURED_ON, len(self._judge.samples))
+        switches = self._switches(self._pairs[i] for i in worst)
+        for done, place in enumerate(worst):
+            rows = [self._alone(switches, self._pairs[place], s) for s in range(count)]
+            noise[place] = np.mean(rows, axis=0)
+            self._progress("measuring", done + 1, len(worst))
+        return Ranked(
+            noise=noise,
+            measured=frozenset(self._pairs[i] for i in worst),
+            measured_on=count,
+            estimator="gradients",
+        )
+
+    def _by_switches(self, why: str) -> Ranked:
+        switched = [i for i, pair in enumerate(self._pairs) if pair.existing is None]
+        switches = self._switches(self._pairs[i] for i in switched)
+        runs, expected = iter(range(1, 1 << 30)), 3 * len(switched)
+
+        def alone(number: int, sample: int) -> Array:
+            self._progress("measuring", min(next(runs), expected), expected)
+            return self._alone(switches, self._pairs[switched[number]], sample)
+
+        noise = np.zeros((len(self._pairs), len(self.parts.names)))
+        means, counts = by_halving(len(switched), len(self._judge.samples), alone)
+        noise[switched] = means
+        most = int(counts.max())
+        return Ranked(
+            noise=noise,
+            measured=frozenset(
+                self._pairs[i] for i, n in zip(switched, counts, strict=True) if n == most
+            ),
+            measured_on=most,
+            estimator="switches",
+            diagnostics=(
+                warning(
+                    "OQ480",
+                    f"pairs are switched on one at a time: {why}",
+                    fix="nothing needs mending: it takes longer, and small figures are less sure",
+                ),
+            ),
+        )
+
+    def _switches(self, pairs: Iterable[Pair]) -> Switches:
+        outputs = list(self.parts.shares)
+        return Switches(self._subject, outputs, set(pairs), self._judge.libraries)
+
+    def _alone(self, switches: Switches, pair: Pair, sample: int) -> Array:
+        outputs = switches.run(self._judge.samples[sample], {pair}, called=f"sample {sample + 1}")
+        return self.parts.noise(self._float(switches, sample), outputs)
+
+    def _float(self, switches: Switches, sample: int) -> Tensors:
+        """The outputs of the float model of the subject, which may be an improved one."""
+        if self._is_original:
+            return self._judge.references[sample]
+        if sample not in self._expected:
+            tensors = self._judge.samples[sample]
+            self._expected[sample] = switches.run(tensors, (), called=f"sample {sample + 1}")
+        return self._expected[sample]
+
+
+def _total(judge: Judge, parts: JudgedParts, quantized: onnx.ModelProto) -> Noise:
+    session = open_session(quantized, called="the Q/DQ model", libraries=judge.libraries)
+    rows = [
+        parts.noise(expected, run(session, list(parts.shares), _sample(inputs, number)))
+        for number, (inputs, expected) in enumerate(
+            zip(judge.samples, judge.references, strict=True), start=1
+        )
+    ]
+    return _floats(np.mean(rows, axis=0))
+
+
+def _sample(inputs: Tensors, number: int) -> Sample:
+    return Sample(name=f"sample {number}", tensors=inputs, digest="")
+
+
+def _floats(noise: Array) -> Noise:
+    return tuple(float(x) for x in noise)
+
+
+def _pairs(subject: Subject, ranked: Ranked) -> dict[Pair, PairNoise]:
+    return {
+        pair: PairNoise(
+            tensor=pair.tensor,
+            kind=pair.kind,
+            descriptor=pair.descriptor.text(pair.axis),
+            nodes=tuple(dict.fromkeys(edge.node for edge in pair.edges)),
+            noise=_floats(noise),
+            is_measured=pair in ranked.measured,
+        )
+        for pair, noise in zip(subject.scales.by_pair, ranked.noise, strict=True)
+    }
+
+
+def _ops(
+    subject: Subject,
+    pairs: dict[Pair, PairNoise],
+    sizes: Callable[[str], Sizes | None],
+    parts: int,
+) -> Iterable[OpNoise]:
+    read_by: dict[str, list[PairNoise]] = {}
+    for noise in pairs.values():
+        for name in noise.nodes:
+            read_by.setdefault(name, []).append(noise)
+    for node in subject.graph.nodes:
+        if not (reads := read_by.get(node.name)):
+            continue
+        activations = [pair for pair in reads if pair.kind == "activation"]
+        weights = [pair for pair in reads if pair.kind == "weight"]
+        others = {n for pair in activations for n in pair.nodes} - {node.name}
+        yield OpNoise(
+            node=node.name,
+            op=node.op,
+            activation=total_of([pair.noise for pair in activations], parts),
+            weight=total_of([pair.noise for pair in weights], parts),
+            shared=len(others),
+            macs=macs(sizes, node),
+            weight_bytes=sum(subject.graph.array(pair.tensor).nbytes for pair in weights),
+        )
+
+
+def _sizes(subject: Subject, sample: Tensors) -> Callable[[str], Sizes | None]:
+    """The sizes of tensors in a run on a sample."""
+    inputs = {name: tuple(array.shape) for name, array in sample.items()}
+    shapes = Shapes(subject.model, subject.graph, inputs)
+    shapes.observe(t for node in subject.graph.nodes for t in _operands(node))
+    return shapes.sizes
+
+
+def _operands(node: Node) -> Sequence[str]:
+    return (*node.inputs, *node.outputs)

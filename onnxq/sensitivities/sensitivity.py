@@ -1,0 +1,166 @@
+"""Sensitivity: the noise that each pair and each op brings to the outputs, ranked."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from onnxq.diagnostics import Diagnostic
+from onnxq.planning.plan import PairKind
+from onnxq.shown import Shown
+
+Estimator = Literal["gradients", "switches"]
+Noise = tuple[float, ...]  # noise power / signal power of each part of the outputs
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PairNoise:
+    """What one pair brings to the outputs when it is the only one.
+
+    `nodes` read through it. `is_measured` says that it was run with the pair alone; else `noise` is
+    an estimate from gradients, or from fewer samples than others.
+    """
+
+    tensor: str
+    kind: PairKind
+    descriptor: str
+    nodes: tuple[str, ...]
+    noise: Noise
+    is_measured: bool
+
+    @property
+    def mean(self) -> float:
+        """The mean over the parts."""
+        return math.fsum(self.noise) / len(self.noise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OpNoise:
+    """What the pairs that an op reads bring to the outputs: those on activations, and on weights.
+
+    `shared` counts the other ops that read through the same activation pairs. `macs` are
+    multiply-accumulates of one sample, None where they are unknown; `weight_bytes` are those of the
+    float weights.
+    """
+
+    node: str
+    op: str
+    activation: Noise
+    weight: Noise
+    shared: int
+    macs: int | None
+    weight_bytes: int
+
+    @property
+    def noise(self) -> Noise:
+        """Of activations and weights together."""
+        return tuple(a + w for a, w in zip(self.activation, self.weight, strict=True))
+
+    @property
+    def mean(self) -> float:
+        """The mean over the parts."""
+        return math.fsum(self.noise) / len(self.noise)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Sensitivity(Shown):
+    """The pairs of a plan by the noise that each alone brings to the outputs, the worst first.
+
+    Noise is relative: noise power / signal power of each of `parts`, which are outputs or groups of
+    their channels. `total` is measured with all pairs at once. `ops` are the ops that read pairs,
+    in graph order; an op with a pair that others read too has all of its noise. `estimator` says
+    how the pairs were ranked, `measured_on` on how many of the `samples` the worst were measured.
+    """
+
+    model: str
+    model_digest: str
+    plan_digest: str
+    recipe: str
+    estimator: Estimator
+    samples: int
+    measured_on: int
+    parts: tuple[str, ...]
+    pairs: tuple[PairNoise, ...]
+    ops: tuple[OpNoise, ...]
+    total: Noise
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def added(self) -> Noise:
+        """The noise of all pairs, added up."""
+        return tuple(
+            math.fsum(pair.noise[i] for pair in self.pairs) for i in range(len(self.parts))
+        )
+
+    @property
+    def worst_ops(self) -> tuple[OpNoise, ...]:
+        """The ops, the worst first."""
+        return tuple(sorted(self.ops, key=lambda op: -op.mean))
+
+    def share(self, noise: Noise) -> float:
+        """The share of the noise of all pairs added up, in the mean over the parts, 0 to 1."""
+        whole = math.fsum(self.added)
+        return math.fsum(noise) / whole if whole else 0.0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Every pair and op with its figures, and the totals."""
+        return {
+            "model": self.model,
+            "recipe": self.recipe,
+            "estimator": self.estimator,
+            "samples": self.samples,
+            "measured_on": self.measured_on,
+            "parts": [
+                {
+                    "name": name,
+                    "sqnr_db": decibel(self.total[i]),
+                    "added_sqnr_db": decibel(self.added[i]),
+                }
+                for i, name in enumerate(self.parts)
+            ],
+            "pairs": [
+                {
+                    "tensor": pair.tensor,
+                    "kind": pair.kind,
+                    "descriptor": pair.descriptor,
+                    "nodes": list(pair.nodes),
+                    "share": self.share(pair.noise),
+                    "noise": list(map(finite, pair.noise)),
+                    "sqnr_db": [decibel(x) for x in pair.noise],
+                    "measured": pair.is_measured,
+                }
+                for pair in self.pairs
+            ],
+            "ops": [
+                {
+                    "node": op.node,
+                    "op": op.op,
+                    "share": self.share(op.noise),
+                    "activation_share": self.share(op.activation),
+                    "weight_share": self.share(op.weight),
+                    "sqnr_db": [decibel(x) for x in op.noise],
+                    "shared_with": op.shared,
+                    "macs": op.macs,
+                    "weight_bytes": op.weight_bytes,
+                }
+                for op in self.worst_ops
+            ],
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+
+def decibel(noise: float) -> float | None:
+    """Signal power / noise power in dB; None for no noise, and for noise without end."""
+    return -10 * math.log10(noise) if 0 < noise < math.inf else None
+
+
+def finite(noise: float) -> float | None:
+    """The noise; None for inf, which JSON does not know."""
+    return noise if math.isfinite(noise) else None
+
+
+def total_of(noises: Sequence[Noise], parts: int) -> Noise:
+    """The sum of noises by part."""
+    return tuple(math.fsum(noise[i] for noise in noises) for i in range(parts))
