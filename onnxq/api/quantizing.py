@@ -22,6 +22,7 @@ from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
     require_data,
     require_opset,
+    require_page,
     require_types,
 )
 from onnxq.api.studies import Study
@@ -30,7 +31,6 @@ from onnxq.api.verifying import (
     Checking,
     ProfileLike,
     profiles_of,
-    require_page,
 )
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import Calibrator

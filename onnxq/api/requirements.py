@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import error, require_choice
 from onnxq.insertion.half import IoTypes
@@ -11,6 +13,7 @@ from onnxq.insertion.scales import Scales
 from onnxq.model.loading import Model
 from onnxq.model.preparing import NEWEST_OPSET
 from onnxq.planning.plan import Plan
+from onnxq.shown import renderer
 
 
 def require_calibration_of(model: Model, statistics: Statistics | None) -> None:
@@ -87,3 +90,9 @@ def require_types(weights: Weights, float_type: FloatName, io_types: IoTypes) ->
             "--io-types half needs a float type that is half precision",
             fix="add --float fp16 or --float bf16",
         )
+
+
+def require_page(page: Path | None) -> None:
+    """Make sure that a page can be drawn (OQ670)."""
+    if page is not None:
+        renderer().require_page()

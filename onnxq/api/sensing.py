@@ -10,9 +10,11 @@ from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.planning import RECIPE, PlanLike
+from onnxq.api.requirements import require_page
 from onnxq.api.studies import files_of, study
 from onnxq.calibration.statistics import Statistics
 from onnxq.feeds.preprocess import Preprocess
+from onnxq.files import whole_file
 from onnxq.improvement.improvement import Improvement
 from onnxq.improvement.samples import held
 from onnxq.model.loading import Existing, Model
@@ -71,6 +73,7 @@ def sensitivity(
     calibration_path, page = (None if p is None else Path(p) for p in (calibration_output, html))
     inputs = (*files_of(made, plan), None if improved is None else improved.path)
     require_writable({"the calibration": calibration_path, "--html": page}, inputs)
+    require_page(page)
     feed = made.open()
     some = held(feed)
     gathered = made.calibrated(feed, "ranking", calibration_path, progress)
@@ -85,4 +88,9 @@ def sensitivity(
         lambda stage, done, total: progress(Progress(stage=stage, done=done, total=total)),
     )
     diagnostics = (*made.plan.diagnostics, *feed.warnings, *some.diagnostics, *result.diagnostics)
-    return replace(result, diagnostics=diagnostics)
+    result = replace(result, diagnostics=diagnostics)
+    if page is not None:
+        text = result.to_html()
+        with whole_file(page) as part:
+            part.write_text(text, encoding="utf-8")
+    return result

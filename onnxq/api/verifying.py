@@ -13,6 +13,7 @@ from onnxq.api import data as datasets
 from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.inserted import QdqLike
+from onnxq.api.requirements import require_page
 from onnxq.api.subjects import (
     common_shapes,
     lineage_from,
@@ -219,14 +220,6 @@ def _sources(
     return PlanSources(
         recipes=tuple(recipes.load(r) for r in rules), plans=tuple(Path(p) for p in plans)
     )
-
-
-def require_page(page: Path | None) -> None:
-    """Make sure that a page can be drawn (OQ670)."""
-    if page is not None:
-        from onnxq.shown import renderer
-
-        renderer().require_page()
 
 
 def _require_places(page: Path | None, lineage: Lineage, others: Sequence[object]) -> None:

@@ -236,9 +236,9 @@ def as_html(result: object) -> str:
     return f'<pre style="{_PRE};white-space:{"pre-wrap" if is_prose else "pre"}">{lines}</pre>'
 
 
-def as_page(report: VerifyReport) -> str:
-    """The report as a page that loads nothing."""
-    return html.page(report)
+def as_page(result: VerifyReport | Sensitivity) -> str:
+    """A report or a sensitivity as a page that loads nothing."""
+    return html.page(result) if isinstance(result, VerifyReport) else html.noise_page(result)
 
 
 def require_page() -> None:

@@ -2,107 +2,184 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import accumulate
 from typing import Final
 
 from rich.console import Console
 
 from onnxq.diagnostics import counted
+from onnxq.render.calibrations import short_count
 from onnxq.render.tables import table
-from onnxq.sensitivities.sensitivity import Noise, OpNoise, Sensitivity, decibel
+from onnxq.render.text import figure, one_line, share
+from onnxq.sensitivities.sensitivity import Noise, OpNoise, PairNoise, Sensitivity, decibel
 
 _FEW: Final = 20  # rows, where not everything is asked for
-_BAR: Final = 20  # columns
+_NAMES: Final = 5  # in a sentence
+_BAR: Final = 16  # columns
+_FAR: Final = 0.5  # dB: a sum that is as near as this to the total needs no word
+_KINDS: Final = {"activation": "activations", "weight": "weights"}
 
 
 def sensitivity(console: Console, result: Sensitivity, *, everything: bool) -> None:
-    """Print the ops, the worst first, the totals, and where the noise is."""
+    """Print the ops, the worst first, the totals, and where the noise is; with everything pairs."""
     if not result.pairs:
         console.print("no pair stands here: there is no noise to rank")
         return
     _ops(console, result, everything=everything)
+    if everything:
+        _pairs(console, result)
     _totals(console, result)
-    _summary(console, result)
+    for line in (how(result), where(result), *adding_up(result)):
+        console.print(line)
 
 
 def _ops(console: Console, result: Sensitivity, *, everything: bool) -> None:
     ops = result.worst_ops
     shown = ops if everything else ops[:_FEW]
     macs = sum(op.macs or 0 for op in ops)
-    parts = result.parts if len(result.parts) > 1 else ("SQNR",)
-    columns = ("op", "type", "noise", "", *(f"{p} dB" for p in parts), "from", "MACs", "weights")
-    worst = result.share(ops[0].noise)
-    rows = [_row(result, op, macs, worst) for op in shown]
-    table(console, columns, rows, drop=("weights", "", *(f"{p} dB" for p in parts[4:]), "type"))
+    columns = (
+        *("op", "type", "noise", "bar", "so far", "activations", "weights", "alone, dB"),
+        *("shared with", "MACs", "float weights"),
+    )
+    rows = [
+        _row(result, op, macs, result.share(result.together(names)))
+        for op, names in zip(shown, accumulate([(op.node,) for op in shown]), strict=True)
+    ]
+    drop = ("float weights", "bar", "shared with", "type", "alone, dB")
+    table(console, columns, rows, drop=drop, texts=("alone, dB",))
     if len(shown) < len(ops):
-        rest = result.share(_sum([op.noise for op in ops[_FEW:]]))
-        console.print(f"{len(ops) - _FEW} more with {rest:.1%} of the noise; --all shows them")
+        rest = 1 - result.share(result.together([op.node for op in shown]))
+        console.print(
+            f"{len(ops) - _FEW} more with {share(max(rest, 0))} of the noise; --all shows them"
+        )
 
 
-def _row(result: Sensitivity, op: OpNoise, macs: int, worst: float) -> tuple[str, ...]:
-    share = result.share(op.noise)
-    bar = "█" * round(_BAR * share / worst) if worst else ""
-    work = "?" if op.macs is None else f"{op.macs / macs:.1%}" if macs else ""
-    shared = f" (shared by {op.shared + 1})" if op.shared else ""
-    weights = f"{op.weight_bytes / 1024:.0f} KiB" if op.weight_bytes else ""
+def _row(result: Sensitivity, op: OpNoise, macs: int, so_far: float) -> tuple[str, ...]:
+    own, worst = result.share(op.noise), result.share(result.worst_ops[0].noise)
+    bar = "\N{FULL BLOCK}" * round(_BAR * own / worst) if worst else ""
     return (
-        op.node,
+        one_line(op.node),
         op.op,
-        f"{share:.1%}",
-        bar,
-        *map(_db, op.noise),
-        _source(op) + shared,
-        work,
-        weights,
+        share(own),
+        bar.ljust(_BAR, "\N{NO-BREAK SPACE}"),
+        share(so_far),
+        share(result.share(op.activation)),
+        share(result.share(op.weight)),
+        lowest(result, op.noise),
+        counted(op.shared, "op") if op.shared else "",
+        work(op, macs),
+        f"{short_count(op.weight_bytes)}B" if op.weight_bytes else "",
     )
 
 
-def _source(op: OpNoise) -> str:
-    """Whether its activations or its weights bring the noise."""
-    activation, weight = sum(op.activation), sum(op.weight)
-    if not activation + weight:
-        return "-"
-    share = activation / (activation + weight)
-    if 0.2 < share < 0.8:
-        return "both"
-    return "activations" if share >= 0.8 else "weights"
+def work(op: OpNoise, macs: int) -> str:
+    """The share of the MACs of all ops, which are `macs`; '' for an op that has none."""
+    if op.macs is None:
+        return "?"
+    return share(op.macs / macs) if op.macs else ""
+
+
+def lowest(result: Sensitivity, noise: Noise) -> str:
+    """The lowest SQNR in dB, and in which of several parts it is."""
+    worst = max(range(len(noise)), key=lambda i: noise[i])
+    db = figure(decibel(noise[worst]), ".1f")
+    return db if len(noise) == 1 or db == "-" else f"{db} in {one_line(result.parts[worst])}"
+
+
+def _pairs(console: Console, result: Sensitivity) -> None:
+    columns = ("pair on", "kind", "type", "noise", "alone, dB", "figure", "read by")
+    rows = [
+        (
+            one_line(pair.tensor),
+            pair.kind,
+            pair.descriptor,
+            share(result.share(pair.noise)),
+            lowest(result, pair.noise),
+            figure_from(result, pair),
+            ", ".join(map(one_line, pair.nodes)),
+        )
+        for pair in result.pairs
+    ]
+    drop = ("type", "figure", "alone, dB")
+    table(console, columns, rows, drop=drop, texts=("read by", "alone, dB"))
+
+
+def figure_from(result: Sensitivity, pair: PairNoise) -> str:
+    """Where the figure of a pair is from."""
+    if pair.is_measured:
+        return "measured"
+    return "gradients" if result.estimator == "gradients" else "few runs"
 
 
 def _totals(console: Console, result: Sensitivity) -> None:
     rows = [
-        (name, _db(alone), _db(added))
-        for name, alone, added in zip(result.parts, result.total, result.added, strict=True)
+        (one_line(name), *(figure(value, ".1f") for value in (total, added)), signed(apart))
+        for name, total, added, apart in totals(result)
     ]
-    columns = ("output", "all pairs, dB", "each alone, added up, dB")
+    columns = ("output", "all pairs, dB", "each alone, added up, dB", "does not add up, dB")
     table(console, columns, rows)
 
 
-def _summary(console: Console, result: Sensitivity) -> None:
+def totals(
+    result: Sensitivity,
+) -> Iterator[tuple[str, float | None, float | None, float | None]]:
+    """For each part its name, and in dB: all pairs, each alone added up, by how much they differ.
+
+    The last is positive where all pairs together bring less noise.
+    """
+    for name, *noises in zip(result.parts, result.total, result.added, strict=True):
+        total, added = map(decibel, noises)
+        yield name, total, added, None if total is None or added is None else total - added
+
+
+def signed(value: float | None) -> str:
+    """A difference in dB; '-' for an unknown one."""
+    return figure(value, "+.1f")
+
+
+def how(result: Sensitivity) -> str:
+    """What noise means, and how it was ranked."""
     ranked = {
         "gradients": "ranked by gradients",
         "switches": "ranked with one pair on at a time",
     }[result.estimator]
     count = sum(pair.is_measured for pair in result.pairs)
-    console.print(
-        f"noise: share of what all pairs bring alone, over the parts of all outputs; {ranked} on "
-        f"{counted(result.samples, 'sample')}, the worst {count} of {len(result.pairs)} pairs "
-        f"measured on {result.measured_on}"
+    return (
+        "noise: share of what all pairs bring, each alone, in the mean over the parts of all "
+        f"outputs; {ranked} on {counted(result.samples, 'sample')}, the worst {count} of "
+        f"{counted(len(result.pairs), 'pair')} measured on {result.measured_on}"
     )
-    ops = result.worst_ops
-    half = next(
-        (n for n in range(1, len(ops) + 1) if result.share(_sum([o.noise for o in ops[:n]])) > 0.5),
-        len(ops),
+
+
+def where(result: Sensitivity) -> str:
+    """The pairs that bring half of the noise, the ops that read them, and their MACs."""
+    pairs = result.half
+    nodes = list(dict.fromkeys(node for pair in pairs for node in pair.nodes))
+    macs = sum(op.macs or 0 for op in result.ops)
+    own = sum(op.macs or 0 for op in result.ops if op.node in nodes)
+    with_macs = f", with {share(own / macs)} of the MACs" if macs else ""
+    kinds = {_KINDS[pair.kind] for pair in pairs}
+    on = f" on {kinds.pop()}" if len(kinds) == 1 else ""
+    named = f": {', '.join(map(one_line, nodes))}" if len(nodes) <= _NAMES else ""
+    return (
+        f"half of the noise comes from {len(pairs)} of {counted(len(result.pairs), 'pair')}{on}, "
+        f"which {counted(len(nodes), 'op')} read{'s' * (len(nodes) == 1)}{with_macs}{named}"
     )
-    total = sum(op.macs or 0 for op in ops)
-    work = sum(op.macs or 0 for op in ops[:half])
-    with_macs = f", with {work / total:.1%} of the MACs" if total else ""
-    console.print(f"half of the noise comes from {counted(half, 'op')}{with_macs}")
 
 
-def _sum(noises: Sequence[Noise]) -> Noise:
-    return tuple(map(sum, zip(*noises, strict=True)))
-
-
-def _db(noise: float) -> str:
-    value = decibel(noise)
-    return "-" if value is None else f"{value:.1f}"
+def adding_up(result: Sensitivity) -> Sequence[str]:
+    """Why the figures of pairs do not add up to that of all, where that is so."""
+    apart = [x for *_, x in totals(result) if x is not None]
+    if not any(abs(x) > _FAR for x in apart):
+        return ()
+    less = "bring less noise together than alone: large errors saturate, or cancel"
+    more = "bring more noise together than alone: one error makes others worse"
+    return tuple(
+        f"pairs {text}"
+        for text, is_so in (
+            (less, any(x > _FAR for x in apart)),
+            (more, any(x < -_FAR for x in apart)),
+        )
+        if is_so
+    )

@@ -16,7 +16,7 @@ from onnxq.improvement.edits import Array
 from onnxq.improvement.loss import Judge
 from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Node
-from onnxq.model.products import macs
+from onnxq.model.products import is_product, macs
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.halving import by_halving
 from onnxq.sensitivities.judged import JudgedParts
@@ -237,7 +237,7 @@ def _ops(
             activation=total_of([pair.noise for pair in activations], parts),
             weight=total_of([pair.noise for pair in weights], parts),
             shared=len(others),
-            macs=macs(sizes, node),
+            macs=macs(sizes, node) if is_product(subject.graph, node) else 0,
             weight_bytes=sum(subject.graph.array(pair.tensor).nbytes for pair in weights),
         )
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 from onnxq.diagnostics import Diagnostic
 from onnxq.planning.plan import PairKind
-from onnxq.shown import Shown
+from onnxq.shown import Shown, renderer
 
 Estimator = Literal["gradients", "switches"]
 Noise = tuple[float, ...]  # noise power / signal power of each part of the outputs
@@ -41,8 +42,8 @@ class OpNoise:
     """What the pairs that an op reads bring to the outputs: those on activations, and on weights.
 
     `shared` counts the other ops that read through the same activation pairs. `macs` are
-    multiply-accumulates of one sample, None where they are unknown; `weight_bytes` are those of the
-    float weights.
+    multiply-accumulates of one sample: 0 for an op that multiplies nothing, None where they are
+    unknown; `weight_bytes` are those of the float weights.
     """
 
     node: str
@@ -99,10 +100,34 @@ class Sensitivity(Shown):
         """The ops, the worst first."""
         return tuple(sorted(self.ops, key=lambda op: -op.mean))
 
+    @property
+    def half(self) -> tuple[PairNoise, ...]:
+        """The fewest pairs that bring half of the noise, the worst first."""
+        shares = accumulate(self.share(pair.noise) for pair in self.pairs)
+        return self.pairs[: 1 + sum(1 for share in shares if share < 0.5)]
+
+    def together(self, nodes: Collection[str]) -> Noise:
+        """The noise of the pairs that some ops read; a pair that several of them read counts once.
+
+        `nodes` are names.
+        """
+        wanted = frozenset(nodes)
+        read = [pair.noise for pair in self.pairs if not wanted.isdisjoint(pair.nodes)]
+        return total_of(read, len(self.parts))
+
     def share(self, noise: Noise) -> float:
-        """The share of the noise of all pairs added up, in the mean over the parts, 0 to 1."""
-        whole = math.fsum(self.added)
-        return math.fsum(noise) / whole if whole else 0.0
+        """The share of the noise of all pairs added up, in the mean over the parts, 0 to 1.
+
+        Beside noise without end, all other noise is nothing.
+        """
+        whole, own = math.fsum(self.added), math.fsum(noise)
+        if math.isinf(whole):
+            return float(math.isinf(own))
+        return own / whole if whole else 0.0
+
+    def to_html(self) -> str:
+        """The ranking as a page that loads nothing; OQ670 if Jinja or Vega is not installed."""
+        return renderer().as_page(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Every pair and op with its figures, and the totals."""

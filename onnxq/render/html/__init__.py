@@ -1,4 +1,5 @@
-"""The report as a page."""
+"""The report and the sensitivity as pages."""
 
+from onnxq.render.html.noise_page import noise_page as noise_page
 from onnxq.render.html.page import page as page
-from onnxq.render.html.page import require as require
+from onnxq.render.html.template import require as require

@@ -1,7 +1,4 @@
-"""Charts as SVG, drawn by Vega when the page is written; colours are the page's CSS variables.
-
-Vega-Lite compiles each kind of chart once, and Vega draws it for each data set.
-"""
+"""The charts of the report: histograms, SQNR along the network, MACs."""
 
 from __future__ import annotations
 
@@ -14,28 +11,10 @@ import numpy as np
 
 from onnxq.calibration import summary
 from onnxq.calibration.histogram import BitHistogram
+from onnxq.render.html.vega import NAME, OWN_COLOR, compiled, field, layer, svg
 from onnxq.verification import LOW_SQNR_DB
 
 _COLUMNS: Final = 64  # bars of a histogram
-_SCHEMA: Final = "https://vega.github.io/schema/vega-lite/v6.json"
-_VEGA_LITE: Final = "6.1"
-_CONFIG: Final[Mapping[str, Any]] = {
-    "aria": False,
-    "background": None,
-    "font": "inherit",
-    "view": {"stroke": None},
-    "axis": {
-        "domainColor": "var(--line)",
-        "gridColor": "var(--line)",
-        "labelColor": "var(--muted)",
-        "labelFontSize": 11,
-        "tickColor": "var(--line)",
-        "tickSize": 4,
-        "titleColor": "var(--muted)",
-        "titleFontSize": 11,
-        "titleFontWeight": "normal",
-    },
-}
 _PALETTE: Final = 6  # colours of models in the style sheet
 
 
@@ -86,7 +65,7 @@ def histogram(counts: BitHistogram, marks: Sequence[Mark]) -> str:
         for m in marks
         if m.amax >= low
     ]
-    return _svg(_compiled_histogram(), {"bars": bars, "marks": drawn}, _ticks(low, high))
+    return svg(_compiled_histogram(), {"bars": bars, "marks": drawn}, _ticks(low, high))
 
 
 def along(points: Mapping[str, Sequence[Point]]) -> str:
@@ -103,7 +82,7 @@ def along(points: Mapping[str, Sequence[Point]]) -> str:
         for p in of_model
         if _drawable(p.local)
     ]
-    return _svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": LOW_SQNR_DB}]})
+    return svg(_compiled_along(), {"lines": lines, "dots": dots, "bad": [{"y": LOW_SQNR_DB}]})
 
 
 def macs(bars: Iterable[Bar]) -> str:
@@ -118,7 +97,7 @@ def macs(bars: Iterable[Bar]) -> str:
         }
         for number, bar in enumerate(bars, start=1)
     ]
-    return _svg(_compiled_macs(), {"bars": rows})
+    return svg(_compiled_macs(), {"bars": rows})
 
 
 def _width(mark: Mark, chosen: Sequence[Mark]) -> float:
@@ -142,99 +121,49 @@ def _ticks(low: float, high: float) -> list[float]:
     return [tick for tick in candidates if low <= tick <= high]
 
 
-def _svg(
-    chart: Mapping[str, Any],
-    data: Mapping[str, Sequence[Mapping[str, Any]]],
-    ticks: Sequence[float] | None = None,
-) -> str:
-    import vl_convert
-
-    axes = chart["axes"]
-    if ticks is not None:
-        bottom = {"values": list(ticks)}
-        axes = [axis | (bottom if axis["orient"] == "bottom" else {}) for axis in axes]
-    filled = [
-        source | ({"values": data[source["name"]]} if source["name"] in data else {})
-        for source in chart["data"]
-    ]
-    drawn: str = vl_convert.vega_to_svg(
-        {**chart, "axes": axes, "data": filled}, allowed_base_urls=[]
-    )
-    return drawn
-
-
-def _compiled(width: int, height: int, names: Iterable[str], layers: Sequence[Any]) -> Any:
-    import vl_convert
-
-    return vl_convert.vegalite_to_vega(
-        {
-            "$schema": _SCHEMA,
-            "width": width,
-            "height": height,
-            "padding": 2,
-            "config": _CONFIG,
-            "datasets": {name: [] for name in names},
-            "layer": layers,
-        },
-        vl_version=_VEGA_LITE,
-    )
-
-
-def _layer(data: str, mark: Mapping[str, Any], **encoding: Any) -> dict[str, Any]:
-    return {"data": {"name": data}, "mark": mark, "encoding": encoding}
-
-
-def _field(name: str, **options: Any) -> dict[str, Any]:
-    return {"field": name, "type": "quantitative", "title": None, **options}
-
-
-_OWN_COLOR: Final = {"field": "color", "type": "nominal", "scale": None}
-_NAME: Final = {"field": "name", "type": "nominal"}  # as aria-label, which the page shows
-
-
 @cache
 def _compiled_histogram() -> Any:
-    x = _field("x", scale={"type": "log", "nice": False}, axis={"grid": False, "format": "~g"})
-    y = _field("y", axis={"grid": False, "format": ".1~%", "tickCount": 3, "domain": False})
+    x = field("x", scale={"type": "log", "nice": False}, axis={"grid": False, "format": "~g"})
+    y = field("y", axis={"grid": False, "format": ".1~%", "tickCount": 3, "domain": False})
     width = {"field": "width", "type": "quantitative", "scale": None}
     dash = {"condition": {"test": "datum.chosen", "value": []}, "value": [4, 3]}
     steps = {"type": "area", "interpolate": "step-after", "color": "var(--bar)"}
     rule = {"type": "rule"}
-    return _compiled(
+    return compiled(
         295,
         100,
         ("bars", "marks"),
         [
-            _layer("bars", steps, x=x, y=y),
-            _layer("marks", rule, x=x, color=_OWN_COLOR, strokeWidth=width, strokeDash=dash),
+            layer("bars", steps, x=x, y=y),
+            layer("marks", rule, x=x, color=OWN_COLOR, strokeWidth=width, strokeDash=dash),
         ],
     )
 
 
 @cache
 def _compiled_along() -> Any:
-    x = _field("x", title="nodes of the float model", axis={"grid": False}, scale={"nice": False})
-    y = _field("y", title="SQNR, dB", scale={"zero": False})
-    return _compiled(
+    x = field("x", title="nodes of the float model", axis={"grid": False}, scale={"nice": False})
+    y = field("y", title="SQNR, dB", scale={"zero": False})
+    return compiled(
         900,
         240,
         ("lines", "dots", "bad"),
         [
-            _layer("bad", {"type": "rule", "strokeDash": [5, 4], "color": "var(--bad)"}, y=y),
-            _layer("lines", {"type": "line", "strokeWidth": 2}, x=x, y=y, color=_OWN_COLOR),
-            _layer("lines", {"type": "point", "filled": True, "size": 14, "aria": True},
-                   x=x, y=y, color=_OWN_COLOR, description=_NAME),
-            _layer("dots", {"type": "point", "size": 22, "strokeWidth": 1.2, "aria": True},
-                   x=x, y=y, color=_OWN_COLOR, description=_NAME),
+            layer("bad", {"type": "rule", "strokeDash": [5, 4], "color": "var(--bad)"}, y=y),
+            layer("lines", {"type": "line", "strokeWidth": 2}, x=x, y=y, color=OWN_COLOR),
+            layer("lines", {"type": "point", "filled": True, "size": 14, "aria": True},
+                   x=x, y=y, color=OWN_COLOR, description=NAME),
+            layer("dots", {"type": "point", "size": 22, "strokeWidth": 1.2, "aria": True},
+                   x=x, y=y, color=OWN_COLOR, description=NAME),
         ],
     )  # fmt: skip
 
 
 @cache
 def _compiled_macs() -> Any:
-    x = _field("x", title="weighted ops in node order", axis={"grid": False, "tickMinStep": 1},
+    x = field("x", title="weighted ops in node order", axis={"grid": False, "tickMinStep": 1},
                scale={"nice": False, "zero": False})  # fmt: skip
-    y = _field("y", title="MACs", axis={"format": "~s", "tickCount": 4}, scale={"zero": True})
-    bars = _layer("bars", {"type": "rect", "aria": True}, x=x, x2={"field": "x2"},
-                  y=y, y2={"datum": 0}, color=_OWN_COLOR, description=_NAME)  # fmt: skip
-    return _compiled(900, 140, ("bars",), [bars])
+    y = field("y", title="MACs", axis={"format": "~s", "tickCount": 4}, scale={"zero": True})
+    bars = layer("bars", {"type": "rect", "aria": True}, x=x, x2={"field": "x2"},
+                  y=y, y2={"datum": 0}, color=OWN_COLOR, description=NAME)  # fmt: skip
+    return compiled(900, 140, ("bars",), [bars])

@@ -1,18 +1,12 @@
-"""The report as one HTML page, readable without a network and without scripts."""
+"""The report as one HTML page."""
 
 from __future__ import annotations
 
-import base64
-import hashlib
-import importlib.util
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from typing import Any, Final
 
-from onnxq.diagnostics import BackendMissingError, Diagnostic
 from onnxq.render.agreement import detection_lines, row_lines
-from onnxq.render.calibrations import short_count
 from onnxq.render.html import charts
 from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_rows, sqnr
 from onnxq.render.html.page_models import (
@@ -21,59 +15,27 @@ from onnxq.render.html.page_models import (
     page_models,
     threshold_texts,
 )
+from onnxq.render.html.template import rendered, require
 from onnxq.render.html.tensors import cards
 from onnxq.render.reports import conversions, data_use, recipe_of, sizes
 from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
-from onnxq.render.text import figure, one_line
+from onnxq.render.text import one_line
 from onnxq.verification import LOW_SQNR_DB, VerifyReport, targets
 
-_FOLDER: Final = Path(__file__).parent
-_PACKAGES: Final = ("jinja2", "vl_convert")
 _DTYPES: Final = ("int8", "fp8", "int4", "fp16", "bf16", "fp32", "float", "unknown")
 
 
-def require() -> None:
-    """Raise BackendMissingError (OQ670) if Jinja or Vega is not installed."""
-    missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
-    if missing:
-        raise BackendMissingError(
-            Diagnostic(
-                code="OQ670",
-                message=f"--html needs {' and '.join(missing)}, which is not installed",
-                fix="pip install 'onnxq[html]'",
-            )
-        )
-
-
 def page(report: VerifyReport) -> str:
-    """The page of a report; OQ670 if Jinja or Vega is not installed.
-
-    Names from models are untrusted: the template escapes all text, and the page's policy allows no
-    script but its own.
-    """
+    """The page of a report; OQ670 if Jinja or Vega is not installed."""
     require()
-    import jinja2
-    from markupsafe import Markup
-
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        undefined=jinja2.StrictUndefined,
-    )
-    environment.filters.update(figure=_figure, name=one_line, count=short_count)
     models = page_models(report)
-    script = (_FOLDER / "page.js").read_text(encoding="utf-8")
     rows, decisions = layer_rows(models), decision_rows(models)
-    return environment.get_template("page.html.jinja").render(
+    return rendered(
+        "page.html.jinja",
         report=report,
         models=models,
         several=len(models) > 1,
-        style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
-        script=Markup(script),
-        script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         facts=tuple(_facts(models)),
         figures=tuple(_figures(models)),
         runs=tuple(run_rows(report)),
@@ -92,12 +54,7 @@ def page(report: VerifyReport) -> str:
         bars=tuple(_bars(models)),
         bad_db=LOW_SQNR_DB,
         charts=charts,
-        Markup=Markup,
     )
-
-
-def _figure(value: float | None, form: str = ".2f") -> str:
-    return figure(value, form)
 
 
 def _facts(models: Sequence[PageModel]) -> Iterator[tuple[str, list[str]]]:
