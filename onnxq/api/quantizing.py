@@ -20,6 +20,7 @@ from onnxq.api.inserting import insert
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE, PlanLike, plan_for
 from onnxq.api.requirements import (
+    require_again,
     require_data,
     require_opset,
     require_page,
@@ -169,7 +170,8 @@ def quantize(
         option = "--without" if left_out else "--loss"
         raise error("OQ217", f"{option} has no effect without --improve", fix="add --improve")
     to_verify = data if verify_data is None else verify_data
-    _require_twice(data, to_verify)
+    if to_verify is data:
+        require_again(data, "quantize", "verify_data")
     options = CheckOptions(
         parts=parts,
         tensors=tensors,
@@ -299,13 +301,3 @@ def _inputs(
     named = None if isinstance(recipe, Plan) else recipe_path(recipe)
     data = (file for r in (request, other) if r is not None for file in r.files)
     return (*data, named, *(Path(other) for other in others if isinstance(other, str | Path)))
-
-
-def _require_twice(data: Any, to_verify: Any) -> None:
-    """Raise OQ421 for data that can be read once: quantize reads it to calibrate and to compare."""
-    if to_verify is data and hasattr(data, "__next__"):
-        raise error(
-            "OQ421",
-            "the data can be read only once, and quantize reads it twice",
-            fix="give a list, a function that makes it, or verify_data",
-        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import error, require_choice
@@ -89,6 +90,16 @@ def require_types(weights: Weights, float_type: FloatName, io_types: IoTypes) ->
             "OQ217",
             "--io-types half needs a float type that is half precision",
             fix="add --float fp16 or --float bf16",
+        )
+
+
+def require_again(data: Any, verb: str, instead: str) -> None:
+    """Raise OQ421 for data that can be read only once, where a verb reads it twice."""
+    if hasattr(data, "__next__"):
+        raise error(
+            "OQ421",
+            f"the data can be read only once, and {verb} reads it twice",
+            fix=f"give a list, a function that makes it, or {instead}",
         )
 
 

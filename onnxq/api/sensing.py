@@ -10,7 +10,7 @@ from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.planning import RECIPE, PlanLike
-from onnxq.api.requirements import require_page
+from onnxq.api.requirements import require_again, require_page
 from onnxq.api.studies import files_of, study
 from onnxq.calibration.statistics import Statistics
 from onnxq.feeds.preprocess import Preprocess
@@ -37,7 +37,7 @@ def sensitivity(
     parts: PartsLike | None = None,
     preprocess: str | Path | Preprocess | None = None,
     shapes: Shapes | None = None,
-    samples: int | None = SAMPLES,
+    samples: int | None = None,
     seed: int | None = None,
     batch: int | None = None,
     ragged: bool = False,
@@ -53,9 +53,10 @@ def sensitivity(
     With torch all pairs are ranked by gradients and the worst of them measured; where torch lacks
     an operator, and without torch, pairs are switched on one at a time (OQ480). `statistics` are
     those of `calibrate`; without them the data is calibrated on first, and `calibration_output` is
-    a file for that. `samples` is how many of the data are looked at. `improvement` is what
-    `improve` made for the same plan. `html` is a page to write.
-    Raises OQ411, OQ476, OQ477, OQ680, and what `plan` and reading the data raise.
+    a file for that. `samples` is how many of the data are used; without it the calibration is made
+    of all of them, and 32 are looked at. `seed` draws them, and the random numbers of gradients.
+    `improvement` is what `improve` made for the same plan. `html` is a page to write.
+    Raises OQ411, OQ476, OQ477, OQ481, OQ670, OQ680, and what `plan` and reading the data raise.
     """
     made = study(
         model,
@@ -65,7 +66,9 @@ def sensitivity(
         parts=parts,
         preprocess=preprocess,
         shapes=shapes,
-        selection=Selection(samples=samples, seed=seed, batch=batch, ragged=ragged),
+        selection=Selection(
+            samples=samples, seed=seed if samples else None, batch=batch, ragged=ragged
+        ),
         existing=existing,
         ort_library=ort_library,
     )
@@ -74,7 +77,10 @@ def sensitivity(
     inputs = (*files_of(made, plan), None if improved is None else improved.path)
     require_writable({"the calibration": calibration_path, "--html": page}, inputs)
     require_page(page)
-    feed = made.open()
+    if made.statistics is None:
+        require_again(data, "sensitivity", "statistics")
+    looked_at = replace(made.request, samples=samples or SAMPLES, seed=seed)
+    feed = looked_at.open(made.model.graph)
     some = held(feed)
     gathered = made.calibrated(feed, "ranking", calibration_path, progress)
     subject = made.subject(gathered)
@@ -87,7 +93,8 @@ def sensitivity(
         seed or 0,
         lambda stage, done, total: progress(Progress(stage=stage, done=done, total=total)),
     )
-    diagnostics = (*made.plan.diagnostics, *feed.warnings, *some.diagnostics, *result.diagnostics)
+    of_data = [d for d in feed.warnings if samples or d.code != "OQ427"]  # nobody asked for so many
+    diagnostics = (*made.plan.diagnostics, *of_data, *some.diagnostics, *result.diagnostics)
     result = replace(result, diagnostics=diagnostics)
     if page is not None:
         text = result.to_html()

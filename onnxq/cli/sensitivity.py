@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated
 
 from onnxq.cli import finding, options, planning, shapes
 from onnxq.cli.screen import QuietScreen
@@ -23,13 +23,7 @@ def run(
     improvement: options.Improvement = None,
     plan_path: options.Plan = None,
     shape: options.Shape = None,
-    samples: Annotated[
-        int,
-        options.option("--samples N", "Look at N samples, spread evenly over the data.", "Data"),
-    ] = 32,
-    seed: Annotated[
-        int | None, options.option("--seed S", "Draw the --samples at random.", "Data")
-    ] = None,
+    selection: options.Selection,
     part: options.JudgedParts = None,
     existing: options.Existing = "refuse",
     ort_library: options.OrtLibrary = None,
@@ -53,12 +47,11 @@ def run(
             improvement=improvement,
             parts=part,
             preprocess=preprocess,
-            samples=samples,
-            seed=seed,
             ort_library=ort_library or (),
             calibration_output=own,
             html=html,
             progress=progress,
+            **asdict(selection),
         )
     screen.show(result, everything=everything)
     if html is not None:

@@ -59,4 +59,12 @@ IMPROVING: Final[dict[str, Code]] = {
         fix="Nothing needs mending: it takes longer, and small figures are less sure. Where torch "
         "is missing, `pip install 'onnxq[torch]'`.",
     ),
+    "OQ481": Code(
+        meaning="An output, or a part of one, has no finite value but 0 in any sample, or a part "
+        "is of an output of whole numbers. Noise is measured against the signal of floats: it has "
+        "no figure there. Without any other output there is nothing to rank by.",
+        example="onnxq sensitivity detector.onnx --data empty-scenes/",
+        fix="Give data on which the model gives something out. A part that is rightly 0 needs "
+        "nothing.",
+    ),
 }

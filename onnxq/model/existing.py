@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from onnx import TensorProto
+from onnx import TensorProto, helper
 
 from onnxq.formats import FORMATS, DType, format_of
 from onnxq.model.graph import Edge, Graph, Node
@@ -52,6 +54,17 @@ def scale_of(graph: Graph, dequantized: str) -> NDArray[np.float32]:
     dequantize = graph.producer(dequantized)
     assert dequantize is not None
     return np.asarray(graph.array(dequantize.inputs[1]), np.float32).reshape(())
+
+
+def zero_point_of(graph: Graph, dequantized: str) -> NDArray[Any]:
+    """The zero point (a scalar, in its type) of the pair that gives a tensor, as `scale_of`."""
+    dequantize = graph.producer(dequantized)
+    quantize = None if dequantize is None else graph.producer(dequantize.inputs[0])
+    assert quantize is not None
+    if len(quantize.inputs) > 2 and quantize.inputs[2]:
+        return graph.array(quantize.inputs[2]).reshape(())
+    dtype = graph.type(quantize.outputs[0]).dtype
+    return np.zeros((), helper.tensor_dtype_to_np_dtype(dtype))
 
 
 def scale_at(graph: Graph, tensor: str, dtype: DType) -> NDArray[np.float32] | None:

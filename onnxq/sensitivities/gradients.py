@@ -39,20 +39,21 @@ def by_gradients(
 ) -> Array:
     """Noise power / signal power by pair, in the order of the scales, and by part of the outputs.
 
+    NaN stands for pairs whose gradient never was finite.
     Raises LackingError where torch lacks an operator, and TooLargeError.
     """
     probe = _Probe(subject, parts, rng)
     count = len(parts.names)
     draws = max(DRAWS, LEAST * count, len(samples))
-    total, drawn = np.zeros((len(subject.scales.by_pair), count)), np.zeros(count)
+    total, drawn = np.zeros((2, len(subject.scales.by_pair), count))
     for number, sample in enumerate(samples):
         first, end = (n * draws // len(samples) for n in (number, number + 1))
         places = [draw % count for draw in range(first, end)]
         for place, squares in zip(places, probe.squares(sample, places), strict=True):
-            total[:, place] += squares
-            drawn[place] += 1
+            total[:, place] += np.nan_to_num(squares)
+            drawn[:, place] += np.isfinite(squares)
         progress()
-    return total / drawn
+    return np.divide(total, drawn, out=np.full_like(total, np.nan), where=drawn > 0)
 
 
 class _Probe:
@@ -70,7 +71,10 @@ class _Probe:
         self._weights: dict[Pair, Tensor] = {}
 
     def squares(self, sample: Tensors, places: Sequence[int]) -> list[Array]:
-        """For each of the places, a part's, the square of gradient * error of every pair."""
+        """For each of the places, a part's, the square of gradient * error of every pair.
+
+        It is NaN where the gradient is not finite.
+        """
         errors: dict[Pair, Tensor] = {}
         passed: dict[Pair, Tensor] = {}
 
@@ -105,8 +109,9 @@ class _Probe:
         )
         for pair, gradient in zip(passed, gradients, strict=True):
             if gradient is not None:
-                product = float(torch.dot(gradient.reshape(-1), errors[pair].reshape(-1)))
-                squares[self._index[pair]] = product**2 if math.isfinite(product) else 0.0
+                rows = gradient.reshape(-1).float(), errors[pair].reshape(-1).float()
+                product = float(torch.dot(*rows))
+                squares[self._index[pair]] = product**2 if math.isfinite(product) else math.nan
         return squares
 
     def _seed(self, output: str, tensor: Tensor, place: int) -> Tensor | None:
@@ -115,8 +120,8 @@ class _Probe:
         weights = dict(self._parts.weights(output, shape)).get(place)
         if weights is None:
             return None
-        seed = self._rng.standard_normal(shape) * np.sqrt(weights)
-        return torch.from_numpy(np.asarray(seed)).to(tensor.dtype)
+        seed = torch.from_numpy(np.asarray(self._rng.standard_normal(shape) * np.sqrt(weights)))
+        return seed.to(tensor.dtype).where(tensor.detach().isfinite(), 0)
 
     def _error(self, pair: Pair, x: Tensor) -> Tensor:
         """What rounding adds to a tensor; of a weight it is computed once."""

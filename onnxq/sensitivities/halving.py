@@ -17,6 +17,7 @@ from onnxq.improvement.edits import Array
 WORST: Final = 14  # pairs that get the samples that are left
 _MORE: Final = 0.4  # of the pairs run on two more samples
 _RUNS: Final = 3  # for each pair, in all
+_LEAST: Final = 13  # more samples for the worst, even where that takes more runs
 # Arguments: the number of a pair, that of a sample. Returns the noise by part.
 Measure = Callable[[int, int], Array]
 
@@ -36,14 +37,26 @@ def by_halving(pairs: int, samples: int, measure: Measure) -> tuple[Array, Array
         rows = np.array([[measure(int(p), s) for s in range(first, end)] for p in alive])
         if not first:
             sums, means = np.zeros((pairs, rows.shape[2])), np.zeros((pairs, rows.shape[2]))
-        before = means[alive].sum()
+        before = means[alive]
         sums[alive] += rows.sum(axis=1)
         counts[alive] += end - first
         after = sums[alive] / counts[alive, None]
-        if first and before > 0:
-            means *= after.sum() / before
+        if first:
+            means *= _growth(before, after)
         means[alive] = after
     return means, counts
+
+
+def _growth(before: Array, after: Array) -> float:
+    """By what the sum of the finite figures has grown; 1 where there is none."""
+    finite = np.isfinite(before) & np.isfinite(after)
+    whole = float(before[finite].sum())
+    return float(after[finite].sum()) / whole if whole > 0 else 1.0
+
+
+def runs(pairs: int, samples: int) -> int:
+    """How often `by_halving` measures."""
+    return sum((end - first) * size for first, end, size in _rounds(pairs, samples))
 
 
 def _rounds(pairs: int, samples: int) -> Sequence[tuple[int, int, int]]:
@@ -54,7 +67,7 @@ def _rounds(pairs: int, samples: int) -> Sequence[tuple[int, int, int]]:
         rounds.append((1, min(3, samples), some))
     worst = min(pairs, WORST)
     spent = sum((end - first) * size for first, end, size in rounds)
-    left = max(1, (_RUNS * pairs - spent) // worst)
+    left = max(_LEAST, (_RUNS * pairs - spent) // worst)
     if samples > 3:
         rounds.append((3, min(samples, 3 + left), worst))
     return rounds

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
 
+from onnxq.diagnostics import counted, error
 from onnxq.feeds.samples import Tensors
 from onnxq.improvement.edits import Array
 from onnxq.improvement.loss import Judge, Shares
@@ -15,14 +16,26 @@ from onnxq.improvement.loss import Judge, Shares
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class JudgedParts:
-    """All parts of all float outputs that have power, in a fixed order."""
+    """All parts of all float outputs that have power, in a fixed order.
+
+    `left_out` has what has no figure, each by its name with the reason.
+    """
 
     shares: Mapping[str, Shares]
+    left_out: tuple[tuple[str, str], ...] = ()
 
     @classmethod
     def of(cls, judge: Judge) -> JudgedParts:
-        """The parts that a judge compares."""
-        return cls(shares=judge.shares)
+        """The parts that a judge compares (OQ481 where there are none)."""
+        parts = cls(shares=judge.shares, left_out=tuple(_left_out(judge)))
+        if not parts.names:
+            raise error(
+                "OQ481",
+                f"no output has a finite value but 0 in {counted(len(judge.samples), 'sample')}: "
+                "noise has no signal to be compared with",
+                fix="give data on which the float model gives something out",
+            )
+        return parts
 
     @cached_property
     def names(self) -> tuple[str, ...]:
@@ -51,11 +64,22 @@ class JudgedParts:
         Values that are not finite in `expected` do not count; of `outputs` they make inf.
         """
         result = np.zeros(len(self.names))
-        for output in self.shares:
-            wanted = np.asarray(expected[output], np.float64)
-            square = np.square(np.asarray(outputs[output], np.float64) - wanted)
-            square = np.where(np.isfinite(wanted), np.nan_to_num(square, nan=np.inf), 0)
-            for place, weights in self.weights(output, wanted.shape):
-                with np.errstate(invalid="ignore"):  # 0 * inf outside of the part
+        with np.errstate(invalid="ignore", over="ignore"):  # inf - inf, and 0 * inf
+            for output in self.shares:
+                wanted = np.asarray(expected[output], np.float64)
+                square = np.square(np.asarray(outputs[output], np.float64) - wanted)
+                square = np.where(np.isfinite(wanted), np.nan_to_num(square, nan=np.inf), 0)
+                for place, weights in self.weights(output, wanted.shape):
                     result[place] += np.nansum(weights * square)
         return result
+
+
+def _left_out(judge: Judge) -> Iterator[tuple[str, str]]:
+    why = "has no finite value but 0 in any sample"
+    for output, share in judge.shares.items():
+        yield from ((part.name, why) for part, power in share.parts if not power)
+        if not share.parts and not share.rest:
+            yield output, why
+    for part in judge.parts:
+        if part.output not in judge.shares:
+            yield part.name, f"is of '{part.output}', which is not float"

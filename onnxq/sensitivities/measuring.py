@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import starmap
 from typing import Final
 
 import numpy as np
@@ -15,10 +16,10 @@ from onnxq.feeds.samples import Sample, Tensors
 from onnxq.improvement.edits import Array
 from onnxq.improvement.loss import Judge
 from onnxq.improvement.subject import Subject
-from onnxq.model.graph import Node
-from onnxq.model.products import is_product, macs
+from onnxq.model.graph import Graph, Node
+from onnxq.model.products import is_product, macs, runs_once
 from onnxq.planning.plan import Pair
-from onnxq.sensitivities.halving import by_halving
+from onnxq.sensitivities.halving import by_halving, runs
 from onnxq.sensitivities.judged import JudgedParts
 from onnxq.sensitivities.sensitivity import (
     Estimator,
@@ -56,11 +57,12 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
     switches where not. Noise is that of a pair in the float model of the subject; the total is that
     of the Q/DQ model against the original.
     """
+    progress("comparing", 0, len(judge.samples))
     measuring = _Measuring(subject, judge, seed, progress)
     ranked = measuring.ranked()
-    total = _total(judge, measuring.parts, subject.quantized())
+    total = _total(judge, measuring.parts, subject.quantized(), progress)
     pairs = _pairs(subject, ranked)
-    sizes = _sizes(subject, judge.samples[0])
+    sizes = _sizes(subject, judge)
     return Sensitivity(
         model=subject.original.name,
         model_digest=subject.original.digest,
@@ -73,7 +75,15 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
         pairs=tuple(sorted(pairs.values(), key=lambda pair: -pair.mean)),
         ops=tuple(_ops(subject, pairs, sizes, len(measuring.parts.names))),
         total=total,
-        diagnostics=ranked.diagnostics,
+        diagnostics=(*starmap(_left_out, measuring.parts.left_out), *ranked.diagnostics),
+    )
+
+
+def _left_out(name: str, why: str) -> Diagnostic:
+    return warning(
+        "OQ481",
+        f"'{name}' {why}: no noise is compared with it",
+        fix="nothing, if that is right; else give data on which the model gives something out",
     )
 
 
@@ -87,7 +97,6 @@ class _Measuring:
         self._progress = progress
         self._pairs = tuple(subject.scales.by_pair)
         self._expected: dict[int, Tensors] = {}
-        self._is_original = subject.model is subject.original.proto
 
     def ranked(self) -> Ranked:
         """By gradients, else by switches."""
@@ -112,16 +121,19 @@ class _Measuring:
         samples, done = self._judge.samples, iter(range(1, 1 << 30))
         step = lambda: self._progress("gradients", next(done), len(samples))  # noqa: E731
         try:
-            return by_gradients(self._subject, samples, self.parts, self._rng, step), ""
+            noise = by_gradients(self._subject, samples, self.parts, self._rng, step)
         except LackingError as lack:
             name, why = next(iter(lack.nodes.items()))
             return None, f"onnxq has no gradient of {why} ('{name}')"
         except TooLargeError:
             return None, "gradients of a sample take more than 4 GiB"
+        if (count := int(np.isnan(noise).any(axis=1).sum())) > MEASURED:
+            return None, f"gradients of {count} pairs are not finite"
+        return np.nan_to_num(noise, nan=np.inf), ""  # inf comes first: it is measured
 
     def _with_worst_measured(self, noise: Array) -> Ranked:
         order = np.argsort(-noise.mean(axis=1), kind="stable")
-        worst = [i for i in map(int, order) if self._pairs[i].existing is None][:MEASURED]
+        worst = [int(i) for i in order[:MEASURED]]
         count = min(MEASURED_ON, len(self._judge.samples))
         switches = self._switches(self._pairs[i] for i in worst)
         for done, place in enumerate(worst):
@@ -136,23 +148,20 @@ class _Measuring:
         )
 
     def _by_switches(self, why: str) -> Ranked:
-        switched = [i for i, pair in enumerate(self._pairs) if pair.existing is None]
-        switches = self._switches(self._pairs[i] for i in switched)
-        runs, expected = iter(range(1, 1 << 30)), 3 * len(switched)
+        switches = self._switches(self._pairs)
+        samples = len(self._judge.samples)
+        done, expected = iter(range(1, 1 << 30)), runs(len(self._pairs), samples)
 
         def alone(number: int, sample: int) -> Array:
-            self._progress("measuring", min(next(runs), expected), expected)
-            return self._alone(switches, self._pairs[switched[number]], sample)
+            noise = self._alone(switches, self._pairs[number], sample)
+            self._progress("measuring", next(done), expected)
+            return noise
 
-        noise = np.zeros((len(self._pairs), len(self.parts.names)))
-        means, counts = by_halving(len(switched), len(self._judge.samples), alone)
-        noise[switched] = means
+        noise, counts = by_halving(len(self._pairs), samples, alone)
         most = int(counts.max())
         return Ranked(
             noise=noise,
-            measured=frozenset(
-                self._pairs[i] for i, n in zip(switched, counts, strict=True) if n == most
-            ),
+            measured=frozenset(p for p, n in zip(self._pairs, counts, strict=True) if n == most),
             measured_on=most,
             estimator="switches",
             diagnostics=(
@@ -173,24 +182,24 @@ class _Measuring:
         return self.parts.noise(self._float(switches, sample), outputs)
 
     def _float(self, switches: Switches, sample: int) -> Tensors:
-        """The outputs of the float model of the subject, which may be an improved one."""
-        if self._is_original:
-            return self._judge.references[sample]
+        """The outputs of the same session with no pair on: they differ by the pair alone."""
         if sample not in self._expected:
             tensors = self._judge.samples[sample]
             self._expected[sample] = switches.run(tensors, (), called=f"sample {sample + 1}")
         return self._expected[sample]
 
 
-def _total(judge: Judge, parts: JudgedParts, quantized: onnx.ModelProto) -> Noise:
+def _total(
+    judge: Judge, parts: JudgedParts, quantized: onnx.ModelProto, progress: OnProgress
+) -> Noise:
     session = open_session(quantized, called="the Q/DQ model", libraries=judge.libraries)
-    rows = [
-        parts.noise(expected, run(session, list(parts.shares), _sample(inputs, number)))
-        for number, (inputs, expected) in enumerate(
-            zip(judge.samples, judge.references, strict=True), start=1
-        )
-    ]
-    return _floats(np.mean(rows, axis=0))
+    total = np.zeros(len(parts.names))
+    for number, (inputs, expected) in enumerate(
+        zip(judge.samples, judge.references, strict=True), start=1
+    ):
+        total += parts.noise(expected, run(session, list(parts.shares), _sample(inputs, number)))
+        progress("comparing", number, len(judge.samples))
+    return _floats(total / len(judge.samples))
 
 
 def _sample(inputs: Tensors, number: int) -> Sample:
@@ -237,15 +246,21 @@ def _ops(
             activation=total_of([pair.noise for pair in activations], parts),
             weight=total_of([pair.noise for pair in weights], parts),
             shared=len(others),
-            macs=macs(sizes, node) if is_product(subject.graph, node) else 0,
+            macs=_macs(subject.graph, node, sizes),
             weight_bytes=sum(subject.graph.array(pair.tensor).nbytes for pair in weights),
         )
 
 
-def _sizes(subject: Subject, sample: Tensors) -> Callable[[str], Sizes | None]:
-    """The sizes of tensors in a run on a sample."""
-    inputs = {name: tuple(array.shape) for name, array in sample.items()}
-    shapes = Shapes(subject.model, subject.graph, inputs)
+def _macs(graph: Graph, node: Node, sizes: Callable[[str], Sizes | None]) -> int | None:
+    if not is_product(graph, node):
+        return 0
+    return macs(sizes, node) if runs_once(graph, node) else None
+
+
+def _sizes(subject: Subject, judge: Judge) -> Callable[[str], Sizes | None]:
+    """The sizes of tensors in a run on the first sample."""
+    inputs = {name: tuple(array.shape) for name, array in judge.samples[0].items()}
+    shapes = Shapes(subject.model, subject.graph, inputs, judge.libraries)
     shapes.observe(t for node in subject.graph.nodes for t in _operands(node))
     return shapes.sizes
 

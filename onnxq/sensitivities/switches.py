@@ -15,10 +15,11 @@ from onnxq.formats import FORMATS
 from onnxq.improvement.edits import Array
 from onnxq.improvement.subject import Subject
 from onnxq.insertion.insert import with_types
+from onnxq.model.existing import zero_point_of
 from onnxq.model.graph import Edge
 from onnxq.model.scopes import Scope, nodes, scopes
 from onnxq.planning.plan import Pair
-from onnxq.quantization import dequantize, quantize
+from onnxq.quantization import quantize
 from onnxq.sessions import Libraries, open_session, run
 
 if TYPE_CHECKING:
@@ -28,10 +29,7 @@ _PREFIX: Final = "onnxq/switch/"
 
 
 class Switches:
-    """One session for all of some pairs of a subject; only those that are on cost time.
-
-    A pair that the model has already has no switch.
-    """
+    """One session for all of some pairs of a subject; only those that are on cost time."""
 
     def __init__(
         self,
@@ -40,7 +38,7 @@ class Switches:
         pairs: Collection[Pair],
         libraries: Libraries = (),
     ) -> None:
-        wanted = [p for p in subject.scales.by_pair if p in pairs and p.existing is None]
+        wanted = [pair for pair in subject.scales.by_pair if pair in pairs]
         self._places = {pair: i for i, pair in enumerate(wanted)}
         self._outputs = list(outputs)
         model = _with_switches(subject, self._places)
@@ -78,40 +76,39 @@ class _Switch:
         return f"{_PREFIX}{self.place}{what}"
 
     def constants(self) -> Iterator[onnx.TensorProto]:
-        """The rounded weight; of an activation the scale and the zero point."""
+        """The scale and the zero point; of a weight also its whole numbers."""
         pair, scale = self.pair, self.subject.scales.by_pair[self.pair]
-        to = FORMATS[pair.descriptor.dtype]
+        zeros = np.zeros(scale.shape, FORMATS[pair.descriptor.dtype].dtype)
+        if pair.existing is not None:
+            zeros = zero_point_of(self.subject.graph, pair.existing)
+        yield numpy_helper.from_array(scale, self.name("/scale"))
+        yield numpy_helper.from_array(zeros, self.name("/zero"))
         if pair.kind == "weight":
-            yield numpy_helper.from_array(self._rounded(), self.name("/rounded"))
-        else:
-            yield numpy_helper.from_array(scale, self.name("/scale"))
-            yield numpy_helper.from_array(np.zeros(scale.shape, to.dtype), self.name("/zero"))
+            yield numpy_helper.from_array(self._stored(scale), self.name("/stored"))
 
-    def _rounded(self) -> Array:
-        pair, scale = self.pair, self.subject.scales.by_pair[self.pair]
-        axis, size = pair.axis, pair.descriptor.block_size
-        weight = self.subject.graph.array(pair.tensor)
-        stored = quantize(
-            weight,
+    def _stored(self, scale: Array) -> Array:
+        descriptor = self.pair.descriptor
+        return quantize(
+            self.subject.graph.array(self.pair.tensor),
             scale,
-            axis=axis,
-            narrow_range=pair.descriptor.narrow_range,
-            dtype=pair.descriptor.dtype,
-            block_size=size,
+            axis=self.pair.axis,
+            narrow_range=descriptor.narrow_range,
+            dtype=descriptor.dtype,
+            block_size=descriptor.block_size,
         )
-        return dequantize(stored, scale, axis=axis, block_size=size).astype(weight.dtype)
 
     def node(self, result: str) -> onnx.NodeProto:
         """If the switch is on, the pair; else the tensor itself."""
-        on, off = f"{result}/on", f"{result}/off"
-        if self.pair.kind == "weight":
-            pair = [helper.make_node("Identity", [self.name("/rounded")], [on])]
-        else:
-            how, stored = [self.name("/scale"), self.name("/zero")], f"{result}/stored"
-            pair = [
-                helper.make_node("QuantizeLinear", [self.pair.tensor, *how], [stored]),
-                helper.make_node("DequantizeLinear", [stored, *how], [on]),
-            ]
+        on, off, stored = f"{result}/on", f"{result}/off", self.name("/stored")
+        how = [self.name("/scale"), self.name("/zero")]
+        pair = []
+        if self.pair.kind == "activation":
+            stored = f"{result}/stored"
+            pair.append(helper.make_node("QuantizeLinear", [self.pair.tensor, *how], [stored]))
+        axis, size = self.pair.axis, self.pair.descriptor.block_size
+        pair.append(
+            helper.make_node("DequantizeLinear", [stored, *how], [on], axis=axis, block_size=size)
+        )
         kept = [helper.make_node("Identity", [self.pair.tensor], [off])]
         return helper.make_node(
             "If",
