@@ -7,6 +7,7 @@ from pathlib import Path
 
 from onnxq.cli import finding, options, planning, shapes
 from onnxq.cli.screen import QuietScreen
+from onnxq.outputs import require_writable
 
 HELP = "Rank ops and pairs by the noise that each alone brings to the outputs."
 EXAMPLE = "Example: `onnxq sensitivity model.onnx --data imgs/ --rules yolo`"
@@ -34,6 +35,7 @@ def run(
     import onnxq
 
     recipe = planning.recipe(rules, plan_path)
+    require_writable({"--html": html}, (plan_path, Path(rules or options.RECIPE)))
     calibrated = finding.model_and_calibration(model, calibration, existing)
     sizes = shapes.fixed(shape) or getattr(calibrated.statistics, "input_shapes", {})
     float_model = calibrated.model.with_shapes(sizes)

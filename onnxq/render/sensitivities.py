@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from itertools import accumulate
 from typing import Final
@@ -83,8 +84,9 @@ def work(op: OpNoise, macs: int) -> str:
 def lowest(result: Sensitivity, noise: Noise) -> str:
     """The lowest SQNR in dB, and in which of several parts it is."""
     worst = max(range(len(noise)), key=lambda i: noise[i])
-    db = figure(decibel(noise[worst]), ".1f")
-    return db if len(noise) == 1 or db == "-" else f"{db} in {one_line(result.parts[worst])}"
+    db = decibel(noise[worst])
+    some = len(noise) > 1 and math.isfinite(db)
+    return f"{db:.1f} in {one_line(result.parts[worst])}" if some else f"{db:.1f}"
 
 
 def _pairs(console: Console, result: Sensitivity) -> None:
@@ -114,28 +116,21 @@ def figure_from(result: Sensitivity, pair: PairNoise) -> str:
 
 def _totals(console: Console, result: Sensitivity) -> None:
     rows = [
-        (one_line(name), *(figure(value, ".1f") for value in (total, added)), signed(apart))
+        (one_line(name), f"{total:.1f}", f"{added:.1f}", figure(apart, "+.1f"))
         for name, total, added, apart in totals(result)
     ]
     columns = ("output", "all pairs, dB", "each alone, added up, dB", "does not add up, dB")
     table(console, columns, rows)
 
 
-def totals(
-    result: Sensitivity,
-) -> Iterator[tuple[str, float | None, float | None, float | None]]:
+def totals(result: Sensitivity) -> Iterator[tuple[str, float, float, float | None]]:
     """For each part its name, and in dB: all pairs, each alone added up, by how much they differ.
 
-    The last is positive where all pairs together bring less noise.
+    The last is positive where all pairs together bring less noise; None for infinite figures.
     """
     for name, *noises in zip(result.parts, result.total, result.added, strict=True):
         total, added = map(decibel, noises)
-        yield name, total, added, None if total is None or added is None else total - added
-
-
-def signed(value: float | None) -> str:
-    """A difference in dB; '-' for an unknown one."""
-    return figure(value, "+.1f")
+        yield name, total, added, total - added if math.isfinite(total - added) else None
 
 
 def how(result: Sensitivity) -> str:
@@ -144,11 +139,12 @@ def how(result: Sensitivity) -> str:
         "gradients": "ranked by gradients",
         "switches": "ranked with one pair on at a time",
     }[result.estimator]
-    count = sum(pair.is_measured for pair in result.pairs)
+    count, every = sum(pair.is_measured for pair in result.pairs), len(result.pairs)
+    which = "every pair" if count == every else f"the worst {count} of {every} pairs"
     return (
         "noise: share of what all pairs bring, each alone, in the mean over the parts of all "
-        f"outputs; {ranked} on {counted(result.samples, 'sample')}, the worst {count} of "
-        f"{counted(len(result.pairs), 'pair')} measured on {result.measured_on}"
+        f"outputs; {ranked} on {counted(result.samples, 'sample')}, {which} measured on "
+        f"{result.measured_on}"
     )
 
 

@@ -130,7 +130,7 @@ class Sensitivity(Shown):
         return renderer().as_page(self)
 
     def to_dict(self) -> dict[str, Any]:
-        """Every pair and op with its figures, and the totals."""
+        """Every pair and op with its figures, and the totals; infinite ones are 'inf', '-inf'."""
         return {
             "model": self.model,
             "recipe": self.recipe,
@@ -140,8 +140,10 @@ class Sensitivity(Shown):
             "parts": [
                 {
                     "name": name,
-                    "sqnr_db": decibel(self.total[i]),
-                    "added_sqnr_db": decibel(self.added[i]),
+                    "noise": plain(self.total[i]),
+                    "added_noise": plain(self.added[i]),
+                    "sqnr_db": plain(decibel(self.total[i])),
+                    "added_sqnr_db": plain(decibel(self.added[i])),
                 }
                 for i, name in enumerate(self.parts)
             ],
@@ -152,8 +154,8 @@ class Sensitivity(Shown):
                     "descriptor": pair.descriptor,
                     "nodes": list(pair.nodes),
                     "share": self.share(pair.noise),
-                    "noise": list(map(finite, pair.noise)),
-                    "sqnr_db": [decibel(x) for x in pair.noise],
+                    "noise": list(map(plain, pair.noise)),
+                    "sqnr_db": [plain(decibel(x)) for x in pair.noise],
                     "measured": pair.is_measured,
                 }
                 for pair in self.pairs
@@ -165,7 +167,7 @@ class Sensitivity(Shown):
                     "share": self.share(op.noise),
                     "activation_share": self.share(op.activation),
                     "weight_share": self.share(op.weight),
-                    "sqnr_db": [decibel(x) for x in op.noise],
+                    "sqnr_db": [plain(decibel(x)) for x in op.noise],
                     "shared_with": op.shared,
                     "macs": op.macs,
                     "weight_bytes": op.weight_bytes,
@@ -176,14 +178,14 @@ class Sensitivity(Shown):
         }
 
 
-def decibel(noise: float) -> float | None:
-    """Signal power / noise power in dB; None for no noise, and for noise without end."""
-    return -10 * math.log10(noise) if 0 < noise < math.inf else None
+def decibel(noise: float) -> float:
+    """Signal power / noise power in dB: inf for no noise, -inf for noise without end."""
+    return -10 * math.log10(noise) if 0 < noise < math.inf else -math.inf if noise else math.inf
 
 
-def finite(noise: float) -> float | None:
-    """The noise; None for inf, which JSON does not know."""
-    return noise if math.isfinite(noise) else None
+def plain(value: float) -> float | str:
+    """A figure for JSON, which knows no infinite ones: they are 'inf' and '-inf'."""
+    return value if math.isfinite(value) else str(value)
 
 
 def total_of(noises: Sequence[Noise], parts: int) -> Noise:

@@ -23,6 +23,9 @@ FUNCTIONS = {
     "plan": lambda model: onnxq.plan(model, "rules.yaml"),
     "scales": lambda model: onnxq.scales(model, "rules.yaml", onnxq.calibrate(model, "imgs")),
     "insert": lambda model: onnxq.insert(model, "rules.yaml", onnxq.calibrate(model, "imgs")),
+    "sensitivity": lambda model: onnxq.sensitivity(
+        model, "imgs", "rules.yaml", "model.calib.npz"
+    ),
     "verify": lambda model: onnxq.verify(
         model, onnx.load("model.qdq.onnx"), data="imgs", backend="onnxruntime"
     ),
@@ -538,6 +541,18 @@ BAD = {
     ),
     "improve, resumed from nothing": (
         "OQ434", lambda: onnxq.improve("model.onnx", "imgs", "rules.yaml", resume=True),
+    ),
+    "sensitivity, other statistics": (
+        "OQ411", lambda: onnxq.sensitivity(other_model(), "imgs", "rules.yaml", "model.calib.npz"),
+    ),
+    "sensitivity, over a sample": (
+        "OQ502",
+        lambda: onnxq.sensitivity(
+            "model.onnx", "imgs", "rules.yaml", html=sorted(Path("imgs").iterdir())[0]
+        ),
+    ),
+    "sensitivity, no improvement": (
+        "OQ473", lambda: onnxq.sensitivity("model.onnx", "imgs", improvement="no.npz"),
     ),
     "insert, no improvement": (
         "OQ473",

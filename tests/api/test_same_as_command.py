@@ -42,6 +42,14 @@ CALLS = {
             output="new.npz",
         ),
     ),
+    "sensitivity": (
+        ("sensitivity", "model.onnx", "--data", "more", "--rules", "rules.yaml", "--samples", "3",
+         "--seed", "2", "--part", "one=y[:,:1]", "--html", "new.html"),
+        lambda: onnxq.sensitivity(
+            "model.onnx", "more", "rules.yaml", "model.calib.npz", samples=3, seed=2,
+            parts={"one": "y[:,:1]"}, html="new.html",
+        ),
+    ),
     "plan": (
         ("plan", "model.onnx", "--rules", "rules.yaml"),
         lambda: onnxq.plan("model.onnx", "rules.yaml"),

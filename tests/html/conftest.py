@@ -6,6 +6,7 @@ from html.parser import HTMLParser
 
 import onnx
 import pytest
+from playwright.sync_api import sync_playwright
 
 from tests.cli.conftest import MODEL, RULES, Workplace, make_picture
 from tests.cli.forked import onnxq
@@ -14,6 +15,8 @@ from tests.onnx_text import model
 
 HOSTILE = "<script>alert(1)</script>"
 TENSOR = '"><img src=http://example.com onerror=alert(2)>'
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
+IN_CHROMIUM = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt install it")
 VERIFY = ("verify", "model.onnx", "a.qdq.onnx")
 
 
@@ -79,6 +82,15 @@ class Page(HTMLParser):
         """The text of the element of an id, with single spaces."""
         (found,) = (e for e in self.elements if e.attributes.get("id") == identifier)
         return found.words
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """The system's own Chromium."""
+    with sync_playwright() as playwright:
+        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        yield launched
+        launched.close()
 
 
 @pytest.fixture(scope="session")

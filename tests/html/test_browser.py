@@ -1,24 +1,12 @@
 """The page in a real Chromium, the system's own: skipped where there is none."""
 
-import shutil
-
 import pytest
-from playwright.sync_api import sync_playwright
 
 import onnxq
 
-from .conftest import HOSTILE
+from .conftest import HOSTILE, IN_CHROMIUM
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser"))), None)
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no chromium: apt install it")
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield launched
-        launched.close()
+pytestmark = IN_CHROMIUM
 
 
 @pytest.fixture

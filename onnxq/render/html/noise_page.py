@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from typing import Final
 
@@ -42,7 +43,7 @@ def _bar(result: Sensitivity, op: OpNoise) -> Bar:
 def _dots(result: Sensitivity) -> Iterator[Dot]:
     for position, op in enumerate(result.ops, start=1):
         for number, (part, noise) in enumerate(zip(result.parts, op.noise, strict=True)):
-            if (db := decibel(noise)) is not None:
+            if math.isfinite(db := decibel(noise)):
                 said = f"{one_line(op.node)}, {one_line(part)}: {db:.1f} dB"
                 yield Dot(position, db, _color(number), said)
 
