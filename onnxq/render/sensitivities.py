@@ -63,7 +63,7 @@ def _row(result: Sensitivity, op: OpNoise, macs: int, so_far: float) -> tuple[st
         one_line(op.node),
         op.op,
         share(own),
-        bar.ljust(_BAR, "\N{NO-BREAK SPACE}"),
+        bar.ljust(_BAR, "\N{MIDDLE DOT}"),
         share(so_far),
         share(result.share(op.activation)),
         share(result.share(op.weight)),
@@ -116,7 +116,7 @@ def figure_from(result: Sensitivity, pair: PairNoise) -> str:
 
 def _totals(console: Console, result: Sensitivity) -> None:
     rows = [
-        (one_line(name), f"{total:.1f}", f"{added:.1f}", figure(apart, "+.1f"))
+        (one_line(name), f"{total:.1f}", f"{added:.1f}", figure(apart, "+z.1f"))
         for name, total, added, apart in totals(result)
     ]
     columns = ("output", "all pairs, dB", "each alone, added up, dB", "does not add up, dB")

@@ -62,7 +62,7 @@ def _compiled_ranked() -> Any:
     label = {"type": "text", "align": "right", "x": -6, "fontSize": 11, "color": "var(--ink)"}
     bars = {"type": "bar", "height": 12, "aria": True}
     return compiled(
-        640,
+        520,
         {"step": 17},
         ("bars", "names"),
         [

@@ -12,6 +12,7 @@ from onnxq.render.html.noise_charts import Bar, Dot
 from onnxq.render.html.template import rendered, require
 from onnxq.render.text import one_line, share
 from onnxq.sensitivities.sensitivity import OpNoise, Sensitivity, decibel
+from onnxq.verification import LOW_SQNR_DB
 
 _BARS: Final = 30
 _PALETTE: Final = 6  # colours of models in the style sheet
@@ -26,6 +27,7 @@ def noise_page(result: Sensitivity) -> str:
         text=text,
         decibel=decibel,
         bars=_BARS,
+        bad_db=LOW_SQNR_DB,
         ranked=noise_charts.ranked([_bar(result, op) for op in result.worst_ops[:_BARS]]),
         along=noise_charts.along(_dots(result)),
         colors=[_color(number) for number in range(len(result.parts))],
