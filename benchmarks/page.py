@@ -55,7 +55,7 @@ def line(cell: Cell) -> str:
     return " ".join([head, ", ".join(shown)])
 
 
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in lines) + "\n"
 
@@ -74,7 +74,7 @@ def _summary(found: Sequence[Record]) -> str:
         columns.append(column)
     rows = [[WAYS[way].title, *(column[way] for column in columns)] for way in WAYS]
     head = ["SQNR of the worst part, dB, and int8 ops", *(SUBJECTS[r.model].title for r in found)]
-    return f"## All models\n\n{_table(head, rows)}"
+    return f"## All models\n\n{table(head, rows)}"
 
 
 def _scored(record: Record, way: str, figure: Callable[[Cell], float | None]) -> list[float]:
@@ -116,7 +116,7 @@ def _model(record: Record) -> str:
         "sets",
     ]
     rows = [[WAYS[way].title, *_row(record, way, parts, shares)] for way in measured]
-    return f"## {SUBJECTS[record.model].title}\n\n{_about(record)}\n\n{_table(head, rows)}"
+    return f"## {SUBJECTS[record.model].title}\n\n{_about(record)}\n\n{table(head, rows)}"
 
 
 def _about(record: Record) -> str:
@@ -195,8 +195,8 @@ def _versions(found: Sequence[Record]) -> str:
         rows.append([WAYS[way].title, "; ".join(seen), days])
     built = sorted({c.compiled.version for r in found for c in r.cells if c.compiled is not None})
     machines = sorted({cell.machine for record in found for cell in record.cells})
-    table = _table(["", "versions", "measured"], rows)
+    listed = table(["", "versions", "measured"], rows)
     return (
-        f"## Versions\n\n{table}\nCompiled by TensorRT-RTX {', '.join(built)}; "
+        f"## Versions\n\n{listed}\nCompiled by TensorRT-RTX {', '.join(built)}; "
         f"measured on {', '.join(machines)}.\n"
     )
