@@ -103,7 +103,7 @@ def load(model: str, folder: Path = RESULTS) -> Record | None:
 
 def save(record: Record, folder: Path = RESULTS) -> None:
     """Write the record of a model, whole or not at all."""
-    folder.mkdir(parents=True, exist_ok=True)
+    folder.mkdir(exist_ok=True)
     path = folder / f"{record.model}.json"
     part = path.with_suffix(".part")
     part.write_text(record.model_dump_json(indent=1, exclude_none=True) + "\n", "utf-8")

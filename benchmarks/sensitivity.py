@@ -4,7 +4,7 @@
     OMP_NUM_THREADS=1 python benchmarks/sensitivity.py [--models NAME ...] [--write]
 
 The truth is every pair alone in the float model. `--write` keeps the records, JSON files in
-benchmarks/results/sensitivity/, and makes benchmarks/SENSITIVITY.md of all that there are; with
+benchmarks/sensitivity_results/, and makes benchmarks/SENSITIVITY.md of all that there are; with
 `--models` and no name nothing is measured. All runs with one thread, in one process, so that other
 work on the machine changes the ratios of CPU seconds little. `--imagenet` is as for accuracy.py.
 """

@@ -30,7 +30,7 @@ RIVALS = ("random", "magnitude")
 INTRODUCTION = """# Ranking by sensitivity
 
 `python benchmarks/sensitivity.py --write` makes this page from the records in
-`benchmarks/results/sensitivity/`; no figure is typed by hand.
+`benchmarks/sensitivity_results/`; no figure is typed by hand.
 
 **Ranking.** The truth is the noise power / signal power that a pair alone brings to the outputs,
 the mean over their parts and over the samples. Each way of ranking the pairs is compared with it by

@@ -1,13 +1,13 @@
-"""What the sensitivity benchmark measured: a JSON file a model in results/sensitivity/."""
+"""What the sensitivity benchmark measured: a JSON file a model in sensitivity_results/."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from statistics import mean
 
-import records
 from pydantic import BaseModel, ConfigDict
 
-RESULTS = records.RESULTS / "sensitivity"
+RESULTS = Path(__file__).parent / "sensitivity_results"
 PLAIN = 40  # inferences of the sample set that ranking may cost
 
 
