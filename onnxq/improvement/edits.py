@@ -30,7 +30,8 @@ class Edits:
     in a shape that broadcasts: the pair then stands on a new tensor, and what reads it has its
     weights multiplied. `scales` replace the scale of a pair, in its shape; the pairs of a share
     group need the same. `moved` are the activations whose float values changed: they are observed
-    again, and their pairs get the scales of that. `notes` say what was done, by node name.
+    again, and their pairs get the scales of that. `notes` say what was done, by node name; `why`
+    says why nothing was.
     """
 
     constants: Mapping[str, Array] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Edits:
     scales: Mapping[Pair, Scale] = field(default_factory=dict)
     moved: frozenset[str] = frozenset()
     notes: Mapping[str, str] = field(default_factory=dict)
+    why: str = ""
 
     def __bool__(self) -> bool:
         """True when something changes."""

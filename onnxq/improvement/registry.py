@@ -14,6 +14,7 @@ from onnxq.planning.improvers import ImproverName
 _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
     "layer-norm": ("layer_norm", "LayerNorm"),
     "equalize": ("equalization", "Equalize"),
+    "scales": ("scales", "Scales"),
     "learn": ("learning", "Learn"),
     "rounding": ("rounding", "Rounding"),
     "bias": ("bias", "Bias"),
@@ -21,7 +22,7 @@ _IMPROVERS: Final[dict[ImproverName, tuple[str, str]]] = {
 
 
 # Those that need a package which onnxq can do without, and its extra.
-_NEED: Final[dict[ImproverName, str]] = {"learn": "torch"}
+_NEED: Final[dict[ImproverName, str]] = {"scales": "torch", "learn": "torch"}
 
 
 def missing(name: ImproverName) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import onnx
@@ -101,7 +101,7 @@ class _Run:
         before = self.steps[-1].loss if self.steps else validation.loss(self.subject.quantized())
         why = registry.missing(name)
         edits = Edits() if why else self._edits(name, ops)
-        after, why = before, why or "it changes nothing here"
+        after, why = before, why or edits.why or "it changes nothing here"
         if edits:
             candidate = self.subject.edited(edits)
             after = validation.loss(candidate.quantized())
@@ -162,14 +162,21 @@ class _Run:
             fitted=len(self.split.fitting),
             validated=len(self.split.validation),
             steps=tuple(self.steps),
-            constants=last.edits.constants,
-            biases=last.edits.biases,
-            divisors={key_of(pair): divisor for pair, divisor in last.edits.divisors.items()},
-            scales={
-                key_of(pair): scale
-                for pair, scale in last.scales.by_pair.items()
-                if not np.array_equal(scale, first.scales.by_pair.get(pair, ()))
-            },
-            moved=tuple(sorted(last.edits.moved)),
             diagnostics=self.split.diagnostics,
+            **changes(first, last),
         )
+
+
+def changes(first: Subject, last: Subject) -> dict[str, Any]:
+    """The numbers of an improvement that makes the last of two subjects of a plan of the first."""
+    return {
+        "constants": last.edits.constants,
+        "biases": last.edits.biases,
+        "divisors": {key_of(pair): divisor for pair, divisor in last.edits.divisors.items()},
+        "scales": {
+            key_of(pair): scale
+            for pair, scale in last.scales.by_pair.items()
+            if not np.array_equal(scale, first.scales.by_pair.get(pair, ()))
+        },
+        "moved": tuple(sorted(last.edits.moved)),
+    }

@@ -2,5 +2,5 @@
 
 from typing import Final, Literal, get_args
 
-ImproverName = Literal["layer-norm", "equalize", "learn", "rounding", "bias"]
+ImproverName = Literal["layer-norm", "equalize", "scales", "learn", "rounding", "bias"]
 IMPROVER_NAMES: Final[tuple[ImproverName, ...]] = get_args(ImproverName)

@@ -10,7 +10,7 @@ J e e' J', 1990, doi:10.1080/03610919008812866).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -23,8 +23,8 @@ from onnxq.improvement.subject import Subject
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.judged import JudgedParts
 from onnxq.torch_graph.fake_quantization import fake_quantize
-from onnxq.torch_graph.memory import MEMORY, limited
 from onnxq.torch_graph.parts import Part, TorchGraph
+from onnxq.torch_graph.probe import Probe, probe
 
 DRAWS: Final = 24  # random numbers of each kind, over all samples and parts
 LEAST: Final = 8  # of them for a part
@@ -42,21 +42,21 @@ def by_gradients(
     NaN stands for pairs whose gradient never was finite.
     Raises LackingError where torch lacks an operator, and TooLargeError.
     """
-    probe = _Probe(subject, parts, rng)
+    errors = _Errors(subject, parts, rng)
     count = len(parts.names)
     draws = max(DRAWS, LEAST * count, len(samples))
     total, drawn = np.zeros((2, len(subject.scales.by_pair), count))
     for number, sample in enumerate(samples):
         first, end = (n * draws // len(samples) for n in (number, number + 1))
         places = [draw % count for draw in range(first, end)]
-        for place, squares in zip(places, probe.squares(sample, places), strict=True):
+        for place, squares in zip(places, errors.squares(sample, places), strict=True):
             total[:, place] += np.nan_to_num(squares)
             drawn[:, place] += np.isfinite(squares)
         progress()
     return np.divide(total, drawn, out=np.full_like(total, np.nan), where=drawn > 0)
 
 
-class _Probe:
+class _Errors:
     """The graph in torch, with the rounding errors of its weights."""
 
     def __init__(self, subject: Subject, parts: JudgedParts, rng: np.random.Generator) -> None:
@@ -75,43 +75,19 @@ class _Probe:
 
         It is NaN where the gradient is not finite.
         """
-        errors: dict[Pair, Tensor] = {}
-        passed: dict[Pair, Tensor] = {}
-
-        def read(pair: Pair, x: Tensor) -> Tensor:
-            errors[pair] = self._error(pair, x.detach())
-            passed[pair] = x.view_as(x) if x.requires_grad else x.detach().requires_grad_()
-            return passed[pair]
-
         feeds = {name: torch.from_numpy(np.array(array)) for name, array in sample.items()}
-        with limited(MEMORY):
-            outputs = self._part(feeds, read=read)
-        return [self._square(outputs, passed, errors, place) for place in places]
+        probed = probe(self._part, feeds)
+        errors = {pair: self._error(pair, x.detach()) for pair, x in probed.read.items()}
+        return [self._square(probed, errors, place) for place in places]
 
-    def _square(
-        self,
-        outputs: dict[str, Tensor],
-        passed: dict[Pair, Tensor],
-        errors: dict[Pair, Tensor],
-        place: int,
-    ) -> Array:
+    def _square(self, probed: Probe, errors: Mapping[Pair, Tensor], place: int) -> Array:
         squares = np.zeros(len(self._index))
-        seeds = {name: self._seed(name, tensor, place) for name, tensor in outputs.items()}
-        judged = [n for n, seed in seeds.items() if seed is not None and outputs[n].requires_grad]
-        if not judged:
-            return squares
-        gradients = torch.autograd.grad(
-            [outputs[name] for name in judged],
-            list(passed.values()),
-            [seeds[name] for name in judged],
-            retain_graph=True,
-            allow_unused=True,
-        )
-        for pair, gradient in zip(passed, gradients, strict=True):
-            if gradient is not None:
-                rows = gradient.reshape(-1).float(), errors[pair].reshape(-1).float()
-                product = float(torch.dot(*rows))
-                squares[self._index[pair]] = product**2 if math.isfinite(product) else math.nan
+        seeds = {name: self._seed(name, x, place) for name, x in probed.outputs.items()}
+        gradients = probed.gradients({n: seed for n, seed in seeds.items() if seed is not None})
+        for pair, gradient in gradients.items():
+            rows = gradient.reshape(-1).float(), errors[pair].reshape(-1).float()
+            product = float(torch.dot(*rows))
+            squares[self._index[pair]] = product**2 if math.isfinite(product) else math.nan
         return squares
 
     def _seed(self, output: str, tensor: Tensor, place: int) -> Tensor | None:

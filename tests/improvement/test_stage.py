@@ -219,7 +219,7 @@ def test_an_interrupted_run_goes_on_with_the_same_result(stretched, improvers, t
             proto, data, recipe, checkpoint=checkpoint, resume=True, without=["layer-norm"]
         )
     first = Scaled(7)
-    improvers(scales=first, bias=Scaled(7), learn=last)  # those that are done do not run again
+    improvers(rounding=first, bias=Scaled(7), learn=last)  # those that are done do not run again
     result = onnxq.improve(proto, data, recipe, checkpoint=checkpoint, resume=True)
     assert last.states == [{}, {"steps": [0, 1, 2]}]
     assert result.digest == whole.digest

@@ -19,6 +19,7 @@ from onnxq.sensitivities.gradients import by_gradients
 from onnxq.sensitivities.judged import JudgedParts
 from onnxq.sensitivities.measuring import measure
 from onnxq.sensitivities.switches import Switches
+from onnxq.torch_graph import probe
 from tests.conftest import packaged
 from tests.improvement.models import array, model, samples, two_convs
 from tests.improvement.test_layer_norm import one_op, post_norm, rows
@@ -245,7 +246,7 @@ def test_gradients_that_are_nowhere_finite_leave_it_to_switches(monkeypatch):
 
 
 def test_gradients_that_take_too_much_memory_leave_it_to_switches(monkeypatch):
-    monkeypatch.setattr(gradients, "MEMORY", 100)
+    monkeypatch.setattr(probe, "MEMORY", 100)
     result = onnxq.sensitivity(two_convs(), samples(2), "trt-int8")
     assert result.estimator == "switches"
     assert "more than 4 GiB" in result.diagnostics[0].message
