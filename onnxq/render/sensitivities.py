@@ -38,7 +38,7 @@ def sensitivity(console: Console, result: Sensitivity, *, everything: bool) -> N
 def _ops(console: Console, result: Sensitivity, *, everything: bool) -> None:
     ops = result.worst_ops
     shown = ops if everything else ops[:_FEW]
-    macs = sum(op.macs or 0 for op in ops)
+    macs = all_macs(result)
     columns = (
         *("op", "type", "noise", "bar", "so far", "activations", "weights", "alone, dB"),
         *("shared with", "MACs", "float weights"),
@@ -56,7 +56,7 @@ def _ops(console: Console, result: Sensitivity, *, everything: bool) -> None:
         )
 
 
-def _row(result: Sensitivity, op: OpNoise, macs: int, so_far: float) -> tuple[str, ...]:
+def _row(result: Sensitivity, op: OpNoise, macs: int | None, so_far: float) -> tuple[str, ...]:
     own, worst = result.share(op.noise), result.share(result.worst_ops[0].noise)
     bar = "\N{FULL BLOCK}" * round(_BAR * own / worst) if worst else ""
     return (
@@ -74,11 +74,19 @@ def _row(result: Sensitivity, op: OpNoise, macs: int, so_far: float) -> tuple[st
     )
 
 
-def work(op: OpNoise, macs: int) -> str:
-    """The share of the MACs of all ops, which are `macs`; '' for an op that has none."""
+def all_macs(result: Sensitivity) -> int | None:
+    """The MACs of all ops; None where those of one are unknown."""
+    known = [op.macs for op in result.ops if op.macs is not None]
+    return sum(known) if len(known) == len(result.ops) else None
+
+
+def work(op: OpNoise, macs: int | None) -> str:
+    """The share of all MACs, else their number; '' for an op that has none."""
     if op.macs is None:
         return "?"
-    return share(op.macs / macs) if op.macs else ""
+    if not op.macs:
+        return ""
+    return short_count(op.macs) if macs is None else share(op.macs / macs)
 
 
 def lowest(result: Sensitivity, noise: Noise) -> str:
@@ -150,9 +158,11 @@ def how(result: Sensitivity) -> str:
 
 def where(result: Sensitivity) -> str:
     """The pairs that bring half of the noise, the ops that read them, and their MACs."""
+    if not any(result.added):
+        return "no pair brings any noise"
     pairs = result.half
     nodes = list(dict.fromkeys(node for pair in pairs for node in pair.nodes))
-    macs = sum(op.macs or 0 for op in result.ops)
+    macs = all_macs(result)
     own = sum(op.macs or 0 for op in result.ops if op.node in nodes)
     with_macs = f", with {share(own / macs)} of the MACs" if macs else ""
     kinds = {_KINDS[pair.kind] for pair in pairs}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from importlib.util import find_spec
 from itertools import starmap
@@ -261,9 +261,7 @@ def _sizes(subject: Subject, judge: Judge) -> Callable[[str], Sizes | None]:
     """The sizes of tensors in a run on the first sample."""
     inputs = {name: tuple(array.shape) for name, array in judge.samples[0].items()}
     shapes = Shapes(subject.model, subject.graph, inputs, judge.libraries)
-    shapes.observe(t for node in subject.graph.nodes for t in _operands(node))
+    products = (n for n in subject.graph.nodes if is_product(subject.graph, n))
+    operands = (t for node in products for t in (*node.inputs, *node.outputs))
+    shapes.observe(operands, judge.samples[0])
     return shapes.sizes
-
-
-def _operands(node: Node) -> Sequence[str]:
-    return (*node.inputs, *node.outputs)

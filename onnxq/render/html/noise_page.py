@@ -31,7 +31,7 @@ def noise_page(result: Sensitivity) -> str:
         ranked=noise_charts.ranked([_bar(result, op) for op in result.worst_ops[:_BARS]]),
         along=noise_charts.along(_dots(result)),
         colors=[_color(number) for number in range(len(result.parts))],
-        macs=sum(op.macs or 0 for op in result.ops),
+        macs=text.all_macs(result),
         positions={op.node: number for number, op in enumerate(result.ops, start=1)},
     )
 
