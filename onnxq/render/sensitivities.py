@@ -16,7 +16,7 @@ from onnxq.render.text import figure, one_line, share
 from onnxq.sensitivities.sensitivity import Noise, OpNoise, PairNoise, Sensitivity, decibel
 
 _FEW: Final = 20  # rows, where not everything is asked for
-_NAMES: Final = 5  # in a sentence
+_NAMES: Final = 3  # in a sentence
 _BAR: Final = 16  # columns
 _FAR: Final = 0.5  # dB: a sum that is as near as this to the total needs no word
 _KINDS: Final = {"activation": "activations", "weight": "weights"}
@@ -52,7 +52,7 @@ def _ops(console: Console, result: Sensitivity, *, everything: bool) -> None:
     if len(shown) < len(ops):
         rest = 1 - result.share(result.together([op.node for op in shown]))
         console.print(
-            f"{len(ops) - _FEW} more with {share(max(rest, 0))} of the noise; --all shows them"
+            f"{len(ops) - _FEW} more with {share(max(rest, 0))} of the noise; --all shows them, and every pair"
         )
 
 
