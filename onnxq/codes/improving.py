@@ -60,11 +60,12 @@ IMPROVING: Final[dict[str, Code]] = {
         "is missing, `pip install 'onnxq[torch]'`.",
     ),
     "OQ481": Code(
-        meaning="An output, or a part of one, has no finite value but 0 in any sample, or a part "
-        "is of an output of whole numbers. Noise is measured against the signal of floats: it has "
-        "no figure there. Without any other output there is nothing to rank by.",
+        meaning="Noise has no figure in an output, or a part of one: it has no finite value but 0 "
+        "in any sample, so that there is no signal to measure noise against; it holds whole "
+        "numbers; or its shape changes with the pairs. Without any other output there is nothing "
+        "to rank by.",
         example="onnxq sensitivity detector.onnx --data empty-scenes/",
-        fix="Give data on which the model gives something out. A part that is rightly 0 needs "
-        "nothing.",
+        fix="Give data on which the model gives something out, or let it give out what stands "
+        "before its last ops. A part that is rightly 0 needs nothing.",
     ),
 }

@@ -82,7 +82,7 @@ class Judge:
     def references(self) -> list[Tensors]:
         """The float outputs of the float model on every sample."""
         session = open_session(self.model, as_written=True, libraries=self.libraries)
-        names = [o.name for o in session.get_outputs()]
+        names = [o.name for o in session.get_outputs() if o.type.startswith("tensor")]
         return [
             {
                 name: array

@@ -51,9 +51,8 @@ def _ops(console: Console, result: Sensitivity, *, everything: bool) -> None:
     table(console, columns, rows, drop=drop, texts=("alone, dB",))
     if len(shown) < len(ops):
         rest = 1 - result.share(result.together([op.node for op in shown]))
-        console.print(
-            f"{len(ops) - _FEW} more with {share(max(rest, 0))} of the noise; --all shows them, and every pair"
-        )
+        left = f"{len(ops) - _FEW} more with {share(max(rest, 0))} of the noise"
+        console.print(f"{left}; --all shows them, and every pair")
 
 
 def _row(result: Sensitivity, op: OpNoise, macs: int | None, so_far: float) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from onnxq.model.graph import Graph, Node
 from onnxq.model.products import is_product, macs, runs_once
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.halving import by_halving, runs
-from onnxq.sensitivities.judged import JudgedParts
+from onnxq.sensitivities.judged import JudgedParts, OtherShapeError
 from onnxq.sensitivities.sensitivity import (
     Estimator,
     Noise,
@@ -58,9 +58,14 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
     of the Q/DQ model against the original.
     """
     progress("comparing", 0, len(judge.samples))
-    measuring = _Measuring(subject, judge, seed, progress)
-    ranked = measuring.ranked()
-    total = _total(judge, measuring.parts, subject.quantized(), progress)
+    parts = JudgedParts.of(judge)
+    while True:
+        try:
+            total = _total(judge, parts, subject.quantized(), progress)
+            ranked = _Measuring(subject, judge, parts, seed, progress).ranked()
+            break
+        except OtherShapeError as other:
+            parts = parts.without(other.output)
     pairs = _pairs(subject, ranked)
     sizes = _sizes(subject, judge)
     return Sensitivity(
@@ -71,11 +76,11 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
         estimator=ranked.estimator,
         samples=len(judge.samples),
         measured_on=ranked.measured_on,
-        parts=measuring.parts.names,
+        parts=parts.names,
         pairs=tuple(sorted(pairs.values(), key=lambda pair: -pair.mean)),
-        ops=tuple(_ops(subject, pairs, sizes, len(measuring.parts.names))),
+        ops=tuple(_ops(subject, pairs, sizes, len(parts.names))),
         total=total,
-        diagnostics=(*starmap(_left_out, measuring.parts.left_out), *ranked.diagnostics),
+        diagnostics=(*starmap(_left_out, parts.left_out), *ranked.diagnostics),
     )
 
 
@@ -90,8 +95,15 @@ def _left_out(name: str, why: str) -> Diagnostic:
 class _Measuring:
     """What both ways of ranking use."""
 
-    def __init__(self, subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> None:
-        self.parts = JudgedParts.of(judge)
+    def __init__(
+        self,
+        subject: Subject,
+        judge: Judge,
+        parts: JudgedParts,
+        seed: int,
+        progress: OnProgress,
+    ) -> None:
+        self.parts = parts
         self._subject, self._judge = subject, judge
         self._rng = np.random.default_rng(seed)
         self._progress = progress

@@ -147,4 +147,5 @@ class Part:
             known.update(zip(step.node.outputs, results, strict=False))
             for name in step.done:
                 known.pop(name, None)
-        return {name: known[name] for name in self.outputs}
+        outputs = {name: known.get(name) for name in self.outputs}
+        return {n: self._graph.constant(n) if v is None else v for n, v in outputs.items()}

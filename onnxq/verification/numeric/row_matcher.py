@@ -43,11 +43,11 @@ class RowMatcher:
         return [self._match(first, second) for first, second in items]
 
     def _match(self, first: Arrays, second: Arrays) -> tuple[Arrays, Arrays]:
-        rows = [[_rows(a, self._axes[n]) for n, a in arrays.items()] for arrays in (first, second)]
-        pairs = nearest(distances(*rows))
-        self._rows += len(rows[0][0])
+        pairs = _counterparts(first, second, self._axes)
+        rows, others = (_count(arrays, self._axes) for arrays in (first, second))
+        self._rows += rows
         self._kept += pairs.shape[1]
-        self._new += len(rows[1][0]) - pairs.shape[1]
+        self._new += others - pairs.shape[1]
         self._moved += int(np.count_nonzero(pairs[0] != pairs[1]))
         chosen = (
             {name: a.take(places, self._axes[name]) for name, a in arrays.items()}
@@ -73,6 +73,35 @@ class RowMatcher:
             f"{rows.op} '{rows.node}' sorts its rows, and only {share:.1%} of them have a "
             "counterpart in the Q/DQ model"
         )
+
+
+def aligned(orders: Mapping[str, RowOrder], reference: Arrays, test: Arrays) -> Arrays:
+    """The outputs `test` with each row in the place of its counterpart; 0 where there is none.
+
+    One node sorts all of them. The arrays themselves where the two models' cannot be matched.
+    """
+    axes = {name: order.axis for name, order in orders.items()}
+    if not _alike(reference, test, axes):
+        return test
+    result = {name: np.zeros_like(array) for name, array in reference.items()}
+    three = (_items(arrays, axes) for arrays in (result, reference, test))
+    for item, first, second in zip(*three, strict=True):
+        to, of = _counterparts(first, second, axes)
+        for name, array in item.items():
+            into, rows = (np.moveaxis(a, axes[name], 0) for a in (array, second[name]))
+            into[to] = rows[of]
+    return result
+
+
+def _counterparts(first: Arrays, second: Arrays, axes: Mapping[str, int]) -> NDArray[np.intp]:
+    """The rows of one item of the batch that belong together, [2, pairs]."""
+    rows = [[_rows(a, axes[n]) for n, a in arrays.items()] for arrays in (first, second)]
+    return nearest(distances(*rows))
+
+
+def _count(arrays: Arrays, axes: Mapping[str, int]) -> int:
+    """The rows of one item of the batch."""
+    return int(next(array.shape[axes[name]] for name, array in arrays.items()))
 
 
 def _alike(reference: Arrays, test: Arrays, axes: Mapping[str, int]) -> bool:
