@@ -18,6 +18,7 @@ from onnxq.codes.planning import PLANNING
 from onnxq.codes.precision import PRECISION
 from onnxq.codes.rule_files import RULE_FILES
 from onnxq.codes.running import RUNNING
+from onnxq.codes.tuning import TUNING
 from onnxq.codes.verifying import VERIFYING
 
 CODES: Final[dict[str, Code]] = dict(
@@ -27,6 +28,7 @@ CODES: Final[dict[str, Code]] = dict(
             | PLANNING
             | INPUTS
             | RUNNING
+            | TUNING
             | CALIBRATIONS
             | IMPROVING
             | METRICS

@@ -1,0 +1,292 @@
+"""tune: the recipe that reaches a goal with the least in float."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from onnx import ModelProto
+
+from onnxq.api.data import PathOrPaths, Selection, Shapes
+from onnxq.api.improving import improver_names
+from onnxq.api.long_runs import LongRun, locked_file
+from onnxq.api.planning import RECIPE
+from onnxq.api.studies import Study, files_of, study
+from onnxq.calibration.statistics import Statistics
+from onnxq.diagnostics import Diagnostic, counted, error
+from onnxq.feeds.preprocess import Preprocess
+from onnxq.feeds.samples import Sample
+from onnxq.files import whole_file
+from onnxq.improvement import runner
+from onnxq.improvement.checkpoint import Checkpoint
+from onnxq.improvement.samples import held
+from onnxq.model.loading import Existing, Model
+from onnxq.outputs import require_writable
+from onnxq.planning import recipe as recipes
+from onnxq.progress import OnProgress, Progress, silent
+from onnxq.tuning.goal import Bench, Goal
+from onnxq.tuning.metrics.labelled import top1
+from onnxq.tuning.metrics.metric import MetricLike, load_metric
+from onnxq.tuning.metrics.scoring import Scorer
+from onnxq.tuning.run import Parts, Tuning
+from onnxq.tuning.tuned import Tuned
+from onnxq.verification.numeric.parts import PartsLike
+
+LEAST: Final = 10  # samples: six to fit on, two to search with, two for the verdict
+
+
+def tune(
+    model: str | Path | ModelProto | Model,
+    data: Any,
+    recipe: str | Path = RECIPE,
+    statistics: Statistics | str | Path | None = None,
+    *,
+    min_sqnr: float | None = None,
+    min_int8: float | None = None,
+    max_top1_drop: float | None = None,
+    labels: str | Path | None = None,
+    metric: MetricLike | None = None,
+    min_score: float | None = None,
+    improve: bool = True,
+    without: Iterable[str] = (),
+    parts: PartsLike | None = None,
+    preprocess: str | Path | Preprocess | None = None,
+    shapes: Shapes | None = None,
+    samples: int | None = None,
+    seed: int | None = None,
+    batch: int | None = None,
+    ragged: bool = False,
+    existing: Existing = "refuse",
+    checkpoint: str | Path | None = None,
+    resume: bool = False,
+    ort_library: PathOrPaths = (),
+    output: str | Path | None = None,
+    improvement_output: str | Path | None = None,
+    calibration_output: str | Path | None = None,
+    progress: OnProgress = silent,
+) -> Tuned:
+    """Find the recipe that reaches a goal with the fewest multiply-accumulates in float.
+
+    The goal is one of: `min_sqnr`, dB of the worst part of the outputs; `max_top1_drop`, points of
+    top-1 below the float model, with `labels`; `min_score` of a `metric`, the function of a Python
+    file ('score.py:map50') or a callable (docs/metrics.md). `min_int8`, a share of
+    multiply-accumulates from 0 to 1, is kept to beside them; alone it asks for the best SQNR with
+    so much in INT8. Numbers are improved first, unless `improve` is False; `without` leaves out
+    improvers. Of five samples three are fitted on, one is searched with, and one judges.
+    `output` is the rule file to write, which extends `recipe`, and `improvement_output` the file of
+    the improvement, which fits that recipe alone. `checkpoint` gets the improvement so far, from
+    which `resume` goes on.
+    `result.passed` is False where the goal was not reached: the recipe is the nearest then.
+    Raises OQ485 for goals that exclude each other, OQ486 where the float model itself is below the
+    goal, OQ471, OQ490 to OQ494 for the metric, and what `improve` raises.
+    """
+    goal = _goal(min_sqnr, min_int8, max_top1_drop, labels, metric, min_score)
+    left_out = improver_names(without)
+    made = study(
+        model,
+        data,
+        recipe,
+        statistics,
+        parts=parts,
+        preprocess=preprocess,
+        shapes=shapes,
+        selection=Selection(samples=samples, seed=seed, batch=batch, ragged=ragged),
+        existing=existing,
+        ort_library=ort_library,
+    )
+    path, improvement_path, calibration_path = (
+        None if p is None else Path(p) for p in (output, improvement_output, calibration_output)
+    )
+    run_file = LongRun(checkpoint=checkpoint, resume=resume)
+    own = labels if metric is None or callable(metric) else Path(str(metric).rpartition(":")[0])
+    outputs = {
+        "the recipe": path,
+        "the improvement": improvement_path,
+        "the calibration": calibration_path,
+        "the checkpoint": None if checkpoint is None else Path(checkpoint),
+    }
+    require_writable(outputs, (*files_of(made, recipe), None if own is None else Path(own)))
+    feed = made.open()
+    whole = held(feed)
+    divided = Parts.of(_enough(whole.samples))
+    gathered = made.calibrated(feed, "tuning", calibration_path, progress)
+    _require_possible(goal, made, divided)
+    with _checkpoint(run_file, progress) as saved:
+        tuned = Tuning(
+            goal=goal,
+            extends=str(recipe),
+            samples=divided,
+            subject_of=lambda plan: replace(made, plan=plan).subject(gathered),
+            judge_of=lambda some: made.judge([sample.tensors for sample in some]),
+            settings=_settings(left_out, made, seed, saved, progress) if improve else None,
+            begun=saved.begun if saved else lambda run: None,
+            head=_head(made, recipe),
+            seed=seed or 0,
+            progress=lambda stage, done, total: progress(
+                Progress(stage=stage, done=done, total=total)
+            ),
+        ).run(made.plan)
+    tuned = replace(
+        tuned,
+        diagnostics=(*made.plan.diagnostics, *feed.warnings, *whole.diagnostics, *_missed(tuned)),
+    )
+    return _written(tuned, path, improvement_path, recipe)
+
+
+def _goal(
+    min_sqnr: float | None,
+    min_int8: float | None,
+    max_top1_drop: float | None,
+    labels: str | Path | None,
+    metric: MetricLike | None,
+    min_score: float | None,
+) -> Goal:
+    """The goal of the options (OQ485)."""
+    named = {
+        "--min-sqnr": min_sqnr,
+        "--max-top1-drop": max_top1_drop,
+        "--min-score": min_score,
+    }
+    chosen = [name for name, value in named.items() if value is not None]
+    if len(chosen) > 1:
+        raise error("OQ485", f"{' and '.join(chosen)} exclude each other", fix="give one of them")
+    if not chosen and min_int8 is None:
+        raise error(
+            "OQ485",
+            "there is no goal",
+            fix="give --min-sqnr DB, --max-top1-drop POINTS, --min-score X or --min-int8 SHARE",
+        )
+    for option, needs, value, other in (
+        ("--max-top1-drop", "--labels", max_top1_drop, labels),
+        ("--min-score", "--metric", min_score, metric),
+    ):
+        if (value is None) != (other is None):
+            has, lacks = (option, needs) if other is None else (needs, option)
+            raise error("OQ485", f"{has} needs {lacks}", fix=f"give {lacks} too")
+    if min_int8 is not None and not 0 <= min_int8 <= 1:
+        raise error("OQ485", f"--min-int8 {min_int8:g} is no share", fix="give one from 0 to 1")
+    scorer: Scorer | None = None
+    if labels is not None:
+        scorer = top1(labels)
+    elif metric is not None:
+        scorer = load_metric(metric)
+    return Goal(
+        least=min_sqnr if min_score is None else min_score,
+        drop=None if max_top1_drop is None else max_top1_drop / 100,
+        scorer=scorer,
+        min_int8=min_int8 or 0.0,
+    )
+
+
+def _enough(samples: Sequence[Sample]) -> Sequence[Sample]:
+    if len(samples) < LEAST:
+        raise error(
+            "OQ471",
+            f"the data has {counted(len(samples), 'sample')}: some are to fit on, some to search "
+            "with, and others for the verdict",
+            fix=f"give at least {LEAST} of them, or better 64, each a run of its own",
+        )
+    return samples
+
+
+def _require_possible(goal: Goal, made: Study, divided: Parts) -> None:
+    """Raise OQ486 for a score that the float model does not have."""
+    if goal.scorer is None or goal.least is None:
+        return
+    bench = Bench(
+        goal=goal, samples=divided.verdict, judge=made.judge([s.tensors for s in divided.verdict])
+    )
+    score = bench.float_score
+    if score is not None and score < goal.least:
+        raise error(
+            "OQ486",
+            f"the float model itself has {score:.4g} by {goal.scorer.name}, less than "
+            f"{goal.least:g}",
+            fix="lower the goal, or check the metric, the data and the preprocessing",
+        )
+
+
+def _settings(
+    without: frozenset[Any],
+    made: Study,
+    seed: int | None,
+    saved: Checkpoint | None,
+    progress: OnProgress,
+) -> runner.Settings:
+    described = " ".join(f"{p.name}={p.output}{p.where}" for p in made.parts)
+    return runner.Settings(
+        without=without,
+        described=f"tune without {' '.join(sorted(without))}; parts {described}",
+        seed=seed or 0,
+        progress=lambda name, done, total: progress(Progress(stage=name, done=done, total=total)),
+        keep=saved.keep if saved else lambda improvement, state: None,
+    )
+
+
+@contextmanager
+def _checkpoint(run_file: LongRun, progress: OnProgress) -> Iterator[Checkpoint | None]:
+    """The checkpoint of the improvement, removed once all is done."""
+    if run_file.checkpoint is None:
+        yield None
+        return
+    path = Path(run_file.checkpoint)
+    with locked_file(path):
+        saved = Checkpoint(path=path, resume=run_file.resume)
+        try:
+            yield saved
+        except KeyboardInterrupt:
+            if path.exists():
+                note = f"interrupted; '{path}' has what is done so far, --resume continues"
+                progress(Progress(stage="tuning", note=note, urgent=True))
+            raise
+        saved.remove()
+
+
+def _head(made: Study, recipe: str | Path) -> tuple[str, ...]:
+    return (
+        f"Made by 'onnxq tune' for {made.model.name}, beginning with {recipe}.",
+        "Review it, delete a rule that costs more than it gives, and commit it.",
+    )
+
+
+def _missed(tuned: Tuned) -> Iterator[Diagnostic]:
+    """Say that the goal was not reached (OQ487)."""
+    if tuned.passed or tuned.least is None:
+        return
+    goal, best = tuned.goal, tuned.verdict.figure
+    within = f" with {goal.min_int8:.0%} of the MACs in int8" if goal.min_int8 else ""
+    yield Diagnostic(
+        code="OQ487",
+        message=f"the goal of {goal.text(tuned.least)} is not reached{within}: the nearest recipe "
+        f"has {goal.text(best)}",
+        fix="lower the goal, allow less in int8, or give more samples",
+    )
+
+
+def _written(
+    tuned: Tuned, path: Path | None, improvement_path: Path | None, recipe: str | Path
+) -> Tuned:
+    if path is not None:
+        extends = str(recipe)
+        if Path(recipe).is_file():  # a path is taken from the folder of the file that names it
+            extends = os.path.relpath(recipe, path.parent)
+        text = tuned.text if extends == tuned.extends else _moved(tuned, extends)
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf-8")
+        recipes.load(path)  # what is written can be read
+        tuned = replace(tuned, path=path, text=text)
+    if improvement_path is not None and tuned.improvement is not None:
+        tuned = replace(tuned, improvement=tuned.improvement.save(improvement_path))
+    return tuned
+
+
+def _moved(tuned: Tuned, extends: str) -> str:
+    import json
+
+    return tuned.text.replace(
+        f"extends: {json.dumps(tuned.extends)}", f"extends: {json.dumps(extends)}", 1
+    )

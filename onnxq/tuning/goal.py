@@ -1,0 +1,106 @@
+"""What a tuned model has to reach, and how far a model is from it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import onnx
+
+from onnxq.feeds.samples import Sample
+from onnxq.improvement.edits import Array
+from onnxq.improvement.loss import Judge
+from onnxq.sensitivities.judged import JudgedParts
+from onnxq.sessions import open_session, run
+from onnxq.tuning.metrics.scoring import Scorer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """The least figure: SQNR in dB of the worst part, or what `scorer` gives; more is better.
+
+    `drop` is how far below the score of the float model it may be instead. Without both the best
+    figure is wanted. `min_int8` is the least share of multiply-accumulates in INT8, 0 to 1.
+    """
+
+    least: float | None = None
+    drop: float | None = None
+    scorer: Scorer | None = None
+    min_int8: float = 0.0
+
+    @property
+    def unit(self) -> str:
+        """What figures are in."""
+        return "dB" if self.scorer is None else self.scorer.name
+
+    def text(self, figure: float) -> str:
+        """A figure for people."""
+        return f"{figure:.2f} dB" if self.scorer is None else f"{figure:.4g}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Figures:
+    """How good a model is on some samples: the figure of the goal, and the SQNR of each part."""
+
+    figure: float
+    sqnr_db: tuple[float, ...]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Bench:
+    """Samples that models are judged on."""
+
+    goal: Goal
+    samples: Sequence[Sample]
+    judge: Judge
+
+    @cached_property
+    def parts(self) -> JudgedParts:
+        """The parts of the outputs."""
+        return JudgedParts.of(self.judge)
+
+    @cached_property
+    def float_score(self) -> float | None:
+        """What the metric gives for the float model; None without a metric."""
+        scorer = self.goal.scorer
+        if scorer is None:
+            return None
+        return scorer.score(self.judge.model, self.samples, self.judge.libraries)
+
+    @cached_property
+    def least(self) -> float | None:
+        """The figure to reach on these samples."""
+        if self.goal.drop is None or self.float_score is None:
+            return self.goal.least
+        return self.float_score - self.goal.drop
+
+    def noise(self, model: onnx.ModelProto) -> Array:
+        """Noise power / signal power: a row for each sample, a column for each part."""
+        session = open_session(model, called="the Q/DQ model", libraries=self.judge.libraries)
+        names = list(self.parts.shares)
+        rows = zip(self.samples, self.judge.references, strict=True)
+        return np.array(
+            [self.parts.noise(expected, run(session, names, sample)) for sample, expected in rows]
+        )
+
+    def figures(self, model: onnx.ModelProto) -> tuple[Figures, Array]:
+        """The figures of a Q/DQ model, and its noise."""
+        noise = self.noise(model)
+        sqnr = tuple(-10 * math.log10(x) if x > 0 else math.inf for x in noise.mean(axis=0))
+        figure = min(sqnr, default=math.inf)
+        if self.goal.scorer is not None:
+            figure = self.goal.scorer.score(model, self.samples, self.judge.libraries)
+        return Figures(figure=figure, sqnr_db=sqnr), noise
+
+
+def margin_db(noise: Array) -> float:
+    """The standard error of the SQNR of the worst part, in dB, over the samples."""
+    worst = noise[:, int(np.argmax(noise.mean(axis=0)))]
+    mean = float(worst.mean())
+    if len(worst) < 2 or not 0 < mean < math.inf:
+        return 0.0
+    error = float(worst.std(ddof=1)) / math.sqrt(len(worst))
+    return 10 * math.log10(1 + error / mean)

@@ -1,0 +1,98 @@
+"""Tuned: the recipe that reaches a goal, what was tried, and the verdict on other samples."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from onnxq.diagnostics import Diagnostic
+from onnxq.improvement.improvement import Improvement
+from onnxq.shown import Shown
+from onnxq.tuning.goal import Figures, Goal
+from onnxq.tuning.recipe_text import FloatRule
+from onnxq.tuning.search import Trial
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Tuned(Shown):
+    """What `tune` came to.
+
+    `before` are the figures of the recipe as it was, `verdict` those of the tuned one, both on
+    samples that nothing was fitted or searched on; `looks` is how often these were looked at.
+    `least` is the figure to reach there, `float_score` that of the float model where the goal is a
+    metric. `trials` are the models that were tried, from the most in INT8 to the least, with
+    figures of other samples; `chosen` is one of them. `rules` are what the tuned recipe adds to
+    `extends`. `samples` counts those to fit on, to search with, and for the verdict.
+    """
+
+    goal: Goal
+    extends: str
+    parts: tuple[str, ...]
+    before: Figures
+    verdict: Figures
+    looks: int
+    least: float | None
+    float_score: float | None
+    samples: tuple[int, int, int]
+    trials: tuple[Trial, ...]
+    chosen: Trial
+    rules: tuple[FloatRule, ...]
+    text: str
+    improvement: Improvement | None = field(compare=False)
+    path: Path | None = None
+    diagnostics: tuple[Diagnostic, ...] = ()
+
+    @property
+    def passed(self) -> bool:
+        """Whether the goal is reached on the samples of the verdict."""
+        is_good = self.least is None or self.verdict.figure >= self.least
+        return is_good and self.chosen.int8 >= self.goal.min_int8
+
+    def to_dict(self) -> dict[str, Any]:
+        """The verdict, the rules, and everything that was tried."""
+        return {
+            "passed": self.passed,
+            "goal": {
+                "least": self.least,
+                "drop": self.goal.drop,
+                "metric": None if self.goal.scorer is None else self.goal.scorer.name,
+                "min_int8": self.goal.min_int8,
+            },
+            "recipe": None if self.path is None else str(self.path),
+            "extends": self.extends,
+            "improvement": None
+            if self.improvement is None or self.improvement.path is None
+            else str(self.improvement.path),
+            "float_score": self.float_score,
+            "samples": dict(zip(("fitted", "searched", "verdict"), self.samples, strict=True)),
+            "before": self._figures(self.before),
+            "verdict": {**self._figures(self.verdict), "looks": self.looks},
+            "chosen": self._trial(self.chosen),
+            "trials": [self._trial(trial) for trial in self.trials],
+            "rules": [
+                {"id": rule.id, "nodes": list(rule.nodes), "why": rule.why} for rule in self.rules
+            ],
+            "diagnostics": [d.to_dict() for d in self.diagnostics],
+        }
+
+    def _figures(self, figures: Figures) -> dict[str, Any]:
+        return {
+            "figure": _finite(figures.figure),
+            "sqnr_db": {
+                name: _finite(db) for name, db in zip(self.parts, figures.sqnr_db, strict=True)
+            },
+        }
+
+    def _trial(self, trial: Trial) -> dict[str, Any]:
+        return {
+            "float_ops": sum(len(unit.nodes) for unit in trial.units),
+            "int8_macs": trial.int8,
+            "conversions": trial.conversions,
+            **self._figures(trial.figures),
+        }
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

@@ -1,0 +1,151 @@
+"""Ops that are put into float together, and what that costs.
+
+A unit is one decision: the products that read a tensor through the same pair (queries, keys and
+values), the other ops that do (the Add that reads a skip branch), and the product whose result such
+an Add takes in, as both are one kernel. Taken apart they would leave an op in float between two
+conversions.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from onnxq.improvement.subject import Subject
+from onnxq.model.graph import Graph, Node
+from onnxq.model.products import is_weighted
+from onnxq.planning.plan import Pair
+from onnxq.sensitivities.sensitivity import Noise, Sensitivity, total_of
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Unit:
+    """Ops that are decided together, in graph order.
+
+    `noise` is what their pairs bring to each part of the outputs, `macs` their
+    multiply-accumulates.
+    """
+
+    nodes: tuple[str, ...]
+    noise: Noise
+    macs: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Units:
+    """All units of a subject, and which products follow each other."""
+
+    graph: Graph
+    units: tuple[Unit, ...]
+    macs: int
+
+    @classmethod
+    def of(cls, subject: Subject, ranking: Sensitivity) -> Units:
+        """The units of the pairs of a subject."""
+        macs = {op.node: op.macs or 0 for op in ranking.ops}
+        noises: dict[tuple[str, str, tuple[str, ...]], Noise] = {
+            (p.tensor, p.kind, p.nodes): p.noise for p in ranking.pairs
+        }
+        groups = _joined(subject.graph, subject.scales.by_pair)
+        parts = len(ranking.parts)
+        units = []
+        for group in groups:
+            nodes = frozenset(group)
+            own = [p for p in subject.scales.by_pair if any(e.node in nodes for e in p.edges)]
+            units.append(
+                Unit(
+                    nodes=group,
+                    noise=total_of([noises[_key(pair)] for pair in own], parts),
+                    macs=sum(macs.get(node, 0) for node in group),
+                )
+            )
+        total = sum(op.macs or 0 for op in ranking.ops)
+        return cls(graph=subject.graph, units=tuple(units), macs=total)
+
+    def share(self, chosen: Iterable[Unit]) -> float:
+        """The share of the multiply-accumulates in INT8 when some units are float, 0 to 1."""
+        left = self.macs - sum(unit.macs for unit in chosen)
+        return left / self.macs if self.macs else 1.0
+
+    def conversions(self, chosen: Collection[Unit]) -> int:
+        """How many tensors change between INT8 and float because of the units in float.
+
+        One for each float product whose result an INT8 product reads, and one for each tensor that
+        both kinds read.
+        """
+        in_float = {node for unit in chosen for node in unit.nodes}
+        back = sum(
+            node in in_float and any(reader not in in_float for reader in readers)
+            for node, readers in self._followers.items()
+        )
+        both = sum(
+            0 < sum(reader in in_float for reader in readers) < len(readers)
+            for readers in self._readers.values()
+        )
+        return back + both
+
+    @cached_property
+    def _quantized(self) -> frozenset[str]:
+        return frozenset(node for unit in self.units for node in unit.nodes)
+
+    @cached_property
+    def _followers(self) -> Mapping[str, frozenset[str]]:
+        """By product the next quantized ops that its result reaches."""
+        return {
+            name: frozenset(_next(self.graph, self.graph.by_name[name], self._quantized))
+            for name in self._quantized
+        }
+
+    @cached_property
+    def _readers(self) -> Mapping[str, tuple[str, ...]]:
+        """By tensor the quantized ops that read it."""
+        readers: dict[str, list[str]] = {}
+        for name in self._quantized:
+            for tensor in self.graph.by_name[name].inputs[:1]:
+                readers.setdefault(tensor, []).append(name)
+        return {tensor: tuple(names) for tensor, names in readers.items()}
+
+
+def _key(pair: Pair) -> tuple[str, str, tuple[str, ...]]:
+    return (pair.tensor, pair.kind, tuple(dict.fromkeys(edge.node for edge in pair.edges)))
+
+
+def _next(graph: Graph, node: Node, quantized: frozenset[str]) -> Iterable[str]:
+    pending, seen = [out for out in node.outputs if out], set[str]()
+    while pending:
+        for edge in graph.consumers(pending.pop()):
+            if edge.node in seen:
+                continue
+            seen.add(edge.node)
+            if edge.node in quantized:
+                yield edge.node
+            else:
+                pending += [out for out in graph.by_name[edge.node].outputs if out]
+
+
+def _joined(graph: Graph, pairs: Iterable[Pair]) -> list[tuple[str, ...]]:
+    """Groups of the ops that read pairs, in graph order."""
+    parent: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        parent.setdefault(name, name)
+        while parent[name] != name:
+            name = parent[name]
+        return name
+
+    def join(names: Sequence[str]) -> None:
+        for name in names:
+            parent[root(name)] = root(names[0])
+
+    for pair in pairs:
+        join([edge.node for edge in pair.edges])
+    for name in list(parent):
+        node = graph.by_name[name]
+        if not is_weighted(graph, node):
+            makers = (graph.producer(tensor) for tensor in node.inputs)
+            join([name, *(m.name for m in makers if m is not None and m.name in parent)])
+    groups: dict[str, list[str]] = {}
+    for name in sorted(parent, key=lambda name: graph.order(graph.by_name[name])):
+        groups.setdefault(root(name), []).append(name)
+    return [tuple(names) for names in groups.values()]
