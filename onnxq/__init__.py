@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from onnxq.api.requirements import require_calibration_of
     from onnxq.api.sensing import sensitivity
+    from onnxq.api.tuning import tune
     from onnxq.api.verifying import verify
     from onnxq.calibration.statistics import Statistics
     from onnxq.descriptor import QuantDescriptor
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
     from onnxq.progress import Progress
     from onnxq.quantization import fake_tensor_quant, tensor_quant
     from onnxq.sensitivities.sensitivity import Sensitivity
+    from onnxq.tuning.tuned import Tuned
     from onnxq.verification.profiles import Profile
     from onnxq.verification.report import VerifyReport
 
@@ -64,6 +66,7 @@ _MODULES: Final = {
     ),
     "api.requirements": ("require_calibration_of",),
     "api.sensing": ("sensitivity",),
+    "api.tuning": ("tune",),
     "api.verifying": ("verify",),
     "calibration.statistics": ("Statistics",),
     "descriptor": ("QuantDescriptor",),
@@ -77,6 +80,7 @@ _MODULES: Final = {
     "progress": ("Progress",),
     "quantization": ("fake_tensor_quant", "tensor_quant"),
     "sensitivities.sensitivity": ("Sensitivity",),
+    "tuning.tuned": ("Tuned",),
     "verification.profiles": ("Profile",),
     "verification.report": ("VerifyReport",),
 }
@@ -106,6 +110,7 @@ __all__ = [
     "Severity",
     "Statistics",
     "StripResult",
+    "Tuned",
     "VerifyReport",
     "calibrate",
     "explain",
@@ -133,6 +138,7 @@ __all__ = [
     "strip",
     "summarize",
     "tensor_quant",
+    "tune",
     "verify",
 ]
 

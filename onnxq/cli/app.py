@@ -25,6 +25,7 @@ from onnxq.cli import (
     rules,
     sensitivity,
     strip,
+    tune,
     verify,
 )
 from onnxq.cli.command import Command
@@ -51,6 +52,7 @@ for verb in (
     lint,
     verify,
     sensitivity,
+    tune,
     strip,
 ):
     name = verb.__name__.rpartition(".")[2]

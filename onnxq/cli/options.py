@@ -286,16 +286,19 @@ Html = Annotated[
 Everything = Annotated[bool, option("--all", "Cut no list.", _REPORT)]
 
 
+Without = Annotated[
+    list[str] | None,
+    option(
+        "--without NAME", "Leave out an improver, such as learn; may be repeated.", _IMPROVEMENT
+    ),
+]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Improvers:
     """Which improvers run, and what they lower."""
 
-    without: Annotated[
-        list[str] | None,
-        option(
-            "--without NAME", "Leave out an improver, such as learn; may be repeated.", _IMPROVEMENT
-        ),
-    ] = None
+    without: Without = None
     loss: Annotated[
         Path | None,
         option(

@@ -30,8 +30,10 @@ from onnxq.render import (
     plans,
     reports,
     sensitivities,
+    tunings,
 )
 from onnxq.sensitivities.sensitivity import Sensitivity
+from onnxq.tuning.tuned import Tuned
 from onnxq.verification.report import VerifyReport
 
 _WIDTH: Final = 100  # columns of text without a terminal
@@ -90,6 +92,11 @@ def _(result: Improvement, console: Console, *, everything: bool = False) -> Non
 @show.register
 def _(result: Sensitivity, console: Console, *, everything: bool = False) -> None:
     sensitivities.sensitivity(console, result, everything=everything)
+
+
+@show.register
+def _(result: Tuned, console: Console, *, everything: bool = False) -> None:
+    tunings.tuned(console, result)
 
 
 @show.register

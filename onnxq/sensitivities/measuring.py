@@ -34,7 +34,7 @@ from onnxq.sessions import open_session, run
 from onnxq.verification.shapes import Shapes, Sizes
 
 MEASURED: Final = 14  # pairs that are measured after gradients ranked all
-MEASURED_ON: Final = 16  # samples, at most
+MEASURED_ON: Final = 8  # samples, at most
 # Arguments: what is done, steps done, steps in all.
 OnProgress = Callable[[str, int, int], None]
 

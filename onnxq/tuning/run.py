@@ -23,7 +23,7 @@ from onnxq.tuning.goal import Bench, Goal, margin_db
 from onnxq.tuning.greedy import ordered
 from onnxq.tuning.recipe_text import FloatRule, recipe_text, structured
 from onnxq.tuning.restriction import restricted
-from onnxq.tuning.search import Search
+from onnxq.tuning.search import Search, Trial
 from onnxq.tuning.tuned import Tuned
 from onnxq.tuning.units import Unit, Units
 
@@ -90,13 +90,13 @@ class Tuning:
         before, _ = verdict.figures(self.first.quantized())
         self._improve()
         search = self._search()
-        chosen, looks = self._chosen(search, verdict)
-        trial = search.trial(chosen)
+        trial, looks = self._chosen(search, verdict)
         rules = self._rules(trial.units, search.units)
         base, fewer = self._fewer(trial.units)
         figures, _ = verdict.figures(fewer.quantized())
         return Tuned(
             goal=self.goal,
+            model=self.first.original.name,
             extends=self.extends,
             parts=verdict.parts.names,
             before=before,
@@ -109,7 +109,7 @@ class Tuning:
                 len(self.samples.search),
                 len(self.samples.verdict),
             ),
-            trials=tuple(search.trials[n] for n in sorted(search.trials)),
+            trials=tuple(sorted(search.trials.values(), key=lambda t: (-t.int8, t.figures.figure))),
             chosen=trial,
             rules=rules,
             text=recipe_text(self.extends, rules, self.head),
@@ -146,36 +146,33 @@ class Tuning:
             make=lambda chosen: self._fewer(chosen)[1].quantized(),
             progress=lambda done, total: self.progress("trying", done, total),
         )
-        search.trial(0)
+        search.first(0)
         return search
 
     def _ranking(self) -> Sensitivity:
         samples = [*self.samples.search, *self.samples.fitting][:RANKED_ON]
         return measure(self.improved, self.judge_of(samples), self.seed, self.progress)
 
-    def _chosen(self, search: Search, verdict: Bench) -> tuple[int, int]:
-        """How many units go into float, and how often the samples of the verdict were looked at.
+    def _chosen(self, search: Search, verdict: Bench) -> tuple[Trial, int]:
+        """The trial to keep, and how often the samples of the verdict were looked at.
 
         Where they say no, the search goes on with a higher aim, by what they lack.
         """
         if search.bench.least is None or verdict.least is None:
             for share in (0.25, 0.5, 0.75, 1.0):
-                search.trial(round(share * search.most))
-            return search.best(), 1
-        aim = search.bench.least + self._margin(search.noises[0])
-        nearest, looks = (-float("inf"), 0), 0
-        while looks < LOOKS:
-            count = search.fewest(aim)
-            tried = search.best() if count is None else count
-            figures, _ = verdict.figures(search.make(search.trial(tried).units))
-            looks += 1
-            nearest = max(nearest, (figures.figure, tried))
-            if figures.figure >= verdict.least:
-                return tried, looks
-            if count is None:
+                search.first(round(share * search.most))
+            return search.best, 1
+        aim = search.bench.least + self._margin(search.noises[()])
+        tried: list[tuple[float, Trial]] = []
+        while len(tried) < LOOKS:
+            fewest = search.fewest(aim)
+            trial = fewest or search.best
+            figure = verdict.figures(search.make(trial.units))[0].figure
+            tried.append((figure, trial))
+            if figure >= verdict.least or fewest is None:
                 break
-            aim = max(aim, search.trial(tried).figures.figure) + verdict.least - figures.figure
-        return nearest[1], looks
+            aim = max(aim, trial.figures.figure) + verdict.least - figure
+        return max(tried, key=lambda pair: pair[0])[1], len(tried)
 
     def _margin(self, noise: Array) -> float:
         """What the search aims at beyond the goal, as its samples are not those of the verdict."""

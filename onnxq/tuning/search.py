@@ -13,7 +13,8 @@ from onnxq.improvement.edits import Array
 from onnxq.tuning.goal import Bench, Figures, Goal
 from onnxq.tuning.units import Unit, Units
 
-TRIALS: Final = 10  # for one aim
+TRIALS: Final = 10  # usual number of them
+TRIMS: Final = 4  # units that are tried to be left out again
 # Arguments: the number of trials so far, and about how many there will be.
 OnTrial = Callable[[int, int], None]
 
@@ -42,8 +43,8 @@ class Search:
     bench: Bench
     make: Callable[[Sequence[Unit]], onnx.ModelProto]
     progress: OnTrial = lambda done, total: None
-    trials: dict[int, Trial] = field(default_factory=dict)
-    noises: dict[int, Array] = field(default_factory=dict)
+    trials: dict[tuple[Unit, ...], Trial] = field(default_factory=dict)
+    noises: dict[tuple[Unit, ...], Array] = field(default_factory=dict)
 
     @property
     def most(self) -> int:
@@ -53,49 +54,60 @@ class Search:
             (n for n in counts if self.units.share(self.order[:n]) >= self.goal.min_int8), default=0
         )
 
-    def trial(self, count: int) -> Trial:
-        """The trial with the first `count` units in float."""
-        if count not in self.trials:
-            chosen = tuple(self.order[:count])
+    def first(self, count: int) -> Trial:
+        """The trial with the first `count` units of the order in float."""
+        return self.trial(tuple(self.order[:count]))
+
+    def trial(self, chosen: tuple[Unit, ...]) -> Trial:
+        """The trial with these units in float."""
+        if chosen not in self.trials:
             figures, noise = self.bench.figures(self.make(chosen))
-            self.noises[count] = noise
-            self.trials[count] = Trial(
+            self.noises[chosen] = noise
+            self.trials[chosen] = Trial(
                 units=chosen,
                 int8=self.units.share(chosen),
                 conversions=self.units.conversions(chosen),
                 figures=figures,
             )
             self.progress(len(self.trials), max(TRIALS, len(self.trials)))
-        return self.trials[count]
+        return self.trials[chosen]
 
-    def fewest(self, aim: float) -> int | None:
-        """The fewest units with which the figure is at least `aim`; None where none are enough."""
+    def fewest(self, aim: float) -> Trial | None:
+        """The trial with the fewest units whose figure is at least `aim`; None where none is."""
         low, high = -1, self._expected(aim)
-        while self.trial(high).figures.figure < aim:
+        while self.first(high).figures.figure < aim:
             if high >= self.most:
                 return None
             low, high = high, min(self.most, max(high + 1, 2 * high))
-        while high - low > 1 and (high - low > 2 or low >= 0):
+        while high - low > 1:
             middle = (low + high) // 2
-            if self.trial(middle).figures.figure >= aim:
+            if self.first(middle).figures.figure >= aim:
                 high = middle
             else:
                 low = middle
-        if high == 1 and self.trial(0).figures.figure >= aim:
-            return 0
-        return high
+        return self._trimmed(self.first(high), aim)
 
-    def best(self) -> int:
-        """The number of units with the best figure of all trials; of equal ones the fewest."""
-        return max(self.trials, key=lambda n: (self.trials[n].figures.figure, -n))
+    def _trimmed(self, trial: Trial, aim: float) -> Trial:
+        """The trial without those of its largest units that it can do without."""
+        for unit in sorted(trial.units, key=lambda unit: -unit.macs)[:TRIMS]:
+            fewer = self.trial(tuple(u for u in trial.units if u != unit))
+            if fewer.figures.figure >= aim:
+                trial = fewer
+        return trial
+
+    @property
+    def best(self) -> Trial:
+        """The trial with the best figure; of equal ones that with the most in INT8."""
+        return max(self.trials.values(), key=lambda t: (t.figures.figure, t.int8))
 
     def _expected(self, aim: float) -> int:
         """How many units it should take, by what each is expected to take away."""
-        self.trial(0)
-        left = self.noises[0].mean(axis=0)
-        enough = 10 ** (-aim / 10) if self.goal.scorer is None else -1.0
-        for count, unit in enumerate(self.order):
-            if left.max(initial=0) <= enough or count >= self.most:
+        if self.goal.scorer is not None:
+            return 0
+        self.first(0)
+        left, enough = self.noises[()].mean(axis=0), 10 ** (-aim / 10)
+        for count, unit in enumerate(self.order[: self.most]):
+            if left.max(initial=0) <= enough:
                 return count
             left = np.maximum(left - np.array(unit.noise), 0)
-        return 0 if self.goal.scorer is not None else self.most
+        return self.most

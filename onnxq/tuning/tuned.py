@@ -28,6 +28,7 @@ class Tuned(Shown):
     """
 
     goal: Goal
+    model: str
     extends: str
     parts: tuple[str, ...]
     before: Figures
@@ -54,6 +55,7 @@ class Tuned(Shown):
         """The verdict, the rules, and everything that was tried."""
         return {
             "passed": self.passed,
+            "model": self.model,
             "goal": {
                 "least": self.least,
                 "drop": self.goal.drop,

@@ -1,0 +1,85 @@
+"""A tuned recipe as text: what was tried, what was chosen, and the verdict."""
+
+from __future__ import annotations
+
+import math
+
+from rich.console import Console
+
+from onnxq.diagnostics import counted
+from onnxq.render.tables import table
+from onnxq.render.text import share
+from onnxq.tuning.search import Trial
+from onnxq.tuning.tuned import Tuned
+
+_BAR = 20  # columns
+
+
+def tuned(console: Console, result: Tuned) -> None:
+    """Print the trade, the rules, the verdict and what to do next."""
+    _trade(console, result)
+    for rule in result.rules:
+        console.print(f"{', '.join(rule.nodes)}: {rule.why[0].lower()}{rule.why[1:]}")
+    _verdict(console, result)
+    _next(console, result)
+
+
+def _trade(console: Console, result: Tuned) -> None:
+    unit = result.goal.unit
+    figures = [t.figures.figure for t in result.trials if math.isfinite(t.figures.figure)]
+    low, high = min(figures, default=0.0), max(figures, default=0.0)
+    rows = [
+        (
+            "chosen" if trial is result.chosen else "",
+            share(trial.int8),
+            str(_ops(trial)),
+            str(trial.conversions),
+            _number(result, trial.figures.figure),
+            _bar(trial.figures.figure, low, high),
+        )
+        for trial in result.trials
+    ]
+    columns = ("", "MACs in int8", "ops in float", "conversions", unit, "")
+    table(console, columns, rows)
+
+
+def _bar(figure: float, low: float, high: float) -> str:
+    if not math.isfinite(figure) or high <= low:
+        return ""
+    return ("\N{FULL BLOCK}" * round(1 + (_BAR - 1) * (figure - low) / (high - low))).ljust(_BAR)
+
+
+def _ops(trial: Trial) -> int:
+    return sum(len(unit.nodes) for unit in trial.units)
+
+
+def _number(result: Tuned, figure: float) -> str:
+    return f"{figure:.2f}" if result.goal.scorer is None else f"{figure:.4g}"
+
+
+def _verdict(console: Console, result: Tuned) -> None:
+    goal = result.goal
+    fitted, searched, judged = result.samples
+    asked = "" if result.least is None else f", asked {goal.text(result.least)}"
+    of_float = "" if result.float_score is None else f", float {goal.text(result.float_score)}"
+    what = goal.unit if goal.scorer else "SQNR of the worst part"
+    before, after = (goal.text(f.figure) for f in (result.before, result.verdict))
+    console.print(
+        f"{what}: {before} before, {after} tuned{asked}{of_float}, on "
+        f"{counted(judged, 'sample')} that decided nothing but this"
+    )
+    console.print(
+        f"improvers were fitted on {fitted} others; the table is of {searched} more, which the "
+        f"search saw; verdicts asked for: {result.looks}"
+    )
+
+
+def _next(console: Console, result: Tuned) -> None:
+    if result.path is None:
+        return
+    count = len(result.rules)
+    console.print(f"{result.path}: extends {result.extends} by {counted(count, 'rule')}")
+    improvement = ""
+    if result.improvement is not None and result.improvement.path is not None:
+        improvement = f" --improvement {result.improvement.path}"
+    console.print(f"next: onnxq insert {result.model} --rules {result.path}{improvement}")
