@@ -154,12 +154,6 @@ def _goal(
     chosen = [name for name, value in named.items() if value is not None]
     if len(chosen) > 1:
         raise error("OQ485", f"{' and '.join(chosen)} exclude each other", fix="give one of them")
-    if not chosen and min_int8 is None:
-        raise error(
-            "OQ485",
-            "there is no goal",
-            fix="give --min-sqnr DB, --max-top1-drop POINTS, --min-score X or --min-int8 SHARE",
-        )
     for option, needs, value, other in (
         ("--max-top1-drop", "--labels", max_top1_drop, labels),
         ("--min-score", "--metric", min_score, metric),
@@ -167,6 +161,12 @@ def _goal(
         if (value is None) != (other is None):
             has, lacks = (option, needs) if other is None else (needs, option)
             raise error("OQ485", f"{has} needs {lacks}", fix=f"give {lacks} too")
+    if not chosen and min_int8 is None:
+        raise error(
+            "OQ485",
+            "there is no goal",
+            fix="give --min-sqnr DB, --max-top1-drop POINTS, --min-score X or --min-int8 SHARE",
+        )
     if min_int8 is not None and not 0 <= min_int8 <= 1:
         raise error("OQ485", f"--min-int8 {min_int8:g} is no share", fix="give one from 0 to 1")
     scorer: Scorer | None = None

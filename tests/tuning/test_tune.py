@@ -1,0 +1,258 @@
+"""tune: goals that are reached and those that are not, and the files that it writes."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+import torch
+from onnx import helper
+
+import onnxq
+from onnxq.improvement.loss import Judge
+from tests.improvement.models import array, model, two_convs
+from tests.tuning.models import chain, conv, inputs
+
+BAD = "/net/2/Conv"
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def worst_db(proto, qdq, data):
+    loaded = onnxq.load(proto)
+    judge = Judge(model=loaded.proto, graph=loaded.graph, samples=data)
+    return -10 * np.log10(judge.loss(qdq))
+
+
+def nodes_of(result):
+    return {name for rule in result.rules for name in rule.nodes}
+
+
+def test_the_op_that_brings_the_noise_goes_into_float(tmp_path):
+    data, path = inputs(20), tmp_path / "t.yaml"
+    before = onnxq.tune(chain(), data, min_sqnr=1, improve=False)
+    assert before.passed
+    assert not before.rules
+    goal = before.verdict.figure + 4
+    result = onnxq.tune(chain(), data, min_sqnr=goal, improve=False, output=path)
+    assert result.passed
+    assert BAD in nodes_of(result)
+    assert result.verdict.figure >= goal > result.before.figure
+    assert result.chosen.int8 > 0.5
+    why = next(rule.why for rule in result.rules if BAD in rule.nodes)
+    assert "% of the noise at y" in why
+    assert "20.00% of the MACs" in why
+
+
+def test_insert_gives_the_figures_again(tmp_path):
+    data, path = inputs(20), tmp_path / "t.yaml"
+    improvement = tmp_path / "t.improved.npz"
+    statistics = onnxq.calibrate(chain(), data)
+    result = onnxq.tune(
+        chain(), data, statistics=statistics, min_sqnr=38, without=["learn"], output=path,
+        improvement_output=improvement,
+    )  # fmt: skip
+    assert result.passed, result
+    made = [
+        onnxq.insert(chain(), path, statistics, improvement=improvement).proto for _ in range(2)
+    ]
+    assert made[0].SerializeToString() == made[1].SerializeToString()
+    assert worst_db(chain(), made[0], data[4::5]) == pytest.approx(result.verdict.figure, abs=1e-3)
+    assert path.read_text() == result.text
+
+
+def test_improvements_are_carried_over_to_fewer_pairs(tmp_path):
+    """equalize divides in front of pairs: what reads through none gets its weights back."""
+    data, path = inputs(20), tmp_path / "t.yaml"
+    improvement = tmp_path / "t.improved.npz"
+    statistics = onnxq.calibrate(chain(), data)
+    result = onnxq.tune(
+        chain(), data, statistics=statistics, min_sqnr=70,
+        without=["learn", "rounding", "bias", "scales"], output=path,
+        improvement_output=improvement,
+    )  # fmt: skip
+    divided = onnxq.improve(
+        chain(), data, statistics=statistics, without=["learn", "rounding", "bias", "scales"]
+    )
+    assert divided.divisors
+    assert result.passed, "with all in float nothing is left of the noise"
+    made = onnxq.insert(chain(), path, statistics, improvement=improvement).proto
+    assert worst_db(chain(), made, data) > 70
+
+
+def test_a_goal_that_nothing_reaches(tmp_path):
+    path = tmp_path / "t.yaml"
+    result = onnxq.tune(chain(), inputs(20), min_sqnr=90, min_int8=0.6, improve=False, output=path)
+    assert not result.passed
+    assert result.chosen.int8 >= 0.6
+    assert [d.code for d in result.diagnostics if d.code == "OQ487"] == ["OQ487"]
+    assert onnxq.plan(chain(), path)
+
+
+def test_the_best_with_so_much_in_int8():
+    result = onnxq.tune(chain(), inputs(20), min_int8=0.75, improve=False)
+    assert result.passed
+    assert result.chosen.int8 >= 0.75
+    assert nodes_of(result) == {BAD}
+    assert result.verdict.figure > result.before.figure
+
+
+def test_a_metric_of_the_user(tmp_path):
+    metric = tmp_path / "score.py"
+    metric.write_text(
+        "import numpy as np\n"
+        "calls = []\n"
+        "def near(outputs, sample):\n"
+        "    print('noise')\n"
+        "    y = outputs['y']\n"
+        "    return -float(np.abs(y * 32 - np.round(y * 32)).mean())\n"
+    )
+    data = inputs(20)
+    with pytest.raises(onnxq.OnnxqError, match="OQ486"):
+        onnxq.tune(chain(), data, metric=f"{metric}:near", min_score=0.5, improve=False)
+    result = onnxq.tune(chain(), data, metric=f"{metric}:near", min_score=-0.3, improve=False)
+    assert result.passed
+    assert result.float_score == pytest.approx(-0.25, abs=0.05)
+    assert json.dumps(result.to_dict())
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({}, "there is no goal"),
+        ({"min_sqnr": 20, "min_score": 1, "metric": "a.py"}, "exclude each other"),
+        ({"max_top1_drop": 1}, "--max-top1-drop needs --labels"),
+        ({"labels": "l.csv"}, "--labels needs --max-top1-drop"),
+        ({"min_score": 1}, "--min-score needs --metric"),
+        ({"min_int8": 90}, "no share"),
+    ],
+)
+def test_goals_that_make_no_sense(options, message):
+    with pytest.raises(onnxq.OnnxqError, match=message) as caught:
+        onnxq.tune(chain(), inputs(12), **options)
+    assert caught.value.diagnostics[0].code == "OQ485"
+
+
+def test_too_few_samples():
+    with pytest.raises(onnxq.OnnxqError, match="OQ471"):
+        onnxq.tune(chain(), inputs(9), min_sqnr=20)
+
+
+def test_a_model_of_one_op():
+    weights = [array("w", np.random.default_rng(0).normal(size=(6, 6, 1, 1)))]
+    proto = model([conv(["x", "w"], "y", "one")], weights, {"x": [1, 6, 8, 8]}, {"y": [1, 6, 8, 8]})
+    result = onnxq.tune(proto, inputs(12), min_sqnr=100, improve=False)
+    assert result.passed
+    assert nodes_of(result) == {"one"}
+    assert result.chosen.int8 == 0
+
+
+def test_a_model_that_the_recipe_leaves_in_float(tmp_path):
+    recipe = tmp_path / "none.yaml"
+    recipe.write_text("schema: 1\nrules: []\n")
+    result = onnxq.tune(chain(), inputs(12), recipe, min_sqnr=30, improve=False)
+    assert result.passed
+    assert not result.rules
+
+
+def test_the_worse_of_two_outputs_counts():
+    """Others are a thousand times smaller."""
+    proto = chain()
+    small = helper.make_node("Mul", ["y", "thousandth"], ["z"], "small")
+    last = conv(["r1", "v"], "u", "side")
+    wide = np.zeros((6, 6, 1, 1))
+    wide[0, 1] = 1e-3
+    proto.graph.node.extend([small, last])
+    proto.graph.initializer.extend([array("thousandth", 1e-3), array("v", wide)])
+    shape = [1, 6, 8, 8]
+    proto.graph.output.extend(
+        [helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, shape) for name in ("z", "u")]
+    )
+    data = inputs(20)
+    first = onnxq.tune(proto, data, min_sqnr=-50, improve=False)
+    assert set(first.parts) == {"y", "z", "u"}
+    assert first.verdict.figure == min(first.verdict.sqnr_db)
+    result = onnxq.tune(proto, data, min_sqnr=first.verdict.figure + 6, improve=False)
+    assert result.passed
+    assert {"side", BAD} <= nodes_of(result), "they read one pair, so that they go together"
+
+
+def test_control_flow():
+    body = helper.make_graph(
+        [conv(["x", "w"], "inner", "in_branch")], "then", [],
+        [helper.make_tensor_value_info("inner", onnx.TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    other = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["same"], "same")], "else", [],
+        [helper.make_tensor_value_info("same", onnx.TensorProto.FLOAT, None)],
+    )  # fmt: skip
+    nodes = [
+        helper.make_node("ReduceSum", ["x"], ["sum"], "sum", keepdims=0),
+        helper.make_node("Greater", ["sum", "low"], ["positive"], "greater"),
+        helper.make_node("If", ["positive"], ["b"], "if", then_branch=body, else_branch=other),
+        conv(["b", "w2"], "y", "behind"),
+    ]
+    rng = np.random.default_rng(0)
+    weights = [
+        array("w", rng.normal(size=(6, 6, 1, 1))),
+        array("w2", rng.normal(size=(6, 6, 1, 1))),
+        array("low", -1e9),
+    ]
+    shape = [1, 6, 8, 8]
+    proto = model(nodes, weights, {"x": shape}, {"y": shape})
+    data = inputs(12)
+    goal = onnxq.tune(proto, data, min_sqnr=1, improve=False).verdict.figure + 2
+    result = onnxq.tune(proto, data, min_sqnr=goal, improve=False)
+    assert result.passed, result
+    assert result.rules
+
+
+def test_names_with_wildcards_are_taken_as_they_are(tmp_path):
+    path = tmp_path / "t.yaml"
+    proto = chain(names="net[{}]*?'\"")
+    result = onnxq.tune(proto, inputs(20), min_int8=0.75, improve=False, output=path)
+    skipped = [d.edge.node for d in onnxq.plan(proto, path).decisions if d.descriptor is None]
+    assert len(result.rules) == 1
+    assert set(skipped) == {"net[2]*?'\""}
+
+
+def test_a_recipe_of_ones_own_is_extended_from_where_the_file_lies(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("rules").mkdir()
+    Path("out").mkdir()
+    Path("rules/mine.yaml").write_text("schema: 1\nextends: trt-int8\nrules: []\n")
+    result = onnxq.tune(
+        chain(), inputs(12), "rules/mine.yaml", min_int8=0.75, improve=False, output="out/t.yaml"
+    )
+    assert 'extends: "../rules/mine.yaml"' in Path("out/t.yaml").read_text()
+    assert result.path == Path("out/t.yaml")
+    assert onnxq.plan(chain(), "out/t.yaml").decisions
+
+
+def test_an_interrupted_improvement_goes_on(tmp_path):
+    checkpoint = tmp_path / "run"
+
+    def interrupting(event):
+        if event.stage == "rounding" and not event.note:
+            raise KeyboardInterrupt
+
+    options = {"min_sqnr": 36, "without": ["learn"], "checkpoint": checkpoint}
+    with pytest.raises(KeyboardInterrupt):
+        onnxq.tune(two_convs(), pictures(), progress=interrupting, **options)
+    assert checkpoint.exists()
+    resumed = onnxq.tune(two_convs(), pictures(), resume=True, **options)
+    whole = onnxq.tune(two_convs(), pictures(), min_sqnr=36, without=["learn"])
+    assert resumed.to_dict() == whole.to_dict()
+    assert not checkpoint.exists()
+
+
+def pictures():
+    rng = np.random.default_rng(3)
+    return [{"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(15)]
