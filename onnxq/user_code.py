@@ -36,10 +36,11 @@ def function_in(
     function = getattr(module, name, None)
     if not callable(function):
         define = otherwise or f"define {name}({arguments}) in it"
+        others = named_in(module) - {name}
         raise error(
             code,
             f"'{file}' has no function '{name}'",
-            fix=did_you_mean(name, named_in(module), otherwise=define),
+            fix=did_you_mean(name, others, otherwise=define),
         )
     return function
 

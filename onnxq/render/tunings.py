@@ -68,9 +68,10 @@ def _verdict(console: Console, result: Tuned) -> None:
         f"{what}: {before} before, {after} tuned{asked}{of_float}, on "
         f"{counted(judged, 'sample')} that decided nothing but this"
     )
+    fitting = f"improvers were fitted on {fitted} others; " if result.improvement else ""
     console.print(
-        f"improvers were fitted on {fitted} others; the table is of {searched} more, which the "
-        f"search saw; verdicts asked for: {result.looks}"
+        f"{fitting}the table has figures of {counted(searched, 'sample')} that the search saw; "
+        f"verdicts asked for: {result.looks}"
     )
 
 

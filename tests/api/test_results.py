@@ -13,6 +13,12 @@ import onnxq
 from tests.cli.conftest import MODEL, RULES
 from tests.onnx_text import model as parsed
 
+
+def _ten():
+    rng = np.random.default_rng(0)
+    return [{"x": rng.random((1, 3, 16, 16), np.float32)} for _ in range(10)]
+
+
 FUNCTIONS = {
     "calibrate": lambda model: onnxq.calibrate(model, "imgs"),
     "tensor": lambda model: onnxq.calibrate(model, "imgs")["x"],
@@ -25,6 +31,9 @@ FUNCTIONS = {
     "insert": lambda model: onnxq.insert(model, "rules.yaml", onnxq.calibrate(model, "imgs")),
     "sensitivity": lambda model: onnxq.sensitivity(
         model, "imgs", "rules.yaml", "model.calib.npz"
+    ),
+    "tune": lambda model: onnxq.tune(
+        model, _ten(), "rules.yaml", "model.calib.npz", min_int8=0.4, improve=False
     ),
     "verify": lambda model: onnxq.verify(
         model, onnx.load("model.qdq.onnx"), data="imgs", backend="onnxruntime"

@@ -50,6 +50,14 @@ CALLS = {
             parts={"one": "y[:,:1]"}, html="new.html",
         ),
     ),
+    "tune": (
+        ("tune", "model.onnx", "--data", "more", "--rules", "rules.yaml", "--min-int8", "0.4",
+         "--no-improve", "-o", "new.yaml"),
+        lambda: onnxq.tune(
+            "model.onnx", "more", "rules.yaml", "model.calib.npz", min_int8=0.4,
+            improve=False, output="new.yaml",
+        ),
+    ),
     "plan": (
         ("plan", "model.onnx", "--rules", "rules.yaml"),
         lambda: onnxq.plan("model.onnx", "rules.yaml"),
@@ -142,7 +150,7 @@ def test_the_library_gives_what_the_command_prints(work, name):
         onnxq.calibrate("model.onnx", "others", output="other.npz")
     if "more" in command:
         (work / "more").mkdir()
-        for seed in range(5):
+        for seed in range(10 if "tune" in command else 5):
             make_picture(work / "more" / f"{seed}.png", seed)
     outcome = work.run(*command, "--json")
     assert outcome.returncode in (0, 1), outcome.stderr
