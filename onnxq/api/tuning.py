@@ -28,11 +28,12 @@ from onnxq.model.loading import Existing, Model
 from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
 from onnxq.progress import OnProgress, Progress, silent
+from onnxq.tuning.candidates import Candidates, Parts
 from onnxq.tuning.goal import Bench, Goal
 from onnxq.tuning.metrics.labelled import top1
 from onnxq.tuning.metrics.metric import MetricLike, load_metric
 from onnxq.tuning.metrics.scoring import Scorer
-from onnxq.tuning.run import Parts, Tuning
+from onnxq.tuning.run import Tuning
 from onnxq.tuning.tuned import Tuned
 from onnxq.verification.numeric.parts import PartsLike
 
@@ -116,20 +117,24 @@ def tune(
     gathered = made.calibrated(feed, "tuning", calibration_path, progress)
     _require_possible(goal, made, divided)
     with _checkpoint(run_file, progress) as saved:
-        tuned = Tuning(
-            goal=goal,
+        candidates = Candidates(
+            plan=made.plan,
             extends=str(recipe),
             samples=divided,
             subject_of=lambda plan: replace(made, plan=plan).subject(gathered),
             judge_of=lambda some: made.judge([sample.tensors for sample in some]),
             settings=_settings(left_out, made, seed, saved, progress) if improve else None,
             begun=saved.begun if saved else lambda run: None,
+        )
+        tuned = Tuning(
+            goal=goal,
+            candidates=candidates,
             head=_head(made, recipe),
             seed=seed or 0,
             progress=lambda stage, done, total: progress(
                 Progress(stage=stage, done=done, total=total)
             ),
-        ).run(made.plan)
+        ).run()
     tuned = replace(
         tuned,
         diagnostics=(*made.plan.diagnostics, *feed.warnings, *whole.diagnostics, *_missed(tuned)),

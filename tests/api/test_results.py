@@ -560,6 +560,7 @@ BAD = {
             "model.onnx", "imgs", "rules.yaml", html=sorted(Path("imgs").iterdir())[0]
         ),
     ),
+    "tune, no goal": ("OQ485", lambda: onnxq.tune("model.onnx", "imgs", "rules.yaml")),
     "sensitivity, no improvement": (
         "OQ473", lambda: onnxq.sensitivity("model.onnx", "imgs", improvement="no.npz"),
     ),
