@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -64,6 +64,11 @@ class Study:
                 f"no output of '{self.model.name}' is float: there is nothing to come closer to",
                 fix="let the model give out what the whole numbers are made of, such as scores",
             )
+
+    def on(self, samples: Sequence[Tensors]) -> Study:
+        """The same on some samples, each a run, instead of the data."""
+        request = DataRequest(source=list(samples), shapes=self.model.shapes, ragged=True)
+        return replace(self, request=request, preprocess=None)
 
     def open(self) -> Feed:
         """The samples."""

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -17,13 +18,14 @@ from onnxq.api.long_runs import LongRun, locked_file
 from onnxq.api.planning import RECIPE
 from onnxq.api.studies import Study, files_of, study
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import Diagnostic, counted, error
+from onnxq.diagnostics import Diagnostic, counted, error, warning
+from onnxq.feeds import Feed
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import Sample
 from onnxq.files import whole_file
 from onnxq.improvement import runner
 from onnxq.improvement.checkpoint import Checkpoint
-from onnxq.improvement.samples import held
+from onnxq.improvement.samples import ADVISED, held
 from onnxq.model.loading import Existing, Model
 from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
@@ -33,10 +35,12 @@ from onnxq.tuning.goal import Bench, Goal
 from onnxq.tuning.metrics.labelled import top1
 from onnxq.tuning.metrics.metric import MetricLike, load_metric
 from onnxq.tuning.metrics.scoring import Scorer
+from onnxq.tuning.recipe_text import extends_line
 from onnxq.tuning.run import Tuning
 from onnxq.tuning.tuned import Tuned
-from onnxq.verification.numeric.parts import PartsLike
+from onnxq.verification.numeric.parts import Part, PartsLike
 
+_FIRST: Final = 32  # samples that groups of channels are looked for in
 LEAST: Final = 10  # samples: six to fit on, two to search with, two for the verdict
 
 
@@ -87,6 +91,14 @@ def tune(
     """
     goal = _goal(min_sqnr, min_int8, max_top1_drop, labels, metric, min_score)
     left_out = improver_names(without)
+    run_file = LongRun(checkpoint=checkpoint, resume=resume)
+    if checkpoint is not None and (not improve or _is_free(goal)):
+        raise error(
+            "OQ434",
+            "--checkpoint keeps the improvement, which "
+            + ("--no-improve leaves out" if not improve else "--min-int8 alone makes at the end"),
+            fix="leave out --checkpoint",
+        )
     made = study(
         model,
         data,
@@ -102,7 +114,6 @@ def tune(
     path, improvement_path, calibration_path = (
         None if p is None else Path(p) for p in (output, improvement_output, calibration_output)
     )
-    run_file = LongRun(checkpoint=checkpoint, resume=resume)
     own = labels if metric is None or callable(metric) else Path(str(metric).rpartition(":")[0])
     outputs = {
         "the recipe": path,
@@ -110,18 +121,24 @@ def tune(
         "the calibration": calibration_path,
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
     }
-    require_writable(outputs, (*files_of(made, recipe), None if own is None else Path(own)))
+    inputs = (*files_of(made, recipe), *recipes.files(recipe), None if own is None else Path(own))
+    require_writable(outputs, inputs)
+    extends = _extends(recipe, path)
     feed = made.open()
     whole = held(feed)
     divided = Parts.of(_enough(whole.samples))
-    gathered = made.calibrated(feed, "tuning", calibration_path, progress)
-    _require_possible(goal, made, divided)
-    with _checkpoint(run_file, progress) as saved:
+    with ExitStack() as open_:
+        goal = replace(goal, scorer=_scorer(labels, metric, open_))
+        _require_possible(goal, made, divided)
+        seen = made.on([s.tensors for s in (*divided.fitting, *divided.search)])
+        gathered = _calibrated(made, seen, feed, calibration_path, progress)
+        made = replace(made, parts=made.parts or _found_parts(made, whole.samples))
+        saved = open_.enter_context(_checkpoint(run_file, progress))
         candidates = Candidates(
             plan=made.plan,
             extends=str(recipe),
             samples=divided,
-            subject_of=lambda plan: replace(made, plan=plan).subject(gathered),
+            subject_of=lambda plan: replace(seen, plan=plan).subject(gathered),
             judge_of=lambda some: made.judge([sample.tensors for sample in some]),
             settings=_settings(left_out, made, seed, saved, progress) if improve else None,
             begun=saved.begun if saved else lambda run: None,
@@ -135,11 +152,77 @@ def tune(
                 Progress(stage=stage, done=done, total=total)
             ),
         ).run()
-    tuned = replace(
-        tuned,
-        diagnostics=(*made.plan.diagnostics, *feed.warnings, *whole.diagnostics, *_missed(tuned)),
-    )
-    return _written(tuned, path, improvement_path, recipe)
+        notes = (*feed.warnings, *whole.diagnostics, *_few(divided, goal), *tuned.diagnostics)
+        tuned = replace(
+            tuned,
+            calibration=gathered.path,
+            diagnostics=(*made.plan.diagnostics, *notes, *_missed(tuned)),
+        )
+        return _written(tuned, path, improvement_path, extends)
+
+
+def _is_free(goal: Goal) -> bool:
+    """True where the best figure is wanted."""
+    return goal.least is None and goal.drop is None
+
+
+def _calibrated(
+    made: Study, seen: Study, feed: Feed, output: Path | None, progress: OnProgress
+) -> Statistics:
+    """The statistics that are there, else of the samples that are not for the verdict."""
+    if made.statistics is not None:
+        return made.calibrated(feed, "tuning", None, progress)
+    gathered = seen.calibrated(feed, "tuning", None, progress)
+    if feed.preprocess is not None:
+        gathered = replace(gathered, preprocess=feed.preprocess.model_dump_json())
+    return gathered if output is None else gathered.save(output)
+
+
+def _found_parts(made: Study, samples: Sequence[Sample]) -> tuple[Part, ...]:
+    """The groups of channels of the outputs, the same for all samples."""
+    shares = made.judge([s.tensors for s in samples[:_FIRST]]).shares
+    return tuple(part for share in shares.values() for part, _ in share.parts)
+
+
+def _scorer(
+    labels: str | Path | None, metric: MetricLike | None, open_: ExitStack
+) -> Scorer | None:
+    if labels is not None:
+        return top1(labels)
+    return None if metric is None else open_.enter_context(load_metric(metric))
+
+
+def _extends(recipe: str | Path, path: Path | None) -> str:
+    """How the file to write names the recipe: a path is taken from its own folder (OQ485)."""
+    found, _ = recipes.find(str(recipe), Path())
+    if path is None:
+        return str(recipe)
+    folder = path.parent.resolve()
+    if Path(recipe).is_file():
+        try:
+            return Path(os.path.relpath(found.resolve(), folder)).as_posix()
+        except ValueError:  # another drive of Windows
+            return found.resolve().as_posix()
+    if recipes.find(str(recipe), folder)[0] != found:
+        raise error(
+            "OQ485",
+            f"'{recipe}' would be another file beside '{path}'",
+            fix="write into another folder with -o, or rename that file",
+        )
+    return str(recipe)
+
+
+def _few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:
+    """Warn of a verdict that few samples give (OQ472)."""
+    judged = len(divided.verdict)
+    count = judged + len(divided.fitting) + len(divided.search)
+    if count < ADVISED or (goal.drop is not None and goal.drop * judged < 1):
+        yield warning(
+            "OQ472",
+            f"{counted(count, 'sample')} are few: the verdict is taken on {judged} of them"
+            + ("" if goal.drop is None else f", so that one is {100 / judged:.1f} points"),
+            fix=f"give {2 * ADVISED} or more",
+        )
 
 
 def _goal(
@@ -174,15 +257,15 @@ def _goal(
         )
     if min_int8 is not None and not 0 <= min_int8 <= 1:
         raise error("OQ485", f"--min-int8 {min_int8:g} is no share", fix="give one from 0 to 1")
-    scorer: Scorer | None = None
-    if labels is not None:
-        scorer = top1(labels)
-    elif metric is not None:
-        scorer = load_metric(metric)
+    for name, value in named.items():
+        if value is not None and not math.isfinite(value):
+            raise error("OQ485", f"{name} {value:g} is no goal", fix="give a finite number")
+    if max_top1_drop is not None and not 0 <= max_top1_drop <= 100:
+        fix = "give points from 0 to 100"
+        raise error("OQ485", f"--max-top1-drop {max_top1_drop:g} is no drop", fix=fix)
     return Goal(
         least=min_sqnr if min_score is None else min_score,
         drop=None if max_top1_drop is None else max_top1_drop / 100,
-        scorer=scorer,
         min_int8=min_int8 or 0.0,
     )
 
@@ -241,6 +324,8 @@ def _checkpoint(run_file: LongRun, progress: OnProgress) -> Iterator[Checkpoint 
     path = Path(run_file.checkpoint)
     with locked_file(path):
         saved = Checkpoint(path=path, resume=run_file.resume)
+        if path.exists() and not run_file.resume:
+            saved.refuse()
         try:
             yield saved
         except KeyboardInterrupt:
@@ -272,26 +357,13 @@ def _missed(tuned: Tuned) -> Iterator[Diagnostic]:
     )
 
 
-def _written(
-    tuned: Tuned, path: Path | None, improvement_path: Path | None, recipe: str | Path
-) -> Tuned:
-    if path is not None:
-        extends = str(recipe)
-        if Path(recipe).is_file():  # a path is taken from the folder of the file that names it
-            extends = os.path.relpath(recipe, path.parent)
-        text = tuned.text if extends == tuned.extends else _moved(tuned, extends)
-        with whole_file(path) as part:
-            part.write_text(text, encoding="utf-8")
-        recipes.load(path)  # what is written can be read
-        tuned = replace(tuned, path=path, text=text)
+def _written(tuned: Tuned, path: Path | None, improvement_path: Path | None, extends: str) -> Tuned:
+    """Write the improvement and the recipe, each whole or not at all."""
     if improvement_path is not None and tuned.improvement is not None:
         tuned = replace(tuned, improvement=tuned.improvement.save(improvement_path))
+    if path is not None:
+        text = tuned.text.replace(extends_line(tuned.extends), extends_line(extends), 1)
+        with whole_file(path) as part:
+            part.write_text(text, encoding="utf-8")
+        tuned = replace(tuned, path=path, text=text, extends=extends)
     return tuned
-
-
-def _moved(tuned: Tuned, extends: str) -> str:
-    import json
-
-    return tuned.text.replace(
-        f"extends: {json.dumps(tuned.extends)}", f"extends: {json.dumps(extends)}", 1
-    )

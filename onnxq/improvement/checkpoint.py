@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import numpy as np
 
@@ -56,11 +56,7 @@ class Checkpoint:
         if not os.path.exists(self.path):
             return None
         if not self.resume:
-            raise error(
-                "OQ433",
-                f"the checkpoint '{self.path}' exists already",
-                fix="continue it with --resume, or remove it",
-            )
+            self.refuse()
         arrays = _FILE.read(self.path)
         try:
             improvement, state = unpack(arrays)
@@ -74,6 +70,14 @@ class Checkpoint:
                 fix="repeat the command that was interrupted, or remove the checkpoint",
             )
         return replace(improvement, diagnostics=run.diagnostics), state
+
+    def refuse(self) -> NoReturn:
+        """Raise OQ433 for a file that must not be resumed."""
+        raise error(
+            "OQ433",
+            f"the checkpoint '{self.path}' exists already",
+            fix="continue it with --resume, or remove it",
+        )
 
     def remove(self) -> None:
         """Delete the file of a run that is complete."""

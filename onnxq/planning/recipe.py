@@ -49,6 +49,14 @@ def find(name: str, beside: Path) -> tuple[Path, str]:
     return shipped.find(name, shipped.recipes(), what="recipe", code="OQ101", beside=beside)
 
 
+def files(recipe: str | Path) -> tuple[Path, ...]:
+    """The files of a recipe and of those that it extends, which must not be overwritten."""
+    path, shown = find(str(recipe), Path())
+    loaded = set[Path]()
+    list(_with_extended(yaml_source.read(path, shown_as=shown), path, (), loaded))
+    return tuple(sorted(loaded))
+
+
 def load(recipe: str | Path | Recipe) -> Recipe:
     """Load a recipe by path or by the name of a shipped one, with all recipes that it extends.
 

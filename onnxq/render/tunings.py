@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 
 from rich.console import Console
 
@@ -66,13 +67,18 @@ def _verdict(console: Console, result: Tuned) -> None:
     before, after = (goal.text(f.figure) for f in (result.before, result.verdict))
     console.print(
         f"{what}: {before} before, {after} tuned{asked}{of_float}, on "
-        f"{counted(judged, 'sample')} that decided nothing but this"
+        f"{counted(judged, 'sample')} that neither improvers nor the search saw{_looked(result)}"
     )
     fitting = f"improvers were fitted on {fitted} others; " if result.improvement else ""
     console.print(
-        f"{fitting}the table has figures of {counted(searched, 'sample')} that the search saw; "
-        f"verdicts asked for: {result.looks}"
+        f"{fitting}the table has figures of {counted(searched, 'sample')} that the search saw, "
+        "with the improvers that keep the float model"
     )
+
+
+def _looked(result: Tuned) -> str:
+    """How often the samples of the verdict were looked at, which flatters from the second on."""
+    return "" if result.looks < 2 else f" (verdict {result.looks}, which raised the aim before)"
 
 
 def _next(console: Console, result: Tuned) -> None:
@@ -80,7 +86,9 @@ def _next(console: Console, result: Tuned) -> None:
         return
     count = len(result.rules)
     console.print(f"{result.path}: extends {result.extends} by {counted(count, 'rule')}")
-    improvement = ""
+    words = ["onnxq", "insert", result.model, "--rules", str(result.path)]
+    if result.calibration is not None:
+        words += ["--calibration", str(result.calibration)]
     if result.improvement is not None and result.improvement.path is not None:
-        improvement = f" --improvement {result.improvement.path}"
-    console.print(f"next: onnxq insert {result.model} --rules {result.path}{improvement}")
+        words += ["--improvement", str(result.improvement.path)]
+    console.print(f"next: {shlex.join(words)}")

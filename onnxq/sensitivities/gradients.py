@@ -10,7 +10,7 @@ J e e' J', 1990, doi:10.1080/03610919008812866).
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Final
 
 import numpy as np
@@ -77,16 +77,15 @@ class _Errors:
         """
         feeds = {name: torch.from_numpy(np.array(array)) for name, array in sample.items()}
         probed = probe(self._part, feeds)
-        errors = {pair: self._error(pair, x.detach()) for pair, x in probed.read.items()}
-        return [self._square(probed, errors, place) for place in places]
+        return [self._square(probed, place) for place in places]
 
-    def _square(self, probed: Probe, errors: Mapping[Pair, Tensor], place: int) -> Array:
+    def _square(self, probed: Probe, place: int) -> Array:
         squares = np.zeros(len(self._index))
         seeds = {name: self._seed(name, x, place) for name, x in probed.outputs.items()}
         gradients = probed.gradients({n: seed for n, seed in seeds.items() if seed is not None})
         for pair, gradient in gradients.items():
-            rows = gradient.reshape(-1).float(), errors[pair].reshape(-1).float()
-            product = float(torch.dot(*rows))
+            error = self._error(pair, probed.read[pair].detach())
+            product = float(torch.dot(gradient.reshape(-1).float(), error.reshape(-1).float()))
             squares[self._index[pair]] = product**2 if math.isfinite(product) else math.nan
         return squares
 

@@ -67,7 +67,7 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
         except OtherShapeError as other:
             parts = parts.without(other.output)
     pairs = _pairs(subject, ranked)
-    sizes = _sizes(subject, judge)
+    sizes = sizes_of(subject, judge)
     return Sensitivity(
         model=subject.original.name,
         model_digest=subject.original.digest,
@@ -269,7 +269,7 @@ def _macs(graph: Graph, node: Node, sizes: Callable[[str], Sizes | None]) -> int
     return macs(sizes, node) if runs_once(graph, node) else None
 
 
-def _sizes(subject: Subject, judge: Judge) -> Callable[[str], Sizes | None]:
+def sizes_of(subject: Subject, judge: Judge) -> Callable[[str], Sizes | None]:
     """The sizes of tensors in a run on the first sample."""
     inputs = {name: tuple(array.shape) for name, array in judge.samples[0].items()}
     shapes = Shapes(subject.model, subject.graph, inputs, judge.libraries)

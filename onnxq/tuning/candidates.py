@@ -91,7 +91,10 @@ class Candidates:
 
     def fewer(self, units: Sequence[Unit]) -> Subject:
         """The same with some units in float."""
-        return restricted(self.searched, self._of(units)) if units else self.searched
+        if not units:
+            return self.searched
+        base = self._of(units)
+        return base if self.settings is None else restricted(self.searched, base)
 
     def final(self, units: Sequence[Unit]) -> tuple[Subject, Improvement | None]:
         """The subject with some units in float and all improvements, made for it."""

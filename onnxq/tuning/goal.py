@@ -10,10 +10,11 @@ from functools import cached_property
 import numpy as np
 import onnx
 
+from onnxq.diagnostics import error
 from onnxq.feeds.samples import Sample
 from onnxq.improvement.edits import Array
 from onnxq.improvement.loss import Judge
-from onnxq.sensitivities.judged import JudgedParts
+from onnxq.sensitivities.judged import JudgedParts, OtherShapeError
 from onnxq.sessions import open_session, run
 from onnxq.tuning.metrics.scoring import Scorer
 
@@ -82,9 +83,16 @@ class Bench:
         session = open_session(model, called="the Q/DQ model", libraries=self.judge.libraries)
         names = list(self.parts.shares)
         rows = zip(self.samples, self.judge.references, strict=True)
-        return np.array(
-            [self.parts.noise(expected, run(session, names, sample)) for sample, expected in rows]
-        )
+        try:
+            return np.array(
+                [self.parts.noise(wanted, run(session, names, sample)) for sample, wanted in rows]
+            )
+        except OtherShapeError as other:
+            raise error(
+                "OQ481",
+                f"'{other.args[0]}' has another shape with pairs: it cannot be compared",
+                fix="leave that output out of the model that you tune",
+            ) from None
 
     def figures(self, model: onnx.ModelProto) -> tuple[Figures, Array]:
         """The figures of a Q/DQ model, and its noise."""

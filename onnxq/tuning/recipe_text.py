@@ -9,11 +9,9 @@ from dataclasses import dataclass
 from textwrap import wrap
 from typing import Final
 
-from onnxq.model.graph import Graph
-from onnxq.planning.selectors.basic import name_pattern
-
 _WIDTH: Final = 96
 _WILD: Final = re.compile(r"[*?]|^re:")
+_UNPRINTED: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\\u2028\\u2029\\ufeff\\ufffe\\uffff]")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,7 +25,7 @@ class FloatRule:
 
 def recipe_text(extends: str, rules: Sequence[FloatRule], head: Sequence[str]) -> str:
     """The text of a rule file. `head` are lines of comment."""
-    lines = [*(f"# {line}" for line in head), "schema: 1", f"extends: {json.dumps(extends)}"]
+    lines = [*(f"# {one_line(line)}" for line in head), "schema: 1", extends_line(extends)]
     if not rules:
         return "\n".join([*lines, "rules: []", ""])
     lines.append("rules:")
@@ -35,12 +33,17 @@ def recipe_text(extends: str, rules: Sequence[FloatRule], head: Sequence[str]) -
         lines += [
             f"  - id: {rule.id}",
             "    why: >-",
-            *(f"      {line}" for line in wrap(rule.why, _WIDTH, break_long_words=False)),
+            *(f"      {line}" for line in wrap(one_line(rule.why), _WIDTH, break_long_words=False)),
             *_match(rule.nodes),
             "    skip: all",
             "",
         ]
     return "\n".join(lines)
+
+
+def extends_line(extends: str) -> str:
+    """The line that names the recipe which is extended."""
+    return f"extends: {_quoted(extends)}"
 
 
 def _match(nodes: Sequence[str]) -> list[str]:
@@ -53,19 +56,16 @@ def _match(nodes: Sequence[str]) -> list[str]:
 
 def _exact(name: str) -> str:
     """A name as a pattern that fits nothing else."""
-    return json.dumps("re:" + re.escape(name) if _WILD.search(name) else name)
+    return _quoted("re:" + re.escape(name) if _WILD.search(name) else name)
 
 
-def structured(graph: Graph, nodes: Sequence[str], decided: frozenset[str]) -> tuple[str, ...]:
-    """Patterns instead of names where one covers several of the nodes and no other decided op."""
-    folders: dict[str, list[str]] = {}
-    for name in nodes:
-        folders.setdefault(name.rpartition("/")[0], []).append(name)
-    patterns: list[str] = []
-    for folder, names in folders.items():
-        glob = f"{folder}/**"
-        covered = {n for n in graph.by_name if name_pattern(glob).fits(n)} & decided
-        plain = not _WILD.search(folder)
-        is_whole = bool(folder) and len(names) > 1 and plain and covered == set(names)
-        patterns += [glob] if is_whole else names
-    return tuple(patterns)
+def _quoted(text: str) -> str:
+    """A text in quotes, as both JSON and YAML have them."""
+    return _UNPRINTED.sub(
+        lambda match: f"\\u{ord(match[0]):04x}", json.dumps(text, ensure_ascii=False)
+    )
+
+
+def one_line(text: str) -> str:
+    """A text without line breaks and other signs that YAML does not hold."""
+    return " ".join(_UNPRINTED.sub(" ", text).split())

@@ -10,15 +10,16 @@ from typing import Final
 
 import onnx
 
+from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.samples import Sample
 from onnxq.improvement.edits import Array
 from onnxq.improvement.improvement import Improvement
-from onnxq.sensitivities.measuring import measure
+from onnxq.sensitivities.measuring import measure, sizes_of
 from onnxq.sensitivities.sensitivity import decibel
 from onnxq.tuning.candidates import Candidates
 from onnxq.tuning.goal import Bench, Figures, Goal, margin_db
 from onnxq.tuning.greedy import ordered
-from onnxq.tuning.recipe_text import FloatRule, recipe_text, structured
+from onnxq.tuning.recipe_text import FloatRule, recipe_text
 from onnxq.tuning.search import Search, Trial
 from onnxq.tuning.tuned import Tuned
 from onnxq.tuning.units import Unit, Units
@@ -47,6 +48,7 @@ class Tuning:
     head: tuple[str, ...]
     seed: int
     progress: OnProgress
+    notes: tuple[Diagnostic, ...] = ()
 
     def run(self) -> Tuned:
         """The tuned recipe, or the nearest."""
@@ -56,14 +58,15 @@ class Tuning:
             _ = self.candidates.whole  # first: the others begin with its steps
         search = self._search()
         finals = self._finals(search)
-        best = max(finals, key=lambda final: final.figures.figure)
-        rules = self._rules(best.trial.units, search.units)
+        best = finals[-1] if not self._lack(finals) else max(finals, key=lambda f: f.figures.figure)
+        rules = self._rules(best.trial.units, search)
         samples = self.candidates.samples
         return Tuned(
             goal=self.goal,
             model=self.candidates.first.original.name,
             extends=self.candidates.extends,
             parts=verdict.parts.names,
+            search_parts=search.bench.parts.names,
             before=before,
             verdict=best.figures,
             looks=len(finals),
@@ -75,6 +78,7 @@ class Tuning:
             rules=rules,
             text=recipe_text(self.candidates.extends, rules, self.head),
             improvement=best.improvement,
+            diagnostics=self.notes,
         )
 
     @cached_property
@@ -103,25 +107,28 @@ class Tuning:
         """Give the search its units and their order."""
         samples = self.candidates.samples
         ranked_on = [*samples.search, *samples.fitting][:RANKED_ON]
-        searched = self.candidates.searched
-        ranking = measure(searched, self.candidates.judge_of(ranked_on), self.seed, self.progress)
-        search.units = Units.of(searched, ranking)
+        searched, judge = self.candidates.searched, self.candidates.judge_of(ranked_on)
+        ranking = measure(searched, judge, self.seed, self.progress)
+        self.notes += ranking.diagnostics
+        names = search.bench.parts.names
+        search.units = Units.of(searched, ranking, names, sizes_of(searched, judge))
         noise, least = search.noises[()].mean(axis=0), search.bench.least
         aim = 0.0 if least is None or self.goal.scorer is not None else 10 ** (-least / 10)
-        search.order = ordered(search.units, noise, aim)
+        search.order = ordered(search.units, noise, aim, self.goal.min_int8)
+        search.renew_first()
 
     def _finals(self, search: Search) -> list[_Final]:
-        """What was delivered to the verdict, one after the other.
+        """What the verdict was taken on, one after the other; the last is good, or none is.
 
-        The first is the model with nothing in float; where it is not enough, the search goes on
+        The first is the model without any op in float; where it is not enough, the search goes on
         with the aim less what all improvers gained there. Where the verdict says no, the aim rises
-        by what it lacks.
+        by what is missing. At last comes the most that may go into float.
         """
         least = search.bench.least
         if least is None or self._verdict.least is None:
             self._rank(search)
             for share in (0.25, 0.5, 0.75, 1.0):
-                search.first(round(share * search.most))
+                search.first(round(share * len(search.order)))
             return [self._final(search.best)]
         whole, improvement = self.candidates.whole
         figures, noise = search.bench.figures(whole.quantized())
@@ -129,18 +136,27 @@ class Tuning:
         finals: list[_Final] = []
         if figures.figure >= aim:
             finals.append(self._judged(search.first(0), whole.quantized(), improvement))
-            if finals[0].figures.figure >= self._verdict.least:
+            if not (lack := self._lack(finals)):
                 return finals
+            aim = figures.figure + lack
         self._rank(search)
         aim -= max(0.0, figures.figure - search.first(0).figures.figure)
-        while len(finals) < LOOKS:
+        taken = len(finals) - 1  # units of the last verdict
+        while taken < len(search.order) and len(finals) < LOOKS:
             fewest = search.fewest(aim)
-            finals.append(self._final(fewest or search.best))
-            lack = self._verdict.least - finals[-1].figures.figure
-            if lack <= 0 or fewest is None:
+            trial = search.first(len(search.order)) if fewest is None else fewest
+            if len(trial.units) <= taken:
+                trial = search.first(min(len(search.order), max(taken + 1, 2 * taken)))
+            finals.append(self._final(trial))
+            taken = max(taken, len(trial.units))
+            if not (lack := self._lack(finals)):
                 break
-            aim = max(aim, fewest.figures.figure) + lack
+            aim = max(aim, trial.figures.figure) + lack
         return finals
+
+    def _lack(self, finals: Sequence[_Final]) -> float:
+        """What the last verdict lacks of the goal; 0 for nothing."""
+        return max(0.0, (self._verdict.least or 0.0) - finals[-1].figures.figure)
 
     def _final(self, trial: Trial) -> _Final:
         subject, improvement = self.candidates.final(trial.units)
@@ -156,19 +172,18 @@ class Tuning:
         """What the search aims at beyond the goal, as its samples are not those of the verdict."""
         return margin_db(noise) if self.goal.scorer is None else 0.0
 
-    def _rules(self, chosen: Sequence[Unit], units: Units) -> tuple[FloatRule, ...]:
-        graph = self.candidates.first.original.graph
-        decided = frozenset(name for unit in units.units for name in unit.nodes)
+    def _rules(self, chosen: Sequence[Unit], search: Search) -> tuple[FloatRule, ...]:
+        names = search.bench.parts.names
         return tuple(
             FloatRule(
                 id=f"float-{number}",
-                nodes=structured(graph, unit.nodes, decided),
-                why=self._why(unit, units),
+                nodes=unit.nodes,
+                why=self._why(unit, search.units, names),
             )
             for number, unit in enumerate(chosen, start=1)
         )
 
-    def _why(self, unit: Unit, units: Units) -> str:
+    def _why(self, unit: Unit, units: Units, names: Sequence[str]) -> str:
         totals = [math.fsum(noises) for noises in zip(*(u.noise for u in units.units), strict=True)]
         shares = [n / t if t else 0.0 for n, t in zip(unit.noise, totals, strict=True)]
         worst = max(range(len(shares)), key=shares.__getitem__)
@@ -177,5 +192,5 @@ class Tuning:
         work = unit.macs / units.macs if units.macs else 0.0
         return (
             f"Left in float: brings {shares[worst]:.1%} of the noise at "
-            f"{self._verdict.parts.names[worst]}{alone}, {work:.2%} of the MACs."
+            f"{names[worst]}{alone}, {work:.2%} of the MACs."
         )

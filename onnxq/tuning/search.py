@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import numpy as np
@@ -48,11 +48,12 @@ class Search:
 
     @property
     def most(self) -> int:
-        """How many units may go into float, so that enough stays in INT8."""
-        counts = range(len(self.order) + 1)
-        return max(
-            (n for n in counts if self.units.share(self.order[:n]) >= self.goal.min_int8), default=0
-        )
+        """How many units may go into float."""
+        return len(self.order)
+
+    def renew_first(self) -> None:
+        """Give the trial without any unit its share, which is known with the units."""
+        self.trials[()] = replace(self.trials[()], int8=self.units.share(()))
 
     def first(self, count: int) -> Trial:
         """The trial with the first `count` units of the order in float."""

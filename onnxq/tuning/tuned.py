@@ -20,17 +20,19 @@ class Tuned(Shown):
     """What `tune` came to.
 
     `before` are the figures of the recipe as it was, `verdict` those of the tuned one, both on
-    samples that nothing was fitted or searched on; `looks` is how often these were looked at.
+    samples that neither improvers nor the search saw; `looks` is how often a verdict was taken.
     `least` is the figure to reach there, `float_score` that of the float model where the goal is a
-    metric. `trials` are the models that were tried, from the most in INT8 to the least, with
-    figures of other samples; `chosen` is one of them. `rules` are what the tuned recipe adds to
-    `extends`. `samples` counts those to fit on, to search with, and for the verdict.
+    metric. `parts` are those of the outputs there, `search_parts` those of the search. `trials` are
+    the models that were tried, from the most in INT8 to the least, with figures of other samples;
+    `chosen` is one of them. `rules` are what the tuned recipe adds to `extends`. `samples` counts
+    those to fit on, to search with, and for the verdict. `calibration` is the file to insert with.
     """
 
     goal: Goal
     model: str
     extends: str
     parts: tuple[str, ...]
+    search_parts: tuple[str, ...]
     before: Figures
     verdict: Figures
     looks: int
@@ -42,6 +44,7 @@ class Tuned(Shown):
     rules: tuple[FloatRule, ...]
     text: str
     improvement: Improvement | None = field(compare=False)
+    calibration: Path | None = None
     path: Path | None = None
     diagnostics: tuple[Diagnostic, ...] = ()
 
@@ -57,7 +60,7 @@ class Tuned(Shown):
             "passed": self.passed,
             "model": self.model,
             "goal": {
-                "least": self.least,
+                "least": None if self.least is None else _finite(self.least),
                 "drop": self.goal.drop,
                 "metric": None if self.goal.scorer is None else self.goal.scorer.name,
                 "min_int8": self.goal.min_int8,
@@ -69,8 +72,8 @@ class Tuned(Shown):
             else str(self.improvement.path),
             "float_score": self.float_score,
             "samples": dict(zip(("fitted", "searched", "verdict"), self.samples, strict=True)),
-            "before": self._figures(self.before),
-            "verdict": {**self._figures(self.verdict), "looks": self.looks},
+            "before": _figures(self.before, self.parts),
+            "verdict": {**_figures(self.verdict, self.parts), "looks": self.looks},
             "chosen": self._trial(self.chosen),
             "trials": [self._trial(trial) for trial in self.trials],
             "rules": [
@@ -79,21 +82,20 @@ class Tuned(Shown):
             "diagnostics": [d.to_dict() for d in self.diagnostics],
         }
 
-    def _figures(self, figures: Figures) -> dict[str, Any]:
-        return {
-            "figure": _finite(figures.figure),
-            "sqnr_db": {
-                name: _finite(db) for name, db in zip(self.parts, figures.sqnr_db, strict=True)
-            },
-        }
-
     def _trial(self, trial: Trial) -> dict[str, Any]:
         return {
             "float_ops": sum(len(unit.nodes) for unit in trial.units),
             "int8_macs": trial.int8,
             "conversions": trial.conversions,
-            **self._figures(trial.figures),
+            **_figures(trial.figures, self.search_parts),
         }
+
+
+def _figures(figures: Figures, parts: tuple[str, ...]) -> dict[str, Any]:
+    return {
+        "figure": _finite(figures.figure),
+        "sqnr_db": {n: _finite(db) for n, db in zip(parts, figures.sqnr_db, strict=True)},
+    }
 
 
 def _finite(value: float) -> float | None:

@@ -14,7 +14,8 @@ from functools import cached_property
 
 from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Graph, Node
-from onnxq.model.products import is_weighted
+from onnxq.model.products import SizesOf, is_product, is_weighted
+from onnxq.model.products import macs as macs_of
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.sensitivity import Noise, Sensitivity, total_of
 
@@ -34,21 +35,30 @@ class Unit:
 
 @dataclass(frozen=True, kw_only=True)
 class Units:
-    """All units of a subject, and which products follow each other."""
+    """All units of a subject, and which products follow each other; `macs` are those of all."""
 
     graph: Graph
     units: tuple[Unit, ...]
     macs: int
 
     @classmethod
-    def of(cls, subject: Subject, ranking: Sensitivity) -> Units:
-        """The units of the pairs of a subject."""
-        macs = {op.node: op.macs or 0 for op in ranking.ops}
+    def of(
+        cls, subject: Subject, ranking: Sensitivity, parts: Sequence[str], sizes: SizesOf
+    ) -> Units:
+        """The units of the pairs of a subject, with the noise of `parts` in this order.
+
+        A product in a body counts for one run of it.
+        """
+        graph = subject.graph
+        macs = {n.name: macs_of(sizes, n) or 0 for n in graph.nodes if is_product(graph, n)}
+        places = [ranking.parts.index(name) if name in ranking.parts else None for name in parts]
         noises: dict[tuple[str, str, tuple[str, ...]], Noise] = {
-            (p.tensor, p.kind, p.nodes): p.noise for p in ranking.pairs
+            (pair.tensor, pair.kind, pair.nodes): tuple(
+                0.0 if place is None else pair.noise[place] for place in places
+            )
+            for pair in ranking.pairs
         }
-        groups = _joined(subject.graph, subject.scales.by_pair)
-        parts = len(ranking.parts)
+        groups = _joined(graph, subject.scales.by_pair)
         units = []
         for group in groups:
             nodes = frozenset(group)
@@ -56,17 +66,16 @@ class Units:
             units.append(
                 Unit(
                     nodes=group,
-                    noise=total_of([noises[_key(pair)] for pair in own], parts),
+                    noise=total_of([noises[_key(pair)] for pair in own], len(parts)),
                     macs=sum(macs.get(node, 0) for node in group),
                 )
             )
-        total = sum(op.macs or 0 for op in ranking.ops)
-        return cls(graph=subject.graph, units=tuple(units), macs=total)
+        return cls(graph=graph, units=tuple(units), macs=sum(macs.values()))
 
     def share(self, chosen: Iterable[Unit]) -> float:
-        """The share of the multiply-accumulates in INT8 when some units are float, 0 to 1."""
-        left = self.macs - sum(unit.macs for unit in chosen)
-        return left / self.macs if self.macs else 1.0
+        """The share of all multiply-accumulates with pairs when some units are float, 0 to 1."""
+        in_pairs = sum(unit.macs for unit in self.units) - sum(unit.macs for unit in chosen)
+        return in_pairs / self.macs if self.macs else 1.0
 
     def conversions(self, chosen: Collection[Unit]) -> int:
         """How many tensors change between INT8 and float because of the units in float.
@@ -102,9 +111,14 @@ class Units:
         """By tensor the quantized ops that read it."""
         readers: dict[str, list[str]] = {}
         for name in self._quantized:
-            for tensor in self.graph.by_name[name].inputs[:1]:
+            for tensor in data_inputs(self.graph, self.graph.by_name[name]):
                 readers.setdefault(tensor, []).append(name)
         return {tensor: tuple(names) for tensor, names in readers.items()}
+
+
+def data_inputs(graph: Graph, node: Node) -> list[str]:
+    """The tensors that a node reads and that are no constants."""
+    return [t for t in dict.fromkeys(node.inputs) if t and not graph.is_constant(t)]
 
 
 def _key(pair: Pair) -> tuple[str, str, tuple[str, ...]]:
@@ -144,7 +158,8 @@ def _joined(graph: Graph, pairs: Iterable[Pair]) -> list[tuple[str, ...]]:
         node = graph.by_name[name]
         if not is_weighted(graph, node):
             makers = (graph.producer(tensor) for tensor in node.inputs)
-            join([name, *(m.name for m in makers if m is not None and m.name in parent)])
+            products = (m for m in makers if m is not None and is_weighted(graph, m))
+            join([name, *(m.name for m in products if m.name in parent)])
     groups: dict[str, list[str]] = {}
     for name in sorted(parent, key=lambda name: graph.order(graph.by_name[name])):
         groups.setdefault(root(name), []).append(name)

@@ -10,6 +10,7 @@ import torch
 from onnx import helper
 
 import onnxq
+from onnxq.calibration.statistics import Statistics
 from onnxq.improvement.loss import Judge
 from tests.improvement.models import array, model, two_convs
 from tests.tuning.models import chain, conv, inputs
@@ -256,3 +257,76 @@ def test_an_interrupted_improvement_goes_on(tmp_path):
 def pictures():
     rng = np.random.default_rng(3)
     return [{"x": rng.normal(size=(1, 3, 8, 8)).astype(np.float32)} for _ in range(15)]
+
+
+def test_the_calibration_does_not_see_the_samples_of_the_verdict(tmp_path):
+    data = inputs(20)
+    for sample in data[4::5]:
+        sample["x"] *= 100
+    path = tmp_path / "c.npz"
+    result = onnxq.tune(chain(), data, min_sqnr=1, improve=False, calibration_output=path)
+    seen = onnxq.calibrate(chain(), [s for i, s in enumerate(data) if i % 5 < 4])
+    assert result.calibration == path
+    gathered = Statistics.load(path)
+    assert gathered.samples == 16
+    assert gathered["x"].values == seen["x"].values
+    assert result.before.figure < 10
+
+
+def test_a_checkpoint_that_is_there_stays(tmp_path):
+    file = tmp_path / "precious"
+    file.write_text("mine")
+    for options, code in (
+        ({"min_sqnr": 20}, "OQ433"),
+        ({"min_sqnr": 20, "improve": False}, "OQ434"),
+        ({"min_int8": 0.5}, "OQ434"),
+    ):
+        with pytest.raises(onnxq.OnnxqError, match=code):
+            onnxq.tune(chain(), inputs(12), checkpoint=file, **options)
+        assert file.read_text() == "mine"
+
+
+def test_a_recipe_that_is_extended_is_not_overwritten(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("base.yaml").write_text("schema: 1\nextends: trt-int8\nrules: []\n")
+    Path("mine.yaml").write_text("schema: 1\nextends: base.yaml\nrules: []\n")
+    before = Path("base.yaml").read_text()
+    for output in ("base.yaml", "mine.yaml"):
+        with pytest.raises(onnxq.OnnxqError, match="OQ502"):
+            onnxq.tune(chain(), inputs(12), "mine.yaml", min_int8=0.5, output=output)
+    assert Path("base.yaml").read_text() == before
+
+
+def test_a_file_that_would_hide_the_shipped_recipe_is_refused(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("out").mkdir()
+    Path("out/yolo").write_text("schema: 1\nrules: []\n")
+    with pytest.raises(onnxq.OnnxqError, match="would be another file"):
+        onnxq.tune(chain(), inputs(12), "yolo", min_int8=0.5, output="out/t.yaml")
+
+
+@pytest.mark.parametrize(
+    "options", [{"min_sqnr": float("inf")}, {"max_top1_drop": -1, "labels": "l.csv"}]
+)
+def test_figures_that_are_no_goal(options):
+    with pytest.raises(onnxq.OnnxqError, match="OQ485"):
+        onnxq.tune(chain(), inputs(12), **options)
+
+
+def test_ops_that_the_recipe_leaves_in_float_count(tmp_path):
+    recipe = tmp_path / "mine.yaml"
+    recipe.write_text(
+        "schema: 1\nextends: trt-int8\n"
+        "rules: [{id: no, why: t, match: {name: [/net/0/Conv, /net/1/Conv]}, skip: all}]\n"
+    )
+    result = onnxq.tune(chain(), inputs(12), recipe, min_int8=0.5, improve=False)
+    assert max(trial.int8 for trial in result.trials) == pytest.approx(0.6)
+    assert not onnxq.tune(chain(), inputs(12), recipe, min_int8=0.9, improve=False).passed
+
+
+def test_names_of_any_script(tmp_path):
+    path = tmp_path / "t.yaml"
+    proto = chain(names="n\u00e9t\U0001f600\u2028{}")
+    result = onnxq.tune(proto, inputs(20), min_int8=0.75, improve=False, output=path)
+    skipped = {d.edge.node for d in onnxq.plan(proto, path).decisions if d.descriptor is None}
+    assert skipped == nodes_of(result) == {"n\u00e9t\U0001f600\u20282"}
