@@ -78,7 +78,11 @@ def _verdict(console: Console, result: Tuned) -> None:
 
 def _looked(result: Tuned) -> str:
     """How often the samples of the verdict were looked at, which flatters from the second on."""
-    return "" if result.looks < 2 else f" (verdict {result.looks}, which raised the aim before)"
+    return (
+        ""
+        if result.looks < 2
+        else f" (verdict {result.looks}: those before asked for more in float)"
+    )
 
 
 def _next(console: Console, result: Tuned) -> None:

@@ -121,8 +121,8 @@ class Tuning:
         """What the verdict was taken on, one after the other; the last is good, or none is.
 
         The first is the model without any op in float; where it is not enough, the search goes on
-        with the aim less what all improvers gained there. Where the verdict says no, the aim rises
-        by what is missing. At last comes the most that may go into float.
+        with the aim less what all improvers gained there. Where the verdict says no, as many units
+        follow as should bring what is missing, and the second time twice as much.
         """
         least = search.bench.least
         if least is None or self._verdict.least is None:
@@ -141,18 +141,16 @@ class Tuning:
             aim = figures.figure + lack
         self._rank(search)
         aim -= max(0.0, figures.figure - search.first(0).figures.figure)
-        taken = len(finals) - 1  # units of the last verdict
-        while taken < len(search.order) and len(finals) < LOOKS:
-            fewest = search.fewest(aim)
-            trial = search.first(len(search.order)) if fewest is None else fewest
-            if len(trial.units) <= taken:
-                trial = search.first(min(len(search.order), max(taken + 1, 2 * taken)))
+        fewest = search.fewest(aim)
+        trial = search.first(search.most) if fewest is None else fewest
+        if finals and not trial.units:
+            trial = search.first(min(1, search.most))
+        while True:
             finals.append(self._final(trial))
-            taken = max(taken, len(trial.units))
-            if not (lack := self._lack(finals)):
-                break
-            aim = max(aim, trial.figures.figure) + lack
-        return finals
+            lack = self._lack(finals)
+            if not lack or len(finals) >= LOOKS or len(trial.units) >= search.most:
+                return finals
+            trial = search.first(search.further(len(trial.units), lack * len(finals)))
 
     def _lack(self, finals: Sequence[_Final]) -> float:
         """What the last verdict lacks of the goal; 0 for nothing."""

@@ -14,6 +14,7 @@ from onnxq.tuning.goal import Bench, Figures, Goal
 from onnxq.tuning.units import Unit, Units
 
 TRIALS: Final = 10  # usual number of them
+_REST: Final = 1e-3  # of the noise: what is expected to be left at least
 TRIMS: Final = 4  # units that are tried to be left out again
 # Arguments: the number of trials so far, and about how many there will be.
 OnTrial = Callable[[int, int], None]
@@ -101,14 +102,28 @@ class Search:
         """The trial with the best figure; of equal ones that with the most in INT8."""
         return max(self.trials.values(), key=lambda t: (t.figures.figure, t.int8))
 
+    def further(self, count: int, lack: float) -> int:
+        """How many units it takes in place of `count` for a figure that is higher by `lack`.
+
+        For dB by what each unit is expected to take away; of a score nothing is known, so that
+        the number doubles.
+        """
+        if self.goal.scorer is not None:
+            return min(self.most, max(count + 1, 2 * count))
+        enough = self._left(count) * 10 ** (-lack / 10)
+        counts = range(count + 1, self.most)
+        return next((n for n in counts if self._left(n) <= enough), self.most)
+
     def _expected(self, aim: float) -> int:
         """How many units it should take, by what each is expected to take away."""
         if self.goal.scorer is not None:
             return 0
         self.first(0)
-        left, enough = self.noises[()].mean(axis=0), 10 ** (-aim / 10)
-        for count, unit in enumerate(self.order[: self.most]):
-            if left.max(initial=0) <= enough:
-                return count
-            left = np.maximum(left - np.array(unit.noise), 0)
-        return self.most
+        counts = range(self.most)
+        return next((n for n in counts if self._left(n) <= 10 ** (-aim / 10)), self.most)
+
+    def _left(self, count: int) -> float:
+        """The noise of the worst part that is expected with the first units in float."""
+        taken = np.sum([unit.noise for unit in self.order[:count]], axis=0)
+        whole = self.noises[()].mean(axis=0)
+        return float(np.maximum(whole - taken, _REST * whole).max(initial=0))
