@@ -352,8 +352,8 @@ def _missed(tuned: Tuned) -> Iterator[Diagnostic]:
     yield Diagnostic(
         code="OQ487",
         message=f"the goal of {goal.text(tuned.least)} is not reached{within}: the nearest recipe "
-        f"has {goal.text(best)}",
-        fix="lower the goal, allow less in int8, or give more samples",
+        f"that was tried has {goal.text(best)}",
+        fix=f"lower the goal, {'allow less in int8, ' if goal.min_int8 else ''}or give more samples",
     )
 
 

@@ -78,11 +78,9 @@ def _verdict(console: Console, result: Tuned) -> None:
 
 def _looked(result: Tuned) -> str:
     """How often the samples of the verdict were looked at, which flatters from the second on."""
-    return (
-        ""
-        if result.looks < 2
-        else f" (verdict {result.looks}: those before asked for more in float)"
-    )
+    if result.looks < 2:
+        return ""
+    return f" (verdict {result.looks}: those before asked for more in float)"
 
 
 def _next(console: Console, result: Tuned) -> None:
