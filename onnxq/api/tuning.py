@@ -348,12 +348,13 @@ def _missed(tuned: Tuned) -> Iterator[Diagnostic]:
     if tuned.passed or tuned.least is None:
         return
     goal, best = tuned.goal, tuned.verdict.figure
+    less = "allow less in int8, " if goal.min_int8 else ""
     within = f" with {goal.min_int8:.0%} of the MACs in int8" if goal.min_int8 else ""
     yield Diagnostic(
         code="OQ487",
         message=f"the goal of {goal.text(tuned.least)} is not reached{within}: the nearest recipe "
         f"that was tried has {goal.text(best)}",
-        fix=f"lower the goal, {'allow less in int8, ' if goal.min_int8 else ''}or give more samples",
+        fix=f"lower the goal, {less}or give more samples",
     )
 
 
