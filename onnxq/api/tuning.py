@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -13,28 +12,26 @@ from typing import Any, Final
 from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
+from onnxq.api.goals import goal_of, is_free, missed, require_possible, scorer_of, too_few
 from onnxq.api.improving import improver_names
 from onnxq.api.long_runs import LongRun, locked_file
 from onnxq.api.planning import RECIPE
 from onnxq.api.studies import Study, files_of, study
 from onnxq.calibration.statistics import Statistics
-from onnxq.diagnostics import Diagnostic, counted, error, warning
+from onnxq.diagnostics import counted, error
 from onnxq.feeds import Feed
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import Sample
 from onnxq.files import whole_file
 from onnxq.improvement import runner
 from onnxq.improvement.checkpoint import Checkpoint
-from onnxq.improvement.samples import ADVISED, held
+from onnxq.improvement.samples import held
 from onnxq.model.loading import Existing, Model
 from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.tuning.candidates import Candidates, Parts
-from onnxq.tuning.goal import Bench, Goal
-from onnxq.tuning.metrics.labelled import top1
-from onnxq.tuning.metrics.metric import MetricLike, load_metric
-from onnxq.tuning.metrics.scoring import Scorer
+from onnxq.tuning.metrics.metric import MetricLike
 from onnxq.tuning.recipe_text import extends_line
 from onnxq.tuning.run import Tuning
 from onnxq.tuning.tuned import Tuned
@@ -89,10 +86,10 @@ def tune(
     Raises OQ485 for goals that exclude each other, OQ486 where the float model itself is below the
     goal, OQ471, OQ490 to OQ494 for the metric, and what `improve` raises.
     """
-    goal = _goal(min_sqnr, min_int8, max_top1_drop, labels, metric, min_score)
+    goal = goal_of(min_sqnr, min_int8, max_top1_drop, labels, metric, min_score)
     left_out = improver_names(without)
     run_file = LongRun(checkpoint=checkpoint, resume=resume)
-    if checkpoint is not None and (not improve or _is_free(goal)):
+    if checkpoint is not None and (not improve or is_free(goal)):
         raise error(
             "OQ434",
             "--checkpoint keeps the improvement, which "
@@ -128,8 +125,8 @@ def tune(
     whole = held(feed)
     divided = Parts.of(_enough(whole.samples))
     with ExitStack() as open_:
-        goal = replace(goal, scorer=_scorer(labels, metric, open_))
-        _require_possible(goal, made, divided)
+        goal = replace(goal, scorer=scorer_of(labels, metric, open_))
+        require_possible(goal, made, divided)
         seen = made.on([s.tensors for s in (*divided.fitting, *divided.search)])
         gathered = _calibrated(made, seen, feed, calibration_path, progress)
         made = replace(made, parts=made.parts or _found_parts(made, whole.samples))
@@ -152,18 +149,13 @@ def tune(
                 Progress(stage=stage, done=done, total=total)
             ),
         ).run()
-        notes = (*feed.warnings, *whole.diagnostics, *_few(divided, goal), *tuned.diagnostics)
+        notes = (*feed.warnings, *whole.diagnostics, *too_few(divided, goal), *tuned.diagnostics)
         tuned = replace(
             tuned,
             calibration=gathered.path,
-            diagnostics=(*made.plan.diagnostics, *notes, *_missed(tuned)),
+            diagnostics=(*made.plan.diagnostics, *notes, *missed(tuned)),
         )
         return _written(tuned, path, improvement_path, extends)
-
-
-def _is_free(goal: Goal) -> bool:
-    """True where the best figure is wanted."""
-    return goal.least is None and goal.drop is None
 
 
 def _calibrated(
@@ -182,14 +174,6 @@ def _found_parts(made: Study, samples: Sequence[Sample]) -> tuple[Part, ...]:
     """The groups of channels of the outputs, the same for all samples."""
     shares = made.judge([s.tensors for s in samples[:_FIRST]]).shares
     return tuple(part for share in shares.values() for part, _ in share.parts)
-
-
-def _scorer(
-    labels: str | Path | None, metric: MetricLike | None, open_: ExitStack
-) -> Scorer | None:
-    if labels is not None:
-        return top1(labels)
-    return None if metric is None else open_.enter_context(load_metric(metric))
 
 
 def _extends(recipe: str | Path, path: Path | None) -> str:
@@ -212,64 +196,6 @@ def _extends(recipe: str | Path, path: Path | None) -> str:
     return str(recipe)
 
 
-def _few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:
-    """Warn of a verdict that few samples give (OQ472)."""
-    judged = len(divided.verdict)
-    count = judged + len(divided.fitting) + len(divided.search)
-    if count < ADVISED or (goal.drop is not None and goal.drop * judged < 1):
-        yield warning(
-            "OQ472",
-            f"{counted(count, 'sample')} are few: the verdict is taken on {judged} of them"
-            + ("" if goal.drop is None else f", so that one is {100 / judged:.1f} points"),
-            fix=f"give {2 * ADVISED} or more",
-        )
-
-
-def _goal(
-    min_sqnr: float | None,
-    min_int8: float | None,
-    max_top1_drop: float | None,
-    labels: str | Path | None,
-    metric: MetricLike | None,
-    min_score: float | None,
-) -> Goal:
-    """The goal of the options (OQ485)."""
-    named = {
-        "--min-sqnr": min_sqnr,
-        "--max-top1-drop": max_top1_drop,
-        "--min-score": min_score,
-    }
-    chosen = [name for name, value in named.items() if value is not None]
-    if len(chosen) > 1:
-        raise error("OQ485", f"{' and '.join(chosen)} exclude each other", fix="give one of them")
-    for option, needs, value, other in (
-        ("--max-top1-drop", "--labels", max_top1_drop, labels),
-        ("--min-score", "--metric", min_score, metric),
-    ):
-        if (value is None) != (other is None):
-            has, lacks = (option, needs) if other is None else (needs, option)
-            raise error("OQ485", f"{has} needs {lacks}", fix=f"give {lacks} too")
-    if not chosen and min_int8 is None:
-        raise error(
-            "OQ485",
-            "there is no goal",
-            fix="give --min-sqnr DB, --max-top1-drop POINTS, --min-score X or --min-int8 SHARE",
-        )
-    if min_int8 is not None and not 0 <= min_int8 <= 1:
-        raise error("OQ485", f"--min-int8 {min_int8:g} is no share", fix="give one from 0 to 1")
-    for name, value in named.items():
-        if value is not None and not math.isfinite(value):
-            raise error("OQ485", f"{name} {value:g} is no goal", fix="give a finite number")
-    if max_top1_drop is not None and not 0 <= max_top1_drop <= 100:
-        fix = "give points from 0 to 100"
-        raise error("OQ485", f"--max-top1-drop {max_top1_drop:g} is no drop", fix=fix)
-    return Goal(
-        least=min_sqnr if min_score is None else min_score,
-        drop=None if max_top1_drop is None else max_top1_drop / 100,
-        min_int8=min_int8 or 0.0,
-    )
-
-
 def _enough(samples: Sequence[Sample]) -> Sequence[Sample]:
     if len(samples) < LEAST:
         raise error(
@@ -279,23 +205,6 @@ def _enough(samples: Sequence[Sample]) -> Sequence[Sample]:
             fix=f"give at least {LEAST} of them, or better 64, each a run of its own",
         )
     return samples
-
-
-def _require_possible(goal: Goal, made: Study, divided: Parts) -> None:
-    """Raise OQ486 for a score that the float model does not have."""
-    if goal.scorer is None or goal.least is None:
-        return
-    bench = Bench(
-        goal=goal, samples=divided.verdict, judge=made.judge([s.tensors for s in divided.verdict])
-    )
-    score = bench.float_score
-    if score is not None and score < goal.least:
-        raise error(
-            "OQ486",
-            f"the float model itself has {score:.4g} by {goal.scorer.name}, less than "
-            f"{goal.least:g}",
-            fix="lower the goal, or check the metric, the data and the preprocessing",
-        )
 
 
 def _settings(
@@ -340,21 +249,6 @@ def _head(made: Study, recipe: str | Path) -> tuple[str, ...]:
     return (
         f"Made by 'onnxq tune' for {made.model.name}, beginning with {recipe}.",
         "Review it, delete a rule that costs more than it gives, and commit it.",
-    )
-
-
-def _missed(tuned: Tuned) -> Iterator[Diagnostic]:
-    """Say that the goal was not reached (OQ487)."""
-    if tuned.passed or tuned.least is None:
-        return
-    goal, best = tuned.goal, tuned.verdict.figure
-    less = "allow less in int8, " if goal.min_int8 else ""
-    within = f" with {goal.min_int8:.0%} of the MACs in int8" if goal.min_int8 else ""
-    yield Diagnostic(
-        code="OQ487",
-        message=f"the goal of {goal.text(tuned.least)} is not reached{within}: the nearest recipe "
-        f"that was tried has {goal.text(best)}",
-        fix=f"lower the goal, {less}or give more samples",
     )
 
 
