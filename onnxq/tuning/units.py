@@ -14,7 +14,7 @@ from functools import cached_property
 
 from onnxq.improvement.subject import Subject
 from onnxq.model.graph import Graph, Node
-from onnxq.model.products import SizesOf, is_product, is_weighted
+from onnxq.model.products import SizesOf, is_product, is_weighted, kept_float
 from onnxq.model.products import macs as macs_of
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.sensitivity import Noise, Sensitivity, total_of
@@ -24,8 +24,8 @@ from onnxq.sensitivities.sensitivity import Noise, Sensitivity, total_of
 class Unit:
     """Ops that are decided together, in graph order.
 
-    `noise` is what their pairs bring to each part of the outputs, `macs` their
-    multiply-accumulates.
+    `noise` is what their pairs bring to each part of the outputs, `macs` are the
+    multiply-accumulates that TensorRT-RTX computes in INT8 with them.
     """
 
     nodes: tuple[str, ...]
@@ -67,13 +67,15 @@ class Units:
                 Unit(
                     nodes=group,
                     noise=total_of([noises[_key(pair)] for pair in own], len(parts)),
-                    macs=sum(macs.get(node, 0) for node in group),
+                    macs=sum(
+                        macs.get(node, 0) for node in group if not kept_float(graph.by_name[node])
+                    ),
                 )
             )
         return cls(graph=graph, units=tuple(units), macs=sum(macs.values()))
 
     def share(self, chosen: Iterable[Unit]) -> float:
-        """The share of all multiply-accumulates with pairs when some units are float, 0 to 1."""
+        """The share of all multiply-accumulates in INT8 when some units are float, 0 to 1."""
         in_pairs = sum(unit.macs for unit in self.units) - sum(unit.macs for unit in chosen)
         return in_pairs / self.macs if self.macs else 1.0
 

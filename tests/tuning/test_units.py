@@ -76,3 +76,14 @@ def test_conversions_are_those_at_the_borders():
     assert units.conversions([by_node["/net/1/Conv"], by_node["/net/3/Conv"]]) == 2
     assert units.conversions([by_node["/net/4/Conv"]]) == 0
     assert units.share([by_node["/net/4/Conv"]]) == 0.8
+
+
+def test_what_the_compiler_keeps_in_float_is_not_in_int8():
+    nodes = [
+        conv(["x", "a"], "h", "first"),
+        helper.make_node("ConvTranspose", ["h", "b"], ["y"], "up"),
+    ]
+    units, _ = units_of(net(nodes, [weight("a"), weight("b", seed=1)]), inputs(8))
+    assert [unit.nodes for unit in units.units] == [("first",), ("up",)]
+    assert units.share(()) == 0.5
+    assert units.share(units.units[1:]) == 0.5
