@@ -14,6 +14,7 @@ from onnxq.tuning.goal import Bench, Figures, Goal
 from onnxq.tuning.units import Unit, Units
 
 TRIALS: Final = 10  # usual number of them
+STEP: Final = 0.05  # of all MACs that go into float after a verdict that says no
 _REST: Final = 1e-3  # of the noise: what is expected to be left at least
 TRIMS: Final = 4  # units that are tried to be left out again
 # Arguments: the number of trials so far, and about how many there will be.
@@ -106,13 +107,19 @@ class Search:
         """How many units it takes in place of `count` for a figure that is higher by `lack`.
 
         For dB by what each unit is expected to take away; of a score nothing is known, so that
-        the number doubles.
+        the number doubles. It is one more at least, and at most those with STEP of all MACs.
         """
-        if self.goal.scorer is not None:
-            return min(self.most, max(count + 1, 2 * count))
+        limit = self.units.share(self.order[:count]) - STEP
         enough = self._left(count) * 10 ** (-lack / 10)
-        counts = range(count + 1, self.most)
-        return next((n for n in counts if self._left(n) <= enough), self.most)
+        wanted = max(count + 1, 2 * count) if self.goal.scorer is not None else self.most
+        last = count + 1
+        for n in range(count + 1, min(self.most, wanted) + 1):
+            if self.units.share(self.order[:n]) < limit:
+                break
+            last = n
+            if self.goal.scorer is None and self._left(n) <= enough:
+                break
+        return min(last, self.most)
 
     def _expected(self, aim: float) -> int:
         """How many units it should take, by what each is expected to take away."""

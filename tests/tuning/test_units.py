@@ -1,12 +1,16 @@
 """Which ops go into float together, and in which order."""
 
+from dataclasses import replace
+
 import numpy as np
 from onnx import helper
 
 import onnxq
 from onnxq.improvement.loss import Judge
 from onnxq.sensitivities.measuring import measure, sizes_of
+from onnxq.tuning.goal import Goal
 from onnxq.tuning.greedy import ordered
+from onnxq.tuning.search import Search
 from onnxq.tuning.units import Units
 from tests.improvement.models import array, model
 from tests.improvement.working import work_on
@@ -87,3 +91,23 @@ def test_what_the_compiler_keeps_in_float_is_not_in_int8():
     assert [unit.nodes for unit in units.units] == [("first",), ("up",)]
     assert units.share(()) == 0.5
     assert units.share(units.units[1:]) == 0.5
+
+
+def test_after_a_verdict_no_more_than_a_step_follows():
+    """Expected noise is no promise: a verdict that says no must not cost all of the INT8."""
+    units, ranking = units_of(chain(count=30), inputs(8))
+    noise = np.array(ranking.total)
+    search = Search(
+        goal=Goal(least=90),
+        units=units,
+        order=ordered(units, noise, 0.0, 0.0),
+        bench=None,
+        make=lambda chosen: None,
+        noises={(): noise[None]},
+    )
+    assert search.further(2, 60) == 3
+    assert search.further(29, 60) == 30
+    small = replace(units, macs=units.macs * 10)
+    wide = replace(search, units=small)
+    assert 3 < wide.further(2, 60) <= 2 + 15
+    assert replace(wide, goal=Goal(least=1, scorer=object())).further(4, 0.1) == 8
