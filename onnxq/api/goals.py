@@ -109,11 +109,20 @@ def too_few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:
 
 def missed(tuned: Tuned) -> Iterator[Diagnostic]:
     """Say that the goal was not reached (OQ487)."""
-    if tuned.passed or tuned.least is None:
+    if tuned.passed:
         return
     goal, best = tuned.goal, tuned.verdict.figure
+    if tuned.chosen.int8 < goal.min_int8:
+        yield Diagnostic(
+            code="OQ487",
+            message=f"the recipe itself leaves {1 - tuned.chosen.int8:.1%} of the MACs in float, "
+            f"and {goal.min_int8:.1%} are asked for in int8",
+            fix="give a recipe that quantizes more, or ask for less",
+        )
+    if tuned.least is None or best >= tuned.least:
+        return
     less = "allow less in int8, " if goal.min_int8 else ""
-    within = f" with {goal.min_int8:.0%} of the MACs in int8" if goal.min_int8 else ""
+    within = f" with {goal.min_int8:.1%} of the MACs in int8" if goal.min_int8 else ""
     yield Diagnostic(
         code="OQ487",
         message=f"the goal of {goal.text(tuned.least)} is not reached{within}: the nearest recipe "

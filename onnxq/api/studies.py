@@ -89,9 +89,13 @@ class Study:
                 run=LongRun(),
                 output=output,
             ).run_with(progress)
+        self.note(feed, stage, progress)
+        return self.statistics
+
+    def note(self, feed: Feed, stage: str, progress: OnProgress) -> None:
+        """Say how pictures become inputs."""
         for note in datasets.notes(feed, self.preprocess):
             progress(Progress(stage=stage, note=note))
-        return self.statistics
 
     def subject(self, statistics: Statistics) -> Subject:
         """The model with the scales of its plan."""

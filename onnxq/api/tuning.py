@@ -162,8 +162,9 @@ def _calibrated(
     made: Study, seen: Study, feed: Feed, output: Path | None, progress: OnProgress
 ) -> Statistics:
     """The statistics that are there, else of the samples that are not for the verdict."""
+    made.note(feed, "tuning", progress)
     if made.statistics is not None:
-        return made.calibrated(feed, "tuning", None, progress)
+        return made.statistics
     gathered = seen.calibrated(feed, "tuning", None, progress)
     if feed.preprocess is not None:
         gathered = replace(gathered, preprocess=feed.preprocess.model_dump_json())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import onnx
@@ -162,21 +162,14 @@ class _Run:
             fitted=len(self.split.fitting),
             validated=len(self.split.validation),
             steps=tuple(self.steps),
+            constants=last.edits.constants,
+            biases=last.edits.biases,
+            divisors={key_of(pair): divisor for pair, divisor in last.edits.divisors.items()},
+            scales={
+                key_of(pair): scale
+                for pair, scale in last.scales.by_pair.items()
+                if not np.array_equal(scale, first.scales.by_pair.get(pair, ()))
+            },
+            moved=tuple(sorted(last.edits.moved)),
             diagnostics=self.split.diagnostics,
-            **changes(first, last),
         )
-
-
-def changes(first: Subject, last: Subject) -> dict[str, Any]:
-    """The numbers of an improvement that makes the last of two subjects of a plan of the first."""
-    return {
-        "constants": last.edits.constants,
-        "biases": last.edits.biases,
-        "divisors": {key_of(pair): divisor for pair, divisor in last.edits.divisors.items()},
-        "scales": {
-            key_of(pair): scale
-            for pair, scale in last.scales.by_pair.items()
-            if not np.array_equal(scale, first.scales.by_pair.get(pair, ()))
-        },
-        "moved": tuple(sorted(last.edits.moved)),
-    }

@@ -69,11 +69,11 @@ def _verdict(console: Console, result: Tuned) -> None:
         f"{what}: {before} before, {after} tuned{asked}{of_float}, on "
         f"{counted(judged, 'sample')} that neither improvers nor the search saw{_looked(result)}"
     )
-    fitting = f"improvers were fitted on {fitted} others; " if result.improvement else ""
-    console.print(
-        f"{fitting}the table has figures of {counted(searched, 'sample')} that the search saw, "
-        "with the improvers that keep the float model"
-    )
+    table_of = f"the table has figures of {counted(searched, 'sample')} that the search saw"
+    if result.improvement is not None:
+        table_of += ", with the improvers that keep the float model"
+        table_of = f"improvers were fitted on {fitted} others; {table_of}"
+    console.print(table_of)
 
 
 def _looked(result: Tuned) -> str:

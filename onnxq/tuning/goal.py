@@ -15,6 +15,7 @@ from onnxq.feeds.samples import Sample
 from onnxq.improvement.edits import Array
 from onnxq.improvement.loss import Judge
 from onnxq.sensitivities.judged import JudgedParts, OtherShapeError
+from onnxq.sensitivities.sensitivity import decibel
 from onnxq.sessions import open_session, run
 from onnxq.tuning.metrics.scoring import Scorer
 
@@ -97,7 +98,7 @@ class Bench:
     def figures(self, model: onnx.ModelProto) -> tuple[Figures, Array]:
         """The figures of a Q/DQ model, and its noise."""
         noise = self.noise(model)
-        sqnr = tuple(-10 * math.log10(x) if x > 0 else math.inf for x in noise.mean(axis=0))
+        sqnr = tuple(decibel(float(x)) for x in noise.mean(axis=0))
         figure = min(sqnr, default=math.inf)
         if self.goal.scorer is not None:
             figure = self.goal.scorer.score(model, self.samples, self.judge.libraries)

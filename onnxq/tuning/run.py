@@ -94,7 +94,7 @@ class Tuning:
         searched = self.candidates.searched
         search = Search(
             goal=self.goal,
-            units=Units(graph=searched.graph, units=(), macs=0),
+            units=Units.of(searched, sizes_of(searched, bench.judge), bench.parts.names),
             order=(),
             bench=bench,
             make=lambda chosen: self.candidates.fewer(chosen).quantized(),
@@ -111,11 +111,10 @@ class Tuning:
         ranking = measure(searched, judge, self.seed, self.progress)
         self.notes += ranking.diagnostics
         names = search.bench.parts.names
-        search.units = Units.of(searched, ranking, names, sizes_of(searched, judge))
+        search.units = Units.of(searched, sizes_of(searched, judge), names, ranking)
         noise, least = search.noises[()].mean(axis=0), search.bench.least
         aim = 0.0 if least is None or self.goal.scorer is not None else 10 ** (-least / 10)
         search.order = ordered(search.units, noise, aim, self.goal.min_int8)
-        search.renew_first()
 
     def _finals(self, search: Search) -> list[_Final]:
         """What the verdict was taken on, one after the other; the last is good, or none is.
@@ -141,16 +140,19 @@ class Tuning:
             aim = figures.figure + lack
         self._rank(search)
         aim -= max(0.0, figures.figure - search.first(0).figures.figure)
+        if finals and not search.most:
+            return finals
         fewest = search.fewest(aim)
         trial = search.first(search.most) if fewest is None else fewest
         if finals and not trial.units:
-            trial = search.first(min(1, search.most))
-        while True:
+            trial = search.first(1)
+        finals.append(self._final(trial))
+        while (lack := self._lack(finals)) and len(finals) < LOOKS:
+            if len(trial.units) >= search.most:
+                break
+            trial = search.trial(search.further(trial.units, lack * len(finals)))
             finals.append(self._final(trial))
-            lack = self._lack(finals)
-            if not lack or len(finals) >= LOOKS or len(trial.units) >= search.most:
-                return finals
-            trial = search.first(search.further(len(trial.units), lack * len(finals)))
+        return finals
 
     def _lack(self, finals: Sequence[_Final]) -> float:
         """What the last verdict lacks of the goal; 0 for nothing."""

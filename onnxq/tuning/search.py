@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final
 
 import numpy as np
@@ -53,10 +53,6 @@ class Search:
         """How many units may go into float."""
         return len(self.order)
 
-    def renew_first(self) -> None:
-        """Give the trial without any unit its share, which is known with the units."""
-        self.trials[()] = replace(self.trials[()], int8=self.units.share(()))
-
     def first(self, count: int) -> Trial:
         """The trial with the first `count` units of the order in float."""
         return self.trial(tuple(self.order[:count]))
@@ -103,34 +99,40 @@ class Search:
         """The trial with the best figure; of equal ones that with the most in INT8."""
         return max(self.trials.values(), key=lambda t: (t.figures.figure, t.int8))
 
-    def further(self, count: int, lack: float) -> int:
-        """How many units it takes in place of `count` for a figure that is higher by `lack`.
+    def further(self, units: Sequence[Unit], lack: float) -> tuple[Unit, ...]:
+        """These units and more, with which the figure should be higher by `lack`.
 
         For dB by what each unit is expected to take away; of a score nothing is known, so that
         the number doubles. It is one more at least, and at most those with STEP of all MACs.
         """
-        limit = self.units.share(self.order[:count]) - STEP
-        enough = self._left(count) * 10 ** (-lack / 10)
-        wanted = max(count + 1, 2 * count) if self.goal.scorer is not None else self.most
-        last = count + 1
-        for n in range(count + 1, min(self.most, wanted) + 1):
-            if self.units.share(self.order[:n]) < limit:
+        chosen = list(units)
+        limit = self.units.share(chosen) - STEP
+        enough = self._left(chosen) * 10 ** (-lack / 10)
+        for unit in [unit for unit in self.order if unit not in units]:
+            if len(chosen) > len(units) and self.units.share([*chosen, unit]) < limit:
                 break
-            last = n
-            if self.goal.scorer is None and self._left(n) <= enough:
+            chosen.append(unit)
+            if self._is_enough(chosen, enough, 2 * len(units)):
                 break
-        return min(last, self.most)
+        return tuple(chosen)
+
+    def _is_enough(self, chosen: Sequence[Unit], noise: float, count: int) -> bool:
+        """Whether so much noise is expected to be left, or of a score, whether they are so many."""
+        if self.goal.scorer is not None:
+            return len(chosen) >= count
+        return self._left(chosen) <= noise
 
     def _expected(self, aim: float) -> int:
         """How many units it should take, by what each is expected to take away."""
         if self.goal.scorer is not None:
             return 0
         self.first(0)
+        enough = 10 ** (-aim / 10)
         counts = range(self.most)
-        return next((n for n in counts if self._left(n) <= 10 ** (-aim / 10)), self.most)
+        return next((n for n in counts if self._left(self.order[:n]) <= enough), self.most)
 
-    def _left(self, count: int) -> float:
-        """The noise of the worst part that is expected with the first units in float."""
-        taken = np.sum([unit.noise for unit in self.order[:count]], axis=0)
+    def _left(self, chosen: Sequence[Unit]) -> float:
+        """The noise of the worst part that is expected with some units in float."""
+        taken = np.sum([unit.noise for unit in chosen], axis=0)
         whole = self.noises[()].mean(axis=0)
         return float(np.maximum(whole - taken, _REST * whole).max(initial=0))

@@ -19,6 +19,8 @@ from onnxq.model.products import macs as macs_of
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.sensitivity import Noise, Sensitivity, total_of
 
+_Key = tuple[str, str, tuple[str, ...]]  # of a pair: its tensor, its kind, the nodes behind it
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Unit:
@@ -43,33 +45,30 @@ class Units:
 
     @classmethod
     def of(
-        cls, subject: Subject, ranking: Sensitivity, parts: Sequence[str], sizes: SizesOf
+        cls,
+        subject: Subject,
+        sizes: SizesOf,
+        parts: Sequence[str],
+        ranking: Sensitivity | None = None,
     ) -> Units:
         """The units of the pairs of a subject, with the noise of `parts` in this order.
 
-        A product in a body counts for one run of it.
+        Without a ranking noise is 0. A product in a body counts for one run of it.
         """
         graph = subject.graph
         macs = {n.name: macs_of(sizes, n) or 0 for n in graph.nodes if is_product(graph, n)}
-        places = [ranking.parts.index(name) if name in ranking.parts else None for name in parts]
-        noises: dict[tuple[str, str, tuple[str, ...]], Noise] = {
-            (pair.tensor, pair.kind, pair.nodes): tuple(
-                0.0 if place is None else pair.noise[place] for place in places
-            )
-            for pair in ranking.pairs
-        }
-        groups = _joined(graph, subject.scales.by_pair)
+        noises = {} if ranking is None else _noises(ranking, parts)
+        nothing = (0.0,) * len(parts)
         units = []
-        for group in groups:
+        for group in _joined(graph, subject.scales.by_pair):
             nodes = frozenset(group)
             own = [p for p in subject.scales.by_pair if any(e.node in nodes for e in p.edges)]
+            in_int8 = [node for node in group if not kept_float(graph.by_name[node])]
             units.append(
                 Unit(
                     nodes=group,
-                    noise=total_of([noises[_key(pair)] for pair in own], len(parts)),
-                    macs=sum(
-                        macs.get(node, 0) for node in group if not kept_float(graph.by_name[node])
-                    ),
+                    noise=total_of([noises.get(_key(p), nothing) for p in own], len(parts)),
+                    macs=sum(macs.get(node, 0) for node in in_int8),
                 )
             )
         return cls(graph=graph, units=tuple(units), macs=sum(macs.values()))
@@ -123,7 +122,18 @@ def data_inputs(graph: Graph, node: Node) -> list[str]:
     return [t for t in dict.fromkeys(node.inputs) if t and not graph.is_constant(t)]
 
 
-def _key(pair: Pair) -> tuple[str, str, tuple[str, ...]]:
+def _noises(ranking: Sensitivity, parts: Sequence[str]) -> dict[_Key, Noise]:
+    """The noise of each pair by part; of a part that the ranking does not have it is 0."""
+    places = [ranking.parts.index(name) if name in ranking.parts else None for name in parts]
+    return {
+        (pair.tensor, pair.kind, pair.nodes): tuple(
+            0.0 if place is None else pair.noise[place] for place in places
+        )
+        for pair in ranking.pairs
+    }
+
+
+def _key(pair: Pair) -> _Key:
     return (pair.tensor, pair.kind, tuple(dict.fromkeys(edge.node for edge in pair.edges)))
 
 

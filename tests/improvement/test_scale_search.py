@@ -149,3 +149,12 @@ def test_a_constant_tensor_is_no_obstacle(value):
     work, edits = searched(one_conv(), data)
     assert all(np.isfinite(scale).all() for scale in edits.scales.values())
     assert work.subject.edited(edits).quantized()
+
+
+def test_nan_in_a_tensor_is_no_obstacle():
+    data = samples(8)
+    data[0]["x"][0, 0, 0, 0] = np.nan
+    data[1]["x"][0, 0, 0, 0] = -np.inf
+    work = work_on(two_convs(), samples(8))
+    edits = Scales().improve(replace(work, fitting=tuple(data)))
+    assert all(np.isfinite(scale).all() for scale in edits.scales.values())

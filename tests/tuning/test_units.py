@@ -22,7 +22,8 @@ def units_of(proto, data):
     loaded = onnxq.load(proto)
     judge = Judge(model=loaded.proto, graph=loaded.graph, samples=data)
     ranking = measure(work.subject, judge, 0, lambda stage, done, total: None)
-    return Units.of(work.subject, ranking, ranking.parts, sizes_of(work.subject, judge)), ranking
+    sizes = sizes_of(work.subject, judge)
+    return Units.of(work.subject, sizes, ranking.parts, ranking), ranking
 
 
 def weight(name, outputs=6, inputs_=6, seed=0):
@@ -105,9 +106,15 @@ def test_after_a_verdict_no_more_than_a_step_follows():
         make=lambda chosen: None,
         noises={(): noise[None]},
     )
-    assert search.further(2, 60) == 3
-    assert search.further(29, 60) == 30
-    small = replace(units, macs=units.macs * 10)
-    wide = replace(search, units=small)
-    assert 3 < wide.further(2, 60) <= 2 + 15
-    assert replace(wide, goal=Goal(least=1, scorer=object())).further(4, 0.1) == 8
+
+    def further(searched, count, lack):
+        return len(searched.further(searched.order[:count], lack))
+
+    assert further(search, 2, 60) == 3
+    assert further(search, 29, 60) == 30
+    wide = replace(search, units=replace(units, macs=units.macs * 10))
+    assert 3 < further(wide, 2, 60) <= 2 + 15
+    scored = replace(wide, goal=Goal(least=1, scorer=object()))
+    assert further(scored, 4, 0.1) == 8
+    trimmed = search.order[1:4]
+    assert set(trimmed) < set(search.further(trimmed, 60))

@@ -91,7 +91,7 @@ class ScaleSearch:
         bins is clipped by every factor alike.
         """
         scale = float(self._work.subject.scales.by_pair[pair])
-        steps = x.detach().reshape(-1) / scale
+        steps = (x.detach().reshape(-1) / scale).nan_to_num(0)
         inside = steps.clamp(-_LARGEST, _LARGEST)
         places = ((inside + _LARGEST) * _BINS).round_().long()
         beyond = inside - steps
