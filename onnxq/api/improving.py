@@ -27,7 +27,7 @@ from onnxq.model.loading import Existing, Model
 from onnxq.outputs import require_writable
 from onnxq.planning.improvers import IMPROVER_NAMES, ImproverName
 from onnxq.progress import OnProgress, Progress, silent
-from onnxq.verification.numeric.parts import PartsLike
+from onnxq.verification.numeric.parts import Part, PartsLike
 
 
 def improve(
@@ -152,11 +152,11 @@ class Improving:
         fitting, validation = (
             self.study.judge(part, self.loss) for part in (samples.fitting, samples.validation)
         )
-        with self._checkpoint(progress) as checkpoint:
+        with checkpoint_of(self.run_file, "improving", progress) as checkpoint:
             settings = runner.Settings(
                 without=self.without,
                 loss=self.loss_name,
-                described=self._described(),
+                described=described(self.without, self.study.parts),
                 seed=self.seed,
                 progress=lambda name, done, total: progress(
                     Progress(stage=name, done=done, total=total)
@@ -169,25 +169,30 @@ class Improving:
         improvement = replace(improvement, diagnostics=diagnostics)
         return improvement if self.output is None else improvement.save(self.output)
 
-    def _described(self) -> str:
-        """The options that change the result, beside the loss."""
-        parts = " ".join(f"{p.name}={p.output}{p.where}" for p in self.study.parts)
-        return f"without {' '.join(sorted(self.without))}; parts {parts}"
 
-    @contextmanager
-    def _checkpoint(self, progress: OnProgress) -> Iterator[Checkpoint | None]:
-        """The checkpoint of the run, removed once it is complete."""
-        if self.run_file.checkpoint is None:
-            yield None
-            return
-        path = Path(self.run_file.checkpoint)
-        with locked_file(path):
-            checkpoint = Checkpoint(path=path, resume=self.run_file.resume)
-            try:
-                yield checkpoint
-            except KeyboardInterrupt:
-                if path.exists():  # not before the first improver keeps something
-                    note = f"interrupted; '{path}' has what is done so far, --resume continues"
-                    progress(Progress(stage="improving", note=note, urgent=True))
-                raise
-            checkpoint.remove()
+def described(without: frozenset[ImproverName], parts: Iterable[Part]) -> str:
+    """The options that change an improvement, beside the loss."""
+    named = " ".join(f"{p.name}={p.output}{p.where}" for p in parts)
+    return f"without {' '.join(sorted(without))}; parts {named}"
+
+
+@contextmanager
+def checkpoint_of(
+    run_file: LongRun, stage: str, progress: OnProgress
+) -> Iterator[Checkpoint | None]:
+    """The checkpoint of an improvement, removed once all is done (OQ433)."""
+    if run_file.checkpoint is None:
+        yield None
+        return
+    path = Path(run_file.checkpoint)
+    with locked_file(path):
+        checkpoint = Checkpoint(path=path, resume=run_file.resume)
+        checkpoint.require_resumable()
+        try:
+            yield checkpoint
+        except KeyboardInterrupt:
+            if path.exists():  # not before the first improver keeps something
+                note = f"interrupted; '{path}' has what is done so far, --resume continues"
+                progress(Progress(stage=stage, note=note, urgent=True))
+            raise
+        checkpoint.remove()

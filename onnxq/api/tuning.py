@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -13,8 +13,8 @@ from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.goals import goal_of, is_free, missed, require_possible, scorer_of, too_few
-from onnxq.api.improving import improver_names
-from onnxq.api.long_runs import LongRun, locked_file
+from onnxq.api.improving import checkpoint_of, described, improver_names
+from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE
 from onnxq.api.studies import Study, files_of, study
 from onnxq.calibration.statistics import Statistics
@@ -29,6 +29,7 @@ from onnxq.improvement.samples import held
 from onnxq.model.loading import Existing, Model
 from onnxq.outputs import require_writable
 from onnxq.planning import recipe as recipes
+from onnxq.planning.improvers import ImproverName
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.tuning.candidates import Candidates, Parts
 from onnxq.tuning.metrics.metric import MetricLike
@@ -130,7 +131,7 @@ def tune(
         seen = made.on([s.tensors for s in (*divided.fitting, *divided.search)])
         gathered = _calibrated(made, seen, feed, calibration_path, progress)
         made = replace(made, parts=made.parts or _found_parts(made, whole.samples))
-        saved = open_.enter_context(_checkpoint(run_file, progress))
+        saved = open_.enter_context(checkpoint_of(run_file, "tuning", progress))
         candidates = Candidates(
             plan=made.plan,
             extends=str(recipe),
@@ -209,41 +210,19 @@ def _enough(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 
 def _settings(
-    without: frozenset[Any],
+    without: frozenset[ImproverName],
     made: Study,
     seed: int | None,
     saved: Checkpoint | None,
     progress: OnProgress,
 ) -> runner.Settings:
-    described = " ".join(f"{p.name}={p.output}{p.where}" for p in made.parts)
     return runner.Settings(
         without=without,
-        described=f"tune without {' '.join(sorted(without))}; parts {described}",
+        described=f"tune {described(without, made.parts)}",
         seed=seed or 0,
         progress=lambda name, done, total: progress(Progress(stage=name, done=done, total=total)),
         keep=saved.keep if saved else lambda improvement, state: None,
     )
-
-
-@contextmanager
-def _checkpoint(run_file: LongRun, progress: OnProgress) -> Iterator[Checkpoint | None]:
-    """The checkpoint of the improvement, removed once all is done."""
-    if run_file.checkpoint is None:
-        yield None
-        return
-    path = Path(run_file.checkpoint)
-    with locked_file(path):
-        saved = Checkpoint(path=path, resume=run_file.resume)
-        if path.exists() and not run_file.resume:
-            saved.refuse()
-        try:
-            yield saved
-        except KeyboardInterrupt:
-            if path.exists():
-                note = f"interrupted; '{path}' has what is done so far, --resume continues"
-                progress(Progress(stage="tuning", note=note, urgent=True))
-            raise
-        saved.remove()
 
 
 def _head(made: Study, recipe: str | Path) -> tuple[str, ...]:

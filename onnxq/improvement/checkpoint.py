@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final, NoReturn
+from typing import Final
 
 import numpy as np
 
@@ -55,8 +55,7 @@ class Checkpoint:
         """
         if not os.path.exists(self.path):
             return None
-        if not self.resume:
-            self.refuse()
+        self.require_resumable()
         arrays = _FILE.read(self.path)
         try:
             improvement, state = unpack(arrays)
@@ -71,13 +70,14 @@ class Checkpoint:
             )
         return replace(improvement, diagnostics=run.diagnostics), state
 
-    def refuse(self) -> NoReturn:
-        """Raise OQ433 for a file that must not be resumed."""
-        raise error(
-            "OQ433",
-            f"the checkpoint '{self.path}' exists already",
-            fix="continue it with --resume, or remove it",
-        )
+    def require_resumable(self) -> None:
+        """Raise OQ433 for a file that is there and must not be resumed."""
+        if not self.resume and os.path.exists(self.path):
+            raise error(
+                "OQ433",
+                f"the checkpoint '{self.path}' exists already",
+                fix="continue it with --resume, or remove it",
+            )
 
     def remove(self) -> None:
         """Delete the file of a run that is complete."""

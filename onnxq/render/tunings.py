@@ -35,7 +35,7 @@ def _trade(console: Console, result: Tuned) -> None:
             share(trial.int8),
             str(_ops(trial)),
             str(trial.conversions),
-            _number(result, trial.figures.figure),
+            result.goal.number(trial.figures.figure),
             _bar(trial.figures.figure, low, high),
         )
         for trial in result.trials
@@ -52,10 +52,6 @@ def _bar(figure: float, low: float, high: float) -> str:
 
 def _ops(trial: Trial) -> int:
     return sum(len(unit.nodes) for unit in trial.units)
-
-
-def _number(result: Tuned, figure: float) -> str:
-    return f"{figure:.2f}" if result.goal.scorer is None else f"{figure:.4g}"
 
 
 def _verdict(console: Console, result: Tuned) -> None:

@@ -24,7 +24,7 @@ from onnxq.planning.plan import Pair
 from onnxq.sensitivities.judged import JudgedParts
 from onnxq.torch_graph.fake_quantization import fake_quantize
 from onnxq.torch_graph.parts import Part, TorchGraph
-from onnxq.torch_graph.probe import Probe, probe
+from onnxq.torch_graph.probe import Probe, probe, seed
 
 DRAWS: Final = 24  # random numbers of each kind, over all samples and parts
 LEAST: Final = 8  # of them for a part
@@ -82,7 +82,7 @@ class _Errors:
     def _square(self, probed: Probe, place: int) -> Array:
         squares = np.zeros(len(self._index))
         seeds = {name: self._seed(name, x, place) for name, x in probed.outputs.items()}
-        gradients = probed.gradients({n: seed for n, seed in seeds.items() if seed is not None})
+        gradients = probed.gradients({n: x for n, x in seeds.items() if x is not None})
         for pair, gradient in gradients.items():
             error = self._error(pair, probed.read[pair].detach())
             product = float(torch.dot(gradient.reshape(-1).float(), error.reshape(-1).float()))
@@ -95,8 +95,7 @@ class _Errors:
         weights = dict(self._parts.weights(output, shape)).get(place)
         if weights is None:
             return None
-        seed = torch.from_numpy(np.asarray(self._rng.standard_normal(shape) * np.sqrt(weights)))
-        return seed.to(tensor.dtype).where(tensor.detach().isfinite(), 0)
+        return seed(tensor, weights, self._rng)
 
     def _error(self, pair: Pair, x: Tensor) -> Tensor:
         """What rounding adds to a tensor; of a weight it is computed once."""

@@ -61,7 +61,7 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
     parts = JudgedParts.of(judge)
     while True:
         try:
-            total = _total(judge, parts, subject.quantized(), progress)
+            total = noise_rows(judge, parts, subject.quantized(), progress).mean(axis=0)
             ranked = _Measuring(subject, judge, parts, seed, progress).ranked()
             break
         except OtherShapeError as other:
@@ -79,7 +79,7 @@ def measure(subject: Subject, judge: Judge, seed: int, progress: OnProgress) -> 
         parts=parts.names,
         pairs=tuple(sorted(pairs.values(), key=lambda pair: -pair.mean)),
         ops=tuple(_ops(subject, pairs, sizes, len(parts.names))),
-        total=total,
+        total=_floats(total),
         diagnostics=(*starmap(_left_out, parts.left_out), *ranked.diagnostics),
     )
 
@@ -201,21 +201,25 @@ class _Measuring:
         return self._expected[sample]
 
 
-def _total(
-    judge: Judge, parts: JudgedParts, quantized: onnx.ModelProto, progress: OnProgress
-) -> Noise:
+def noise_rows(
+    judge: Judge,
+    parts: JudgedParts,
+    quantized: onnx.ModelProto,
+    progress: OnProgress = lambda stage, done, total: None,
+) -> Array:
+    """Noise power / signal power of a Q/DQ model: a row for each sample, a column for each part.
+
+    Raises OtherShapeError where the shape of an output differs.
+    """
     session = open_session(quantized, called="the Q/DQ model", libraries=judge.libraries)
-    total = np.zeros(len(parts.names))
+    rows = []
     for number, (inputs, expected) in enumerate(
         zip(judge.samples, judge.references, strict=True), start=1
     ):
-        total += parts.noise(expected, run(session, list(parts.shares), _sample(inputs, number)))
+        sample = Sample(name=f"sample {number}", tensors=inputs, digest="")
+        rows.append(parts.noise(expected, run(session, list(parts.shares), sample)))
         progress("comparing", number, len(judge.samples))
-    return _floats(total / len(judge.samples))
-
-
-def _sample(inputs: Tensors, number: int) -> Sample:
-    return Sample(name=f"sample {number}", tensors=inputs, digest="")
+    return np.array(rows)
 
 
 def _floats(noise: Array) -> Noise:

@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from onnxq.planning.plan import Pair
@@ -37,6 +39,12 @@ class Probe:
             for pair, gradient in zip(self.read, gradients, strict=True)
             if gradient is not None
         }
+
+
+def seed(output: Tensor, weights: NDArray[np.floating], rng: np.random.Generator) -> Tensor:
+    """Normal random numbers times the roots of weights; 0 where an output is not finite."""
+    values = torch.from_numpy(np.asarray(rng.standard_normal(weights.shape) * np.sqrt(weights)))
+    return values.to(output.dtype).where(output.detach().isfinite(), 0)
 
 
 def probe(part: Part, feeds: Tensors) -> Probe:

@@ -15,8 +15,8 @@ from onnxq.feeds.samples import Sample
 from onnxq.improvement.edits import Array
 from onnxq.improvement.loss import Judge
 from onnxq.sensitivities.judged import JudgedParts, OtherShapeError
+from onnxq.sensitivities.measuring import noise_rows
 from onnxq.sensitivities.sensitivity import decibel
-from onnxq.sessions import open_session, run
 from onnxq.tuning.metrics.scoring import Scorer
 
 
@@ -38,9 +38,13 @@ class Goal:
         """What figures are in."""
         return "dB" if self.scorer is None else self.scorer.name
 
+    def number(self, figure: float) -> str:
+        """A figure for people, without its unit."""
+        return f"{figure:.2f}" if self.scorer is None else f"{figure:.4g}"
+
     def text(self, figure: float) -> str:
         """A figure for people."""
-        return f"{figure:.2f} dB" if self.scorer is None else f"{figure:.4g}"
+        return f"{self.number(figure)} dB" if self.scorer is None else self.number(figure)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,13 +85,8 @@ class Bench:
 
     def noise(self, model: onnx.ModelProto) -> Array:
         """Noise power / signal power: a row for each sample, a column for each part."""
-        session = open_session(model, called="the Q/DQ model", libraries=self.judge.libraries)
-        names = list(self.parts.shares)
-        rows = zip(self.samples, self.judge.references, strict=True)
         try:
-            return np.array(
-                [self.parts.noise(wanted, run(session, names, sample)) for sample, wanted in rows]
-            )
+            return noise_rows(self.judge, self.parts, model)
         except OtherShapeError as other:
             raise error(
                 "OQ481",

@@ -45,3 +45,22 @@ def samples(count, shape=(1, 3, 8, 8), seed=1):
     """Random inputs `x`."""
     rng = np.random.default_rng(seed)
     return [{"x": rng.normal(size=shape).astype(np.float32)} for _ in range(count)]
+
+
+def concat_of_a_branch():
+    """A Concat of the input and of what another Conv reads too: their pairs share a scale."""
+    rng = np.random.default_rng(0)
+    weights = [array(f"w{i}", rng.normal(size=(3, 3, 1, 1))) for i in range(3)]
+    weights.append(array("v", rng.normal(size=(3, 6, 1, 1))))
+    nodes = [
+        _conv(["x", "w0"], "a", "one"),
+        helper.make_node("Concat", ["a", "x"], ["c"], "join", axis=1),
+        _conv(["c", "v"], "d", "behind"),
+        _conv(["a", "w1"], "e", "beside"),
+        helper.make_node("Add", ["d", "e"], ["y"], "sum"),
+    ]
+    return model(nodes, weights, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
+
+
+def _conv(inputs, output, name):
+    return helper.make_node("Conv", inputs, [output], name)

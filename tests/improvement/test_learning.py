@@ -22,7 +22,7 @@ from onnxq.model.pruning import keep_outputs
 from onnxq.torch_graph.operators import lacking
 from tests.conftest import packaged
 from tests.e2e.text_pages import LINES
-from tests.improvement.models import array, model, samples, two_convs
+from tests.improvement.models import array, concat_of_a_branch, model, samples, two_convs
 from tests.improvement.working import gain, work_on
 
 
@@ -153,18 +153,7 @@ def test_what_is_no_target_stays():
 
 
 def test_pairs_of_a_share_group_keep_one_scale():
-    rng = np.random.default_rng(0)
-    weights = [array(f"w{i}", rng.normal(size=(3, 3, 1, 1))) for i in range(3)]
-    weights.append(array("v", rng.normal(size=(3, 6, 1, 1))))
-    nodes = [
-        conv(["x", "w0"], "a", "one"),
-        helper.make_node("Concat", ["a", "x"], ["c"], "join", axis=1),
-        conv(["c", "v"], "d", "behind"),
-        conv(["a", "w1"], "e", "beside"),
-        helper.make_node("Add", ["d", "e"], ["y"], "sum"),
-    ]
-    proto = model(nodes, weights, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
-    work, edits = learned(proto, samples(48, (1, 3, 4, 4)), steps=100)
+    work, edits = learned(concat_of_a_branch(), samples(48, (1, 3, 4, 4)), steps=100)
     groups = {p.group for p in work.subject.plan.pairs if p.group is not None}
     shared = [p for p in edits.scales if p.group in groups]
     assert len(shared) > 1

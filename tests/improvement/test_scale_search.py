@@ -11,7 +11,7 @@ import onnxq
 from onnxq.improvement.improvers.scales import Scales
 from onnxq.improvement.training.scale_search import FACTORS
 from onnxq.torch_graph import probe
-from tests.improvement.models import array, model, samples, two_convs
+from tests.improvement.models import array, concat_of_a_branch, model, samples, two_convs
 from tests.improvement.test_equalization import crops  # noqa: F401
 from tests.improvement.test_learning import conv, one_conv
 from tests.improvement.working import gain, work_on
@@ -86,18 +86,7 @@ def test_a_range_that_a_rule_gives_stays():
 
 
 def test_pairs_of_a_share_group_keep_one_scale():
-    rng = np.random.default_rng(0)
-    weights = [array(f"w{i}", rng.normal(size=(3, 3, 1, 1))) for i in range(3)]
-    weights.append(array("v", rng.normal(size=(3, 6, 1, 1))))
-    nodes = [
-        conv(["x", "w0"], "a", "one"),
-        helper.make_node("Concat", ["a", "x"], ["c"], "join", axis=1),
-        conv(["c", "v"], "d", "behind"),
-        conv(["a", "w1"], "e", "beside"),
-        helper.make_node("Add", ["d", "e"], ["y"], "sum"),
-    ]
-    proto = model(nodes, weights, {"x": [1, 3, 4, 4]}, {"y": [1, 3, 4, 4]})
-    work, edits = searched(proto, samples(16, (1, 3, 4, 4)))
+    work, edits = searched(concat_of_a_branch(), samples(16, (1, 3, 4, 4)))
     scales = work.subject.edited(edits).scales.by_pair
     groups = {pair.group for pair in scales if pair.group is not None}
     assert groups

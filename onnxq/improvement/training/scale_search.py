@@ -22,7 +22,7 @@ from onnxq.insertion.scales import Scale
 from onnxq.planning.plan import Pair
 from onnxq.torch_graph.fake_quantization import fake_quantize
 from onnxq.torch_graph.parts import TorchGraph
-from onnxq.torch_graph.probe import Probe, probe
+from onnxq.torch_graph.probe import Probe, probe, seed
 
 FACTORS: Final = (0.35, 0.5, 0.6, 0.7, 0.8, 0.9, 1.0, 1.12, 1.25, 1.4, 1.7, 2.2, 3.0, 4.5)
 SAMPLES: Final = 24
@@ -56,22 +56,16 @@ class ScaleSearch:
         samples = self._work.fitting[:SAMPLES]
         for done, sample in enumerate(samples, start=1):
             probed = probe(part, {n: torch.from_numpy(np.array(a)) for n, a in sample.items()})
-            seeds = (self._seeds(probed, shares) for _ in range(DRAWS))
-            self._add(probed, [probed.gradients(seed) for seed in seeds])
+            draws = (self._seeds(probed, shares) for _ in range(DRAWS))
+            self._add(probed, [probed.gradients(seeds) for seeds in draws])
             self._work.progress(done, len(samples))
         return self._chosen()
 
     def _seeds(self, probed: Probe, shares: Mapping[str, Shares]) -> dict[str, Tensor]:
-        seeds = {}
-        for name, tensor in probed.outputs.items():
-            shape = tuple(tensor.shape)
-            seed = self._rng.standard_normal(shape) * np.sqrt(shares[name].weights(shape))
-            seeds[name] = (
-                torch.from_numpy(np.asarray(seed))
-                .to(tensor.dtype)
-                .where(tensor.detach().isfinite(), 0)
-            )
-        return seeds
+        return {
+            name: seed(tensor, shares[name].weights(tuple(tensor.shape)), self._rng)
+            for name, tensor in probed.outputs.items()
+        }
 
     def _add(self, probed: Probe, gradients: Sequence[Mapping[Pair, Tensor]]) -> None:
         for row, unit in enumerate(self._units):
