@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,6 +22,11 @@ class Calibrated:
     model: Model
     statistics: Statistics | None
     missing: OnnxqError | None = None
+
+    def shaped(self, sizes: Mapping[str, tuple[int, ...]]) -> Model:
+        """The model with sizes of its inputs: these, else those of the calibration."""
+        calibrated = {} if self.statistics is None else self.statistics.input_shapes
+        return self.model.with_shapes(sizes or calibrated)
 
 
 def model_and_calibration(

@@ -40,8 +40,7 @@ def run(
     recipe = planning.recipe(rules, plan_path)
     require_writable({"the improvement": path}, (plan_path, Path(rules or options.RECIPE)))
     calibrated = finding.model_and_calibration(model, calibration, existing)
-    sizes = shapes.fixed(shape) or getattr(calibrated.statistics, "input_shapes", {})
-    float_model = calibrated.model.with_shapes(sizes)
+    float_model = calibrated.shaped(shapes.fixed(shape))
     own = None if calibrated.statistics else path.with_name(f"{model.stem}.calib.npz")
     with screen.progress() as progress:
         improvement = onnxq.improve(

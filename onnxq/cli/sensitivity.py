@@ -37,8 +37,7 @@ def run(
     recipe = planning.recipe(rules, plan_path)
     require_writable({"--html": html}, (plan_path, Path(rules or options.RECIPE)))
     calibrated = finding.model_and_calibration(model, calibration, existing)
-    sizes = shapes.fixed(shape) or getattr(calibrated.statistics, "input_shapes", {})
-    float_model = calibrated.model.with_shapes(sizes)
+    float_model = calibrated.shaped(shapes.fixed(shape))
     own = None if calibrated.statistics else Path(f"{model.stem}.calib.npz")
     with screen.progress() as progress:
         result = onnxq.sensitivity(

@@ -78,11 +78,10 @@ def run(
     improved = path.with_name(f"{path.stem}.improved.npz") if improve else None
     require_writable({"the recipe": path, "the improvement": improved}, (Path(recipe),))
     calibrated = finding.model_and_calibration(model, calibration, existing)
-    sizes = shapes.fixed(shape) or getattr(calibrated.statistics, "input_shapes", {})
     own = None if calibrated.statistics else path.with_name(f"{model.stem}.calib.npz")
     with screen.progress() as progress:
         result = onnxq.tune(
-            calibrated.model.with_shapes(sizes),
+            calibrated.shaped(shapes.fixed(shape)),
             data,
             recipe,
             calibrated.statistics,
