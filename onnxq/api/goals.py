@@ -77,12 +77,12 @@ def scorer_of(
     return None if metric is None else open_.enter_context(load_metric(metric))
 
 
-def require_possible(goal: Goal, made: Study, divided: Parts) -> None:
+def require_possible(goal: Goal, study: Study, divided: Parts) -> None:
     """Raise OQ486 for a score that the float model does not have."""
     if goal.scorer is None or goal.least is None:
         return
     bench = Bench(
-        goal=goal, samples=divided.verdict, judge=made.judge([s.tensors for s in divided.verdict])
+        goal=goal, samples=divided.verdict, judge=study.judge([s.tensors for s in divided.verdict])
     )
     score = bench.float_score
     if score is not None and score < goal.least:

@@ -13,7 +13,7 @@ from onnx import ModelProto
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.long_runs import LongRun, locked_file
 from onnxq.api.planning import RECIPE, PlanLike
-from onnxq.api.studies import Study, files_of, study
+from onnxq.api.studies import Study, files_of, study_of
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, OnnxqError, did_you_mean, error
 from onnxq.feeds import DataRequest
@@ -67,7 +67,7 @@ def improve(
     OQ477, OQ431, OQ433, OQ434, and what `plan` and reading the data raise.
     """
     left_out = improver_names(without)
-    made = study(
+    study = study_of(
         model,
         data,
         plan,
@@ -86,9 +86,9 @@ def improve(
         "the calibration": calibration_path,
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
     }
-    require_writable(outputs, (*files_of(made, plan), own))
+    require_writable(outputs, (*files_of(study, plan), own))
     job = Improving(
-        study=made,
+        study=study,
         without=left_out,
         loss=None if loss is None else load_loss(loss),
         loss_name=loss_name(loss),

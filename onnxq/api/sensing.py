@@ -11,7 +11,7 @@ from onnx import ModelProto
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.planning import RECIPE, PlanLike
 from onnxq.api.requirements import require_again, require_page
-from onnxq.api.studies import files_of, study
+from onnxq.api.studies import files_of, study_of
 from onnxq.calibration.statistics import Statistics
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.files import whole_file
@@ -58,7 +58,7 @@ def sensitivity(
     `improvement` is what `improve` made for the same plan. `html` is a page to write.
     Raises OQ411, OQ476, OQ477, OQ481, OQ670, OQ680, and what `plan` and reading the data raise.
     """
-    made = study(
+    study = study_of(
         model,
         data,
         plan,
@@ -74,27 +74,27 @@ def sensitivity(
     )
     improved = Improvement.load(improvement) if isinstance(improvement, str | Path) else improvement
     calibration_path, page = (None if p is None else Path(p) for p in (calibration_output, html))
-    inputs = (*files_of(made, plan), None if improved is None else improved.path)
+    inputs = (*files_of(study, plan), None if improved is None else improved.path)
     require_writable({"the calibration": calibration_path, "--html": page}, inputs)
     require_page(page)
-    if made.statistics is None:
+    if study.statistics is None:
         require_again(data, "sensitivity", "statistics")
-    looked_at = replace(made.request, samples=samples or SAMPLES, seed=seed)
-    feed = looked_at.open(made.model.graph)
+    looked_at = replace(study.request, samples=samples or SAMPLES, seed=seed)
+    feed = looked_at.open(study.model.graph)
     some = held(feed)
-    gathered = made.calibrated(feed, "ranking", calibration_path, progress)
-    subject = made.subject(gathered)
+    gathered = study.calibrated(feed, "ranking", calibration_path, progress)
+    subject = study.subject(gathered)
     if improved is not None:
-        improved.require_fits(made.plan, gathered)
+        improved.require_fits(study.plan, gathered)
         subject = subject.restored(improved.edits(subject.scales))
     result = measure(
         subject,
-        made.judge([sample.tensors for sample in some.samples]),
+        study.judge([sample.tensors for sample in some.samples]),
         seed or 0,
         lambda stage, done, total: progress(Progress(stage=stage, done=done, total=total)),
     )
     of_data = [d for d in feed.warnings if samples or d.code != "OQ427"]  # nobody asked for so many
-    diagnostics = (*made.plan.diagnostics, *of_data, *some.diagnostics, *result.diagnostics)
+    diagnostics = (*study.plan.diagnostics, *of_data, *some.diagnostics, *result.diagnostics)
     result = replace(result, diagnostics=diagnostics)
     if page is not None:
         text = result.to_html()

@@ -126,7 +126,7 @@ class Study:
         )
 
 
-def study(
+def study_of(
     model: str | Path | ModelProto | Model,
     data: Any,
     plan: PlanLike,
@@ -164,8 +164,8 @@ def study(
     )
 
 
-def files_of(made: Study, plan: PlanLike) -> tuple[Path | None, ...]:
+def files_of(study: Study, plan: PlanLike) -> tuple[Path | None, ...]:
     """Files that a study was read from, which must not be overwritten."""
     recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
-    gathered = None if made.statistics is None else made.statistics.path
-    return (*made.model.files, *made.request.files, recipe, gathered)
+    gathered = None if study.statistics is None else study.statistics.path
+    return (*study.model.files, *study.request.files, recipe, gathered)

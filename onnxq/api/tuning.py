@@ -16,7 +16,7 @@ from onnxq.api.goals import goal_of, is_free, missed, require_possible, scorer_o
 from onnxq.api.improving import checkpoint_of, described, improver_names
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE
-from onnxq.api.studies import Study, files_of, study
+from onnxq.api.studies import Study, files_of, study_of
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import counted, error
 from onnxq.feeds import Feed
@@ -97,7 +97,7 @@ def tune(
             + ("--no-improve leaves out" if not improve else "--min-int8 alone makes at the end"),
             fix="leave out --checkpoint",
         )
-    made = study(
+    study = study_of(
         model,
         data,
         recipe,
@@ -119,32 +119,32 @@ def tune(
         "the calibration": calibration_path,
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
     }
-    inputs = (*files_of(made, recipe), *recipes.files(recipe), None if own is None else Path(own))
+    inputs = (*files_of(study, recipe), *recipes.files(recipe), None if own is None else Path(own))
     require_writable(outputs, inputs)
     extends = _extends(recipe, path)
-    feed = made.open()
+    feed = study.open()
     whole = held(feed)
     divided = Parts.of(_enough(whole.samples))
     with ExitStack() as open_:
         goal = replace(goal, scorer=scorer_of(labels, metric, open_))
-        require_possible(goal, made, divided)
-        seen = made.on([s.tensors for s in (*divided.fitting, *divided.search)])
-        gathered = _calibrated(made, seen, feed, calibration_path, progress)
-        made = replace(made, parts=made.parts or _found_parts(made, whole.samples))
+        require_possible(goal, study, divided)
+        fitted_on = study.on([s.tensors for s in (*divided.fitting, *divided.search)])
+        gathered = _calibrated(study, fitted_on, feed, calibration_path, progress)
+        study = replace(study, parts=study.parts or _channel_groups(study, whole.samples))
         saved = open_.enter_context(checkpoint_of(run_file, "tuning", progress))
         candidates = Candidates(
-            plan=made.plan,
+            plan=study.plan,
             extends=str(recipe),
             samples=divided,
-            subject_of=lambda plan: replace(seen, plan=plan).subject(gathered),
-            judge_of=lambda some: made.judge([sample.tensors for sample in some]),
-            settings=_settings(left_out, made, seed, saved, progress) if improve else None,
+            subject_of=lambda plan: replace(fitted_on, plan=plan).subject(gathered),
+            judge_of=lambda some: study.judge([sample.tensors for sample in some]),
+            settings=_settings(left_out, study, seed, saved, progress) if improve else None,
             begun=saved.begun if saved else lambda run: None,
         )
         tuned = Tuning(
             goal=goal,
             candidates=candidates,
-            head=_head(made, recipe),
+            head=_head(study, recipe),
             seed=seed or 0,
             progress=lambda stage, done, total: progress(
                 Progress(stage=stage, done=done, total=total)
@@ -154,42 +154,42 @@ def tune(
         tuned = replace(
             tuned,
             calibration=gathered.path,
-            diagnostics=(*made.plan.diagnostics, *notes, *missed(tuned)),
+            diagnostics=(*study.plan.diagnostics, *notes, *missed(tuned)),
         )
         return _written(tuned, path, improvement_path, extends)
 
 
 def _calibrated(
-    made: Study, seen: Study, feed: Feed, output: Path | None, progress: OnProgress
+    study: Study, fitted_on: Study, feed: Feed, output: Path | None, progress: OnProgress
 ) -> Statistics:
     """The statistics that are there, else of the samples that are not for the verdict."""
-    made.note(feed, "tuning", progress)
-    if made.statistics is not None:
-        return made.statistics
-    gathered = seen.calibrated(feed, "tuning", None, progress)
+    study.note(feed, "tuning", progress)
+    if study.statistics is not None:
+        return study.statistics
+    gathered = fitted_on.calibrated(feed, "tuning", None, progress)
     if feed.preprocess is not None:
         gathered = replace(gathered, preprocess=feed.preprocess.model_dump_json())
     return gathered if output is None else gathered.save(output)
 
 
-def _found_parts(made: Study, samples: Sequence[Sample]) -> tuple[Part, ...]:
+def _channel_groups(study: Study, samples: Sequence[Sample]) -> tuple[Part, ...]:
     """The groups of channels of the outputs, the same for all samples."""
-    shares = made.judge([s.tensors for s in samples[:_FIRST]]).shares
+    shares = study.judge([s.tensors for s in samples[:_FIRST]]).shares
     return tuple(part for share in shares.values() for part, _ in share.parts)
 
 
 def _extends(recipe: str | Path, path: Path | None) -> str:
     """How the file to write names the recipe: a path is taken from its own folder (OQ485)."""
-    found, _ = recipes.find(str(recipe), Path())
+    base, _ = recipes.find(str(recipe), Path())
     if path is None:
         return str(recipe)
     folder = path.parent.resolve()
     if Path(recipe).is_file():
         try:
-            return Path(os.path.relpath(found.resolve(), folder)).as_posix()
+            return Path(os.path.relpath(base.resolve(), folder)).as_posix()
         except ValueError:  # another drive of Windows
-            return found.resolve().as_posix()
-    if recipes.find(str(recipe), folder)[0] != found:
+            return base.resolve().as_posix()
+    if recipes.find(str(recipe), folder)[0] != base:
         raise error(
             "OQ485",
             f"'{recipe}' would be another file beside '{path}'",
@@ -211,23 +211,23 @@ def _enough(samples: Sequence[Sample]) -> Sequence[Sample]:
 
 def _settings(
     without: frozenset[ImproverName],
-    made: Study,
+    study: Study,
     seed: int | None,
     saved: Checkpoint | None,
     progress: OnProgress,
 ) -> runner.Settings:
     return runner.Settings(
         without=without,
-        described=f"tune {described(without, made.parts)}",
+        described=f"tune {described(without, study.parts)}",
         seed=seed or 0,
         progress=lambda name, done, total: progress(Progress(stage=name, done=done, total=total)),
         keep=saved.keep if saved else lambda improvement, state: None,
     )
 
 
-def _head(made: Study, recipe: str | Path) -> tuple[str, ...]:
+def _head(study: Study, recipe: str | Path) -> tuple[str, ...]:
     return (
-        f"Made by 'onnxq tune' for {made.model.name}, beginning with {recipe}.",
+        f"Made by 'onnxq tune' for {study.model.name}, beginning with {recipe}.",
         "Review it, delete a rule that costs more than it gives, and commit it.",
     )
 

@@ -84,7 +84,7 @@ class _Errors:
         seeds = {name: self._seed(name, x, place) for name, x in probed.outputs.items()}
         gradients = probed.gradients({n: x for n, x in seeds.items() if x is not None})
         for pair, gradient in gradients.items():
-            error = self._error(pair, probed.read[pair].detach())
+            error = self._error(pair, probed.tensors[pair].detach())
             product = float(torch.dot(gradient.reshape(-1).float(), error.reshape(-1).float()))
             squares[self._index[pair]] = product**2 if math.isfinite(product) else math.nan
         return squares

@@ -112,8 +112,8 @@ class Sensitivity(Shown):
         `nodes` are names.
         """
         wanted = frozenset(nodes)
-        read = [pair.noise for pair in self.pairs if not wanted.isdisjoint(pair.nodes)]
-        return total_of(read, len(self.parts))
+        noises = [pair.noise for pair in self.pairs if not wanted.isdisjoint(pair.nodes)]
+        return total_of(noises, len(self.parts))
 
     def share(self, noise: Noise) -> float:
         """The share of the noise of all pairs added up, in the mean over the parts, 0 to 1.

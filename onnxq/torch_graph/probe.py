@@ -20,7 +20,7 @@ class Probe:
     """One float run of a part: its outputs, and the tensors that nodes read through each pair."""
 
     outputs: Mapping[str, Tensor]
-    read: Mapping[Pair, Tensor]
+    tensors: Mapping[Pair, Tensor]
 
     def gradients(self, seeds: Mapping[str, Tensor]) -> dict[Pair, Tensor]:
         """The gradients of the sum of outputs * seeds; of pairs that they do not depend on none."""
@@ -29,14 +29,14 @@ class Probe:
             return {}
         gradients = torch.autograd.grad(
             [self.outputs[name] for name in judged],
-            list(self.read.values()),
+            list(self.tensors.values()),
             [seeds[name] for name in judged],
             retain_graph=True,
             allow_unused=True,
         )
         return {
             pair: gradient
-            for pair, gradient in zip(self.read, gradients, strict=True)
+            for pair, gradient in zip(self.tensors, gradients, strict=True)
             if gradient is not None
         }
 

@@ -75,7 +75,7 @@ class Candidates:
     judge_of: Callable[[Sequence[Sample]], Judge]
     settings: runner.Settings | None
     begun: Callable[[Improvement], tuple[Improvement, State] | None]
-    _seen: list[Improvement] = field(default_factory=list)
+    _exact: list[Improvement] = field(default_factory=list)
 
     @cached_property
     def first(self) -> Subject:
@@ -116,7 +116,7 @@ class Candidates:
 
         def keep(improvement: Improvement, state: State) -> None:
             if all(step.name in EXACT for step in improvement.steps):
-                self._seen[:] = [improvement]
+                self._exact[:] = [improvement]
             settings.keep(improvement, state)
 
         improvement = self._improved(self.first, replace(settings, keep=keep), self.begun)
@@ -127,8 +127,8 @@ class Candidates:
         """The improvement that keeps the float model: the first steps of the whole one."""
         if self.settings is None:
             return None
-        if self._seen:
-            return self._seen[0]
+        if self._exact:
+            return self._exact[0]
         without = self.settings.without | (frozenset(IMPROVER_NAMES) - EXACT)
         settings = replace(self.settings, without=without, keep=lambda improvement, state: None)
         return self._improved(self.first, settings, lambda run: None)

@@ -52,10 +52,10 @@ def _undivided(improved: Subject, kept: Mapping[Pair, Array]) -> Iterator[tuple[
     left = {edge for pair in kept for edge in pair.edges}
     for pair, divisor in improved.edits.divisors.items():
         for edge in pair.edges:
-            read = reader(improved.graph, edge)
-            if edge not in left and read is not None:
-                weight = improved.graph.array(read.weight)
-                yield read.weight, read.weighted(weight, 1 / divisor.reshape(-1))
+            product = reader(improved.graph, edge)
+            if edge not in left and product is not None:
+                weight = improved.graph.array(product.weight)
+                yield product.weight, product.weighted(weight, 1 / divisor.reshape(-1))
 
 
 def _scales(improved: Subject, fewer: Subject, kept: Mapping[Pair, Array]) -> dict[Pair, Scale]:

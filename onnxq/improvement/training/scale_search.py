@@ -70,7 +70,7 @@ class ScaleSearch:
     def _add(self, probed: Probe, gradients: Sequence[Mapping[Pair, Tensor]]) -> None:
         for row, unit in enumerate(self._units):
             products = [
-                self._products(probed.read[pair], [g[pair] for g in gradients], pair)
+                self._products(probed.tensors[pair], [g[pair] for g in gradients], pair)
                 for pair in unit
                 if pair in gradients[0]
             ]
