@@ -1,8 +1,8 @@
 """Three independent answers on a Q/DQ model: lint, numeric and compiled."""
 
+from onnxq.kernels.conversions import Conversions
 from onnxq.linting import lint
 from onnxq.verification.compiled import CompiledOp, CompiledReport
-from onnxq.verification.conversions import Conversions
 from onnxq.verification.data import DataUse, UnusedSamples, matching_calibration
 from onnxq.verification.detections import DetectionReport
 from onnxq.verification.engines import EngineRun

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxq.verification.layers import HEADER
+from onnxq.kernels.layers import HEADER
 
 Work = Callable[[Mapping[str, Any], Any, list[str]], dict[str, Any]]
 

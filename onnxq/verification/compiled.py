@@ -10,14 +10,14 @@ from typing import Final, NamedTuple
 from onnx import TensorProto
 
 from onnxq.diagnostics import Diagnostic, Severity, counted
+from onnxq.kernels.conversions import Conversions
+from onnxq.kernels.layers import Computed, LayerList, Precision
 from onnxq.linting import Expected, QdqModel, predict_op
 from onnxq.linting.operands import operand_types
 from onnxq.model.graph import Node
 from onnxq.model.ops import traits
 from onnxq.model.products import macs, runs_once
 from onnxq.sessions import Libraries
-from onnxq.verification.conversions import Conversions
-from onnxq.verification.layers import Computed, LayerList, Precision
 from onnxq.verification.profiles import Profile
 from onnxq.verification.shapes import Shapes
 from onnxq.verification.targets import Target

@@ -17,6 +17,9 @@ from onnxq.diagnostics import (
     OnnxqError,
     warning,
 )
+from onnxq.kernels.conversions import conversions
+from onnxq.kernels.inspector import parse_inspector
+from onnxq.kernels.layers import TESTED_VERSIONS, LayerList, parse_layers
 from onnxq.linting import QdqModel
 from onnxq.model import io as models
 from onnxq.model.compiler_ops import without_importer
@@ -24,10 +27,7 @@ from onnxq.model.dimensions import with_ranks, without_names
 from onnxq.sessions import Libraries
 from onnxq.verification import build_cache, builder
 from onnxq.verification.compiled import CompiledReport, compiled_ops, unexpected
-from onnxq.verification.conversions import conversions
 from onnxq.verification.gpu import gpu
-from onnxq.verification.inspector import parse_inspector
-from onnxq.verification.layers import TESTED_VERSIONS, LayerList, parse_layers
 from onnxq.verification.plugins import Built, part_without
 from onnxq.verification.profiles import Profile, contradictions, of_dynamic_inputs
 from onnxq.verification.targets import Target

@@ -17,13 +17,13 @@ from onnxq import shipped
 from onnxq.calibration.calibrate import calibrate, observed_tensors
 from onnxq.insertion.insert import insert
 from onnxq.insertion.scales import compute_scales
+from onnxq.kernels.layers import LayerList, parse_layers
 from onnxq.model.graph import Graph
 from onnxq.model.ops import traits
 from onnxq.model.preparing import prepare
 from onnxq.planning.cascade import plan
 from onnxq.planning.plan import Plan
 from onnxq.planning.recipe import load
-from onnxq.verification.layers import LayerList, parse_layers
 from tests.inserting import InMemory
 
 

@@ -15,12 +15,12 @@ from onnxq import verify
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.samples import Sample
+from onnxq.kernels.layers import parse_layers
 from onnxq.passed_arrays import load_arrays, save_arrays
 from onnxq.render.runs import runs
 from onnxq.sessions import open_session
 from onnxq.verification import CompileOptions, EngineRun, VerifyReport, engines
 from onnxq.verification.gpu import gpu
-from onnxq.verification.layers import parse_layers
 from onnxq.verification.schema import schema
 from tests.command import onnxq, succeeded
 

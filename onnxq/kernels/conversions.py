@@ -12,11 +12,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final, Literal
 
+from onnxq.kernels.generated import CUT, MOVES, operations
+from onnxq.kernels.layers import Layer, LayerList
 from onnxq.linting.qdq import QdqModel
 from onnxq.model.ops import TRAITS, WEIGHTED
 from onnxq.model.pairs import DEQUANTIZE, PAIR_TYPES, is_pair_node
-from onnxq.verification.generated import CUT, MOVES, operations
-from onnxq.verification.layers import Layer, LayerList
 
 ConversionKind = Literal[
     "requantize", "quantize", "dequantize", "weights", "reformat", "unclear", ""

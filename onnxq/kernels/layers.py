@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Final, Literal
 
-from onnxq.verification.generated import product_type
+from onnxq.kernels.generated import product_type
 
 Precision = Literal["int8", "fp8", "int4", "float", "unknown"]
 HEADER: Final = "Layers:"
@@ -27,7 +27,8 @@ _LINE: Final = re.compile(
 _TENSOR: Final = re.compile(
     r"\{ Name: (?P<name>.*?), Dimensions: \[(?P<dims>[-\d,]*)\], .*?Datatype: (?P<dtype>\w+),"
 )
-_NODE: Final = re.compile(r"\[ONNX Layer: (.*)\]", re.DOTALL)
+# A name of the compiler's rewriting may follow, such as __gemm_from_conv1x1.
+_NODE: Final = re.compile(r"\[ONNX Layer: (.*)\](?:__\w+)?", re.DOTALL)
 # A node of a branch: 'name | graph (then_branch) | name of the If (If)'.
 _IN_BRANCH: Final = re.compile(r" \| .*\((then|else)_branch\) \| .* \(If\)$", re.DOTALL)
 _NODE_SEPARATOR: Final = "\x1f"

@@ -3,10 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from onnxq.kernels.layers import TESTED_VERSIONS, LayerTensor, parse_layers
 from onnxq.verification import builder
-from onnxq.verification.layers import TESTED_VERSIONS, LayerTensor, parse_layers
-
-from .models import TYPES, VARIED, attention, saved, types, varied
+from tests.verification.models import TYPES, VARIED, attention, saved, types, varied
 
 # The messages of TensorRT-RTX 1.7.1.116 on models.varied(), attention(mask=True) and types().
 SAMPLES = Path(__file__).parent / "layers_1.7"
@@ -64,6 +63,12 @@ def test_a_layer_has_its_tensors_and_nodes():
     ]
     assert layer.nodes[0] == "int8_left"
     assert len(layer.nodes) == 4
+
+
+def test_a_name_of_a_rewriting_behind_the_nodes():
+    """As TensorRT-RTX 1.7 lists the 1x1 Convs that it computes as Gemm, in half precision."""
+    text = with_line("int8_left", lambda line: f"{line}__gemm_from_conv1x1")
+    assert parse_layers(text) == parse_layers(TEXT)
 
 
 def test_dynamic_dimensions_are_minus_one():

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from onnxq.verification.inspector import parse_inspector
+from onnxq.kernels.inspector import parse_inspector
 from onnxq.verification.tensorrt import read_layers
 
 INT8 = "Thirty-two wide channel vectorized row major Int8 format"

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from onnxq.verification.layers import PRODUCT, Layer, LayerList, LayerTensor
+from onnxq.kernels.layers import PRODUCT, Layer, LayerList, LayerTensor
 
 _CONVOLUTIONS: Final = frozenset(
     {"CaskConvolution", "ConvActPool", "CublasConvolution", "CudaDepthwiseConvolution"}

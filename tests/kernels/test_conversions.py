@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
+from onnxq.kernels.conversions import conversions
+from onnxq.kernels.layers import parse_layers
 from onnxq.linting.qdq import QdqModel
 from onnxq.verification import compile_report
-from onnxq.verification.conversions import conversions
-from onnxq.verification.layers import parse_layers
+from tests.verification.models import Builder, attention, quantized_conv, saved, varied
 
-from .models import Builder, attention, quantized_conv, saved, varied
 from .test_layers import TEXT
 
 

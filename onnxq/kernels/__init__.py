@@ -1,0 +1,1 @@
+"""The kernels of a compiled engine, and what each of them does."""
