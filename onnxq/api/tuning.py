@@ -16,6 +16,7 @@ from onnxq.api.goals import goal_of, is_free, missed, require_possible, scorer_o
 from onnxq.api.improving import checkpoint_of, described, improver_names
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE
+from onnxq.api.requirements import require_page
 from onnxq.api.studies import Study, files_of, study_of
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import counted, error
@@ -70,6 +71,7 @@ def tune(
     output: str | Path | None = None,
     improvement_output: str | Path | None = None,
     calibration_output: str | Path | None = None,
+    html: str | Path | None = None,
     progress: OnProgress = silent,
 ) -> Tuned:
     """Find the recipe that reaches a goal with the fewest multiply-accumulates in float.
@@ -82,10 +84,10 @@ def tune(
     improvers. Of five samples three are fitted on, one is searched with, and one judges.
     `output` is the rule file to write, which extends `recipe`, and `improvement_output` the file of
     the improvement, which fits that recipe alone. `checkpoint` gets the improvement so far, from
-    which `resume` goes on.
+    which `resume` goes on. `html` is a page to write.
     `result.passed` is False where the goal was not reached: the recipe is the nearest then.
     Raises OQ485 for goals that exclude each other, OQ486 where the float model itself is below the
-    goal, OQ471, OQ490 to OQ494 for the metric, and what `improve` raises.
+    goal, OQ471, OQ490 to OQ494 for the metric, OQ670, and what `improve` raises.
     """
     goal = goal_of(min_sqnr, min_int8, max_top1_drop, labels, metric, min_score)
     left_out = improver_names(without)
@@ -109,8 +111,9 @@ def tune(
         existing=existing,
         ort_library=ort_library,
     )
-    path, improvement_path, calibration_path = (
-        None if p is None else Path(p) for p in (output, improvement_output, calibration_output)
+    path, improvement_path, calibration_path, page = (
+        None if p is None else Path(p)
+        for p in (output, improvement_output, calibration_output, html)
     )
     own = labels if metric is None or callable(metric) else Path(str(metric).rpartition(":")[0])
     outputs = {
@@ -118,9 +121,11 @@ def tune(
         "the improvement": improvement_path,
         "the calibration": calibration_path,
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
+        "--html": page,
     }
     inputs = (*files_of(study, recipe), *recipes.files(recipe), None if own is None else Path(own))
     require_writable(outputs, inputs)
+    require_page(page)
     extends = _extends(recipe, path)
     feed = study.open()
     whole = held(feed)
@@ -156,7 +161,7 @@ def tune(
             calibration=gathered.path,
             diagnostics=(*study.plan.diagnostics, *notes, *missed(tuned)),
         )
-        return _written(tuned, path, improvement_path, extends)
+        return _written(tuned, path, improvement_path, extends, page)
 
 
 def _calibrated(
@@ -232,8 +237,14 @@ def _head(study: Study, recipe: str | Path) -> tuple[str, ...]:
     )
 
 
-def _written(tuned: Tuned, path: Path | None, improvement_path: Path | None, extends: str) -> Tuned:
-    """Write the improvement and the recipe, each whole or not at all."""
+def _written(
+    tuned: Tuned,
+    path: Path | None,
+    improvement_path: Path | None,
+    extends: str,
+    page: Path | None,
+) -> Tuned:
+    """Write the improvement, the recipe and the page, each whole or not at all."""
     if improvement_path is not None and tuned.improvement is not None:
         tuned = replace(tuned, improvement=tuned.improvement.save(improvement_path))
     if path is not None:
@@ -241,4 +252,8 @@ def _written(tuned: Tuned, path: Path | None, improvement_path: Path | None, ext
         with whole_file(path) as part:
             part.write_text(text, encoding="utf-8")
         tuned = replace(tuned, path=path, text=text, extends=extends)
+    if page is not None:
+        shown = tuned.to_html()
+        with whole_file(page) as part:
+            part.write_text(shown, encoding="utf-8")
     return tuned

@@ -69,6 +69,7 @@ def run(
     resume: options.Resume = False,
     existing: options.Existing = "refuse",
     ort_library: options.OrtLibrary = None,
+    html: options.Html = None,
 ) -> None:
     """Write the recipe, and the improvement that fits it; exit 1 when the goal is not reached."""
     import onnxq
@@ -76,7 +77,8 @@ def run(
     path = output or Path(f"{model.stem}.tuned.yaml")
     recipe = rules or options.RECIPE
     improved = path.with_name(f"{path.stem}.improved.npz") if improve else None
-    require_writable({"the recipe": path, "the improvement": improved}, (Path(recipe),))
+    outputs = {"the recipe": path, "the improvement": improved, "--html": html}
+    require_writable(outputs, (Path(recipe),))
     calibrated = finding.model_and_calibration(model, calibration, existing)
     own = None if calibrated.statistics else path.with_name(f"{model.stem}.calib.npz")
     with screen.progress() as progress:
@@ -101,9 +103,12 @@ def run(
             output=path,
             improvement_output=improved,
             calibration_output=own,
+            html=html,
             progress=progress,
             **asdict(selection),
         )
     screen.show(result)
+    if html is not None:
+        screen.out.print(f"page: {html}")
     if not result.passed:
         raise typer.Exit(1)

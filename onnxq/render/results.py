@@ -243,9 +243,15 @@ def as_html(result: object) -> str:
     return f'<pre style="{_PRE};white-space:{"pre-wrap" if is_prose else "pre"}">{lines}</pre>'
 
 
-def as_page(result: VerifyReport | Sensitivity) -> str:
-    """A report or a sensitivity as a page that loads nothing."""
-    return html.page(result) if isinstance(result, VerifyReport) else html.noise_page(result)
+@singledispatch
+def as_page(result: object) -> str:
+    """A result as a page that loads nothing."""
+    raise TypeError(f"onnxq has no page for a {type(result).__name__}")
+
+
+as_page.register(VerifyReport)(html.page)
+as_page.register(Sensitivity)(html.noise_page)
+as_page.register(Tuned)(html.tuned_page)
 
 
 def require_page() -> None:

@@ -21,7 +21,8 @@ def tuned(console: Console, result: Tuned) -> None:
     _trade(console, result)
     for rule in result.rules:
         console.print(f"{', '.join(rule.nodes)}: {rule.why[0].lower()}{rule.why[1:]}")
-    _verdict(console, result)
+    console.print(verdict(result))
+    console.print(tried_on(result))
     _next(console, result)
 
 
@@ -33,7 +34,7 @@ def _trade(console: Console, result: Tuned) -> None:
         (
             "chosen" if trial is result.chosen else "",
             share(trial.int8),
-            str(_ops(trial)),
+            str(float_ops(trial)),
             str(trial.conversions),
             result.goal.number(trial.figures.figure),
             _bar(trial.figures.figure, low, high),
@@ -50,26 +51,38 @@ def _bar(figure: float, low: float, high: float) -> str:
     return ("\N{FULL BLOCK}" * round(1 + (_BAR - 1) * (figure - low) / (high - low))).ljust(_BAR)
 
 
-def _ops(trial: Trial) -> int:
+def float_ops(trial: Trial) -> int:
+    """How many ops a trial leaves in float."""
     return sum(len(unit.nodes) for unit in trial.units)
 
 
-def _verdict(console: Console, result: Tuned) -> None:
-    goal = result.goal
-    fitted, searched, judged = result.samples
+def verdict(result: Tuned) -> str:
+    """The figures before and after, on the samples of the verdict."""
+    goal, judged = result.goal, result.samples[-1]
     asked = "" if result.least is None else f", asked {goal.text(result.least)}"
     of_float = "" if result.float_score is None else f", float {goal.text(result.float_score)}"
-    what = goal.unit if goal.scorer else "SQNR of the worst part"
     before, after = (goal.text(f.figure) for f in (result.before, result.verdict))
-    console.print(
-        f"{what}: {before} before, {after} tuned{asked}{of_float}, on "
+    return (
+        f"{figure_name(result)}: {before} before, {after} tuned{asked}{of_float}, on "
         f"{counted(judged, 'sample')} that neither improvers nor the search saw{_looked(result)}"
     )
+
+
+def figure_name(result: Tuned) -> str:
+    """What the figure of the goal is."""
+    return result.goal.unit if result.goal.scorer else "SQNR of the worst part"
+
+
+def tried_on(result: Tuned) -> str:
+    """Which samples the figures of the trials are of."""
+    fitted, searched, _ = result.samples
     table_of = f"the table has figures of {counted(searched, 'sample')} that the search saw"
-    if result.improvement is not None:
-        table_of += ", with the improvers that keep the float model"
-        table_of = f"improvers were fitted on {fitted} others; {table_of}"
-    console.print(table_of)
+    if result.improvement is None:
+        return table_of
+    return (
+        f"improvers were fitted on {fitted} others; {table_of}, "
+        "with the improvers that keep the float model"
+    )
 
 
 def _looked(result: Tuned) -> str:

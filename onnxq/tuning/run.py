@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,14 +14,14 @@ from onnxq.feeds.samples import Sample
 from onnxq.improvement.edits import Array
 from onnxq.improvement.improvement import Improvement
 from onnxq.sensitivities.measuring import measure, sizes_of
-from onnxq.sensitivities.sensitivity import decibel
 from onnxq.tuning.candidates import Candidates
 from onnxq.tuning.goal import Bench, Figures, Goal, margin_db
 from onnxq.tuning.greedy import ordered
+from onnxq.tuning.reasons import reasons
 from onnxq.tuning.recipe_text import FloatRule, recipe_text
 from onnxq.tuning.search import Search, Trial
 from onnxq.tuning.tuned import Tuned
-from onnxq.tuning.units import Unit, Units
+from onnxq.tuning.units import Units
 
 RANKED_ON: Final = 24  # samples, at most
 LOOKS: Final = 3  # at the samples of the verdict
@@ -59,7 +58,12 @@ class Tuning:
         search = self._search()
         finals = self._finals(search)
         best = finals[-1] if not self._lack(finals) else max(finals, key=lambda f: f.figures.figure)
-        rules = self._rules(best.trial.units, search)
+        units = best.trial.units
+        why = reasons(units, search.units, search.bench.parts.names)
+        rules = tuple(
+            FloatRule(id=f"float-{number}", nodes=unit.nodes, why=reason.text)
+            for number, (unit, reason) in enumerate(zip(units, why, strict=True), start=1)
+        )
         samples = self.candidates.samples
         return Tuned(
             goal=self.goal,
@@ -76,6 +80,7 @@ class Tuning:
             trials=tuple(sorted(search.trials.values(), key=lambda t: (-t.int8, t.figures.figure))),
             chosen=best.trial,
             rules=rules,
+            reasons=why,
             text=recipe_text(self.candidates.extends, rules, self.head),
             improvement=best.improvement,
             diagnostics=self.notes,
@@ -171,26 +176,3 @@ class Tuning:
     def _margin(self, noise: Array) -> float:
         """What the search aims at beyond the goal, as its samples are not those of the verdict."""
         return margin_db(noise) if self.goal.scorer is None else 0.0
-
-    def _rules(self, chosen: Sequence[Unit], search: Search) -> tuple[FloatRule, ...]:
-        names = search.bench.parts.names
-        return tuple(
-            FloatRule(
-                id=f"float-{number}",
-                nodes=unit.nodes,
-                why=self._why(unit, search.units, names),
-            )
-            for number, unit in enumerate(chosen, start=1)
-        )
-
-    def _why(self, unit: Unit, units: Units, names: Sequence[str]) -> str:
-        totals = [math.fsum(noises) for noises in zip(*(u.noise for u in units.units), strict=True)]
-        shares = [n / t if t else 0.0 for n, t in zip(unit.noise, totals, strict=True)]
-        worst = max(range(len(shares)), key=shares.__getitem__)
-        db = decibel(unit.noise[worst])
-        alone = f" ({db:.1f} dB alone)" if math.isfinite(db) else ""
-        work = unit.macs / units.macs if units.macs else 0.0
-        return (
-            f"Left in float: brings {shares[worst]:.1%} of the noise at "
-            f"{names[worst]}{alone}, {work:.2%} of the MACs."
-        )

@@ -9,8 +9,9 @@ from typing import Any
 
 from onnxq.diagnostics import Diagnostic
 from onnxq.improvement.improvement import Improvement
-from onnxq.shown import Shown
+from onnxq.shown import Shown, renderer
 from onnxq.tuning.goal import Figures, Goal
+from onnxq.tuning.reasons import Reason
 from onnxq.tuning.recipe_text import FloatRule
 from onnxq.tuning.search import Trial
 
@@ -24,8 +25,9 @@ class Tuned(Shown):
     `least` is the figure to reach there, `float_score` that of the float model where the goal is a
     metric. `parts` are those of the outputs there, `search_parts` those of the search. `trials` are
     the models that were tried, from the most in INT8 to the least, with figures of other samples;
-    `chosen` is one of them. `rules` are what the tuned recipe adds to `extends`. `samples` counts
-    those to fit on, to search with, and for the verdict. `calibration` is the file to insert with.
+    `chosen` is one of them. `rules` are what the tuned recipe adds to `extends`, each with one
+    of the `reasons`. `samples` counts those to fit on, to search with, and for the verdict.
+    `calibration` is the file to insert with.
     """
 
     goal: Goal
@@ -42,6 +44,7 @@ class Tuned(Shown):
     trials: tuple[Trial, ...]
     chosen: Trial
     rules: tuple[FloatRule, ...]
+    reasons: tuple[Reason, ...]
     text: str
     improvement: Improvement | None = field(compare=False)
     calibration: Path | None = None
@@ -53,6 +56,19 @@ class Tuned(Shown):
         """Whether the goal is reached on the samples of the verdict."""
         is_good = self.least is None or self.verdict.figure >= self.least
         return is_good and self.chosen.int8 >= self.goal.min_int8
+
+    @property
+    def frontier(self) -> tuple[Trial, ...]:
+        """The trials than which no other has more in INT8 and a better figure."""
+        frontier: list[Trial] = []
+        for trial in sorted(self.trials, key=lambda t: (-t.int8, -t.figures.figure)):
+            if not frontier or trial.figures.figure > frontier[-1].figures.figure:
+                frontier.append(trial)
+        return tuple(frontier)
+
+    def to_html(self) -> str:
+        """The trade as a page that loads nothing; OQ670 if Jinja or Vega is not installed."""
+        return renderer().as_page(self)
 
     def to_dict(self) -> dict[str, Any]:
         """The verdict, the rules, and everything that was tried."""
@@ -77,7 +93,16 @@ class Tuned(Shown):
             "chosen": self._trial(self.chosen),
             "trials": [self._trial(trial) for trial in self.trials],
             "rules": [
-                {"id": rule.id, "nodes": list(rule.nodes), "why": rule.why} for rule in self.rules
+                {
+                    "id": rule.id,
+                    "nodes": list(rule.nodes),
+                    "why": rule.why,
+                    "part": reason.part,
+                    "share": reason.share,
+                    "sqnr_db": _finite(reason.sqnr_db),
+                    "macs": reason.macs,
+                }
+                for rule, reason in zip(self.rules, self.reasons, strict=True)
             ],
             "diagnostics": [d.to_dict() for d in self.diagnostics],
         }

@@ -52,10 +52,10 @@ CALLS = {
     ),
     "tune": (
         ("tune", "model.onnx", "--data", "more", "--rules", "rules.yaml", "--min-int8", "0.4",
-         "--no-improve", "-o", "new.yaml"),
+         "--no-improve", "-o", "new.yaml", "--html", "new.html"),
         lambda: onnxq.tune(
             "model.onnx", "more", "rules.yaml", "model.calib.npz", min_int8=0.4,
-            improve=False, output="new.yaml",
+            improve=False, output="new.yaml", html="new.html",
         ),
     ),
     "plan": (

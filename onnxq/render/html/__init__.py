@@ -1,5 +1,6 @@
-"""The report and the sensitivity as pages."""
+"""Results as pages."""
 
 from onnxq.render.html.noise_page import noise_page as noise_page
 from onnxq.render.html.page import page as page
 from onnxq.render.html.template import require as require
+from onnxq.render.html.tuned_page import tuned_page as tuned_page
