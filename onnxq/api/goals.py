@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
 from onnxq.api.studies import Study
 from onnxq.diagnostics import Diagnostic, counted, error, warning
+from onnxq.feeds.samples import Sample
 from onnxq.improvement.samples import ADVISED
 from onnxq.tuning.candidates import Parts
 from onnxq.tuning.goal import Bench, Goal
-from onnxq.tuning.metrics.labelled import top1
+from onnxq.tuning.metrics.labelled import Top1, top1
 from onnxq.tuning.metrics.metric import MetricLike, load_metric
 from onnxq.tuning.metrics.scoring import Scorer
 from onnxq.tuning.tuned import Tuned
@@ -92,6 +93,13 @@ def require_possible(goal: Goal, study: Study, divided: Parts) -> None:
             f"{goal.least:g}",
             fix="lower the goal, or check the metric, the data and the preprocessing",
         )
+
+
+def doubts(goal: Goal, study: Study, samples: Sequence[Sample]) -> tuple[Diagnostic, ...]:
+    """Warn of labels that do not fit the float model (OQ655)."""
+    if not isinstance(goal.scorer, Top1):
+        return ()
+    return goal.scorer.doubts(study.model.proto, samples, study.libraries)
 
 
 def too_few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:

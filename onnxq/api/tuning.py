@@ -12,7 +12,7 @@ from typing import Any, Final
 from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
-from onnxq.api.goals import goal_of, is_free, missed, require_possible, scorer_of, too_few
+from onnxq.api.goals import doubts, goal_of, is_free, missed, require_possible, scorer_of, too_few
 from onnxq.api.improving import checkpoint_of, described, improver_names
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE
@@ -133,6 +133,7 @@ def tune(
     with ExitStack() as open_:
         goal = replace(goal, scorer=scorer_of(labels, metric, open_))
         require_possible(goal, study, divided)
+        of_labels = doubts(goal, study, whole.samples)
         fitted_on = study.on([s.tensors for s in (*divided.fitting, *divided.search)])
         gathered = _calibrated(study, fitted_on, feed, calibration_path, progress)
         study = replace(study, parts=study.parts or _channel_groups(study, whole.samples))
@@ -155,11 +156,16 @@ def tune(
                 Progress(stage=stage, done=done, total=total)
             ),
         ).run()
-        notes = (*feed.warnings, *whole.diagnostics, *too_few(divided, goal), *tuned.diagnostics)
+        of_data = (*feed.warnings, *whole.diagnostics, *of_labels, *too_few(divided, goal))
         tuned = replace(
             tuned,
             calibration=gathered.path,
-            diagnostics=(*study.plan.diagnostics, *notes, *missed(tuned)),
+            diagnostics=(
+                *study.plan.diagnostics,
+                *of_data,
+                *tuned.diagnostics,
+                *missed(tuned),
+            ),
         )
         return _written(tuned, path, improvement_path, extends, page)
 

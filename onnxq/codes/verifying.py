@@ -83,6 +83,13 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Write `--min-sqnr 25` for every output or `--min-sqnr NAME:25` for one; cosines are "
         "from -1 to 1, `--min-int8` and `--min-quantized` from 0 to 1.",
     ),
+    "OQ655": Code(
+        meaning="By the labels the float model is no more often right than by chance, so that "
+        "top-1 says nothing of the Q/DQ model either.",
+        example="labels whose indices begin with 1",
+        fix="Check the file of labels, that indices begin with 0 and have the order of the model's "
+        "classes, and the preprocessing of the samples.",
+    ),
     "OQ660": Code(
         meaning="The compiler crashed while it built the engine. It runs in a process of its own, "
         "so onnxq continues.",

@@ -335,3 +335,20 @@ def test_names_of_any_script(tmp_path):
     result = onnxq.tune(proto, inputs(20), min_int8=0.75, improve=False, output=path)
     skipped = {d.edge.node for d in onnxq.plan(proto, path).decisions if d.descriptor is None}
     assert skipped == nodes_of(result) == {"n\u00e9t\U0001f600\u20282"}
+
+
+def test_labels_that_do_not_fit_the_model_are_named(tmp_path):
+    rng = np.random.default_rng(0)
+    weights = [array("w", 3 * np.eye(6)), array("v", 2 * np.eye(6))]
+    nodes = [
+        helper.make_node("MatMul", ["x", "w"], ["a"], "one"),
+        helper.make_node("MatMul", ["a", "v"], ["y"], "two"),
+    ]
+    proto = model(nodes, weights, {"x": [1, 6]}, {"y": [1, 6]})
+    data = [{"x": rng.normal(size=(1, 6)).astype(np.float32)} for _ in range(12)]
+    wanted = [int(sample["x"].argmax()) for sample in data]
+    for shift, codes in ((0, []), (1, ["OQ655"])):
+        path = tmp_path / f"{shift}.csv"
+        path.write_text("".join(f"data[{i}],{(c + shift) % 6}\n" for i, c in enumerate(wanted)))
+        result = onnxq.tune(proto, data, max_top1_drop=50, labels=path, improve=False)
+        assert [d.code for d in result.diagnostics if d.code == "OQ655"] == codes

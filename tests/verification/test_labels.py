@@ -135,6 +135,19 @@ def test_equal_scores_and_nan(tmp_path):
     assert (found.agreement, found.changed) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "codes"),
+    [(0, 7, []), (0, 8, ["OQ655"]), (2, 12, ["OQ655"]), (3, 12, [])],
+)
+def test_labels_by_which_the_float_model_is_no_better_than_chance(tmp_path, right, wrong, codes):
+    """Seven classes; of fewer than eight samples nothing is said."""
+    rows = [f"{i}.npy,{0 if i < right else 1}" for i in range(right + wrong)]
+    known = labels(tmp_path, "\n".join(rows))
+    feed = scores(*[[6, 5, 4, 3, 2, 1, 0]] * (right + wrong))
+    report = compare(classifier([]), classifier([]), feed, labels=known)
+    assert [d.code for d in report.notes] == codes
+
+
 def test_labels_of_other_samples(tmp_path):
     known = labels(tmp_path, "a.npy,1\n")
     with pytest.raises(OnnxqError) as caught:

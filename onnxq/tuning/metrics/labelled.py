@@ -9,6 +9,7 @@ from pathlib import Path
 
 import onnx
 
+from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.samples import Sample
 from onnxq.sessions import Libraries
 from onnxq.tuning.metrics.scoring import model_outputs
@@ -33,10 +34,21 @@ class Top1:
         Raises OQ305 when onnxruntime cannot run the model, OQ651 when no sample has a label, OQ652
         for a class that the model lacks, OQ653 for a model that is no classifier of single samples.
         """
+        return self._totals(model, samples, libraries).result().top1
+
+    def doubts(
+        self, model: onnx.ModelProto, samples: Sequence[Sample], libraries: Libraries = ()
+    ) -> tuple[Diagnostic, ...]:
+        """Warn where a float model is no better than chance (OQ655)."""
+        return tuple(self._totals(model, samples, libraries).doubts())
+
+    def _totals(
+        self, model: onnx.ModelProto, samples: Sequence[Sample], libraries: Libraries
+    ) -> AccuracyTotals:
         totals = AccuracyTotals(self.labels, class_names(model))
         for sample, outputs in zip(samples, model_outputs(model, samples, libraries), strict=True):
             totals.add(sample, outputs, outputs)
-        return totals.result().top1
+        return totals
 
 
 def top1(labels: str | Path) -> Top1:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from onnxq.diagnostics import OnnxqError, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, error, warning
 from onnxq.feeds.samples import Sample
 from onnxq.verification.labels import Labels, class_index
 
 _TOP: Final = 5
+_ENOUGH: Final = 8  # samples with a label: of fewer a good model may have none right
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,6 +88,19 @@ class AccuracyTotals:
             lost=int(((before < 1) & (after >= 1)).sum()),
             gained=int(((before >= 1) & (after < 1)).sum()),
         )
+
+    def doubts(self) -> Iterator[Diagnostic]:
+        """Warn of labels by which the float model is no better than chance (OQ655)."""
+        count = len(self._places)
+        right = sum(place < 1 for place, *_ in self._places)
+        if count >= _ENOUGH and right * self._classes <= count:
+            yield warning(
+                "OQ655",
+                f"by '{self._labels.file}' the float model is right on {right} of {count} samples, "
+                f"no more than by chance among {self._classes:,} classes",
+                fix="check that indices begin with 0 and are in the order of the model's classes, "
+                "that the rows are those of these samples, and the preprocessing",
+            )
 
 
 def _scores(outputs: dict[str, Any]) -> str:

@@ -148,7 +148,10 @@ class QdqRun:
             unmatched=self._inner.unmatched if self._inner is not None else (),
             inside=self._inner.inside if self._inner is not None else (),
             stand_ins=self._cut_model.stand_ins(self._outputs),
-            notes=self._cut_model.notes(self._outputs),
+            notes=(
+                *self._cut_model.notes(self._outputs),
+                *(self._accuracy.doubts() if self._accuracy is not None else ()),
+            ),
         )
 
 

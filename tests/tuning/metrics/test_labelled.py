@@ -37,3 +37,13 @@ def test_labels_that_do_not_fit(folder):
     (folder / "l.csv").write_text("0.png,7\n")
     assert problem(top1("l.csv").score, CLASSIFIER, SAMPLES).code == "OQ652"
     assert problem(top1, "missing.csv").code == "OQ651"
+
+
+def test_labels_that_fit_no_sample(folder):
+    """Indices that begin with 1."""
+    (folder / "l.csv").write_text("0.png,1\n1.png,2\n2.png,0\n")
+    (doubt,) = top1("l.csv").doubts(CLASSIFIER, SAMPLES * 3)
+    assert doubt.code == "OQ655"
+    assert "right on 0 of 9 samples" in doubt.message
+    (folder / "l.csv").write_text("0.png,0\n1.png,1\n2.png,0\n")
+    assert not top1("l.csv").doubts(CLASSIFIER, SAMPLES * 3)
