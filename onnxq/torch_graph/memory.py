@@ -25,7 +25,7 @@ def limited(limit: int) -> Iterator[None]:
         sizes[tensor.data_ptr()] = tensor.nbytes
         if sum(sizes.values()) > limit:
             raise TooLargeError
-        return tensor
+        return tensor.detach()  # an output with its history would hold itself, and never be freed
 
     with torch.autograd.graph.saved_tensors_hooks(saved, lambda tensor: tensor):
         yield
