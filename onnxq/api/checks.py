@@ -10,6 +10,8 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths
+from onnxq.cost.gpu import Gpu
+from onnxq.cost.gpu import load as load_gpu
 from onnxq.diagnostics import OnnxqError, error, require_choice
 from onnxq.model.graph import Graph
 from onnxq.runnable import libraries
@@ -40,21 +42,23 @@ class CheckOptions:
     min_quantized: float | None
     min_kept: float | None
     max_new: float | None
+    max_cost_ratio: float | None
     backend: Backend
     targets: Sequence[str]
     timeout: float
     cache: bool
     fp32_engine: bool
+    gpu: str | Path | None
     ort_library: PathOrPaths
     plugin: PathOrPaths
 
     def require_data(self, data: Any) -> None:
-        """Raise OQ651, OQ680 and OQ682 for options that nothing is compared for."""
+        """Raise OQ651, OQ654, OQ680 and OQ682 for options that nothing is compared for."""
         if problem := next(self._without_effect(has_data=data is not None), None):
             raise problem
 
     def checks(self, profiles: dict[str, Profile]) -> Checks:
-        """The checks that need no model (OQ601, OQ650, OQ664)."""
+        """The checks that need no model (OQ601, OQ650, OQ664, OQ69x)."""
         require_choice("backend", self.backend, Backend)
         tensorrt.require_backend(self.backend)
         if self.targets:
@@ -72,7 +76,18 @@ class CheckOptions:
                 libraries=libraries(self.ort_library),
             ),
             fp32_engine=self.fp32_engine,
+            gpu=self._gpu(),
         )
+
+    def _gpu(self) -> Gpu | None:
+        """The GPU to compute costs for (OQ690, OQ691, and OQ103 and OQ104 for a file)."""
+        if self.gpu is not None and self.backend == "onnxruntime":
+            raise error(
+                "OQ691",
+                "--gpu asks for the cost of engines, and --backend onnxruntime builds none",
+                fix="leave out one of the two",
+            )
+        return None if self.gpu is None else load_gpu(self.gpu)
 
     def for_model(
         self, checks: Checks, model: ModelProto, graph: Graph | None
@@ -95,6 +110,7 @@ class CheckOptions:
             quantized=self.min_quantized,
             kept=self.min_kept,
             new=self.max_new,
+            cost_ratio=self.max_cost_ratio,
         )
         return replace(checks, parts=parts, detections=detections), limits
 
@@ -107,6 +123,9 @@ class CheckOptions:
         for option, (code, value) in of_data.items():
             if value is not None and not has_data:
                 yield error(code, f"{option} has no effect without --data", fix="give both")
+        if self.max_cost_ratio is not None and self.gpu is None:
+            fix = "name the GPU, as in --gpu l4"
+            yield error("OQ654", "--max-cost-ratio has no effect without --gpu", fix=fix)
         of_detections = {
             "--detection-score": self.detection_score,
             "--min-kept": self.min_kept,

@@ -68,11 +68,13 @@ def verify(
     min_quantized: float | None = None,
     min_kept: float | None = None,
     max_new: float | None = None,
+    max_cost_ratio: float | None = None,
     backend: Backend = "auto",
     targets: Sequence[str] = (),
     timeout: float = TIMEOUT,
     cache: bool = True,
     fp32_engine: bool = False,
+    gpu: str | Path | None = None,
     ort_library: PathOrPaths = (),
     plugin: PathOrPaths = (),
     recipes: Sequence[str | Path | Recipe] = (),
@@ -100,14 +102,16 @@ def verify(
     whether all hold.
     `backend` is the compiler: "auto" compiles where TensorRT-RTX is installed, "onnxruntime" does
     not compile. `targets` are GPUs such as "sm89"; `timeout` is in seconds; `cache` keeps builds.
-    `fp32_engine` compiles the float model too. `ort_library` is a library of custom ops for
-    onnxruntime, `plugin` one of plugins for TensorRT, or several; without it, outputs behind an op
-    that nobody knows are compared in front of the op, and the engine ends there. `html` is a file
-    for the report as a page, which also shows the decisions of `recipes` and saved `plans`, if they
-    made one of the models.
+    `fp32_engine` compiles the float model too. `gpu`, a name such as "l4" or a YAML file, asks for
+    `report.cost`: what the engine moves and multiplies and the least time for it, beside the float
+    model's engines in FP16 and FP32; `max_cost_ratio` is the highest ratio to FP16.
+    `ort_library` is a library of custom ops for onnxruntime, `plugin` one of plugins for TensorRT,
+    or several; without it, outputs behind an op that nobody knows are compared in front of the op,
+    and the engine ends there. `html` is a file for the report as a page, which also shows the
+    decisions of `recipes` and saved `plans`, if they made one of the models.
     Raises OQ301, OQ302, OQ320, OQ4xx for the data, OQ605, OQ601 for a backend that is not
     installed, OQ603 for models that do not belong together, OQ651 to OQ654, OQ664, OQ670, OQ671,
-    OQ680, OQ682 and OQ683.
+    OQ680, OQ682, OQ683, OQ690 and OQ691.
     """
     qdq_models = [qdq] if isinstance(qdq, QdqLike) else list(qdq)
     if not qdq_models:
@@ -126,11 +130,13 @@ def verify(
         min_quantized=min_quantized,
         min_kept=min_kept,
         max_new=max_new,
+        max_cost_ratio=max_cost_ratio,
         backend=backend,
         targets=targets,
         timeout=timeout,
         cache=cache,
         fp32_engine=fp32_engine,
+        gpu=gpu,
         ort_library=ort_library,
         plugin=plugin,
     )

@@ -381,6 +381,14 @@ class Checks:
             _CHECKS,
         ),
     ] = None
+    max_cost_ratio: Annotated[
+        float | None,
+        option(
+            "--max-cost-ratio X",
+            "With --gpu: exit 1 if it needs more than X of the FP16 engine's least time.",
+            _CHECKS,
+        ),
+    ] = None
     labels: Annotated[
         Path | None,
         option(
@@ -423,6 +431,15 @@ class Checks:
         bool,
         option("--fp32-engine", "Compile the FP32 model too, to compare the sizes.", _COMPILER),
     ] = False
+    gpu: Annotated[
+        str | None,
+        option(
+            "--gpu l4|orin|..|FILE",
+            "Bytes, multiplications and least time on this GPU, beside FP16 and FP32 engines, with "
+            "what to do where INT8 loses.",
+            _COMPILER,
+        ),
+    ] = None
     timeout: Annotated[
         float, option("--timeout SECONDS", "Stop a compiler that takes longer.", _COMPILER)
     ] = 600

@@ -8,6 +8,7 @@ from typing import Final
 
 from onnxq.codes.calibrations import CALIBRATIONS
 from onnxq.codes.code import Code as Code
+from onnxq.codes.costs import COSTS
 from onnxq.codes.formats import FORMATS
 from onnxq.codes.improving import IMPROVING
 from onnxq.codes.inputs import INPUTS
@@ -37,6 +38,7 @@ CODES: Final[dict[str, Code]] = dict(
             | INSERTING
             | VERIFYING
             | LINTING
+            | COSTS
         ).items()
     )
 )

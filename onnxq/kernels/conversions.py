@@ -54,11 +54,16 @@ class Conversions:
     unclear: int
 
 
-def conversions(model: QdqModel, layers: LayerList) -> Conversions:
-    """Count the converting kernels of the engine that was made from a Q/DQ model."""
+def conversion_kinds(model: QdqModel, layers: LayerList) -> tuple[ConversionKind, ...]:
+    """What each layer converts if it only converts, else ''; in the order of the layers."""
     makers = {t.name: layer for layer in layers.layers for t in layer.outputs}
     reader = _Reader(model, makers)
-    kinds = [reader.kind(layer) for layer in layers.layers if layer.kind == "kgen"]
+    return tuple(reader.kind(layer) if layer.kind == "kgen" else "" for layer in layers.layers)
+
+
+def conversions(model: QdqModel, layers: LayerList) -> Conversions:
+    """Count the converting kernels of the engine that was made from a Q/DQ model."""
+    kinds = conversion_kinds(model, layers)
     return Conversions(
         requantize=kinds.count("requantize"),
         quantize=kinds.count("quantize"),

@@ -13,6 +13,7 @@ from rich.text import Text
 from onnxq.diagnostics import Severity, counted
 from onnxq.insertion.provenance import recipe_name
 from onnxq.render.agreement import detection_lines, row_lines
+from onnxq.render.costs import cost
 from onnxq.render.runs import runs
 from onnxq.render.side_by_side import part_name, side_by_side, types_of
 from onnxq.render.tables import table
@@ -58,6 +59,9 @@ def verify_report(console: Console, report: VerifyReport, *, everything: bool = 
         if model.numeric is not None and model.numeric.tensors:
             console.print(f"\n{model.model}")
             tensor_lines(console, model.numeric, everything=everything)
+        if model.cost is not None:
+            console.print(f"\n{model.model}")
+            cost(console, model.cost, everything=everything)
 
 
 def _model(console: Console, model: ModelReport, used: Sequence[str], *, everything: bool) -> None:
@@ -80,6 +84,8 @@ def _model(console: Console, model: ModelReport, used: Sequence[str], *, everyth
         console.print("numeric: not run, there is no --data")
     if model.compiled is not None:
         _compiled(console, model.compiled, everything=everything)
+    if model.cost is not None:
+        cost(console, model.cost, everything=everything)
 
 
 def recipe_of(made_by: Mapping[str, str]) -> str:

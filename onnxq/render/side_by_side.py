@@ -61,6 +61,8 @@ def figures(models: Sequence[ModelReport]) -> Iterator[tuple[str, list[FigureCel
         for dtype in types_of([m.compiled for m in models if m.compiled is not None]):
             yield f"MACs in {dtype}", [_macs(model, dtype) for model in models]
         yield "engine MB", [_engine(model) for model in models]
+    if any(model.cost is not None for model in models):
+        yield "least time / FP16", [_ratio(model) for model in models]
 
 
 def _count(model: ModelReport, severity: Severity) -> FigureCell:
@@ -147,6 +149,11 @@ def _engine(model: ModelReport) -> FigureCell:
         return (None, _why_not(model))
     size = model.compiled.engine_bytes
     return (-size, f"{size / 1e6:.1f}")
+
+
+def _ratio(model: ModelReport) -> FigureCell:
+    ratio = model.cost.ratio if model.cost is not None else None
+    return (None if ratio is None else -ratio, figure(ratio, ".2f"))
 
 
 def _why_not(model: ModelReport) -> str:

@@ -12,9 +12,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 from onnxq.calibration.statistics import Statistics
+from onnxq.cost.engine import EngineTypes
 from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.insertion.lowering import in_half
@@ -30,8 +31,6 @@ from onnxq.verification import builder, tensorrt
 from onnxq.verification.numeric.comparison import Comparison, Totals
 from onnxq.verification.numeric.runners import infer, runner
 from onnxq.verification.tensorrt import CompileOptions
-
-EngineTypes = Literal["qdq", "fp16", "fp32"]
 
 SAMPLES: Final = 8  # on which engines run
 _NO_STATISTICS: Final = Statistics(model_digest="", calibrator="max")
@@ -102,16 +101,17 @@ def build_engines(
     """Write the engines to files in a folder, one at a time as the caller iterates."""
     for path in qdq_paths:
         yield _build(path, "qdq", partial(Path, path), options, folder)
-    fp16 = partial(_fp16_model, float_path, folder, calibration or _NO_STATISTICS)
+    fp16 = partial(fp16_model, float_path, folder, calibration)
     yield _build(float_path, "fp16", fp16, options, folder)
     yield _build(float_path, "fp32", partial(Path, float_path), options, folder)
 
 
-def _fp16_model(float_path: str | Path, folder: Path, calibration: Statistics) -> Path:
+def fp16_model(float_path: str | Path, folder: Path, calibration: Statistics | None = None) -> Path:
     """Write the float model in FP16, with the shipped rules for ops that stay in FP32.
 
-    Its inputs and outputs keep their types.
+    The calibration shows which ops exceed the range of FP16. Inputs and outputs keep their types.
     """
+    calibration = calibration or _NO_STATISTICS
     model = preparing.prepare(models.load(float_path), float_path)
     graph = Graph(model, shapes=calibration.input_shapes)
     plan = cascade.plan(graph, recipe.load("half"))

@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from onnxq.cost.engine import EngineCost
+from onnxq.cost.kernel import Kernel
+from onnxq.cost.report import CostReport
 from onnxq.diagnostics import Diagnostic, Span, has_errors
 from onnxq.linting import Finding
 from onnxq.shown import Shown, renderer
@@ -28,7 +31,9 @@ class ModelReport:
     `numeric` is None without samples, or when a model does not run; `why_not_numeric` then has the
     reason. `compiled` is None when no compiler was requested, is installed, or succeeded;
     `why_not_compiled` then is a warning when it is not installed and an error when it failed.
-    `made_by` is the metadata that onnxq recorded in the model; it is empty for other tools.
+    `cost` is what the engine costs on a GPU that was named; None when none was, or for the reason
+    `why_no_cost`. `made_by` is the metadata that onnxq recorded in the model; it is empty for other
+    tools.
     `float_ops` counts the ops other than Q/DQ and Cast by their float type in the file.
     """
 
@@ -40,6 +45,8 @@ class ModelReport:
     why_not_numeric: Diagnostic | None = None
     compiled: CompiledReport | None = None
     why_not_compiled: Diagnostic | None = None
+    cost: CostReport | None = None
+    why_no_cost: Diagnostic | None = None
 
     @property
     def outputs(self) -> Mapping[str, Comparison]:
@@ -54,10 +61,11 @@ class ModelReport:
     @property
     def diagnostics(self) -> tuple[Diagnostic, ...]:
         """All diagnostics: of lint, of the build, and why numeric or compiled is missing."""
-        others = (self.why_not_numeric, self.why_not_compiled)
+        others = (self.why_not_numeric, self.why_not_compiled, self.why_no_cost)
         notes = (
             *(self.numeric.notes if self.numeric else ()),
             *(self.compiled.notes if self.compiled else ()),
+            *(self.cost.notes if self.cost else ()),
         )
         return (*self.lint, *notes, *(d for d in others if d is not None))
 
@@ -120,6 +128,11 @@ class VerifyReport(Shown):
         return self._only.layers
 
     @property
+    def cost(self) -> CostReport | None:
+        """What the engine of the only Q/DQ model costs; None unless a GPU was named."""
+        return self._only.cost
+
+    @property
     def _only(self) -> ModelReport:
         if len(self.models) > 1:
             raise ValueError("the report has several models: use report.models[i]")
@@ -142,6 +155,17 @@ HIDDEN: Final[Mapping[type, tuple[str, ...]]] = {
     VerifyReport: ("notes", "thresholds", "lineage"),
 }
 DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
+    CostReport: ("ratio",),
+    EngineCost: (
+        "bytes",
+        "listed_bytes",
+        "weight_bytes",
+        "macs",
+        "seconds",
+        "conversion_bytes",
+        "conversion_share",
+    ),
+    Kernel: ("bytes",),
     CompiledReport: ("int8", "int8_macs", "quantized_macs", "macs", "counts"),
     SortedRows: ("kept_share",),
     NumericReport: ("sqnr_db", "cosine", "culprits"),

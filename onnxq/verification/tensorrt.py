@@ -26,7 +26,7 @@ from onnxq.model.compiler_ops import without_importer
 from onnxq.model.dimensions import with_ranks, without_names
 from onnxq.sessions import Libraries
 from onnxq.verification import build_cache, builder
-from onnxq.verification.compiled import CompiledReport, compiled_ops, unexpected
+from onnxq.verification.compiled import CompiledOp, CompiledReport, compiled_ops, unexpected
 from onnxq.verification.gpu import gpu
 from onnxq.verification.plugins import Built, part_without
 from onnxq.verification.profiles import Profile, contradictions, of_dynamic_inputs
@@ -135,11 +135,8 @@ def compile_report(
     fit, and the errors of `builder.build`. Without the plugin for an op, the model is compiled as
     far as it goes without the op (OQ607).
     """
-    model = QdqModel(models.load(qdq_path)) if model is None else model
-    profiles = of_dynamic_inputs(model.graph, options.profiles)
-    built = _built(model, Path(qdq_path), profiles, options, digest)
-    layers = read_layers(built.result["layers"])
-    ops = built.marked(compiled_ops(model, layers, profiles, options.libraries))
+    compiled = compile_model(qdq_path, options, model=model, digest=digest)
+    built, layers = compiled.built, compiled.layers
     untested = _untested(options.compiler, built.result["version"])
     return CompiledReport(
         backend=options.compiler,
@@ -147,15 +144,42 @@ def compile_report(
         targets=options.targets,
         engine_bytes=built.result["engine_bytes"],
         conversions=conversions(built.model, layers) if layers.is_whole else None,
-        ops=ops,
+        ops=compiled.ops,
         without=tuple(map(str, built.culprits)),
         notes=(
             *built.notes(),
-            *contradictions(model.graph, profiles).values(),
+            *compiled.contradictions,
             *((untested,) if untested else ()),
-            *unexpected(ops),
+            *unexpected(compiled.ops),
         ),
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Compiled:
+    """What the builder made of a model, its layers, and how these compute each product."""
+
+    built: Built
+    layers: LayerList
+    ops: tuple[CompiledOp, ...]
+    contradictions: tuple[Diagnostic, ...]
+
+
+def compile_model(
+    path: str | Path,
+    options: CompileOptions = DEFAULTS,
+    *,
+    model: QdqModel | None = None,
+    digest: str | None = None,
+) -> Compiled:
+    """Build the engine of a model, float or Q/DQ; arguments and errors are `compile_report`'s."""
+    model = QdqModel(models.load(path)) if model is None else model
+    profiles = of_dynamic_inputs(model.graph, options.profiles)
+    built = _built(model, Path(path), profiles, options, digest)
+    layers = read_layers(built.result["layers"])
+    ops = built.marked(compiled_ops(model, layers, profiles, options.libraries))
+    notes = tuple(contradictions(model.graph, profiles).values())
+    return Compiled(built=built, layers=layers, ops=ops, contradictions=notes)
 
 
 def read_layers(text: str) -> LayerList:

@@ -26,7 +26,8 @@ class Thresholds:
     The threshold of an output holds for each of its parts that has none of its own. `int8` is the
     share in int8, `quantized` that in int8, fp8 or int4. `every_sqnr` and `every_cosine` apply to
     every float output that is not named. `kept` is the least share of the float model's detections
-    that the Q/DQ model has, `new` the highest of those that it adds.
+    that the Q/DQ model has, `new` the highest of those that it adds. `cost_ratio` is the highest
+    ratio of the least times of the Q/DQ engine and the FP16 engine.
     """
 
     sqnr: Mapping[str, float] = field(default_factory=dict)
@@ -37,6 +38,7 @@ class Thresholds:
     quantized: float | None = None
     kept: float | None = None
     new: float | None = None
+    cost_ratio: float | None = None
 
 
 NONE: Final = Thresholds()
@@ -53,6 +55,7 @@ def thresholds(
     quantized: float | None = None,
     kept: float | None = None,
     new: float | None = None,
+    cost_ratio: float | None = None,
 ) -> Thresholds:
     """Check thresholds for a model with these outputs, and `parts` that the user named.
 
@@ -71,6 +74,9 @@ def thresholds(
         if share is not None and not 0 <= share <= 1:
             message = f"--{name} {share:g} is not a share"
             raise error("OQ654", message, fix="give one from 0 to 1")
+    if cost_ratio is not None and not 0 < cost_ratio < float("inf"):
+        message = f"--max-cost-ratio {cost_ratio:g} is not a ratio of two times"
+        raise error("OQ654", message, fix="give one above 0, such as 0.8")
     by_figure: dict[Figure, dict[str, float]] = {
         "sqnr": _by_name("sqnr", sqnr, (*outputs, *parts)),
         "cosine": _by_name("cosine", cosine, (*outputs, *parts)),
@@ -84,6 +90,7 @@ def thresholds(
         quantized=quantized,
         kept=kept,
         new=new,
+        cost_ratio=cost_ratio,
     )
 
 
@@ -174,6 +181,7 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
             yield f"'{name}' has a threshold, but it was not compared", "set no threshold for it"
     yield from _of_detections(model, least)
     yield from _below_shares(model, least)
+    yield from _too_slow(model, least.cost_ratio)
 
 
 def _stands_for(model: ModelReport) -> dict[str, tuple[str, ...]]:
@@ -261,6 +269,24 @@ def _of_detections(model: ModelReport, least: Thresholds) -> Iterator[tuple[str,
     if least.new is not None and found.new > least.new:
         limit = f"above the threshold of {least.new:g}"
         yield f"the share of new detections is {found.new:.4g}, {limit}; {worst}", fix
+
+
+def _too_slow(model: ModelReport, highest: float | None) -> Iterator[tuple[str, str]]:
+    if highest is None:
+        return
+    cost, limit = model.cost, f"threshold of {highest:g}"
+    if cost is None or cost.ratio is None:
+        yield (
+            f"the cost ratio is not known, and it has a {limit}",
+            "correct what stopped the Q/DQ or the FP16 engine; install onnxq[rtx] if it is missing",
+        )
+    elif cost.ratio > highest:
+        worst = f", first {cost.losses[0].code}" if cost.losses else ""
+        yield (
+            f"on {cost.gpu} the Q/DQ engine takes at least {cost.ratio:.4g} of the FP16 engine's "
+            f"time, above the {limit}",
+            f"do what the lines of the cost say{worst}; or raise the threshold",
+        )
 
 
 def _below_shares(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:

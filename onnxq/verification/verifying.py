@@ -9,12 +9,17 @@ from typing import Any, Literal
 
 import onnx
 
+from onnxq.calibration.statistics import Statistics
+from onnxq.cost.gpu import Gpu
+from onnxq.cost.report import CostReport
 from onnxq.diagnostics import Diagnostic, OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.insertion.float_types import computed_types
 from onnxq.linting import lint
 from onnxq.verification import tensorrt
+from onnxq.verification.compiled import CompiledReport
 from onnxq.verification.compiling import ReportCompiler
+from onnxq.verification.costing import Costing
 from onnxq.verification.data import DataUse, UnusedSamples
 from onnxq.verification.detections import Detections
 from onnxq.verification.engines import SAMPLES, EngineRun, run_engines
@@ -38,7 +43,7 @@ class Checks:
     `labels` how often a classifier is right, `detections` what a detector finds.
     The backend "auto" compiles if TensorRT-RTX is installed, "onnxruntime" never compiles, and
     "tensorrt-rtx" and "tensorrt" require that compiler. `fp32_engine` compiles the float model too,
-    to compare the sizes.
+    to compare the sizes. With a `gpu` the report has the cost of the engines on it.
     """
 
     parts: tuple[Part, ...] = ()
@@ -48,6 +53,7 @@ class Checks:
     backend: Backend = "auto"
     compiling: CompileOptions = DEFAULTS
     fp32_engine: bool = False
+    gpu: Gpu | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,6 +65,11 @@ class _Run:
     checks: Checks
     options: CompileOptions
     first: tuple[Sample, ...] = field(default=())
+
+    @property
+    def calibration(self) -> Statistics | None:
+        """The first known calibration: it shows what exceeds the range of FP16."""
+        return next((s.calibration for s in self.qdq if s.calibration is not None), None)
 
 
 def verify(
@@ -114,8 +125,16 @@ def _reports(
     compiler = None
     if run.checks.backend != "onnxruntime":
         compiler = ReportCompiler(run.float_model, run.options, fp32_engine=run.checks.fp32_engine)
+    costing = None
+    if compiler is not None and run.checks.gpu is not None:
+        costing = Costing(
+            float_model=run.float_model,
+            options=run.options,
+            gpu=run.checks.gpu,
+            calibration=run.calibration,
+        )
     return tuple(
-        _report(subject, compared, compiler)
+        _report(subject, compared, compiler, costing)
         for subject, compared in zip(run.qdq, numeric, strict=True)
     )
 
@@ -124,8 +143,12 @@ def _report(
     subject: QdqSubject,
     compared: NumericReport | Diagnostic | None,
     compiler: ReportCompiler | None,
+    costing: Costing | None,
 ) -> ModelReport:
     compiled = None if compiler is None else compiler.report(subject)
+    cost = None
+    if costing is not None and isinstance(compiled, CompiledReport):
+        cost = costing.report(subject)
     return ModelReport(
         model=subject.name,
         made_by=subject.made_by,
@@ -135,6 +158,8 @@ def _report(
         why_not_numeric=compared if isinstance(compared, Diagnostic) else None,
         compiled=None if isinstance(compiled, Diagnostic) else compiled,
         why_not_compiled=compiled if isinstance(compiled, Diagnostic) else None,
+        cost=cost if isinstance(cost, CostReport) else None,
+        why_no_cost=cost if isinstance(cost, Diagnostic) else None,
     )
 
 
@@ -147,8 +172,7 @@ def _runs(run: _Run, reports: Sequence[ModelReport]) -> tuple[tuple[EngineRun, .
     if not run.first:
         return (), "no data"
     paths = [subject.path for subject in run.qdq]
-    calibration = next((s.calibration for s in run.qdq if s.calibration is not None), None)
-    return run_engines(run.float_model.path, paths, run.first, run.options, calibration), ""
+    return run_engines(run.float_model.path, paths, run.first, run.options, run.calibration), ""
 
 
 def _data(

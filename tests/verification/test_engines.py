@@ -115,7 +115,7 @@ def engines_of(float_path, qdq_paths, folder):
 
 def test_the_half_engine_computes_what_the_float_model_does(tmp_path):
     given = saved(chained(), tmp_path, "float.onnx")
-    both = onnx.load(given), onnx.load(engines._fp16_model(given, tmp_path, NO_CALIBRATION))
+    both = onnx.load(given), onnx.load(engines.fp16_model(given, tmp_path, NO_CALIBRATION))
     ports = [(m.graph.input[0], m.graph.output[0]) for m in both]
     first, second = ([p.type.tensor_type.elem_type for p in each] for each in ports)
     assert first == second
@@ -154,11 +154,11 @@ def test_the_half_engine_is_of_the_model_that_insert_makes(tmp_path):
         succeeded(onnxq(*command, cwd=tmp_path))
     calibration = Statistics.load(tmp_path / "float.calib.npz")
     inserted = onnx.load(tmp_path / "half.onnx")
-    compared = onnx.load(engines._fp16_model(given, tmp_path, calibration))
+    compared = onnx.load(engines.fp16_model(given, tmp_path, calibration))
     assert compared.graph.node == inserted.graph.node
     assert compared.graph.initializer == inserted.graph.initializer
     assert {"up", "relu", "down"} <= fp32_ops(compared)
-    without = onnx.load(engines._fp16_model(given, tmp_path, NO_CALIBRATION))
+    without = onnx.load(engines.fp16_model(given, tmp_path, NO_CALIBRATION))
     assert not {"up", "relu", "down"} & fp32_ops(without)
 
 

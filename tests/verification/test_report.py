@@ -55,6 +55,8 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "why_not_numeric",
         "compiled",
         "why_not_compiled",
+        "cost",
+        "why_no_cost",
     ]
     assert list(report["numeric"]) == [
         "samples",

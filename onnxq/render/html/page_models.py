@@ -70,6 +70,8 @@ def threshold_texts(least: Thresholds) -> Iterator[str]:
         yield f"detections kept at least {least.kept:.1%}"
     if least.new is not None:
         yield f"detections new at most {least.new:.1%}"
+    if least.cost_ratio is not None:
+        yield f"least time at most {least.cost_ratio:g} of the FP16 engine's"
     if least.int8 is not None:
         yield f"MACs in int8 at least {least.int8:.0%}"
     if least.quantized is not None:
