@@ -42,6 +42,14 @@ class Bar(NamedTuple):
     dtype: str
 
 
+class Time(NamedTuple):
+    """The least time of a step of an engine, with a CSS colour."""
+
+    name: str
+    microseconds: float
+    color: str
+
+
 def color(kind: str) -> str:
     """The CSS colour of a method, a data type or a model."""
     if kind.startswith("model"):
@@ -97,7 +105,22 @@ def macs(bars: Iterable[Bar]) -> str:
         }
         for number, bar in enumerate(bars, start=1)
     ]
-    return svg(_compiled_macs(), {"bars": rows})
+    return svg(_compiled_bars("weighted ops in node order", "MACs"), {"bars": rows})
+
+
+def times(bars: Iterable[Time]) -> str:
+    """The least time of every step of an engine, in its order."""
+    rows = [
+        {
+            "x": number,
+            "x2": number + 0.85,
+            "y": bar.microseconds,
+            "name": f"{bar.name}, {bar.microseconds:.3g} us",
+            "color": bar.color,
+        }
+        for number, bar in enumerate(bars, start=1)
+    ]
+    return svg(_compiled_bars("steps in the order of the engine", "us"), {"bars": rows})
 
 
 def _width(mark: Mark, chosen: Sequence[Mark]) -> float:
@@ -160,10 +183,10 @@ def _compiled_along() -> Any:
 
 
 @cache
-def _compiled_macs() -> Any:
-    x = field("x", title="weighted ops in node order", axis={"grid": False, "tickMinStep": 1},
+def _compiled_bars(x_title: str, y_title: str) -> Any:
+    x = field("x", title=x_title, axis={"grid": False, "tickMinStep": 1},
                scale={"nice": False, "zero": False})  # fmt: skip
-    y = field("y", title="MACs", axis={"format": "~s", "tickCount": 4}, scale={"zero": True})
+    y = field("y", title=y_title, axis={"format": "~s", "tickCount": 4}, scale={"zero": True})
     bars = layer("bars", {"type": "rect", "aria": True}, x=x, x2={"field": "x2"},
                   y=y, y2={"datum": 0}, color=OWN_COLOR, description=NAME)  # fmt: skip
     return compiled(900, 140, ("bars",), [bars])

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from onnxq.render.agreement import detection_lines, row_lines
 from onnxq.render.html import charts
+from onnxq.render.html.cost_section import color, cost_sections
 from onnxq.render.html.layers import LayerRow, decision_rows, layer_rows, rule_rows, sqnr
 from onnxq.render.html.page_models import (
     PageModel,
@@ -52,6 +53,8 @@ def page(report: VerifyReport) -> str:
         along=_along(models),
         macs=tuple(_macs(models, rows)),
         bars=tuple(_bars(models)),
+        costs=cost_sections(models),
+        cost_color=color,
         bad_db=LOW_SQNR_DB,
         charts=charts,
     )

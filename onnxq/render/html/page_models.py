@@ -92,6 +92,10 @@ def missing_parts(model: PageModel) -> Iterator[str]:
         yield f"Computation in TensorRT: {reason}. The layers show what lint expects."
     elif report.compiled.fp32_engine_bytes is None:
         yield "The size of the FP32 engine: --fp32-engine builds it."
+    if report.compiled is not None and report.cost is None:
+        why = report.why_no_cost
+        reason = "--gpu l4, or another, tells it" if why is None else why.message
+        yield f"What the engine costs at least beside FP16: {reason}."
     if origin.why_no_calibration:
         yield f"Histograms: {origin.why_no_calibration}."
     if origin.why_no_plan:
