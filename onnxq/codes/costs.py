@@ -31,7 +31,8 @@ COSTS: Final[dict[str, Code]] = {
         meaning="A kernel stores one result several times: in INT8 for those that read a pair, and "
         "in float, or in INT8 with another scale, for others.",
         example=f"{_COST}    # a residual Add reads the block's input without its pair",
-        fix="Let all readers of the tensor read one pair, with one scale.",
+        fix="Let all readers of the tensor read one pair, with one scale. What they read is then "
+        "rounded: look at the accuracy, most of all of a residual in a transformer.",
     ),
     "OQ694": Code(
         meaning="A kernel rounds a value that was rounded before, at another scale, or rounds it "
@@ -51,7 +52,8 @@ COSTS: Final[dict[str, Code]] = {
         meaning="What is not quantized moves in FP32 between kernels, twice the bytes of FP16. In "
         "a Q/DQ model only `--float fp16` or `bf16` changes that: TensorRT keeps the file's types.",
         example=f"{_COST}    # a detector whose head stays in FP32",
-        fix="Insert with `--float fp16`.",
+        fix="Insert with `--float fp16`. In such a model the rest stays in FP32 by a rule, such as "
+        "those for LayerNorm, or because of its range; a recipe of your own can change that.",
     ),
     "OQ697": Code(
         meaning="Some ops cost more than in the FP16 engine, and none of OQ692 to OQ696 says why.",

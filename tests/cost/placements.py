@@ -1,6 +1,10 @@
 """One network with pairs in many places: a stem, a residual block, a Concat, and a pooled end."""
 
-from tests.verification.models import Builder
+from math import prod
+
+import numpy as np
+
+from tests.verification.models import RNG, Builder
 
 SIZE = 64  # pixels a side
 WIDTH = 64  # channels
@@ -13,6 +17,11 @@ class Placement(Builder):
         super().__init__()
         self._pairs, self._weights, self._only, self._axis = pairs, weights, only, axis
         self._paired = {}
+
+    def weight(self, *shape):
+        """Filters that keep the size of values, so that FP16 can hold them."""
+        values = RNG.normal(size=shape) / np.sqrt(prod(shape[1:]))
+        return self.constant(values.astype(np.float32))
 
     def rounded(self, tensor, scale=0.05):
         """A tensor behind its pair; one pair serves all that want the same scale."""

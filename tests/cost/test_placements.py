@@ -1,8 +1,10 @@
 """Twelve placements of one network: the order by cost, why each loses, and that the fix helps."""
 
+import numpy as np
 import onnx
 import pytest
 
+from onnxq import quantize
 from onnxq.api.subjects import lineage_from
 from onnxq.cost.gpu import load
 from onnxq.verification import tensorrt
@@ -10,7 +12,7 @@ from onnxq.verification.costing import Costing
 from onnxq.verification.origins import PlanSources
 from tests.once import made_once
 
-from .placements import PLACEMENTS, network
+from .placements import PLACEMENTS, SIZE, network
 
 # By placement: the code of its loss, words of the line, and the choices that the fix changes.
 LOSSES = {
@@ -25,6 +27,16 @@ LOSSES = {
     "pair before the pool": ("OQ692", "put a pair behind that op", {"pooled": "behind"}),
     "wrong axis": ("OQ692", "one scale for each output channel, on its axis", {"axis": 0}),
 }
+
+
+ONE_CONV = """schema: 1
+extends: trt-int8
+rules:
+  - id: all-but-one
+    why: To see what the rest costs in float.
+    match: {not: {name: mix}}
+    skip: all
+"""
 
 
 @pytest.fixture(scope="module")
@@ -101,6 +113,26 @@ def test_losses_name_nodes_and_kernels_of_the_engine(costs, name):
     for loss in cost.losses:
         assert loss.nodes
         assert set(loss.kernels) <= kernels
+
+
+def test_half_precision_removes_what_fp32_costs(tmp_path):
+    """The pair-less end of the best placement, and a network with pairs on one Conv alone."""
+    float_model = network(**PLACEMENTS["none"])
+    data = np.random.default_rng(0).normal(size=(4, 1, 4, SIZE, SIZE)).astype(np.float32)
+    data = list(data)
+    rules = tmp_path / "one.yaml"
+    rules.write_text(ONE_CONV)
+    for recipe in ("trt-int8", rules):
+        fp32, fp16 = (
+            quantize(
+                float_model, data, recipe, float_type=dtype, backend="tensorrt-rtx", gpu="l4"
+            ).report.cost
+            for dtype in ("fp32", "fp16")
+        )
+        assert "OQ696" in {loss.code for loss in fp32.losses}
+        assert fp16.losses == ()
+        assert fp16.qdq.seconds < 0.85 * fp32.qdq.seconds
+        assert fp16.ratio < 1
 
 
 def test_losses_are_sorted_by_what_they_move(costs):

@@ -40,7 +40,9 @@ def _copied(view: EngineView, layer: Layer, alike: Sequence[LayerTensor]) -> Ite
     if finding is None and all(t.dtype == quantized.dtype for t in extra):
         return  # two results, as of a Split
     moved = sum(size(t) * (1 + len(view.readers.get(t.name, ()))) for t in extra)
-    readers_text = shortened(list(view.ops(nodes))) or "another kernel"
+    products = {product.node for product in view.products}
+    ops = view.ops([n for n in nodes if n not in products])  # they read it in the product's kernel
+    readers_text = shortened(list(ops)) or "another kernel"
     yield loss(
         "OQ693",
         finding.message

@@ -11,6 +11,7 @@ from onnxq.cost.losses.loss import Loss, loss
 from onnxq.cost.losses.registry import search
 from onnxq.cost.losses.view import EngineView, by_size, shortened
 from onnxq.diagnostics import counted
+from onnxq.insertion.float_types import computed_types
 
 _LEAST: Final = 0.01  # of the engine's bytes
 
@@ -38,8 +39,14 @@ def float_tensors(view: EngineView) -> Iterator[Loss]:
         "OQ696",
         f"{counted(len(tensors), 'tensor')} between kernels in FP32"
         + (f", the most at {ops}" if ops else ""),
-        fix="insert with --float fp16, which halves what these move",
+        fix=_fix(view),
         kernels=kernels,
         nodes=nodes,
         moved=moved.total() // 2,
     )
+
+
+def _fix(view: EngineView) -> str:
+    if computed_types(view.model.graph).keys() & {"fp16", "bf16"}:
+        return "they stay in FP32 by a rule or by their range; let them be half if accuracy allows"
+    return "insert with --float fp16, which halves what these move"
