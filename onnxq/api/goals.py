@@ -115,6 +115,20 @@ def too_few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:
         )
 
 
+def unsure(tuned: Tuned) -> Iterator[Diagnostic]:
+    """Warn of a goal that is reached by less than the standard error (OQ488)."""
+    figures, least = tuned.verdict, tuned.least
+    if tuned.goal.scorer is not None or least is None or not tuned.passed:
+        return
+    if figures.figure - least < figures.error_db:
+        yield warning(
+            "OQ488",
+            f"the goal of {least:g} dB may be missed on other samples: {figures.figure:.2f} dB has "
+            f"a standard error of {figures.error_db:.2g} dB over {tuned.samples[-1]} samples",
+            fix=f"give more samples, or ask for {figures.error_db:.2g} dB more",
+        )
+
+
 def missed(tuned: Tuned) -> Iterator[Diagnostic]:
     """Say that the goal was not reached (OQ487)."""
     if tuned.passed:

@@ -12,7 +12,16 @@ from typing import Any, Final
 from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
-from onnxq.api.goals import doubts, goal_of, is_free, missed, require_possible, scorer_of, too_few
+from onnxq.api.goals import (
+    doubts,
+    goal_of,
+    is_free,
+    missed,
+    require_possible,
+    scorer_of,
+    too_few,
+    unsure,
+)
 from onnxq.api.improving import checkpoint_of, described, improver_names
 from onnxq.api.long_runs import LongRun
 from onnxq.api.planning import RECIPE
@@ -164,6 +173,7 @@ def tune(
                 *study.plan.diagnostics,
                 *of_data,
                 *tuned.diagnostics,
+                *unsure(tuned),
                 *missed(tuned),
             ),
         )

@@ -26,4 +26,12 @@ TUNING: Final[dict[str, Code]] = {
         example="onnxq tune model.onnx --data imgs/ --min-sqnr 60",
         fix="Lower the goal, or `--min-int8`; with more samples the improvers do better.",
     ),
+    "OQ488": Code(
+        meaning="The goal is reached on the samples of the verdict by less than the standard error "
+        "of the figure there: on other samples it may be missed. Where few values have most of an "
+        "output's noise, dozens of samples may be too few to tell.",
+        example="25.4 dB with a standard error of 1.2 dB, where 25 are asked for",
+        fix="Give more samples, of which one in five is for the verdict, or ask for more by the "
+        "standard error.",
+    ),
 }

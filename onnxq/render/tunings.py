@@ -63,9 +63,15 @@ def verdict(result: Tuned) -> str:
     of_float = "" if result.float_score is None else f", float {goal.text(result.float_score)}"
     before, after = (goal.text(f.figure) for f in (result.before, result.verdict))
     return (
-        f"{figure_name(result)}: {before} before, {after} tuned{asked}{of_float}, on "
-        f"{counted(judged, 'sample')} that neither improvers nor the search saw{_looked(result)}"
+        f"{figure_name(result)}: {before} before, {after} tuned{_error(result)}{asked}{of_float}, "
+        f"on {counted(judged, 'sample')} that neither improvers nor the search saw{_looked(result)}"
     )
+
+
+def _error(result: Tuned) -> str:
+    """How sure the verdict is."""
+    error = result.verdict.error_db
+    return f" (standard error {error:.2g} dB)" if error and result.goal.scorer is None else ""
 
 
 def figure_name(result: Tuned) -> str:

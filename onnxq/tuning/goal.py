@@ -49,10 +49,14 @@ class Goal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Figures:
-    """How good a model is on some samples: the figure of the goal, and the SQNR of each part."""
+    """How good a model is on some samples: the figure of the goal, and the SQNR of each part.
+
+    `error_db` is the standard error over the samples of the SQNR of the worst part.
+    """
 
     figure: float
     sqnr_db: tuple[float, ...]
+    error_db: float
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -101,10 +105,10 @@ class Bench:
         figure = min(sqnr, default=math.inf)
         if self.goal.scorer is not None:
             figure = self.goal.scorer.score(model, self.samples, self.judge.libraries)
-        return Figures(figure=figure, sqnr_db=sqnr), noise
+        return Figures(figure=figure, sqnr_db=sqnr, error_db=_error_db(noise)), noise
 
 
-def margin_db(noise: Array) -> float:
+def _error_db(noise: Array) -> float:
     """The standard error of the SQNR of the worst part, in dB, over the samples."""
     worst = noise[:, int(np.argmax(noise.mean(axis=0)))]
     mean = float(worst.mean())

@@ -11,11 +11,10 @@ import onnx
 
 from onnxq.diagnostics import Diagnostic
 from onnxq.feeds.samples import Sample
-from onnxq.improvement.edits import Array
 from onnxq.improvement.improvement import Improvement
 from onnxq.sensitivities.measuring import measure, sizes_of
 from onnxq.tuning.candidates import Candidates
-from onnxq.tuning.goal import Bench, Figures, Goal, margin_db
+from onnxq.tuning.goal import Bench, Figures, Goal
 from onnxq.tuning.greedy import ordered
 from onnxq.tuning.reasons import reasons
 from onnxq.tuning.recipe_text import FloatRule, recipe_text
@@ -25,8 +24,18 @@ from onnxq.tuning.units import Units
 
 RANKED_ON: Final = 24  # samples, at most
 LOOKS: Final = 3  # at the samples of the verdict
+WORTH: Final = 0.01  # of all MACs in INT8: for less no other model is made
 # Arguments: the stage, steps done, steps in all.
 OnProgress = Callable[[str, int, int], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Made:
+    """A trial with all improvements."""
+
+    trial: Trial
+    model: onnx.ModelProto
+    improvement: Improvement | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -133,46 +142,56 @@ class Tuning:
             self._rank(search)
             for share in (0.25, 0.5, 0.75, 1.0):
                 search.first(round(share * len(search.order)))
-            return [self._final(search.best)]
-        whole, improvement = self.candidates.whole
-        figures, noise = search.bench.figures(whole.quantized())
-        aim = least + self._margin(noise)
-        finals: list[_Final] = []
-        if figures.figure >= aim:
-            finals.append(self._judged(search.first(0), whole.quantized(), improvement))
+            return [self._judged(self._made(search.best))]
+        whole = self._made(search.first(0))
+        figure = search.bench.figures(whole.model)[0].figure
+        aim, finals = least, list[_Final]()
+        if figure >= aim:
+            finals.append(self._judged(whole))
             if not (lack := self._lack(finals)):
                 return finals
-            aim = figures.figure + lack
+            aim = figure + lack
         self._rank(search)
-        aim -= max(0.0, figures.figure - search.first(0).figures.figure)
         if finals and not search.most:
             return finals
-        fewest = search.fewest(aim)
+        fewest = search.fewest(aim - max(0.0, figure - search.first(0).figures.figure))
         trial = search.first(search.most) if fewest is None else fewest
         if finals and not trial.units:
             trial = search.first(1)
-        finals.append(self._final(trial))
+        made = self._eased(self._made(trial), search, aim)
+        trial = made.trial
+        finals.append(self._judged(made))
         while (lack := self._lack(finals)) and len(finals) < LOOKS:
             if len(trial.units) >= search.most:
                 break
             trial = search.trial(search.further(trial.units, lack * len(finals)))
-            finals.append(self._final(trial))
+            finals.append(self._judged(self._made(trial)))
         return finals
+
+    def _eased(self, made: _Made, search: Search, aim: float) -> _Made:
+        """What was made, or a model with less in float where the samples of the search allow it.
+
+        The improvers may gain more there than with no op in float, which the search went by.
+        """
+        if self.goal.scorer is not None or self.candidates.settings is None:
+            return made
+        figure, units = search.bench.figures(made.model)[0].figure, made.trial.units
+        if figure <= aim:
+            return made
+        gain = figure - max(search.expected(units), made.trial.figures.figure)
+        fewer = search.fewest(aim - gain)
+        if fewer is None or fewer.int8 - made.trial.int8 < WORTH:
+            return made
+        return self._made(fewer)
 
     def _lack(self, finals: Sequence[_Final]) -> float:
         """What the last verdict lacks of the goal; 0 for nothing."""
         return max(0.0, (self._verdict.least or 0.0) - finals[-1].figures.figure)
 
-    def _final(self, trial: Trial) -> _Final:
+    def _made(self, trial: Trial) -> _Made:
         subject, improvement = self.candidates.final(trial.units)
-        return self._judged(trial, subject.quantized(), improvement)
+        return _Made(trial=trial, model=subject.quantized(), improvement=improvement)
 
-    def _judged(
-        self, trial: Trial, model: onnx.ModelProto, improvement: Improvement | None
-    ) -> _Final:
-        figures, _ = self._verdict.figures(model)
-        return _Final(trial=trial, improvement=improvement, figures=figures)
-
-    def _margin(self, noise: Array) -> float:
-        """What the search aims at beyond the goal, as its samples are not those of the verdict."""
-        return margin_db(noise) if self.goal.scorer is None else 0.0
+    def _judged(self, made: _Made) -> _Final:
+        figures, _ = self._verdict.figures(made.model)
+        return _Final(trial=made.trial, improvement=made.improvement, figures=figures)

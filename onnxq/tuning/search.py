@@ -15,7 +15,9 @@ from onnxq.tuning.units import Unit, Units
 
 TRIALS: Final = 10  # usual number of them
 STEP: Final = 0.05  # of all MACs that go into float after a verdict that says no
-_REST: Final = 1e-3  # of the noise: what is expected to be left at least
+_REST: Final = 1e-6  # of the noise: what is expected to be left at least
+_LEAST: Final = 1e-300  # noise of a part that no pair reaches
+NEAR: Final = 5  # trials of which the median is taken
 TRIMS: Final = 4  # units that are tried to be left out again
 # Arguments: the number of trials so far, and about how many there will be.
 OnTrial = Callable[[int, int], None]
@@ -72,15 +74,15 @@ class Search:
         return self.trials[chosen]
 
     def fewest(self, aim: float) -> Trial | None:
-        """The trial with the fewest units whose figure is at least `aim`; None where none is."""
-        low, high = -1, self._expected(aim)
-        while self.first(high).figures.figure < aim:
+        """The trial with the fewest units that reaches `aim`; None where none does."""
+        low, high = -1, self._start(aim)
+        while not self._reaches(self.first(high), aim):
             if high >= self.most:
                 return None
             low, high = high, min(self.most, max(high + 1, 2 * high))
         while high - low > 1:
             middle = (low + high) // 2
-            if self.first(middle).figures.figure >= aim:
+            if self._reaches(self.first(middle), aim):
                 high = middle
             else:
                 low = middle
@@ -89,10 +91,17 @@ class Search:
     def _trimmed(self, trial: Trial, aim: float) -> Trial:
         """The trial without those of its largest units that it can do without."""
         for unit in sorted(trial.units, key=lambda unit: -unit.macs)[:TRIMS]:
-            fewer = self.trial(tuple(u for u in trial.units if u != unit))
-            if fewer.figures.figure >= aim:
+            without = tuple(u for u in trial.units if u != unit)
+            if self.goal.scorer is None and self.expected(without) < aim:
+                continue
+            if self._reaches(fewer := self.trial(without), aim):
                 trial = fewer
         return trial
+
+    def _reaches(self, trial: Trial, aim: float) -> bool:
+        """Whether a trial reaches `aim`: a score as it is, SQNR in the light of other trials."""
+        figure = trial.figures.figure
+        return (figure if self.goal.scorer is not None else self.expected(trial.units)) >= aim
 
     @property
     def best(self) -> Trial:
@@ -107,7 +116,7 @@ class Search:
         """
         chosen = list(units)
         limit = self.units.share(chosen) - STEP
-        enough = self._left(chosen) * 10 ** (-lack / 10)
+        enough = self.expected(chosen) + lack
         for unit in [unit for unit in self.order if unit not in units]:
             if len(chosen) > len(units) and self.units.share([*chosen, unit]) < limit:
                 break
@@ -116,23 +125,37 @@ class Search:
                 break
         return tuple(chosen)
 
-    def _is_enough(self, chosen: Sequence[Unit], noise: float, count: int) -> bool:
-        """Whether so much noise is expected to be left, or of a score, whether they are so many."""
+    def _is_enough(self, chosen: Sequence[Unit], figure: float, count: int) -> bool:
+        """Whether such a figure is expected, or of a score, whether they are so many."""
         if self.goal.scorer is not None:
             return len(chosen) >= count
-        return self._left(chosen) <= noise
+        return self.expected(chosen) >= figure
 
-    def _expected(self, aim: float) -> int:
+    def _start(self, aim: float) -> int:
         """How many units it should take, by what each is expected to take away."""
         if self.goal.scorer is not None:
             return 0
         self.first(0)
-        enough = 10 ** (-aim / 10)
         counts = range(self.most)
-        return next((n for n in counts if self._left(self.order[:n]) <= enough), self.most)
+        return next((n for n in counts if self.expected(self.order[:n]) >= aim), self.most)
 
-    def _left(self, chosen: Sequence[Unit]) -> float:
-        """The noise of the worst part that is expected with some units in float."""
+    def expected(self, chosen: Sequence[Unit]) -> float:
+        """The SQNR in dB that is expected of the worst part with some units in float.
+
+        It is what they should gain, above the level of the trials that gain the most alike: a few
+        values may have most of a part's noise, so that the figure of one trial is off by 2 dB.
+        """
+        gain = self._gain(chosen)
+        near = sorted(
+            self.trials.values(), key=lambda t: float(np.abs(self._gain(t.units) - gain).max())
+        )
+        levels = [t.figures.sqnr_db - self._gain(t.units) for t in near[:NEAR]]
+        level = np.quantile(levels, 0.5, axis=0, method="lower")  # of two, one may be all in float
+        return float((level + gain).min(initial=np.inf))
+
+    def _gain(self, chosen: Sequence[Unit]) -> Array:
+        """How much higher the SQNR of each part should be with some units in float, in dB."""
+        noise = np.array([unit.noise for unit in self.units.units])
+        whole = np.maximum(noise.sum(axis=0), _LEAST)
         taken = np.sum([unit.noise for unit in chosen], axis=0)
-        whole = self.noises[()].mean(axis=0)
-        return float(np.maximum(whole - taken, _REST * whole).max(initial=0))
+        return np.asarray(-10 * np.log10(np.maximum(1 - taken / whole, _REST)))

@@ -119,6 +119,7 @@ class Tuned(Shown):
 def _figures(figures: Figures, parts: tuple[str, ...]) -> dict[str, Any]:
     return {
         "figure": _finite(figures.figure),
+        "standard_error_db": _finite(figures.error_db),
         "sqnr_db": {n: _finite(db) for n, db in zip(parts, figures.sqnr_db, strict=True)},
     }
 

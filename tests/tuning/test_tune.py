@@ -352,3 +352,16 @@ def test_labels_that_do_not_fit_the_model_are_named(tmp_path):
         path.write_text("".join(f"data[{i}],{(c + shift) % 6}\n" for i, c in enumerate(wanted)))
         result = onnxq.tune(proto, data, max_top1_drop=50, labels=path, improve=False)
         assert [d.code for d in result.diagnostics if d.code == "OQ655"] == codes
+
+
+def test_a_goal_that_is_reached_by_less_than_the_standard_error_is_unsure():
+    data = inputs(20)
+    data[4]["x"] *= 8
+    before = onnxq.tune(chain(), data, min_sqnr=-50, improve=False).before
+    assert before.error_db > 0.1
+    for less, codes in ((0.5, ["OQ488"]), (1.5, [])):
+        goal = before.figure - less * before.error_db
+        result = onnxq.tune(chain(), data, min_sqnr=goal, improve=False)
+        assert result.passed
+        assert result.looks == 1
+        assert [d.code for d in result.diagnostics if d.code == "OQ488"] == codes

@@ -47,7 +47,7 @@ def _rows(spots: Iterable[Spot]) -> list[dict[str, Any]]:
 @cache
 def _compiled(title: str) -> Any:
     x = field("x", title="multiply-accumulates in int8", axis={"format": "~%", "tickCount": 8},
-              scale={"zero": False, "padding": 14})  # fmt: skip
+              scale={"zero": False, "nice": False, "padding": 14})  # fmt: skip
     y = field("y", title=title, scale={"zero": False, "padding": 14})
     goal = {"type": "rule", "strokeDash": [5, 4], "color": GOAL}
     point = {"type": "point", "filled": True, "aria": True, "opacity": 1}
