@@ -21,7 +21,8 @@ class EngineCost:
     """What one engine costs at least for one inference with the usual shapes.
 
     `types` says which: that of the Q/DQ model, or the float model's in FP16 or FP32. `steps` are
-    in the order of the compiler's list. `left_out` are ops whose multiplications are unknown.
+    in the order of the compiler's list. `left_out` are ops whose multiplications or kernel are
+    unknown.
     """
 
     types: EngineTypes

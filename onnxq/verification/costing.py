@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from functools import cached_property
+from itertools import repeat
 from pathlib import Path
 
+from onnx import ModelProto
+
 from onnxq.calibration.statistics import Statistics
+from onnxq.cores import cores
 from onnxq.cost.engine import EngineCost, EngineTypes, engine_cost
 from onnxq.cost.gpu import Gpu
 from onnxq.cost.losses import EngineView, Product, losses
@@ -17,12 +22,13 @@ from onnxq.cost.report import CostReport
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.kernels.conversions import conversion_kinds
 from onnxq.linting import lint
+from onnxq.model import io as model_io
 from onnxq.verification import tensorrt
 from onnxq.verification.compiled import CompiledOp
 from onnxq.verification.engines import fp16_model
 from onnxq.verification.profiles import fixed
 from onnxq.verification.subjects import FloatSubject, QdqSubject
-from onnxq.verification.tensorrt import Compiled, CompileOptions
+from onnxq.verification.tensorrt import DEFAULTS, Compiled, CompileOptions
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -55,8 +61,7 @@ class Costing:
 
     @cached_property
     def _options(self) -> CompileOptions:
-        profiles = {name: fixed(profile.opt) for name, profile in self.options.profiles.items()}
-        return replace(self.options, profiles=profiles)
+        return _of_usual_shapes(self.options)
 
     @cached_property
     def _of_float(self) -> tuple[EngineCost | Diagnostic, ...]:
@@ -76,6 +81,41 @@ class Costing:
             return warning("OQ691", message, fix=reason.fix)
 
 
+def engine_costs(
+    models: Sequence[str | Path | ModelProto],
+    gpu: Gpu,
+    options: CompileOptions = DEFAULTS,
+    *,
+    workers: int | None = None,
+) -> tuple[EngineCost | Diagnostic, ...]:
+    """The cost of each model's engine, or why there is none: what a search can minimize.
+
+    `workers` engines are built side by side, by default one a core; builds are kept as those of
+    `verify`. Inputs of any size need a profile in `options`; the usual shape counts.
+    """
+
+    def cost(index: int, model: str | Path | ModelProto, folder: Path) -> EngineCost | Diagnostic:
+        path = folder / f"{index}.onnx" if isinstance(model, ModelProto) else model
+        if isinstance(model, ModelProto):
+            model_io.save(model, folder / f"{index}.onnx")
+        try:
+            return cost_of("qdq", tensorrt.compile_model(path, _of_usual_shapes(options)), gpu)
+        except OnnxqError as failed:
+            return failed.diagnostics[0]
+
+    with (
+        tempfile.TemporaryDirectory(prefix="onnxq-") as folder,
+        ThreadPoolExecutor(workers or cores()) as pool,
+    ):
+        return tuple(pool.map(cost, range(len(models)), models, repeat(Path(folder))))
+
+
+def _of_usual_shapes(options: CompileOptions) -> CompileOptions:
+    """The options with a profile of one shape for each input: only then all sizes are listed."""
+    profiles = {name: fixed(profile.opt) for name, profile in options.profiles.items()}
+    return replace(options, profiles=profiles)
+
+
 def cost_of(types: EngineTypes, compiled: Compiled, gpu: Gpu) -> EngineCost:
     """The cost of an engine that is built; OQ691 when the compiler does not list all sizes."""
     model = compiled.built.model
@@ -86,7 +126,7 @@ def cost_of(types: EngineTypes, compiled: Compiled, gpu: Gpu) -> EngineCost:
         _macs(compiled),
         outputs=[output.name for output in model.named.graph.output],
         gpu=gpu,
-        left_out=[op.node for op in compiled.ops if op.macs is None],
+        left_out=[op.node for op in compiled.ops if op.macs is None or not op.layers],
     )
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Literal
 
 from onnxq.diagnostics import Diagnostic, did_you_mean, error
+from onnxq.verification.engine_thresholds import below_shares, shown, too_slow
 from onnxq.verification.numeric import Comparison
 
 if TYPE_CHECKING:
@@ -180,8 +181,8 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
         if outputs and name not in known:
             yield f"'{name}' has a threshold, but it was not compared", "set no threshold for it"
     yield from _of_detections(model, least)
-    yield from _below_shares(model, least)
-    yield from _too_slow(model, least.cost_ratio)
+    yield from below_shares(model.compiled, least.int8, least.quantized)
+    yield from too_slow(model.cost, least.cost_ratio)
 
 
 def _stands_for(model: ModelReport) -> dict[str, tuple[str, ...]]:
@@ -234,17 +235,11 @@ def _below(
             "correct the cause, or set no threshold for this output",
         )
         return
-    result = f"is {_shown(value, least)}{unit}, below the threshold of {least:g}{unit}"
+    result = f"is {shown(value, least)}{unit}, below the threshold of {least:g}{unit}"
     yield (
-        f"the {what} of {place} {result}; worst sample '{sample}': {_shown(worst, least)}{unit}",
+        f"the {what} of {place} {result}; worst sample '{sample}': {shown(worst, least)}{unit}",
         "see with verify --tensors which ops lose accuracy; skip these, or try another method",
     )
-
-
-def _shown(value: float, least: float) -> str:
-    """A figure with at least four digits, and as many as show that it is below the threshold."""
-    texts = (f"{value:.{digits}g}" for digits in range(4, 18))
-    return next((t for t in texts if float(t) < least or value >= least), repr(value))
 
 
 def _of_detections(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
@@ -263,59 +258,9 @@ def _of_detections(model: ModelReport, least: Thresholds) -> Iterator[tuple[str,
     fix = "keep the ops before the scores in float, or try another method"
     worst = f"worst sample '{found.worst_sample}'"
     if least.kept is not None and found.kept < least.kept:
-        shown = _shown(found.kept, least.kept)
         limit = f"below the threshold of {least.kept:g}"
-        yield f"the share of kept detections is {shown}, {limit}; {worst}", fix
+        share = shown(found.kept, least.kept)
+        yield f"the share of kept detections is {share}, {limit}; {worst}", fix
     if least.new is not None and found.new > least.new:
         limit = f"above the threshold of {least.new:g}"
         yield f"the share of new detections is {found.new:.4g}, {limit}; {worst}", fix
-
-
-def _too_slow(model: ModelReport, highest: float | None) -> Iterator[tuple[str, str]]:
-    if highest is None:
-        return
-    cost, limit = model.cost, f"threshold of {highest:g}"
-    if cost is None or cost.ratio is None:
-        yield (
-            f"the cost ratio is not known, and it has a {limit}",
-            "correct what stopped the Q/DQ or the FP16 engine; install onnxq[rtx] if it is missing",
-        )
-    elif cost.ratio > highest:
-        worst = f", first {cost.losses[0].code}" if cost.losses else ""
-        yield (
-            f"on {cost.gpu} the Q/DQ engine takes at least {cost.ratio:.4g} of the FP16 engine's "
-            f"time, above the {limit}",
-            f"do what the lines of the cost say{worst}; or raise the threshold",
-        )
-
-
-def _below_shares(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
-    compiled = model.compiled
-    without = "" if compiled is None else ", ".join(compiled.without)
-    share = None if compiled is None else compiled.int8_macs
-    yield from _below_share("int8", share, least.int8, without)
-    share = None if compiled is None else compiled.quantized_macs
-    yield from _below_share("int8, fp8 or int4", share, least.quantized, without)
-
-
-def _below_share(
-    types: str, share: float | None, least: float | None, without: str
-) -> Iterator[tuple[str, str]]:
-    """`without` names the ops in front of which the engine ends."""
-    if least is None or (share is not None and share >= least):
-        return
-    if share is None:
-        yield (
-            f"the share of MACs in {types} is not known, and its threshold is {least:g}",
-            f"sizes behind {without} are known with --ort-library alone"
-            if without
-            else "install onnxq[rtx], and give --shape for dynamic sizes",
-        )
-    else:
-        yield (
-            f"the share of MACs in {types} is {_shown(share, least)}, below the threshold of "
-            f"{least:g}",
-            f"the engine ends in front of {without}: what is behind counts as unknown"
-            if without
-            else "the report says why each op is in float",
-        )

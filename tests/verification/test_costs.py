@@ -8,7 +8,10 @@ import pytest
 from jsonschema import Draft202012Validator
 
 from onnxq import Profile, verify
+from onnxq.cost.gpu import load
 from onnxq.diagnostics import OnnxqError
+from onnxq.verification import builder
+from onnxq.verification.costing import engine_costs
 from onnxq.verification.schema import schema
 
 from .models import Builder, float_conv, quantized_conv, saved
@@ -119,8 +122,6 @@ def test_several_models_have_a_cost_each(tmp_path):
 
 
 def test_builds_are_kept(tmp_path, monkeypatch):
-    from onnxq.verification import builder
-
     paths = models(tmp_path)
     first = verify(*paths, gpu="l4").cost
 
@@ -145,3 +146,50 @@ def test_a_depthwise_conv_that_int8_pads(tmp_path):
     # three zeros for each of 64x8x8 values: read as a constant, written, read
     assert padded.bytes == 3 * 3 * 64 * 64
     assert onnx.load(path).graph.node[-1].name == "depthwise"
+
+
+def normalized(*, shared):
+    """A product of a LayerNormalization and the sum of both; `shared`: the Add reads the pair."""
+    build = Builder()
+    scale = build.constant(np.ones(64, np.float32))
+    data = build.op("LayerNormalization", "x", scale, name="norm", axis=-1)
+    pair = build.pair(data)
+    product = build.op("MatMul", pair, build.per_channel(64, 64, axis=1), name="product")
+    added = build.op("Add", product, pair if shared else data, name="add")
+    return build.model(build.op("LayerNormalization", added, scale, name="last", axis=-1),
+                       shape=(1, 256, 64))  # fmt: skip
+
+
+def test_a_residual_that_reads_past_the_pair(tmp_path):
+    """Lint says nothing of it; the kernels show the copy, and that sharing the pair saves it."""
+    bare, shared = (
+        saved(normalized(shared=kind), tmp_path, f"{kind}.onnx") for kind in (False, True)
+    )
+    float_model = Builder()
+    scale = float_model.constant(np.ones(64, np.float32))
+    data = float_model.op("LayerNormalization", "x", scale, name="norm", axis=-1)
+    product = float_model.op("MatMul", data, float_model.weight(64, 64), name="product")
+    added = float_model.op("Add", product, data, name="add")
+    float_model.op("LayerNormalization", added, scale, name="last", axis=-1)
+    path = saved(float_model.model("last_out", shape=(1, 256, 64)), tmp_path, "float.onnx")
+    costs = [model.cost for model in verify(path, [bare, shared], gpu="l4").models]
+    (copy,) = (loss for loss in costs[0].losses if loss.code == "OQ693")
+    assert "'norm_out' is stored in int8 and in fp32, which Add 'add' reads" in copy.message
+    assert "OQ693" not in {loss.code for loss in costs[1].losses}
+    assert copy.bytes == 2 * 4 * 256 * 64
+    assert costs[0].qdq.bytes - costs[1].qdq.bytes == pytest.approx(copy.bytes - 256 * 64, abs=100)
+
+
+def test_many_costs_side_by_side(tmp_path, monkeypatch):
+    """What a search minimizes: models in memory and files, in their order, each built once."""
+    build = Builder()
+    rejected = build.model(build.conv("x", 4, 8, scale=0.0))
+    paths = models(tmp_path)
+    given = [quantized_conv(), paths[1], float_conv(), rejected]
+    found = engine_costs(given, load("l4"), workers=2)
+    assert [getattr(cost, "code", None) for cost in found] == [None, None, None, "OQ602"]
+    assert found[0].bytes == found[1].bytes < found[2].bytes
+    assert [list(cost.macs) for cost in found[:3]] == [["int8"], ["int8"], ["fp32"]]
+    assert verify(*paths, gpu="l4").cost.qdq == found[1]
+    monkeypatch.setattr(builder, "build", None)
+    assert engine_costs(given[:3], load("l4")) == found[:3]

@@ -11,6 +11,8 @@ from onnxq.cost.losses.loss import Loss, loss
 from onnxq.cost.losses.registry import search
 from onnxq.cost.losses.view import EngineView, shortened
 from onnxq.kernels.layers import Layer, LayerTensor
+from onnxq.model.graph import Node
+from onnxq.model.pairs import QUANTIZE, is_pair_node
 
 # Of lint: a skip in float, several scales, a pool that not all read through a pair.
 _CAUSES: Final = ("OQ627", "OQ628", "OQ630")
@@ -37,20 +39,31 @@ def _copied(view: EngineView, layer: Layer, alike: Sequence[LayerTensor]) -> Ite
     readers = [reader for t in extra for reader in view.readers.get(t.name, ())]
     nodes = list(dict.fromkeys(n for reader in readers for n in reader.nodes))
     finding = view.finding([*layer.nodes, *nodes], _CAUSES)
-    if finding is None and all(t.dtype == quantized.dtype for t in extra):
-        return  # two results, as of a Split
+    tensor, ops = _read_bare(view, layer, nodes)
+    # A pool could not read a pair; what generated kernels read they dequantize as they go.
+    can_read = all(x.kind == "kgen" or x.is_product for x in readers)
+    if finding is None and not (ops and can_read):
+        return
     moved = sum(size(t) * (1 + len(view.readers.get(t.name, ()))) for t in extra)
-    products = {product.node for product in view.products}
-    ops = view.ops([n for n in nodes if n not in products])  # they read it in the product's kernel
-    readers_text = shortened(list(ops)) or "another kernel"
+    types = " and in ".join(_NAMES.get(t.dtype, t.dtype) for t in (quantized, extra[0]))
+    text = shortened([f"{op.op} '{op.name}'" for op in ops])
     yield loss(
         "OQ693",
-        finding.message
-        if finding
-        else f"a result that is stored in {_NAMES[quantized.dtype]} is stored in "
-        f"{_NAMES.get(extra[0].dtype, extra[0].dtype)} too, for {readers_text}",
-        fix=finding.fix if finding else "let all readers of the tensor read one pair of it",
+        finding.message if finding else f"'{tensor}' is stored in {types}, which {text} reads",
+        fix=finding.fix if finding else "let that read the DequantizeLinear of its pair too",
         kernels=[layer.name, *(reader.name for reader in readers)],
-        nodes=[finding.node] if finding else nodes,
+        nodes=[finding.node] if finding else [op.name for op in ops],
         moved=moved,
     )
+
+
+def _read_bare(view: EngineView, layer: Layer, nodes: Sequence[str]) -> tuple[str, Sequence[Node]]:
+    """The tensor that a layer quantizes, and those of the nodes that read it without its pair."""
+    by_name = view.model.graph.by_name
+    for node in (by_name[n] for n in layer.nodes if n in by_name):
+        if is_pair_node(node, QUANTIZE):
+            readers = view.model.readers(node.inputs[0])
+            ops = [n for n in readers if n.name in nodes and not is_pair_node(n)]
+            if ops:
+                return node.inputs[0], ops
+    return "", ()

@@ -40,7 +40,7 @@ def float_products(view: EngineView) -> Iterator[Loss]:
 
 def _fix(view: EngineView, node: Node) -> str:
     if all(operand_types(view.model, node).values()):
-        return "leave it in float (skip), and insert with --float fp16"
+        return "leave it in half precision (skip, with --float fp16)"
     return "put a pair on each of its inputs, or insert with --float fp16"
 
 

@@ -27,7 +27,7 @@ def padding(view: EngineView) -> Iterator[Loss]:
             "OQ695",
             f"{node.op} '{node.name}' has {node.attributes['group']} groups, which {product.dtype} "
             f"pads: {padded[0]:,} channels move instead of {channels:,}",
-            fix="leave it in float (skip), and insert with --float fp16",
+            fix="leave it in half precision (skip, with --float fp16)",
             kernels=[layer.name, *(maker.name for maker in makers)],
             nodes=[node.name],
             moved=_padded_bytes(layer, makers, padded[0], channels),

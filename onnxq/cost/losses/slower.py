@@ -32,7 +32,7 @@ def slower(view: EngineView) -> Iterator[Loss]:
             yield loss(
                 "OQ697",
                 f"{shortened(ops)}: at least {1e6 * seconds:.3g} us, in FP16 {1e6 * fp16:.3g} us",
-                fix="leave these ops in float (skip), and insert with --float fp16",
+                fix="leave these ops in half precision (skip, with --float fp16)",
                 kernels=[kernel.name for step in here for kernel in step.kernels],
                 nodes=nodes,
                 moved=sum(step.bytes for step in here),

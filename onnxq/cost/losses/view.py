@@ -12,6 +12,7 @@ from onnxq.cost.kernel import Kernel
 from onnxq.cost.steps import Step
 from onnxq.kernels.layers import Layer
 from onnxq.linting import Finding, QdqModel
+from onnxq.model.pairs import PAIR_OPS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,9 +74,8 @@ class EngineView:
 
     def ops(self, nodes: Collection[str]) -> Iterator[str]:
         """The nodes that are ops of the float model, as text such as "Conv 'head'"."""
-        by_name = self.model.graph.by_name
-        pairs = {node.name for node in self.model.pair_nodes}
-        yield from (f"{by_name[n].op} '{n}'" for n in nodes if n in by_name and n not in pairs)
+        known = (self.model.graph.by_name[n] for n in nodes if n in self.model.graph.by_name)
+        yield from (f"{n.op} '{n.name}'" for n in known if n.op not in (*PAIR_OPS, "Cast"))
 
 
 def shortened(names: Sequence[str], most: int = 3) -> str:
