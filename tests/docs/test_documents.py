@@ -199,4 +199,4 @@ def test_the_wheel_has_the_recipes(tmp_path):
     shipped = {f"onnxq/{p.relative_to(ROOT)}" for p in ROOT.glob("rules/**/*.yaml")}
     assert shipped
     assert shipped <= names
-    assert "onnxq/py.typed" in names
+    assert {"onnxq/py.typed", "onnxq/cost/gpus.yaml"} <= names
