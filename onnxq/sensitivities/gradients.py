@@ -22,7 +22,7 @@ from onnxq.improvement.edits import Array
 from onnxq.improvement.subject import Subject
 from onnxq.planning.plan import Pair
 from onnxq.sensitivities.judged import JudgedParts
-from onnxq.torch_graph.fake_quantization import fake_quantize
+from onnxq.torch_graph.fake_quantization import fake_quantize, grid_of
 from onnxq.torch_graph.parts import Part, TorchGraph
 from onnxq.torch_graph.probe import Probe, probe, seed
 
@@ -101,7 +101,7 @@ class _Errors:
         """What rounding adds to a tensor; of a weight it is computed once."""
         if pair in self._weights:
             return self._weights[pair]
-        error = fake_quantize(pair, x, self._logs[pair]).detach() - x
+        error = fake_quantize(x, self._logs[pair].exp(), grid_of(pair)).detach() - x
         if pair.kind == "weight":
             self._weights[pair] = error
         return error

@@ -12,11 +12,13 @@ from torch import Tensor
 from onnxq.model.graph import Edge, Graph, Node
 from onnxq.planning.plan import Pair
 from onnxq.torch_graph.operators import OPERATORS, lacking
-from onnxq.torch_graph.row import Compute
+from onnxq.torch_graph.row import Compute, Result
 
 Tensors = Mapping[str, Tensor]
 # What a node reads through a pair, of the tensor itself.
 Read = Callable[[Pair, Tensor], Tensor]
+# What a node of the caller computes, of its first input.
+Own = Callable[[Tensor], Tensor]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,11 +40,25 @@ class LackingError(LookupError):
 
 
 class TorchGraph:
-    """The nodes of a model as torch computes them; `pairs` stand where their edges say."""
+    """The nodes of a model as torch computes them; `pairs` stand where their edges say.
 
-    def __init__(self, graph: Graph, pairs: Iterable[Pair] = ()) -> None:
+    The caller computes the nodes that are named `own`, and gives the constants that are named
+    `changing` with every call: what is computed from these is no constant.
+    """
+
+    def __init__(
+        self,
+        graph: Graph,
+        pairs: Iterable[Pair] = (),
+        *,
+        own: Iterable[str] = (),
+        changing: Iterable[str] = (),
+    ) -> None:
         self.graph = graph
         self._pair_at = {edge: pair for pair in pairs for edge in pair.edges}
+        self._own = frozenset(own)
+        self._changing = frozenset(changing)
+        self._derived = _derived(graph, self._changing)
         self._constants: dict[str, Tensor] = {}
 
     def constant(self, name: str) -> Tensor:
@@ -58,7 +74,8 @@ class TorchGraph:
         the graph that it needs and that is not among `inputs`.
         """
         nodes = self._between(frozenset(inputs), outputs)
-        if lack := {node.name: why for node in nodes if (why := lacking(node))}:
+        lack = {n.name: why for n in nodes if n.name not in self._own and (why := lacking(n))}
+        if lack:
             raise LackingError(lack)
         return Part(self, tuple(outputs), self._steps(nodes, outputs))
 
@@ -67,22 +84,34 @@ class TorchGraph:
         needed: dict[str, Node] = {}
         while wanted:
             name = wanted.pop()
-            if name in inputs or not name or self.graph.is_constant(name):
+            if name in inputs or not name or self._is_constant(name):
                 continue
             node = self.graph.producer(name)
             if node is None:
                 raise KeyError(name)
             if node.name not in needed:
                 needed[node.name] = node
-                wanted += node.inputs
+                wanted += node.inputs[:1] if node.name in self._own else node.inputs
         return sorted(needed.values(), key=self.graph.order)
+
+    def constants_of(self, steps: Iterable[Step]) -> frozenset[str]:
+        """The constants that steps read, but for those that change with every call."""
+        reads = (
+            name
+            for step in steps
+            for name in (step.node.inputs[:1] if step.node.name in self._own else step.node.inputs)
+        )
+        return frozenset(n for n in reads if self._is_constant(n) and n not in self._changing)
+
+    def _is_constant(self, name: str) -> bool:
+        return self.graph.is_constant(name) and name not in self._derived
 
     def _steps(self, nodes: list[Node], outputs: Sequence[str]) -> tuple[Step, ...]:
         last = {
             name: node.name
             for node in nodes
             for name in (*node.outputs, *node.inputs)
-            if not self.graph.is_constant(name)
+            if not self._is_constant(name)
         }
         kept = frozenset(outputs)
         done: dict[str, list[str]] = {}
@@ -92,7 +121,7 @@ class TorchGraph:
         return tuple(
             Step(
                 node=node,
-                compute=OPERATORS[node.type].compute,
+                compute=_absent if node.name in self._own else OPERATORS[node.type].compute,
                 pairs=tuple(
                     self._pair_at.get(Edge(node=node.name, slot=slot))
                     for slot in range(len(node.inputs))
@@ -101,6 +130,19 @@ class TorchGraph:
             )
             for node in nodes
         )
+
+
+def _derived(graph: Graph, changing: frozenset[str]) -> frozenset[str]:
+    """The constants of a graph that are computed from some of them."""
+    derived = set[str]()
+    for node in graph.nodes if changing else ():
+        if any(name in changing or name in derived for name in node.inputs):
+            derived.update(out for out in node.outputs if graph.is_constant(out))
+    return frozenset(derived)
+
+
+def _absent(node: Node, *inputs: Tensor | None) -> Tensor:
+    raise KeyError(node.name)
 
 
 class Part:
@@ -113,20 +155,34 @@ class Part:
         self.outputs = outputs
         self.steps = steps
 
+    def __deepcopy__(self, memo: object) -> Part:
+        return self  # it has no state: a copy of what uses it shares it
+
+    @property
+    def constants(self) -> frozenset[str]:
+        """The constants that its nodes read, but for those that change with every call."""
+        return self._graph.constants_of(self.steps)
+
     @property
     def pairs(self) -> tuple[Pair, ...]:
         """The pairs that its nodes read through."""
         return tuple(dict.fromkeys(p for step in self.steps for p in step.pairs if p is not None))
 
     def __call__(
-        self, feeds: Tensors, *, constants: Tensors | None = None, read: Read | None = None
+        self,
+        feeds: Tensors,
+        *,
+        constants: Tensors | None = None,
+        read: Read | None = None,
+        own: Mapping[str, Own] | None = None,
     ) -> dict[str, Tensor]:
         """Return the outputs by name.
 
-        `constants` replaces constants of the graph. Without `read` no pair is computed.
+        `constants` replaces constants of the graph, `own` has the nodes that the caller computes.
+        Without `read` no pair is computed.
         """
         known, seen = dict(feeds), dict[Pair, Tensor]()
-        replaced = constants or {}
+        replaced, computes = constants or {}, own or {}
 
         def tensor(name: str, pair: Pair | None) -> Tensor | None:
             if not name:
@@ -141,8 +197,13 @@ class Part:
             return seen[pair]
 
         for step in self.steps:
-            inputs = map(tensor, step.node.inputs, step.pairs)
-            result = step.compute(step.node, *inputs)
+            result: Result
+            if step.node.name in computes:
+                data = tensor(step.node.inputs[0], None)
+                assert data is not None
+                result = computes[step.node.name](data)
+            else:
+                result = step.compute(step.node, *map(tensor, step.node.inputs, step.pairs))
             results = result if isinstance(result, tuple) else (result,)
             known.update(zip(step.node.outputs, results, strict=False))
             for name in step.done:

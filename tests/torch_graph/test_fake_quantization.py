@@ -8,7 +8,7 @@ from onnxq.descriptor import QuantDescriptor
 from onnxq.model.graph import Edge
 from onnxq.planning.plan import Pair
 from onnxq.quantization import dequantize, quantize
-from onnxq.torch_graph.fake_quantization import fake_quantize
+from onnxq.torch_graph.fake_quantization import fake_quantize, grid_of
 
 
 def pair(axis=None, **how):
@@ -43,7 +43,7 @@ def test_values_are_those_of_a_pair(kind):
     how = {"axis": to.axis, "dtype": to.descriptor.dtype, "block_size": to.descriptor.block_size}
     integers = quantize(x, scale, narrow_range=to.descriptor.narrow_range, **how)
     del how["dtype"]
-    result = fake_quantize(to, torch.from_numpy(x), torch.tensor(np.log(scale)))
+    result = fake_quantize(torch.from_numpy(x), torch.tensor(scale), grid_of(to))
     np.testing.assert_allclose(result.numpy(), dequantize(integers, scale, **how), rtol=1e-5)
 
 
@@ -58,7 +58,7 @@ def test_gradients_are_those_of_the_papers(kind):
     to = KINDS[kind]
     log_scale = torch.tensor(np.log(SCALES[kind])).requires_grad_()
     seed = torch.randn(64, 3, generator=torch.Generator().manual_seed(1))
-    result = fake_quantize(to, x, log_scale)
+    result = fake_quantize(x, log_scale.exp(), grid_of(to))
     by_x, by_log = torch.autograd.grad(result, (x, log_scale), seed)
     size = to.descriptor.block_size or 1
     scale = np.exp(log_scale.detach().numpy())

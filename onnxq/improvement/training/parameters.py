@@ -15,7 +15,7 @@ from onnxq.improvement.subject import Subject
 from onnxq.improvement.weights.biased import output_channels
 from onnxq.model.graph import Graph, Node
 from onnxq.planning.plan import Pair
-from onnxq.torch_graph.fake_quantization import fake_quantize, spread
+from onnxq.torch_graph.fake_quantization import fake_quantize, grid_of, spread
 from onnxq.torch_graph.parts import Part, Tensors
 
 Rates = Mapping[str, float]
@@ -83,7 +83,7 @@ class Parameters:
 
     def read(self, pair: Pair, x: Tensor) -> Tensor:
         """What nodes read through a pair."""
-        return fake_quantize(pair, x, self._logs[self._key[pair]])
+        return fake_quantize(x, self._logs[self._key[pair]].exp(), grid_of(pair))
 
     def arrays(self) -> dict[str, Array]:
         """All parameters by a name of their own."""
@@ -128,7 +128,7 @@ class Parameters:
         for pair, scale in by_pair.items():
             if pair.kind == "weight" and self._is_free(pair) and self._is_own(pair.tensor):
                 first = in_layout(torch.from_numpy(np.array(self.graph.array(pair.tensor))))
-                unit = spread(pair, torch.tensor(scale), first)
+                unit = spread(grid_of(pair), torch.tensor(scale), first)
                 yield pair.tensor, Moved(first, unit, _zeros_like(first))
 
     def _biases(self) -> Iterable[tuple[str, Moved]]:

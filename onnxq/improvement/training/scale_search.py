@@ -7,7 +7,6 @@ doi:10.1080/03610919008812866). With one gradient the errors of many scales can 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from typing import Final
 
@@ -20,7 +19,7 @@ from onnxq.improvement.improver import Work
 from onnxq.improvement.loss import Shares
 from onnxq.insertion.scales import Scale
 from onnxq.planning.plan import Pair
-from onnxq.torch_graph.fake_quantization import fake_quantize
+from onnxq.torch_graph.fake_quantization import fake_quantize, grid_of
 from onnxq.torch_graph.parts import TorchGraph
 from onnxq.torch_graph.probe import Probe, probe, seed
 
@@ -101,8 +100,8 @@ class ScaleSearch:
         key = (pair.descriptor.dtype, pair.descriptor.narrow_range)
         if key not in self._of_kind:
             middles = torch.from_numpy((np.arange(_COUNT) / _BINS - _LARGEST).astype(np.float32))
-            logs = [torch.tensor(math.log(factor)) for factor in FACTORS]
-            rows = [(fake_quantize(pair, middles, log) - middles).numpy() for log in logs]
+            grid, scales = grid_of(pair), map(torch.tensor, FACTORS)
+            rows = [(fake_quantize(middles, s, grid) - middles).numpy() for s in scales]
             self._of_kind[key] = np.array(rows)
         return self._of_kind[key]
 

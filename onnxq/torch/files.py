@@ -1,0 +1,134 @@
+"""Q/DQ models read as torch modules, and written back by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import torch
+from numpy.typing import NDArray
+from onnx import numpy_helper
+from torch import Tensor
+
+from onnxq.diagnostics import OnnxqError, error
+from onnxq.model import io as models
+from onnxq.model import weights
+from onnxq.model.constants import Constants
+from onnxq.model.loading import Model
+from onnxq.model.loading import load as load_model
+from onnxq.outputs import require_writable
+from onnxq.quantization import representable
+from onnxq.torch.module import QuantizedModule
+from onnxq.torch.pairs import QuantizedTensor
+from onnxq.torch.quantizer import Quantizer
+from onnxq.torch_graph.fake_quantization import spread
+
+Array = NDArray[Any]
+
+
+def load(
+    model: str | Path | onnx.ModelProto | Model,
+    *,
+    shapes: Mapping[str, Sequence[int]] | None = None,
+) -> QuantizedModule:
+    """Return a Q/DQ model, or a float one, as a torch module.
+
+    Raises OQ702 for an operator that torch cannot compute, OQ703 for a pair that cannot be trained,
+    and what `onnxq.load` raises. The module is on the CPU, with all pairs on.
+    """
+    return QuantizedModule(load_model(model, existing="keep", shapes=shapes).graph)
+
+
+def save(module: QuantizedModule, model: str | Path, output: str | Path) -> Path:
+    """Write the model of a module with the weights and scales that the module has now.
+
+    `model` is the file that the module was loaded from; only numbers in it change, those that are
+    equal stay as they are, bit for bit. A weight that it stores in integers is rounded. Returns the
+    path. Raises OQ707 where the module is of another model, OQ708 where it has an amax or a weight
+    that is of no use, OQ501 and OQ502.
+    """
+    output = Path(output)
+    file = models.read(model)
+    sources = [file.folder / path for path in (Path(model), *file.data_files)]
+    require_writable({"the model": output}, sources)
+    stored = Constants(file.proto.graph).stored()
+    for name, array in _changes(module, stored, str(model)):
+        stored[name].CopyFrom(numpy_helper.from_array(array, stored[name].name))
+    models.save(file.proto, output, external=bool(file.data_files))
+    return output
+
+
+def _changes(
+    module: QuantizedModule, stored: Mapping[str, onnx.TensorProto], file: str
+) -> Iterator[tuple[str, Array]]:
+    """The constants of a file that the module has otherwise, in the types of the file (OQ707)."""
+    scales: dict[str, Array] = {}
+    integers: dict[str, QuantizedTensor] = {}
+    with torch.no_grad():
+        for quantizer in module.quantizers.values():
+            for name in quantizer.of.scales:
+                scales[name] = _scale(quantizer, _array(stored, name, quantizer.amax, file), name)
+            if quantizer.of.stored:
+                integers[quantizer.of.tensor] = quantizer.of
+        for name, parameter in module.initializers.items():
+            before = _array(stored, name, parameter, file)
+            values = _finite(parameter, name)
+            if name in integers:
+                pair = integers[name]
+                values = _integers(values, scales[pair.scales[0]], pair, before.dtype)
+            if not np.array_equal(values, before):
+                yield name, values
+    for name, scale in scales.items():
+        if not np.array_equal(scale, weights.array(stored[name])):
+            yield name, scale
+
+
+def _array(
+    stored: Mapping[str, onnx.TensorProto], name: str, parameter: Tensor, file: str
+) -> Array:
+    """A constant of the file, in the shape of the parameter that was loaded from it (OQ707)."""
+    tensor = stored.get(name)
+    if tensor is None or tuple(tensor.dims) != tuple(parameter.shape):
+        raise error(
+            "OQ707",
+            f"'{file}' has no constant '{name}' of shape {list(parameter.shape)}: the module was "
+            "loaded from another model",
+            fix="give the file that it was loaded from; one of opset 12 or older must be raised "
+            "to 13 first",
+        )
+    return weights.array(tensor)
+
+
+def _scale(quantizer: Quantizer, before: Array, name: str) -> Array:
+    """The scale to write: that of the file as long as amax is what it was."""
+    amax, largest = quantizer.amax.detach().float().cpu(), quantizer.largest
+    if torch.equal(amax, torch.from_numpy(np.array(before, np.float32)) * largest):
+        return before
+    scale = _finite(amax, quantizer.of.name) / np.float32(largest)
+    if not (scale > 0).all():
+        raise _unusable(f"the amax of '{quantizer.of.name}' is not above zero")
+    is_half = before.dtype != np.float32
+    return np.asarray(representable(scale, before.dtype) if is_half else scale, before.dtype)
+
+
+def _integers(values: Array, scale: Array, pair: QuantizedTensor, dtype: np.dtype[Any]) -> Array:
+    """What a QuantizeLinear makes of values."""
+    x = torch.from_numpy(values).float()
+    steps = x / spread(pair.grid, torch.from_numpy(np.array(scale, np.float32)), x)
+    steps = steps.round() if pair.grid.is_integer else steps
+    limited = steps.clamp(pair.grid.lowest, pair.grid.largest) + pair.zero_point
+    return limited.numpy().astype(dtype)
+
+
+def _finite(tensor: Tensor, name: str) -> Array:
+    array = tensor.detach().cpu().numpy()
+    if not np.isfinite(array).all():
+        raise _unusable(f"'{name}' has values that are not finite")
+    return array
+
+
+def _unusable(why: str) -> OnnxqError:
+    return error("OQ708", why, fix="train with a lower rate, from the last good state")
