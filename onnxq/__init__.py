@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     )
     from onnxq.api.requirements import require_calibration_of
     from onnxq.api.sensing import sensitivity
+    from onnxq.api.training import train
     from onnxq.api.tuning import tune
     from onnxq.api.verifying import verify
     from onnxq.calibration.statistics import Statistics
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
     from onnxq.progress import Progress
     from onnxq.quantization import fake_tensor_quant, tensor_quant
     from onnxq.sensitivities.sensitivity import Sensitivity
+    from onnxq.training.trained import Trained
     from onnxq.tuning.tuned import Tuned
     from onnxq.verification.profiles import Profile
     from onnxq.verification.report import VerifyReport
@@ -66,6 +68,7 @@ _MODULES: Final = {
     ),
     "api.requirements": ("require_calibration_of",),
     "api.sensing": ("sensitivity",),
+    "api.training": ("train",),
     "api.tuning": ("tune",),
     "api.verifying": ("verify",),
     "calibration.statistics": ("Statistics",),
@@ -80,6 +83,7 @@ _MODULES: Final = {
     "progress": ("Progress",),
     "quantization": ("fake_tensor_quant", "tensor_quant"),
     "sensitivities.sensitivity": ("Sensitivity",),
+    "training.trained": ("Trained",),
     "tuning.tuned": ("Tuned",),
     "verification.profiles": ("Profile",),
     "verification.report": ("VerifyReport",),
@@ -110,6 +114,7 @@ __all__ = [
     "Severity",
     "Statistics",
     "StripResult",
+    "Trained",
     "Tuned",
     "VerifyReport",
     "calibrate",
@@ -138,12 +143,15 @@ __all__ = [
     "strip",
     "summarize",
     "tensor_quant",
+    "train",
     "tune",
     "verify",
 ]
 
 
 def __getattr__(name: str) -> Any:
+    if name == "torch":  # a package of its own, for those who have torch
+        return import_module("onnxq.torch")
     if name not in _MODULE_OF:
         raise AttributeError(f"module 'onnxq' has no attribute '{name}'")
     return getattr(import_module(f"onnxq.{_MODULE_OF[name]}"), name)

@@ -25,6 +25,7 @@ from onnxq.cli import (
     rules,
     sensitivity,
     strip,
+    train,
     tune,
     verify,
 )
@@ -53,6 +54,7 @@ for verb in (
     verify,
     sensitivity,
     tune,
+    train,
     strip,
 ):
     name = verb.__name__.rpartition(".")[2]

@@ -1,7 +1,7 @@
 """The code of every diagnostic, with what it means, an example, and what to do.
 
 OQ1xx rule files, OQ2xx rules against the model, OQ3xx the model, OQ4xx data, calibration and
-scales, OQ5xx insert, OQ6xx verify.
+scales, OQ5xx insert, OQ6xx verify, OQ7xx training.
 """
 
 from typing import Final
@@ -19,6 +19,7 @@ from onnxq.codes.planning import PLANNING
 from onnxq.codes.precision import PRECISION
 from onnxq.codes.rule_files import RULE_FILES
 from onnxq.codes.running import RUNNING
+from onnxq.codes.training import TRAINING
 from onnxq.codes.tuning import TUNING
 from onnxq.codes.verifying import VERIFYING
 
@@ -30,6 +31,7 @@ CODES: Final[dict[str, Code]] = dict(
             | INPUTS
             | RUNNING
             | TUNING
+            | TRAINING
             | CALIBRATIONS
             | IMPROVING
             | METRICS

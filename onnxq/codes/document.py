@@ -14,6 +14,7 @@ _AREAS: Final = {
     "OQ4": "OQ4xx: data, calibration and scales",
     "OQ5": "OQ5xx: writing",
     "OQ6": "OQ6xx: verify",
+    "OQ7": "OQ7xx: training",
 }
 _HEAD: Final = """\
 # Codes

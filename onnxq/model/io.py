@@ -41,6 +41,12 @@ class ModelFile:
         """What messages call the model."""
         return "the model" if self.path is None else str(self.path)
 
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that were read; they must not be overwritten."""
+        paths = () if self.path is None else (self.path, *self.data_files)
+        return tuple(self.folder / path for path in paths)
+
     @cached_property
     def digest(self) -> str:
         """SHA-256 (hex) of the model file and of its data files, or of a ModelProto's content."""

@@ -30,9 +30,11 @@ from onnxq.render import (
     plans,
     reports,
     sensitivities,
+    trainings,
     tunings,
 )
 from onnxq.sensitivities.sensitivity import Sensitivity
+from onnxq.training.trained import Trained
 from onnxq.tuning.tuned import Tuned
 from onnxq.verification.report import VerifyReport
 
@@ -92,6 +94,11 @@ def _(result: Improvement, console: Console, *, everything: bool = False) -> Non
 @show.register
 def _(result: Sensitivity, console: Console, *, everything: bool = False) -> None:
     sensitivities.sensitivity(console, result, everything=everything)
+
+
+@show.register
+def _(result: Trained, console: Console, *, everything: bool = False) -> None:
+    trainings.trained(console, result)
 
 
 @show.register

@@ -17,6 +17,7 @@ from onnxq.diagnostics import OnnxqError, error
 from onnxq.model import io as models
 from onnxq.model import weights
 from onnxq.model.constants import Constants
+from onnxq.model.io import ModelFile
 from onnxq.model.loading import Model
 from onnxq.model.loading import load as load_model
 from onnxq.outputs import require_writable
@@ -42,23 +43,34 @@ def load(
     return QuantizedModule(load_model(model, existing="keep", shapes=shapes).graph)
 
 
-def save(module: QuantizedModule, model: str | Path, output: str | Path) -> Path:
+def save(module: QuantizedModule, model: str | Path | onnx.ModelProto, output: str | Path) -> Path:
     """Write the model of a module with the weights and scales that the module has now.
 
-    `model` is the file that the module was loaded from; only numbers in it change, those that are
-    equal stay as they are, bit for bit. A weight that it stores in integers is rounded. Returns the
+    `model` is what the module was loaded from; only numbers in it change, those that are equal stay
+    as they are, bit for bit. A weight that it stores in integers is rounded. Returns the
     path. Raises OQ707 where the module is of another model, OQ708 where it has an amax or a weight
     that is of no use, OQ501 and OQ502.
     """
     output = Path(output)
-    file = models.read(model)
-    sources = [file.folder / path for path in (Path(model), *file.data_files)]
-    require_writable({"the model": output}, sources)
-    stored = Constants(file.proto.graph).stored()
-    for name, array in _changes(module, stored, str(model)):
-        stored[name].CopyFrom(numpy_helper.from_array(array, stored[name].name))
-    models.save(file.proto, output, external=bool(file.data_files))
+    file = model_file(model)
+    require_writable({"the model": output}, file.files)
+    models.save(written(module, file), output, external=bool(file.data_files))
     return output
+
+
+def model_file(model: str | Path | onnx.ModelProto) -> ModelFile:
+    """A model as its file has it, or a copy of a ModelProto (OQ301, OQ302)."""
+    return models.copied(model) if isinstance(model, onnx.ModelProto) else models.read(model)
+
+
+def written(module: QuantizedModule, file: ModelFile) -> onnx.ModelProto:
+    """The model of a file with the numbers of a module, a new one (OQ707, OQ708)."""
+    model = onnx.ModelProto()
+    model.CopyFrom(file.proto)
+    stored = Constants(model.graph).stored()
+    for name, array in _changes(module, stored, file.name):
+        stored[name].CopyFrom(numpy_helper.from_array(array, stored[name].name))
+    return model
 
 
 def _changes(

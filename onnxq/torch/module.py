@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -12,8 +12,8 @@ from torch import Tensor, nn
 from onnxq.descriptor import Method
 from onnxq.diagnostics import error
 from onnxq.model.graph import Graph
-from onnxq.torch.naming import place, put_module
-from onnxq.torch.pairs import QuantizedTensors, quantized_tensors
+from onnxq.torch.naming import place, place_module
+from onnxq.torch.pairs import quantized_tensors
 from onnxq.torch.parameters import amaxes, learns, parameters
 from onnxq.torch.quantizer import Quantizer
 from onnxq.torch_graph.parts import LackingError, Part, TorchGraph
@@ -42,21 +42,9 @@ class QuantizedModule(nn.Module):
             name: place(self, name, nn.Parameter(value, requires_grad=learns(graph, name)))
             for name, value in values.items()
         }
-        self._quantizers = self._placed_quantizers(graph, pairs)
-        self._passing = tuple(pairs.passing)
-
-    def _placed_quantizers(self, graph: Graph, pairs: QuantizedTensors) -> dict[str, Quantizer]:
-        """The quantizers by the node that quantizes, as modules of this one."""
-        amax, quantizers = amaxes(graph, pairs.tensors), dict[str, Quantizer]()
-        for pair in pairs.tensors:
-            quantizers[pair.node] = Quantizer(pair, *amax[pair.scales[0]])
-            put_module(self, f"quantizers.{pair.name}", quantizers[pair.node])
-        return quantizers
-
-    @property
-    def quantizers(self) -> Mapping[str, Quantizer]:
-        """The quantizers by the name of the tensor; of a second one on it by that of its node."""
-        return MappingProxyType({q.of.name: q for q in self._quantizers.values()})
+        amax = amaxes(graph, pairs.tensors)
+        self.quantizers = Quantizers([Quantizer(p, *amax[p.scales[0]]) for p in pairs.tensors])
+        self.passing = tuple(pairs.passing)
 
     @property
     def initializers(self) -> Mapping[str, nn.Parameter]:
@@ -74,11 +62,11 @@ class QuantizedModule(nn.Module):
 
     def all_outputs(self, feeds: Mapping[str, Tensor]) -> dict[str, Tensor]:
         """The outputs by name, of inputs by name."""
-        own: dict[str, Callable[[Tensor], Tensor]] = dict.fromkeys(self._passing, _unchanged)
+        own: dict[str, Callable[[Tensor], Tensor]] = dict.fromkeys(self.passing, _unchanged)
         return self._part(
             feeds,
             constants={**self._fixed.tensors, **self.initializers},
-            own={**own, **self._quantizers},
+            own={**own, **{q.of.node: q for q in self.quantizers.values()}},
         )
 
     def _feeds(self, inputs: tuple[Any, ...], named: Mapping[str, Any]) -> dict[str, Tensor]:
@@ -96,7 +84,7 @@ class QuantizedModule(nn.Module):
 
     def fake_quant(self, on: bool = True) -> None:
         """Switch the rounding of all quantizers on, or off: then it is the float model."""
-        for quantizer in self._quantizers.values():
+        for quantizer in self.quantizers.values():
             quantizer.fake_quant(on)
 
     def enable_calib(self) -> None:
@@ -106,7 +94,7 @@ class QuantizedModule(nn.Module):
 
     def disable_calib(self) -> None:
         """Let no quantizer count values."""
-        for quantizer in self._quantizers.values():
+        for quantizer in self.quantizers.values():
             quantizer.disable_calib()
 
     def load_calib_amax(self, method: Method = "max", *, percentile: float = 99.99) -> None:
@@ -115,7 +103,30 @@ class QuantizedModule(nn.Module):
             quantizer.load_calib_amax(method, percentile=percentile)
 
     def _activations(self) -> Iterator[Quantizer]:
-        return (q for q in self._quantizers.values() if q.of.tensor not in self._places)
+        return (q for q in self.quantizers.values() if q.of.tensor not in self._places)
+
+
+class Quantizers(nn.Module):
+    """The quantizers by the name of the tensor; a second one on it has the name of its node."""
+
+    def __init__(self, quantizers: Iterable[Quantizer]) -> None:
+        super().__init__()
+        self._by_name = {quantizer.of.name: quantizer for quantizer in quantizers}
+        for name, quantizer in self._by_name.items():
+            place_module(self, name, quantizer)
+
+    def __getitem__(self, name: str) -> Quantizer:
+        return self._by_name[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._by_name)
+
+    def __len__(self) -> int:
+        return len(self._by_name)
+
+    def values(self) -> Iterable[Quantizer]:
+        """The quantizers, in the order of the nodes."""
+        return self._by_name.values()
 
 
 class _Fixed(nn.Module):

@@ -33,7 +33,7 @@ def place(root: nn.Module, name: str, parameter: nn.Parameter) -> Place:
     return Place(holder, leaf)
 
 
-def put_module(root: nn.Module, name: str, module: nn.Module) -> None:
+def place_module(root: nn.Module, name: str, module: nn.Module) -> None:
     """Register a module by a name that may have dots."""
     holder, leaf = _holder(root, name)
     holder._modules[leaf] = module
@@ -41,8 +41,6 @@ def put_module(root: nn.Module, name: str, module: nn.Module) -> None:
 
 def _holder(root: nn.Module, name: str) -> tuple[nn.Module, str]:
     *path, leaf = name.split(".")
-    if not all((*path, leaf)):  # `a..b` names no modules
-        return root, name
     holder = root
     for step in path:
         inner = holder._modules.get(step)

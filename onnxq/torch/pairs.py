@@ -65,7 +65,10 @@ def quantized_tensors(graph: Graph) -> QuantizedTensors:
         if graph.is_constant(node.inputs[0]):
             stored.append(node)
             continue
-        for quantize in _sources(graph, node):
+        sources = list(_sources(graph, node))
+        if not sources:
+            raise _not_trainable(node, "no QuantizeLinear makes what it reads")
+        for quantize in sources:
             _require_same_scale(graph, quantize, node)
             readers.setdefault(quantize.name, []).append(node)
     pairs = [n for n in graph.nodes if is_pair_node(n, QUANTIZE) or n in stored]
@@ -91,11 +94,9 @@ def _sources(graph: Graph, dequantize: Node) -> Iterator[Node]:
     while wanted:
         tensor = wanted.pop()
         node = graph.producer(tensor)
-        if node is None:
-            raise _not_trainable(dequantize, "no QuantizeLinear makes what it reads")
-        if is_pair_node(node, QUANTIZE):
+        if node is not None and is_pair_node(node, QUANTIZE):
             yield node
-        elif node.name not in visited:
+        elif node is not None and node.name not in visited:
             visited.add(node.name)
             proto = graph.type(tensor).dtype
             wanted += [t for t in node.inputs if t and graph.type(t).dtype == proto]

@@ -101,7 +101,8 @@ def _readers(graph: Graph, tensor: str) -> Iterator[Edge]:
     """What reads a tensor, also behind pairs and behind ops that move its values."""
     for edge in graph.consumers(tensor):
         node = graph.by_name[edge.node]
-        if edge.slot == 0 and (is_pair_node(node) or traits(node).moves):
+        moves = traits(node).moves and node.type != "Gather"  # that makes a table of it
+        if edge.slot == 0 and (is_pair_node(node) or moves):
             for out in filter(None, node.outputs):
                 yield from _readers(graph, out)
         else:

@@ -1,0 +1,1 @@
+"""Training of a Q/DQ model against the float model, end to end (extra `torch`)."""

@@ -1,0 +1,92 @@
+"""Losses of a training: by parts of the outputs, or a function of the user."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Final
+
+import torch
+from torch import Tensor
+
+from onnxq.diagnostics import error
+from onnxq.improvement.loss import Shares
+from onnxq.user_code import function_in, raised_by
+
+Tensors = Mapping[str, Tensor]
+# Arguments: the outputs of the module, those of the float model, and the inputs, all of a batch and
+# by name. A scalar tensor; lower is better.
+TrainingLoss = Callable[[Tensors, Tensors, Tensors], Tensor]
+TrainingLossLike = str | Path | TrainingLoss
+_FUNCTION: Final = "compute"
+
+
+class PartsLoss:
+    """Noise power / signal power, the mean over all parts of all float outputs."""
+
+    def __init__(self, shares: Mapping[str, Shares]) -> None:
+        self._shares = shares
+        self._parts = sum(len(s.parts) + (s.rest > 0) for s in shares.values())
+        self._weights: dict[tuple[str, tuple[int, ...]], Tensor] = {}
+
+    def __call__(self, outputs: Tensors, wanted: Tensors, inputs: Tensors) -> Tensor:
+        """The loss of a batch."""
+        losses = [
+            (self._weights_of(name, outputs[name]) * (outputs[name] - wanted[name]).square()).sum()
+            for name in self._shares
+        ]
+        return torch.stack(losses).sum() / self._parts
+
+    def _weights_of(self, name: str, output: Tensor) -> Tensor:
+        """What each value counts: together 1 / power for a part of all samples of a batch."""
+        key = name, tuple(output.shape)
+        if key not in self._weights:
+            weights = self._shares[name].weights(key[1])
+            self._weights[key] = torch.from_numpy(weights).to(output.device, output.dtype)
+        return self._weights[key]
+
+
+def training_loss(loss: TrainingLossLike) -> TrainingLoss:
+    """A loss of the user: a function, or that of a Python file, `loss.py` or `loss.py:compute`.
+
+    Raises OQ711, and so does the loss for a result that is no number which torch can differentiate;
+    of a file also for what it raises.
+    """
+    if callable(loss):
+        own = loss
+        return lambda *of: _scalar(own(*of))
+    file, name = _file_and_function(str(loss))
+    function = function_in(file, name, "outputs, teacher, inputs", "the loss", "OQ711")
+
+    def checked(outputs: Tensors, wanted: Tensors, inputs: Tensors) -> Tensor:
+        try:
+            result = function(outputs, wanted, inputs)
+        except (Exception, SystemExit) as reason:
+            raise raised_by(file, reason, "the loss", code="OQ711") from reason
+        return _scalar(result)
+
+    return checked
+
+
+def loss_file(loss: TrainingLossLike | None) -> Path | None:
+    """The Python file of a loss, if it is one."""
+    return None if loss is None or callable(loss) else _file_and_function(str(loss))[0]
+
+
+def _file_and_function(text: str) -> tuple[Path, str]:
+    """`FILE.py:FUNCTION` as both; the function is `compute` where none is named."""
+    path, colon, name = text.rpartition(":")
+    if colon and path.endswith(".py") and name.isidentifier():
+        return Path(path), name
+    return Path(text), _FUNCTION
+
+
+def _scalar(result: object) -> Tensor:
+    if isinstance(result, Tensor) and result.numel() == 1 and result.is_floating_point():
+        return result.reshape(())
+    shape = f"a tensor of shape {list(result.shape)}" if isinstance(result, Tensor) else ""
+    raise error(
+        "OQ711",
+        f"the loss gives {shape or f'a {type(result).__name__}'}, not one number as a tensor",
+        fix="return a tensor with one value that is computed from the outputs",
+    )
