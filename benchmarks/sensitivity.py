@@ -30,7 +30,7 @@ from ways import commit
 
 import onnxq
 from onnxq.api.data import Selection
-from onnxq.api.studies import Study, study
+from onnxq.api.studies import Study, study_of
 from onnxq.sensitivities.sensitivity import decibel
 
 MODELS = ("mobilenet_v2", "yolox", "minilm", "centerface")
@@ -127,7 +127,7 @@ class Bench:
 
 
 def _study(model: Path, samples: list[dict[str, np.ndarray]]) -> Study:
-    return study(
+    return study_of(
         model, samples, "trt-int8", None, parts=None, preprocess=None, shapes=None,
         selection=Selection(), existing="refuse", ort_library=(),
     )  # fmt: skip

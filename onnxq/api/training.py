@@ -15,7 +15,15 @@ from onnx import ModelProto
 from onnxq.api import data as datasets
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.long_runs import LongRun, locked_file
-from onnxq.diagnostics import Diagnostic, counted, error, require_choice, warning
+from onnxq.diagnostics import (
+    BackendMissingError,
+    Diagnostic,
+    OnnxqError,
+    counted,
+    error,
+    require_choice,
+    warning,
+)
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.feeds.samples import Sample
 from onnxq.improvement.loss import Judge
@@ -88,7 +96,7 @@ def train(
     from onnxq.training.losses import loss_file, training_loss
     from onnxq.training.run import Run
 
-    float_model, file = load(teacher, shapes=shapes), model_file(model)
+    float_model, file = _teacher(teacher, shapes), model_file(model)
     graph = load(file.proto, existing="keep", shapes=float_model.shapes).graph
     _require_alike(graph, float_model.graph, file.name, float_model.name)
     drawn_by = None if samples is None else seed
@@ -158,9 +166,8 @@ def train(
 def require_torch() -> None:
     """Raise OQ701 where torch is not installed."""
     if find_spec("torch") is None:
-        raise error(
-            "OQ701", "torch is not installed: training needs it", fix="pip install 'onnxq[torch]'"
-        )
+        message, fix = "torch is not installed: training needs it", "pip install 'onnxq[torch]'"
+        raise BackendMissingError(Diagnostic(code="OQ701", message=message, fix=fix))
 
 
 def _require_sensible(*, epochs: int, batch: int, patience: int | None, rate: float) -> None:
@@ -171,6 +178,18 @@ def _require_sensible(*, epochs: int, batch: int, patience: int | None, rate: fl
     if not 0 < rate < math.inf:
         fix = "give a number above 0; 1 is usual"
         raise error("OQ710", f"--rate {rate:g} trains nothing", fix=fix)
+
+
+def _teacher(teacher: str | Path | ModelProto | Model, shapes: Shapes | None) -> Model:
+    """The float model (OQ303 where it has pairs)."""
+    try:
+        return load(teacher, shapes=shapes)
+    except OnnxqError as reason:
+        (first, *_) = reason.diagnostics
+        if first.code != "OQ303":
+            raise
+        fix = "give the float model as the teacher"
+        raise OnnxqError(replace(first, fix=fix)) from None
 
 
 def _require_alike(graph: Graph, teacher: Graph, name: str, teacher_name: str) -> None:

@@ -6,13 +6,14 @@ from onnxq.codes.code import Code
 
 TRAINING: Final[dict[str, Code]] = {
     "OQ701": Code(
-        meaning="torch is not installed, which training needs.",
+        meaning="Training needs torch, which is not installed.",
         example="onnxq train model.qdq.onnx --teacher model.onnx --data imgs/",
-        fix="`pip install 'onnxq[torch]'`",
+        fix="`pip install 'onnxq[torch]'`.",
     ),
     "OQ702": Code(
-        meaning="torch cannot compute a node of the model: onnxq has no row for its operator, or "
-        "the row does not have an attribute of it, or the node is in a body of If, Loop or Scan.",
+        meaning="A node of the model cannot be computed by torch: onnxq has no row for its "
+        "operator, or the row lacks an attribute of it, or the node is in a body of If, Loop or "
+        "Scan.",
         example="onnxq train model-with-loop.qdq.onnx --teacher model-with-loop.onnx --data imgs/",
         fix="`onnxq.torch.supported()` lists the operators. Cut the model in front of the node "
         "and train what is before it.",

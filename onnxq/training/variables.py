@@ -1,8 +1,8 @@
-"""What an optimizer changes: how far each parameter of a module moved, in a unit of its own.
+"""What an optimizer changes: how far each parameter of a module moved, relative to its size.
 
 Adam moves a number by about its rate a step, whatever its size. So an amax is trained as the
-logarithm of a factor, as in TQT (Jain et al., 2020, arXiv:1903.08066), a weight in steps of its
-scale, and the others in their mean magnitude.
+logarithm of a factor, as in TQT (Jain et al., 2020, arXiv:1903.08066), and all else in units of the
+mean magnitude of its tensor.
 """
 
 from __future__ import annotations
@@ -16,13 +16,11 @@ from torch import Tensor, nn
 
 from onnxq.torch.module import QuantizedModule
 from onnxq.torch.naming import Place
-from onnxq.torch_graph.fake_quantization import spread
 
-Kind = Literal["amax", "weight", "other"]
+Kind = Literal["amax", "other"]
 Learn = Literal["all", "amax"]
-# How far one step moves: an amax by 0.3 %, a weight by 1/100 of the distance between two of its
-# quantized values, a bias or a factor by 1/2000 of their mean magnitude.
-RATES: Final[Mapping[Kind, float]] = {"amax": 3e-3, "weight": 1e-2, "other": 5e-4}
+# How far one step moves: an amax by 0.1 %, others by 1/2000 of the mean magnitude.
+RATES: Final[Mapping[Kind, float]] = {"amax": 1e-3, "other": 5e-4}
 _LEAST: Final = 1e-8  # mean magnitude of a bias of zeros
 
 
@@ -41,7 +39,6 @@ class Variables:
     """
 
     def __init__(self, module: QuantizedModule, learn: Learn) -> None:
-        steps = dict(_steps(module))
         self._places = _places(module)
         self._first: dict[str, Tensor] = {}
         self._dtypes: dict[str, torch.dtype] = {}
@@ -52,13 +49,8 @@ class Variables:
             self._dtypes[name] = parameter.dtype
             first = self._first[name] = parameter.detach().float().clone()
             self.by[name] = torch.zeros_like(first).requires_grad_()
-            if is_amax:
-                self.kinds[name] = "amax"
-            elif name in steps:
-                self.kinds[name], self._unit[name] = "weight", steps[name]
-            else:
-                self.kinds[name] = "other"
-                self._unit[name] = first.abs().mean().clamp(min=_LEAST)
+            self.kinds[name] = "amax" if is_amax else "other"
+            self._unit[name] = first.abs().mean().clamp(min=_LEAST)
 
     def values(self) -> dict[str, Tensor]:
         """The present values of the parameters, by name."""
@@ -119,11 +111,3 @@ def _places(module: nn.Module) -> dict[str, list[Place]]:
             if parameter is not None:
                 places[names[parameter]].append(Place(holder, leaf))
     return places
-
-
-def _steps(module: QuantizedModule) -> Iterator[tuple[str, Tensor]]:
-    """The distance between two quantized values of each initializer that has a quantizer."""
-    for quantizer in module.quantizers.values():
-        if (parameter := module.initializers.get(quantizer.of.tensor)) is not None:
-            scale = quantizer.scale.detach().to(parameter.dtype)
-            yield quantizer.of.tensor, spread(quantizer.of.grid, scale, parameter.detach())

@@ -32,6 +32,7 @@ FUNCTIONS = {
     "sensitivity": lambda model: onnxq.sensitivity(
         model, "imgs", "rules.yaml", "model.calib.npz"
     ),
+    "train": lambda model: onnxq.train("model.qdq.onnx", model, _ten(), epochs=1),
     "tune": lambda model: onnxq.tune(
         model, _ten(), "rules.yaml", "model.calib.npz", min_int8=0.4, improve=False
     ),
@@ -110,7 +111,7 @@ def _without_names(result):
 
     def kept(value):
         if isinstance(value, dict):
-            named = ("model", "float_model", "compiled", "calibration")
+            named = ("model", "float_model", "teacher", "compiled", "calibration")
             return {k: kept(v) for k, v in value.items() if k not in named}
         return [kept(v) for v in value] if isinstance(value, list) else value
 
@@ -559,6 +560,13 @@ BAD = {
         lambda: onnxq.sensitivity(
             "model.onnx", "imgs", "rules.yaml", html=sorted(Path("imgs").iterdir())[0]
         ),
+    ),
+    "train, no epoch": (
+        "OQ710", lambda: onnxq.train("model.qdq.onnx", "model.onnx", "imgs", epochs=0),
+    ),
+    "train, over the model": (
+        "OQ502",
+        lambda: onnxq.train("model.qdq.onnx", "model.onnx", _ten(), output="model.qdq.onnx"),
     ),
     "tune, no goal": ("OQ485", lambda: onnxq.tune("model.onnx", "imgs", "rules.yaml")),
     "sensitivity, no improvement": (

@@ -15,9 +15,9 @@ import onnxq
 from onnxq.codes import CODES
 from onnxq.verification.detections import load_decoder
 from tests.cli.conftest import make_picture
+from tests.documents import ROOT, blocks
 from tests.onnx_text import model
 
-ROOT = Path(__file__).parents[2]
 ONNXQ = Path(sys.executable).with_name("onnxq")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 
@@ -27,11 +27,6 @@ def demo_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     subprocess.run([sys.executable, ROOT / "demo" / "prepare.py", folder], check=True)
     return folder
-
-
-def blocks(document: str, language: str) -> list[str]:
-    text = (ROOT / document).read_text()
-    return re.findall(rf"^```{language}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
 
 
 def shape_of(text: str) -> list[str]:

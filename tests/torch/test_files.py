@@ -135,7 +135,7 @@ def test_another_model_is_refused(tmp_path):
     paths = [tmp_path / "a.onnx", tmp_path / "b.onnx"]
     for path, proto in zip(paths, (stored(), dotted(IN_FLOAT)), strict=True):
         onnx.save(proto, path)
-    with pytest.raises(OnnxqError, match="OQ707.*loaded from another model"):
+    with pytest.raises(OnnxqError, match=r"OQ707.*loaded from another model"):
         onnxq.torch.save(onnxq.torch.load(paths[0]), paths[1], tmp_path / "out.onnx")
     assert not (tmp_path / "out.onnx").exists()
 

@@ -151,7 +151,8 @@ def test_a_zero_point_moves_the_range():
     proto, x = model(UNSIGNED), batch() * 4
     result = onnxq.torch.load(proto)(x)
     values = result.detach().numpy()
-    assert values.min() == pytest.approx(-2) and values.max() == pytest.approx(3.1)
+    assert values.min() == pytest.approx(-2)
+    assert values.max() == pytest.approx(3.1)
     np.testing.assert_allclose(values, computed(proto, x=x.numpy())[0], 1e-6)
 
 
@@ -180,7 +181,7 @@ def test_all_quantizers_of_activations_calibrate_at_once():
     [((), {}), ((1, 2), {}), ((1,), {"x": 2}), ((), {"y": 1}), (({"x": 1, "z": 2},), {})],
 )
 def test_other_inputs_than_those_of_the_model(inputs, named):
-    with pytest.raises(OnnxqError, match="OQ706.*the inputs x;"):
+    with pytest.raises(OnnxqError, match=r"OQ706.*the inputs x;"):
         onnxq.torch.load(stored())(*inputs, **named)
 
 

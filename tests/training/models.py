@@ -1,4 +1,4 @@
-"""A small net, and a Q/DQ model of it whose amax are far too large, so that it has much to learn."""
+"""A small net, and a Q/DQ model of it whose amax are far too large: it has much to learn."""
 
 import onnx
 import torch
