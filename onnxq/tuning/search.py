@@ -14,7 +14,7 @@ from onnxq.tuning.goal import Bench, Figures, Goal
 from onnxq.tuning.units import Unit, Units
 
 TRIALS: Final = 10  # usual number of them
-STEP: Final = 0.05  # of all MACs that go into float after a verdict that says no
+STEP: Final = 0.025  # of all MACs that go into float after a verdict that says no
 _REST: Final = 1e-6  # of the noise: what is expected to be left at least
 _LEAST: Final = 1e-300  # noise of a part that no pair reaches
 NEAR: Final = 5  # trials of which the median is taken
