@@ -18,7 +18,7 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -55,7 +55,10 @@ rules:
 
 @dataclass(frozen=True, kw_only=True)
 class Record:
-    """A case: figures by name of the float model, of the Q/DQ model, and of the trained one."""
+    """A case: figures by name of the float model, of the Q/DQ model, and of the trained one.
+
+    `improved` are those of `onnxq improve`, where training began with that.
+    """
 
     case: str
     what: str
@@ -63,6 +66,7 @@ class Record:
     judged_on: int
     float_model: dict[str, float]
     before: dict[str, float]
+    improved: dict[str, float]
     after: dict[str, float]
     int8: tuple[str, str]
     epochs: int
@@ -75,10 +79,11 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Files:
-    """The models of a case, and how long training took."""
+    """The models of a case, and how long improvement and training took."""
 
     teacher: Path
     before: Path
+    improved: Path | None = None
     after: Path
     epochs: int
     seconds: float
@@ -164,16 +169,24 @@ def minilm(folder: Path, _: Path | None) -> Record:
     """INT4 weights in blocks of 32; distilled on texts."""
     subject = SUBJECTS["minilm"]
     onnx.save(subject.model(), folder / "model.onnx")
-    plan = onnxq.plan(folder / "model.onnx", "trt-int4-weights")
-    onnxq.insert(folder / "model.onnx", plan, output=folder / "model.qdq.onnx")
-    data = rows(subject.samples(64, 1, "calibration", None)[1])
-    files = distilled(folder, data, epochs=8, batch=4)
+    model, before = folder / "model.onnx", folder / "before.onnx"
+    plan = onnxq.plan(model, "trt-int4-weights")
+    onnxq.insert(model, plan, output=before)
+    data = rows(subject.samples(256, 1, "calibration", None)[1])
+    start = time.perf_counter()
+    improvement = onnxq.improve(model, data, plan, seed=SEED)
+    onnxq.insert(model, plan, improvement=improvement, output=folder / "model.qdq.onnx")
+    seconds = time.perf_counter() - start
+    files = distilled(folder, data, epochs=3)
+    files = replace(
+        files, before=before, improved=files.before, seconds=seconds + files.seconds
+    )
     others = rows(subject.samples(64, EVALUATION, "evaluation", None)[1])
 
     def figures(path: Path) -> dict[str, float]:
         return {} if path == files.teacher else sqnr(files.teacher, path, others)
 
-    what = "MiniLM with INT4 weights in blocks of 32, distilled on paragraphs of English"
+    what = "MiniLM with INT4 weights in blocks of 32, improved, then distilled, on English paragraphs"
     return record("minilm_int4", what, files, figures, (len(data), len(others)))
 
 
@@ -226,6 +239,7 @@ def record(
         judged_on=counts[1],
         float_model=_rounded(figures(files.teacher)),
         before=_rounded(figures(files.before)),
+        improved={} if files.improved is None else _rounded(figures(files.improved)),
         after=_rounded(figures(files.after)),
         int8=(int8(files.before), int8(files.after)),
         epochs=files.epochs,
@@ -241,24 +255,31 @@ def _rounded(figures: dict[str, float]) -> dict[str, float]:
     return {name: round(value, 2) for name, value in figures.items()}
 
 
+COLUMNS = ("float", "before", "improved", "trained")
+
+
+def figures(r: Record) -> tuple[dict[str, float], ...]:
+    """Those of each column."""
+    return r.float_model, r.before, r.improved, r.after
+
+
 def page(records: list[Record]) -> str:
     """TRAINING.md: every figure on it is one of a record."""
     parts = [
         "# Training on the ONNX graph\n\n`python benchmarks/training.py --write` makes this page "
         "from the records in\n`benchmarks/training_results/`; no figure is typed by hand. Models "
-        "are judged as they are written,\non samples that were not trained on. Of the samples to "
-        "train on, one of five chooses the epoch.\n"
+        "are judged as they are written,\non samples that were not trained on. Of the samples that "
+        "`onnxq train` gets, one of five chooses\nthe epoch.\n"
     ]
     for r in records:
         names = dict.fromkeys((*r.float_model, *r.before))
         lines = [
-            [n, *(f"{f[n]:.2f}" if n in f else "-" for f in (r.float_model, r.before, r.after))]
-            for n in names
+            [n, *(f"{f[n]:.2f}" if n in f else "-" for f in figures(r))] for n in names
         ]
-        lines.append(["int8 products", "-", *r.int8])
+        lines.append(["int8 products", "-", r.int8[0], "-", r.int8[1]])
         versions = ", ".join(f"{n} {v}" for n, v in r.versions.items())
         parts.append(
-            f"## {r.case}\n\n{r.what}.\n\n{table(['', 'float', 'before', 'trained'], lines)}\n"
+            f"## {r.case}\n\n{r.what}.\n\n{table(['', *COLUMNS], lines)}\n"
             f"{r.trained_on} samples to train on, {r.judged_on} to judge; {r.epochs} epochs in "
             f"{r.seconds:.0f} s, seed {r.seed}. {r.date}, {r.machine}; {versions}.\n"
         )

@@ -92,6 +92,7 @@ def train(
     run_file = LongRun(checkpoint=checkpoint, resume=resume)
     from onnxq.torch.files import model_file
     from onnxq.torch.module import QuantizedModule
+    from onnxq.training.latent import take_values_of
     from onnxq.training.loop import Schedule
     from onnxq.training.losses import loss_file, training_loss
     from onnxq.training.run import Run
@@ -111,6 +112,7 @@ def train(
     inputs = (*file.files, *float_model.files, *request.files, loss_file(loss))
     require_writable(outputs, inputs)
     module = QuantizedModule(graph)
+    take_values_of(float_model.graph, module, graph)
     feed = request.open(float_model.graph)
     for note in datasets.notes(feed, preprocess):
         progress(Progress(stage="training", note=note))

@@ -19,6 +19,7 @@ from onnxq.training.losses import Tensors, TrainingLoss
 from onnxq.training.variables import Learn, Variables
 
 _MOMENTS: Final = (0.9, 0.99)
+_WARM: Final = 10  # steps until the rates are reached: the first ones of Adam know signs alone
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,7 +99,7 @@ class Training:
     def _epoch(self, number: int, total: int, progress: Callable[[int, int], None]) -> Epoch:
         start, losses = time.monotonic(), []
         for done, places in enumerate(self._batches(), start=(number - 1) * self.steps):
-            losses.append(self._step(places, rate_at(done / total)))
+            losses.append(self._step(places, rate_at(done / total) * min(1, (done + 1) / _WARM)))
             progress(done + 1, total)
         return Epoch(
             number=number,
