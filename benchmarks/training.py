@@ -174,19 +174,17 @@ def minilm(folder: Path, _: Path | None) -> Record:
     onnxq.insert(model, plan, output=before)
     data = rows(subject.samples(256, 1, "calibration", None)[1])
     start = time.perf_counter()
-    improvement = onnxq.improve(model, data, plan, seed=SEED)
+    improvement = onnxq.improve(model, data, plan)
     onnxq.insert(model, plan, improvement=improvement, output=folder / "model.qdq.onnx")
     seconds = time.perf_counter() - start
     files = distilled(folder, data, epochs=3)
-    files = replace(
-        files, before=before, improved=files.before, seconds=seconds + files.seconds
-    )
+    files = replace(files, before=before, improved=files.before, seconds=seconds + files.seconds)
     others = rows(subject.samples(64, EVALUATION, "evaluation", None)[1])
 
     def figures(path: Path) -> dict[str, float]:
         return {} if path == files.teacher else sqnr(files.teacher, path, others)
 
-    what = "MiniLM with INT4 weights in blocks of 32, improved, then distilled, on English paragraphs"
+    what = "MiniLM with INT4 weights in blocks of 32, improved and then distilled on English texts"
     return record("minilm_int4", what, files, figures, (len(data), len(others)))
 
 
@@ -273,9 +271,7 @@ def page(records: list[Record]) -> str:
     ]
     for r in records:
         names = dict.fromkeys((*r.float_model, *r.before))
-        lines = [
-            [n, *(f"{f[n]:.2f}" if n in f else "-" for f in figures(r))] for n in names
-        ]
+        lines = [[n, *(f"{f[n]:.2f}" if n in f else "-" for f in figures(r))] for n in names]
         lines.append(["int8 products", "-", r.int8[0], "-", r.int8[1]])
         versions = ", ".join(f"{n} {v}" for n, v in r.versions.items())
         parts.append(
