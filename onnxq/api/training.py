@@ -87,14 +87,14 @@ def train(
     OQ712, OQ714, and what loading and reading the data raise.
     """
     require_torch()
-    _require_sensible(epochs=epochs, batch=batch, patience=patience, rate=rate)
+    _require_sensible(rate, seed or 0, epochs=epochs, batch=batch, patience=patience)
     require_choice("learn", learn, Learn)
     run_file = LongRun(checkpoint=checkpoint, resume=resume)
     from onnxq.torch.files import model_file
     from onnxq.torch.module import QuantizedModule
     from onnxq.training.latent import take_values_of
     from onnxq.training.loop import Schedule
-    from onnxq.training.losses import loss_file, training_loss
+    from onnxq.training.losses import loss_file, loss_identity, training_loss
     from onnxq.training.run import Run
 
     float_model, file = _teacher(teacher, shapes), model_file(model)
@@ -152,17 +152,21 @@ def train(
             "model": file.digest,
             "teacher": float_model.digest,
             "data": " ".join(sample.digest for sample in whole.samples),
-            "loss": "" if loss is None else str(loss),
+            "loss": loss_identity(loss),
+            "part": " ".join(f"{p.name}={p.output}{p.where}" for p in job.fit.parts),
             "metric": "" if job.metric is None else job.metric.digest,
-            "settings": f"{job.schedule} {seed}",
+            "settings": f"{job.schedule} {job.seed}",
         }
         trained = job.run(open_.enter_context(_kept(run_file, identity, progress)))
-    notes = (*feed.warnings, *whole.diagnostics, *_few(len(whole.samples)))
-    trained = replace(trained, diagnostics=(*notes, *trained.diagnostics))
-    if outputs["the model"] is None:
+        notes = (*feed.warnings, *whole.diagnostics, *_few(len(whole.samples)))
+        trained = replace(
+            trained,
+            path=outputs["the model"],
+            diagnostics=(*notes, *trained.diagnostics),
+        )
+        if trained.path is not None:  # before the checkpoint is removed
+            models.save(trained.proto, trained.path, external=bool(file.data_files))
         return trained
-    models.save(trained.proto, outputs["the model"], external=bool(file.data_files))
-    return replace(trained, path=outputs["the model"])
 
 
 def require_torch() -> None:
@@ -172,11 +176,13 @@ def require_torch() -> None:
         raise BackendMissingError(Diagnostic(code="OQ701", message=message, fix=fix))
 
 
-def _require_sensible(*, epochs: int, batch: int, patience: int | None, rate: float) -> None:
-    """Raise OQ710 for a number that is none of these."""
-    for name, value in (("epochs", epochs), ("batch", batch), ("patience", patience)):
+def _require_sensible(rate: float, seed: int, **counts: int | None) -> None:
+    """Raise OQ710 for a number that makes no sense."""
+    for name, value in counts.items():
         if value is not None and value < 1:
             raise error("OQ710", f"--{name} {value} is none", fix="give 1 or more")
+    if seed < 0:
+        raise error("OQ710", f"--seed {seed} is below 0", fix="give 0 or more")
     if not 0 < rate < math.inf:
         fix = "give a number above 0; 1 is usual"
         raise error("OQ710", f"--rate {rate:g} trains nothing", fix=fix)
@@ -195,7 +201,7 @@ def _teacher(teacher: str | Path | ModelProto | Model, shapes: Shapes | None) ->
 
 
 def _require_alike(graph: Graph, teacher: Graph, name: str, teacher_name: str) -> None:
-    """Raise OQ712 for models with other inputs or outputs."""
+    """Raise OQ712 for models with other inputs or outputs, by name, type and rank."""
     for what in ("inputs", "outputs"):
         own, others = getattr(graph, what), getattr(teacher, what)
         if set(own) != set(others):
@@ -205,6 +211,15 @@ def _require_alike(graph: Graph, teacher: Graph, name: str, teacher_name: str) -
                 f"{', '.join(others)}",
                 fix="give the float model that the Q/DQ model was made from",
             )
+        for port in own:
+            one, other = graph.type(port), teacher.type(port)
+            ranks = {len(kind.shape) for kind in (one, other) if kind.shape is not None}
+            if one.dtype != other.dtype or len(ranks) > 1:
+                raise error(
+                    "OQ712",
+                    f"'{port}' has another type or rank in '{name}' than in '{teacher_name}'",
+                    fix="give the float model that the Q/DQ model was made from",
+                )
 
 
 def _split(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:

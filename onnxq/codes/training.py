@@ -43,9 +43,11 @@ TRAINING: Final[dict[str, Code]] = {
     ),
     "OQ707": Code(
         meaning="A module cannot be written into this file: it was loaded from another model, or "
-        "the model had opset 12 or older and has other names since it was raised.",
+        "the file has an opset below 13 or local functions, so that constants got other names "
+        "when it was loaded.",
         example="onnxq.torch.save(module, 'other.qdq.onnx', 'trained.onnx')",
-        fix="Give the file that the module was loaded from.",
+        fix="Give the file that the module was loaded from. A file with local functions or an old "
+        "opset: write `onnxq.load(file, existing='keep').proto` to a file first, and load that.",
     ),
     "OQ708": Code(
         meaning="A module has a weight or an amax that is not finite, or an amax that is not above "

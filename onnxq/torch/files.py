@@ -20,6 +20,7 @@ from onnxq.model.constants import Constants
 from onnxq.model.io import ModelFile
 from onnxq.model.loading import Model
 from onnxq.model.loading import load as load_model
+from onnxq.model.scopes import scopes
 from onnxq.outputs import require_writable
 from onnxq.quantization import representable
 from onnxq.torch.module import QuantizedModule
@@ -43,7 +44,9 @@ def load(
     return QuantizedModule(load_model(model, existing="keep", shapes=shapes).graph)
 
 
-def save(module: QuantizedModule, model: str | Path | onnx.ModelProto, output: str | Path) -> Path:
+def save(
+    module: QuantizedModule, model: str | Path | onnx.ModelProto | Model, output: str | Path
+) -> Path:
     """Write the model of a module with the weights and scales that the module has now.
 
     `model` is what the module was loaded from; only numbers in it change, those that are equal stay
@@ -58,8 +61,11 @@ def save(module: QuantizedModule, model: str | Path | onnx.ModelProto, output: s
     return output
 
 
-def model_file(model: str | Path | onnx.ModelProto) -> ModelFile:
+def model_file(model: str | Path | onnx.ModelProto | Model) -> ModelFile:
     """A model as its file has it, or a copy of a ModelProto (OQ301, OQ302)."""
+    if isinstance(model, Model):
+        source = model.folder / model.path if model.path else model.unprepared or model.proto
+        return model_file(source)
     return models.copied(model) if isinstance(model, onnx.ModelProto) else models.read(model)
 
 
@@ -69,8 +75,29 @@ def written(module: QuantizedModule, file: ModelFile) -> onnx.ModelProto:
     model.CopyFrom(file.proto)
     stored = Constants(model.graph).stored()
     for name, array in _changes(module, stored, file.name):
-        stored[name].CopyFrom(numpy_helper.from_array(array, stored[name].name))
+        tensor = numpy_helper.from_array(array, stored[name].name)
+        if not _replace(model, name, tensor):
+            raise error(
+                "OQ707",
+                f"'{name}' is stored in a sparse tensor, which cannot be written",
+                fix="store it as an ordinary initializer",
+            )
     return model
+
+
+def _replace(model: onnx.ModelProto, name: str, tensor: onnx.TensorProto) -> bool:
+    """Give a constant of a model other values, in place; False where it is neither form."""
+    for _, graph in scopes(model.graph):
+        for initializer in graph.initializer:
+            if initializer.name == name:
+                initializer.CopyFrom(tensor)
+                return True
+        for node in graph.node:
+            if node.op_type == "Constant" and name in node.output:
+                del node.attribute[:]
+                node.attribute.append(onnx.helper.make_attribute("value", tensor))
+                return True
+    return False
 
 
 def _changes(
@@ -87,12 +114,14 @@ def _changes(
                 integers[quantizer.of.tensor] = quantizer.of
         for name, parameter in module.initializers.items():
             before = _array(stored, name, parameter, file)
-            values = _finite(parameter, name)
+            values = parameter.detach().cpu()
             if name in integers:
                 pair = integers[name]
-                values = _integers(values, scales[pair.scales[0]], pair, before.dtype)
-            if not np.array_equal(values, before):
-                yield name, values
+                array = _integers(values, scales[pair.scales[0]], pair, before)
+            else:
+                array = values.double().numpy().astype(before.dtype)
+            if not np.array_equal(array, before, equal_nan=name not in integers):
+                yield name, _finite(array, values, name)
     for name, scale in scales.items():
         if not np.array_equal(scale, weights.array(stored[name])):
             yield name, scale
@@ -107,9 +136,9 @@ def _array(
         raise error(
             "OQ707",
             f"'{file}' has no constant '{name}' of shape {list(parameter.shape)}: the module was "
-            "loaded from another model",
-            fix="give the file that it was loaded from; one of opset 12 or older must be raised "
-            "to 13 first",
+            "loaded from another model, or from one whose opset or local functions had to change",
+            fix="give the file that it was loaded from; for the latter, write "
+            "onnxq.load(file, existing='keep').proto to a file first and load that",
         )
     return weights.array(tensor)
 
@@ -119,25 +148,28 @@ def _scale(quantizer: Quantizer, before: Array, name: str) -> Array:
     amax, largest = quantizer.amax.detach().float().cpu(), quantizer.largest
     if torch.equal(amax, torch.from_numpy(np.array(before, np.float32)) * largest):
         return before
-    scale = _finite(amax, quantizer.of.name) / np.float32(largest)
+    scale = _finite(amax.numpy(), amax, quantizer.of.name) / np.float32(largest)
     if not (scale > 0).all():
         raise _unusable(f"the amax of '{quantizer.of.name}' is not above zero")
     is_half = before.dtype != np.float32
     return np.asarray(representable(scale, before.dtype) if is_half else scale, before.dtype)
 
 
-def _integers(values: Array, scale: Array, pair: QuantizedTensor, dtype: np.dtype[Any]) -> Array:
-    """What a QuantizeLinear makes of values."""
-    x = torch.from_numpy(values).float()
-    steps = x / spread(pair.grid, torch.from_numpy(np.array(scale, np.float32)), x)
-    steps = steps.round() if pair.grid.is_integer else steps
-    limited = steps.clamp(pair.grid.lowest, pair.grid.largest) + pair.zero_point
-    return limited.numpy().astype(dtype)
+def _integers(values: Tensor, scale: Array, pair: QuantizedTensor, before: Array) -> Array:
+    """What a QuantizeLinear makes of values; the integers of before where these give the same."""
+    x, grid = values.double(), pair.grid
+    steps = x / spread(grid, torch.from_numpy(np.array(scale, np.float64)), x)
+    steps = steps.round() if grid.is_integer else steps
+    limited = steps.clamp(grid.lowest, grid.largest) + pair.zero_point
+    exact = limited.nan_to_num().numpy()
+    old = before.astype(np.float64)
+    close = np.abs(exact - old) <= 2.0**-23 * np.abs(old)  # float32 has not all of int32
+    return np.where(close, old, exact).astype(before.dtype)
 
 
-def _finite(tensor: Tensor, name: str) -> Array:
-    array = tensor.detach().cpu().numpy()
-    if not np.isfinite(array).all():
+def _finite(array: Array, values: Tensor, name: str) -> Array:
+    """The array of a tensor, if that is finite (OQ708)."""
+    if not bool(values.isfinite().all()):
         raise _unusable(f"'{name}' has values that are not finite")
     return array
 

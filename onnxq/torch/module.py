@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Any
 
 import torch
+from onnx import TensorProto
 from torch import Tensor, nn
 
 from onnxq.descriptor import Method
@@ -38,13 +39,18 @@ class QuantizedModule(nn.Module):
         torch_graph = TorchGraph(graph, own=own, changing=values)
         self._part = _part(torch_graph)
         self._fixed = _Fixed({name: torch_graph.constant(name) for name in self._part.constants})
-        self._places = {
-            name: place(self, name, nn.Parameter(value, requires_grad=learns(graph, name)))
-            for name, value in values.items()
-        }
         amax = amaxes(graph, pairs.tensors)
         self.quantizers = Quantizers([Quantizer(p, *amax[p.scales[0]]) for p in pairs.tensors])
         self.passing = tuple(pairs.passing)
+        own_names = {*self.__dict__, *self._modules, "_places"}
+        self._places = {
+            name: place(
+                self,
+                f"initializers.{name}" if name.partition(".")[0] in own_names else name,
+                nn.Parameter(value, requires_grad=learns(graph, name)),
+            )
+            for name, value in values.items()
+        }
 
     @property
     def initializers(self) -> Mapping[str, nn.Parameter]:
@@ -83,7 +89,10 @@ class QuantizedModule(nn.Module):
         return {name: torch.as_tensor(value) for name, value in feeds.items()}
 
     def fake_quant(self, on: bool = True) -> None:
-        """Switch the rounding of all quantizers on, or off: then it is the float model."""
+        """Switch the rounding of all quantizers on or off.
+
+        Off, it is the float model; weights that the file stores in integers stay rounded.
+        """
         for quantizer in self.quantizers.values():
             quantizer.fake_quant(on)
 
@@ -99,11 +108,16 @@ class QuantizedModule(nn.Module):
 
     def load_calib_amax(self, method: Method = "max", *, percentile: float = 99.99) -> None:
         """Set the amax of the quantizers of activations by what they counted (OQ704)."""
+        sharing: dict[nn.Parameter, list[Quantizer]] = {}
         for quantizer in self._activations():
-            quantizer.load_calib_amax(method, percentile=percentile)
+            sharing.setdefault(quantizer.amax, []).append(quantizer)
+        for first, *others in sharing.values():
+            for other in others:
+                first.add_counted(other)
+            first.load_calib_amax(method, percentile=percentile)
 
     def _activations(self) -> Iterator[Quantizer]:
-        return (q for q in self.quantizers.values() if q.of.tensor not in self._places)
+        return (q for q in self.quantizers.values() if not q.of.is_weight)
 
 
 class Quantizers(nn.Module):
@@ -148,6 +162,13 @@ class _Fixed(nn.Module):
 def _part(torch_graph: TorchGraph) -> Part:
     """The whole model (OQ702)."""
     graph = torch_graph.graph
+    tensors = (t for node in graph.nodes for t in node.inputs if graph.is_constant(t))
+    if name := next((t for t in tensors if graph.type(t).dtype == TensorProto.BFLOAT16), ""):
+        raise error(
+            "OQ702",
+            f"torch cannot compute with '{name}', whose numbers are bfloat16",
+            fix="train the model in float32, and insert with --float bf16 afterwards",
+        )
     try:
         return torch_graph.part(graph.inputs, graph.outputs)
     except LackingError as lack:

@@ -36,6 +36,8 @@ def place(root: nn.Module, name: str, parameter: nn.Parameter) -> Place:
 def place_module(root: nn.Module, name: str, module: nn.Module) -> None:
     """Register a module by a name that may have dots."""
     holder, leaf = _holder(root, name)
+    if (before := holder._modules.get(leaf)) is not None:  # as `conv` after `conv.weight`
+        module._modules.update(before._modules)
     holder._modules[leaf] = module
 
 

@@ -14,7 +14,7 @@ from onnx import TensorProto, helper
 from onnxq.diagnostics import OnnxqError, error
 from onnxq.formats import FORMATS, format_of, type_name
 from onnxq.model.graph import Graph, Node
-from onnxq.model.node_inputs import attribute
+from onnxq.model.node_inputs import attribute, data_inputs
 from onnxq.model.pairs import DEQUANTIZE, QUANTIZE, is_pair_node
 from onnxq.torch_graph.fake_quantization import Grid
 
@@ -23,6 +23,12 @@ _INTEGERS: Final = {
     *(TensorProto.INT16, TensorProto.UINT16, TensorProto.INT32),
 }
 
+# What may stand between a Q and its DQ: it gives values of its data on, and none of its own.
+_MOVES: Final = frozenset({
+    *("Concat", "DepthToSpace", "Expand", "Flatten", "Gather", "Identity", "MaxPool", "Reshape"),
+    *("Slice", "SpaceToDepth", "Split", "Squeeze", "Tile", "Transpose", "Unsqueeze"),
+})  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuantizedTensor:
@@ -30,6 +36,7 @@ class QuantizedTensor:
 
     `node` is a QuantizeLinear; of a constant that is `stored` in quantized form it is the
     DequantizeLinear. `scales` are the constants that hold the scale, of the Q and of its DQs.
+    `is_weight` is true where nothing but constants is behind the tensor.
     """
 
     name: str
@@ -39,6 +46,7 @@ class QuantizedTensor:
     grid: Grid
     zero_point: int
     stored: bool
+    is_weight: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,6 +80,9 @@ def quantized_tensors(graph: Graph) -> QuantizedTensors:
             _require_same_scale(graph, quantize, node)
             readers.setdefault(quantize.name, []).append(node)
     pairs = [n for n in graph.nodes if is_pair_node(n, QUANTIZE) or n in stored]
+    for quantize in filter(lambda n: is_pair_node(n, QUANTIZE), pairs):
+        _require_dequantized(graph, quantize, quantize.outputs[0])
+    _require_one_scale(graph, stored)
     names = dict(_names(pairs))
     return QuantizedTensors(
         tensors=tuple(_tensor(graph, n, names[n.name], readers.get(n.name, ())) for n in pairs),
@@ -84,8 +95,34 @@ def _names(pairs: list[Node]) -> Iterator[tuple[str, str]]:
     taken = set[str]()
     for node in pairs:
         name = node.inputs[0] if node.inputs[0] not in taken else node.name
+        while name in taken:
+            name += "'"
         taken.add(name)
         yield node.name, name
+
+
+def _require_dequantized(graph: Graph, quantize: Node, tensor: str) -> None:
+    """Raise OQ703 where something reads integers that neither moves nor dequantizes them."""
+    if tensor in graph.given_out:
+        raise _not_trainable(quantize, "its integers are an output of the model")
+    for edge in graph.consumers(tensor):
+        node = graph.by_name[edge.node]
+        if is_pair_node(node, DEQUANTIZE) and edge.slot == 0:
+            continue
+        if node.type not in _MOVES or any(graph.is_constant(t) for _, t in data_inputs(node)):
+            raise _not_trainable(quantize, f"{node.type} '{node.name}' computes with its integers")
+        for out in filter(None, node.outputs):
+            _require_dequantized(graph, quantize, out)
+
+
+def _require_one_scale(graph: Graph, stored: list[Node]) -> None:
+    """Raise OQ703 for stored integers that are dequantized in two ways."""
+    first: dict[str, Node] = {}
+    for node in stored:
+        other = first.setdefault(node.inputs[0], node)
+        same = np.array_equal(_scale(graph, node), _scale(graph, other))
+        if not same or node.attributes != other.attributes:
+            raise _not_trainable(node, f"'{other.name}' reads its integers with another scale")
 
 
 def _sources(graph: Graph, dequantize: Node) -> Iterator[Node]:
@@ -103,7 +140,8 @@ def _sources(graph: Graph, dequantize: Node) -> Iterator[Node]:
 
 
 def _require_same_scale(graph: Graph, quantize: Node, dequantize: Node) -> None:
-    has_same = np.array_equal(_scale(graph, quantize), _scale(graph, dequantize))
+    scales = [_scale(graph, node).reshape(-1) for node in (quantize, dequantize)]
+    has_same = bool(np.array_equal(scales[0], scales[1]))
     if not has_same or _zero_point(graph, quantize) != _zero_point(graph, dequantize):
         raise _not_trainable(dequantize, f"its scale is not that of '{quantize.name}'")
 
@@ -123,6 +161,7 @@ def _tensor(
         grid=_grid(graph, node, zero_point),
         zero_point=zero_point,
         stored=stored,
+        is_weight=graph.is_constant(node.inputs[0]),
     )
 
 
@@ -154,10 +193,10 @@ def _zero_point(graph: Graph, node: Node) -> int:
         return 0
     if not graph.is_constant(node.inputs[2]):
         raise _not_trainable(node, "its zero point is computed")
-    points = np.unique(graph.array(node.inputs[2]).astype(np.float64))
+    points = {int(p) for p in graph.array(node.inputs[2]).astype(np.float64).reshape(-1)}
     if len(points) > 1:
         raise _not_trainable(node, "it has several zero points")
-    return int(points.max(initial=0))
+    return points.pop() if points else 0
 
 
 def _not_trainable(node: Node, why: str) -> OnnxqError:

@@ -81,7 +81,7 @@ def _groups(pairs: Iterable[QuantizedTensor]) -> Iterator[tuple[list[str], float
     largest: dict[str, float] = {}
     for pair in pairs:
         names = list(dict.fromkeys(n for s in pair.scales for n in groups.get(s, [s])))
-        largest[names[0]] = largest.get(names[0], pair.grid.largest)
+        largest[names[0]] = largest.get(names[0], pair.grid.bound)
         groups |= dict.fromkeys(names, names)
     for name, names in groups.items():
         if name == names[0]:
@@ -122,12 +122,36 @@ def _learns(graph: Graph, edge: Edge) -> bool:
 def _scales_or_shifts(graph: Graph, node: Node, other: Node) -> bool:
     """True for the bias behind a product, and the factor and shift of a LayerNorm in small ops."""
     if other.type in _PRODUCTS:
-        return node.type == "Add"
+        return node.type == "Add" and _has_weight(graph, other) and _is_bias(graph, node, other)
     if _normalizes(graph, other):
         return node.type == "Mul"
     makers = [graph.producer(name) for name in other.inputs]
     is_scaled = other.type == "Mul" and any(m and _normalizes(graph, m) for m in makers)
     return node.type == "Add" and is_scaled
+
+
+def _has_weight(graph: Graph, product: Node) -> bool:
+    """True for a product with a constant, as that of queries and keys has none."""
+    return any(_from_constant(graph, name) for name in product.inputs[:2])
+
+
+def _from_constant(graph: Graph, tensor: str) -> bool:
+    while not graph.is_constant(tensor):
+        node = graph.producer(tensor)
+        if node is None or not (is_pair_node(node) or traits(node).moves):
+            return False
+        tensor = node.inputs[0]
+    return True
+
+
+def _is_bias(graph: Graph, add: Node, product: Node) -> bool:
+    """True for a constant that has one value a channel of a product, and no other axis."""
+    (constant,) = (name for name in add.inputs if name != product.outputs[0])
+    shape = graph.type(constant).shape or ()
+    behind = 0
+    if product.type in ("Conv", "ConvTranspose"):
+        behind = len(graph.type(product.outputs[0]).shape or (0, 0, 0, 0)) - 2
+    return all(size == 1 for place, size in enumerate(reversed(shape)) if place != behind)
 
 
 def _normalizes(graph: Graph, node: Node) -> bool:

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Final
-
 import torch
 from torch import Tensor, nn
 
-from onnxq.calibration.histogram import HistogramAccumulator
+from onnxq.calibration.histogram import BitHistogram
 from onnxq.calibration.methods import amax as amax_of
 from onnxq.descriptor import Method, QuantDescriptor
 from onnxq.diagnostics import error
 from onnxq.torch.pairs import QuantizedTensor
 from onnxq.torch_graph.fake_quantization import Grid, fake_quantize, largest_magnitudes
 
-SMALLEST: Final = torch.finfo(torch.float32).tiny
+
+def _least(amax: Tensor) -> float:
+    """The smallest amax, which leaves a scale above zero."""
+    return torch.finfo(amax.dtype).tiny
 
 
 class Quantizer(nn.Module):
@@ -59,6 +60,12 @@ class Quantizer(nn.Module):
         """Count no more, and forget what was counted."""
         self._counter = None
 
+    def add_counted(self, other: Quantizer) -> None:
+        """Add what another quantizer with the same amax counted, which forgets it."""
+        if isinstance(self._counter, _Histogram) and isinstance(other._counter, _Histogram):
+            self._counter.histogram += other._counter.histogram
+        other.disable_calib()
+
     def load_calib_amax(self, method: Method = "max", *, percentile: float = 99.99) -> None:
         """Set `amax` by what was counted since `enable_calib`, and count no more.
 
@@ -76,7 +83,7 @@ class Quantizer(nn.Module):
                 fix="call enable_calib(), run samples, and then load_calib_amax()",
             )
         with torch.no_grad():
-            self.amax.copy_(amax.reshape(self.amax.shape).clamp(min=SMALLEST))
+            self.amax.copy_(amax.reshape(self.amax.shape).clamp(min=_least(self.amax)))
         self.disable_calib()
 
     def extra_repr(self) -> str:
@@ -91,16 +98,15 @@ class _Histogram:
     """Counts the values of a tensor that has one scale."""
 
     def __init__(self) -> None:
-        self._accumulator = HistogramAccumulator()
+        self.histogram = BitHistogram()
 
     def observe(self, x: Tensor) -> None:
-        self._accumulator.observe(x.cpu().numpy())
+        self.histogram += BitHistogram.of(x.cpu().numpy())
 
     def amax(self, how: QuantDescriptor, name: str) -> Tensor | None:
-        histogram = self._accumulator.freeze()
-        if not histogram.range.finite:
+        if not self.histogram.range.finite:
             return None
-        return torch.tensor(amax_of(histogram, how, tensor=name), dtype=torch.float32)
+        return torch.tensor(amax_of(self.histogram, how, tensor=name), dtype=torch.float32)
 
 
 class _Largest:

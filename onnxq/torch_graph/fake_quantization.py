@@ -33,6 +33,11 @@ class Grid:
     block_size: int | None = None
     is_integer: bool = True
 
+    @property
+    def bound(self) -> float:
+        """How many steps amax has: those to the farther end, of -128 and 127 to the latter."""
+        return max(self.largest, -self.lowest - 1)
+
 
 def grid_of(pair: Pair) -> Grid:
     """The grid of a pair of a plan."""

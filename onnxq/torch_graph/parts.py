@@ -184,12 +184,15 @@ class Part:
         known, seen = dict(feeds), dict[Pair, Tensor]()
         replaced, computes = constants or {}, own or {}
 
+        def constant(name: str) -> Tensor:
+            return replaced[name] if name in replaced else self._graph.constant(name)
+
         def tensor(name: str, pair: Pair | None) -> Tensor | None:
             if not name:
                 return None
             value = known.get(name)
             if value is None:
-                value = replaced[name] if name in replaced else self._graph.constant(name)
+                value = constant(name)
             if pair is None or read is None:
                 return value
             if pair not in seen:
@@ -208,5 +211,4 @@ class Part:
             known.update(zip(step.node.outputs, results, strict=False))
             for name in step.done:
                 known.pop(name, None)
-        outputs = {name: known.get(name) for name in self.outputs}
-        return {n: self._graph.constant(n) if v is None else v for n, v in outputs.items()}
+        return {n: known[n] if n in known else constant(n) for n in self.outputs}

@@ -26,22 +26,22 @@ def together(module: QuantizedModule, samples: Sequence[Tensors], most: int) -> 
     Shapes written into a model, such as those of a Reshape, may permit a single sample, and samples
     of different shapes stand alone.
     """
-    if any(len({sample[name].shape[1:] for sample in samples}) > 1 for name in samples[0]):
+    shapes = {name: {sample[name].shape for sample in samples} for name in samples[0]}
+    if len(samples) < 2 or any(len(of) > 1 or () in of for of in shapes.values()):
         return 1
-    first = samples[0]
-    doubled = {name: torch.cat([tensor, tensor]) for name, tensor in first.items() if tensor.ndim}
+    two = samples[:2]
     with torch.no_grad():
         try:
-            alone, both = module.all_outputs(first), module.all_outputs({**first, **doubled})
+            alone = [module.all_outputs(sample) for sample in two]
+            both = module.all_outputs(stacked(two))
+            apart = stacked(alone)
         except (RuntimeError, ValueError, IndexError):  # as torch says that shapes do not fit
             return 1
-    return most if all(_repeats(alone[name], both[name]) for name in alone) else 1
+    return most if all(_close(both[name], apart[name]) for name in apart) else 1
 
 
-def _repeats(alone: Tensor, both: Tensor) -> bool:
-    """True where the second is the first, twice."""
-    if not alone.ndim or both.shape != (2 * alone.shape[0], *alone.shape[1:]):
-        return False
-    twice = torch.cat([alone, alone]).double()
-    largest = max(float(twice.abs().max()), 1e-30) if twice.numel() else 1.0
-    return bool(((twice - both.double()).abs().mean() / largest) < _CLOSE)
+def _close(a: Tensor, b: Tensor) -> bool:
+    if a.shape != b.shape or not a.numel():
+        return a.shape == b.shape
+    largest = max(float(b.double().abs().max()), 1e-30)
+    return bool((a.double() - b.double()).abs().mean() / largest < _CLOSE)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Final
@@ -32,8 +33,8 @@ class PartsLoss:
     def __call__(self, outputs: Tensors, wanted: Tensors, inputs: Tensors) -> Tensor:
         """The loss of a batch."""
         losses = [
-            (self._weights_of(name, outputs[name]) * (outputs[name] - wanted[name]).square()).sum()
-            for name in self._shares
+            (self._weights_of(n, outputs[n]) * _noise(outputs[n], wanted[n]).square()).sum()
+            for n in self._shares
         ]
         return torch.stack(losses).sum() / self._parts
 
@@ -44,6 +45,11 @@ class PartsLoss:
             weights = self._shares[name].weights(key[1])
             self._weights[key] = torch.from_numpy(weights).to(output.device, output.dtype)
         return self._weights[key]
+
+
+def _noise(output: Tensor, wanted: Tensor) -> Tensor:
+    """The difference; 0 where the float model gives no finite value."""
+    return torch.where(wanted.isfinite(), output - wanted, 0)
 
 
 def training_loss(loss: TrainingLossLike) -> TrainingLoss:
@@ -73,6 +79,14 @@ def loss_file(loss: TrainingLossLike | None) -> Path | None:
     return None if loss is None or callable(loss) else _file_and_function(str(loss))[0]
 
 
+def loss_identity(loss: TrainingLossLike | None) -> str:
+    """What tells a loss from others: the name of a function, with the content of its file."""
+    if loss is None or callable(loss):
+        return "" if loss is None else getattr(loss, "__qualname__", type(loss).__name__)
+    file, name = _file_and_function(str(loss))
+    return f"{name} {hashlib.sha256(file.read_bytes()).hexdigest()}"
+
+
 def _file_and_function(text: str) -> tuple[Path, str]:
     """`FILE.py:FUNCTION` as both; the function is `compute` where none is named."""
     path, colon, name = text.rpartition(":")
@@ -83,8 +97,16 @@ def _file_and_function(text: str) -> tuple[Path, str]:
 
 def _scalar(result: object) -> Tensor:
     if isinstance(result, Tensor) and result.numel() == 1 and result.is_floating_point():
-        return result.reshape(())
-    shape = f"a tensor of shape {list(result.shape)}" if isinstance(result, Tensor) else ""
+        if result.requires_grad or not torch.is_grad_enabled():
+            return result.reshape(())
+        raise error(
+            "OQ711",
+            "the loss does not depend on the outputs: torch cannot differentiate it",
+            fix="compute it from `outputs`, without detach(), item() or numpy()",
+        )
+    shape = ""
+    if isinstance(result, Tensor):
+        shape = f"a {result.dtype} tensor of shape {list(result.shape)}"
     raise error(
         "OQ711",
         f"the loss gives {shape or f'a {type(result).__name__}'}, not one number as a tensor",

@@ -26,7 +26,6 @@ from onnxq.training.epochs import Epoch, figure, log_text
 from onnxq.training.loop import Example, Schedule, Training
 from onnxq.training.losses import PartsLoss, TrainingLoss
 from onnxq.training.trained import Measured, Trained
-from onnxq.training.variables import learning
 from onnxq.tuning.metrics.metric import Metric
 
 # Arguments: steps done, steps in all, and a sentence about an epoch or ''.
@@ -58,14 +57,16 @@ class Run:
     def unit(self) -> str:
         """What the figure of an epoch is."""
         if self.metric is not None:
-            return self.metric.name
+            name = self.metric.name
+            return f"metric {name}" if name in ("dB", "loss") else name
         return "dB" if self.loss is None else "loss"
 
     def run(self, checkpoint: Checkpoint | None) -> Trained:
         """Train, and measure the model before and after as it is written (OQ714)."""
         parts = JudgedParts.of(self.held)
         examples = [list(_examples(judge)) for judge in (self.fit, self.held)]
-        if not any(learning(self.module, self.schedule.learn)):
+        written(self.module, self.file)  # what cannot be written at the end is refused now
+        if not len(self.module.quantizers):
             raise error(
                 "OQ714",
                 f"nothing in '{self.file.name}' can learn: it has no pairs",

@@ -160,3 +160,58 @@ def test_the_file_that_it_was_loaded_from_is_not_written_over(tmp_path):
     with pytest.raises(OnnxqError, match="OQ502"):
         onnxq.torch.save(onnxq.torch.load(path), path, path)
     assert path.read_bytes() == before
+
+
+@pytest.mark.parametrize("convert", ["half", "double"])
+def test_types_of_the_file_stay_whatever_those_of_the_module(tmp_path, convert):
+    path = tmp_path / "model.onnx"
+    onnx.save(dotted(IN_FLOAT), path)
+    loaded = getattr(onnxq.torch.load(path), convert)()
+    with torch.no_grad():
+        loaded.initializers["layer.0.weight"].mul_(2)
+    out = onnx.load(onnxq.torch.save(loaded, path, tmp_path / "out.onnx"))
+    kinds = {t.name: t.data_type for t in out.graph.initializer}
+    assert kinds == {t.name: t.data_type for t in onnx.load(path).graph.initializer}
+    computed(out, x=np.ones((1, 4), np.float32))
+
+
+def test_constant_nodes_are_written_in_whatever_form_they_were(tmp_path):
+    path = tmp_path / "model.onnx"
+    proto = stored()
+    (scale,) = (t for t in proto.graph.initializer if t.name == "xs")
+    proto.graph.initializer.remove(scale)
+    proto.graph.node.insert(0, onnx.helper.make_node("Constant", [], ["xs"], value_float=0.05))
+    onnx.save(proto, path)
+    loaded = onnxq.torch.load(path)
+    with torch.no_grad():
+        loaded.quantizers["x"].amax.mul_(2)
+    out = onnxq.torch.save(loaded, path, tmp_path / "out.onnx")
+    assert onnxq.torch.load(out).quantizers["x"].scale.item() == pytest.approx(0.1)
+
+
+def test_values_that_are_not_finite_may_stay(tmp_path):
+    path = tmp_path / "model.onnx"
+    proto = dotted(IN_FLOAT)
+    bias = next(t for t in proto.graph.initializer if t.name == "layer.0.bias")
+    values = np.array([0, -np.inf, 1], np.float32)
+    bias.CopyFrom(numpy_helper.from_array(values, bias.name))
+    onnx.save(proto, path)
+    out = onnxq.torch.save(onnxq.torch.load(path), path, tmp_path / "out.onnx")
+    assert changed_numbers(path, out) == set()
+
+
+def test_large_integers_stay_as_they_are(tmp_path):
+    text = """
+    g (float[N, 3] x) => (float[N, 3] y) <float s = {0.001}, int32[3] b> {
+        d = DequantizeLinear (b, s)
+        y = Add (x, d)
+    }
+    """
+    proto = dotted(text)
+    (bias,) = (t for t in proto.graph.initializer if t.name == "b")
+    values = np.array([123456789, 2**31 - 1, -5], np.int32)
+    bias.CopyFrom(numpy_helper.from_array(values, "b"))
+    onnx.save(proto, tmp_path / "model.onnx")
+    loaded = onnxq.torch.load(tmp_path / "model.onnx")
+    out = onnxq.torch.save(loaded, tmp_path / "model.onnx", tmp_path / "out.onnx")
+    assert changed_numbers(tmp_path / "model.onnx", out) == set()

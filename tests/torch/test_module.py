@@ -271,3 +271,122 @@ def test_what_is_supported_and_what_is_not():
     assert {"LRN", "TopK"} <= set(supported.missing)
     assert not set(supported.operators) & set(supported.missing)
     assert "missing: " in str(supported)
+
+
+def close_to_onnxruntime(text, x, *, opset=17):
+    proto = model(text, opset=opset)
+    result = onnxq.torch.load(proto)(x)
+    np.testing.assert_allclose(result.detach().numpy(), computed(proto, x=x.numpy())[0], 1e-5, 1e-6)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "point"),
+    [("int8", -128), ("int8", -10), ("int8", 127), ("uint8", 0), ("uint8", 255), ("int16", -9)],
+)
+def test_every_zero_point(dtype, point):
+    """Also those at an end, which a tensor after a ReLU or without positive values has."""
+    text = f"""
+    g (float[N, 4] x) => (float[N, 4] y) <float s = {{0.02}}, {dtype} z = {{{point}}}> {{
+        q = QuantizeLinear (x, s, z)
+        y = DequantizeLinear (q, s, z)
+    }}
+    """
+    close_to_onnxruntime(text, batch() * 3, opset=21)
+
+
+def test_calibration_of_a_range_with_a_zero_point():
+    text = """
+    g (float[N, 4] x) => (float[N, 4] y) <float s = {1}, uint8 z = {200}> {
+        q = QuantizeLinear (x, s, z)
+        y = DequantizeLinear (q, s, z)
+    }
+    """
+    loaded = onnxq.torch.load(model(text))
+    loaded.enable_calib()
+    loaded(torch.tensor([[-4.0, 0.0, 1.0, 0.5]]))
+    loaded.load_calib_amax()
+    assert loaded.quantizers["x"].scale.item() == pytest.approx(4 / 199)
+
+
+def test_quantizers_with_one_scale_calibrate_together():
+    loaded = onnxq.torch.load(model(SHARED))
+    loaded.enable_calib()
+    loaded(torch.tensor([[-10.0, 1.0, 1.0, 2.0]]))
+    loaded.load_calib_amax()
+    assert {q.amax.item() for q in loaded.quantizers.values()} == {10.0}
+
+
+@pytest.mark.parametrize(
+    ("between", "why"),
+    [
+        ("f = Cast <to = 1> (q)  y = Identity (f)", "Cast 'c' computes with its integers"),
+        ("r = Relu (q)  y = DequantizeLinear (r, s, z)", "Relu 'c' computes"),
+        ("p = Concat <axis = 0> (q, k)  y = DequantizeLinear (p, s, z)", "Concat 'c' computes"),
+        ("y = DequantizeLinear (q, s, z)  o = Identity (q)", "Identity|output of the model"),
+    ],
+)
+def test_integers_that_are_more_than_moved_are_refused(between, why):
+    first, _, rest = between.partition("  ")
+    outputs = "float[M, 4] y, int8[N, 4] o" if "o = " in between else "float[M, 4] y"
+    text = f"""g (float[N, 4] x) => ({outputs})
+    <float s = {{0.05}}, int8 z = {{20}}, int8[1, 4] k = {{1, 2, 3, 4}}> {{
+        q = QuantizeLinear (x, s, z)
+        [c] {first}
+        {rest}
+    }}"""
+    with pytest.raises(OnnxqError, match=f"OQ703.*({why})"):
+        onnxq.torch.load(model(text, opset=17))
+
+
+ATTENTION = """
+g (float[1, 4, 8] x) => (float[1, 4, 8] y)
+<float[8, 8] wq, float[8] bq, float[8, 8] wk, float[1, 1, 4] mask> {
+    a = MatMul (x, wq)
+    q = Add (a, bq)
+    k = MatMul (x, wk)
+    t = Transpose <perm = [0, 2, 1]> (k)
+    s = MatMul (q, t)
+    m = Add (s, mask)
+    p = Softmax <axis = -1> (m)
+    y = MatMul (p, q)
+}
+"""
+
+
+def test_a_mask_is_no_bias():
+    """It is added behind a product too, but to one without a weight."""
+    loaded = onnxq.torch.load(model(ATTENTION))
+    learning = {name for name, p in loaded.initializers.items() if p.requires_grad}
+    assert learning == {"wq", "bq", "wk"}
+
+
+def test_names_of_which_one_is_the_beginning_of_another():
+    text = """
+    g (float[N, 4] x) => (float[N, 4] y)
+    <float s = {0.1}, float t = {0.2}, int8 z = {0}, float[4, 4] conv__weight, float[4, 4] passing,
+     float[4] quantizers__x> {
+        a = MatMul (x, passing)
+        conv = Add (a, quantizers__x)
+        wq = QuantizeLinear (conv__weight, s, z)  wd = DequantizeLinear (wq, s, z)
+        xq = QuantizeLinear (conv, t, z)  xd = DequantizeLinear (xq, t, z)
+        y = MatMul (xd, wd)
+    }
+    """
+    proto, x = dotted(text), batch()
+    loaded = onnxq.torch.load(proto)
+    names = set(dict(loaded.named_parameters()))
+    assert {"quantizers.conv.amax", "quantizers.conv.weight.amax", "conv.weight"} <= names
+    assert len(names) == 5
+    result = loaded(x).detach().numpy()
+    np.testing.assert_allclose(result, computed(proto, x=x.numpy())[0], 1e-5, 1e-6)
+
+
+def test_bfloat16_is_refused():
+    text = "g (bfloat16[N, 4] x) => (bfloat16[N, 4] y) <bfloat16[4] b> { y = Add (x, b) }"
+    proto = model(text.replace("bfloat16", "float"))
+    for tensor in proto.graph.initializer:
+        tensor.data_type = 16
+        tensor.raw_data = b"\0\x3f" * 4
+        del tensor.float_data[:]
+    with pytest.raises(OnnxqError, match=r"OQ702.*bfloat16"):
+        onnxq.torch.load(proto)

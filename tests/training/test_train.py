@@ -13,6 +13,7 @@ import onnxq
 import onnxq.torch
 from onnxq.diagnostics import OnnxqError
 from onnxq.improvement.loss import Judge
+from tests import onnx_text
 from tests.command import onnxq as command
 from tests.command import succeeded
 from tests.improvement.models import samples
@@ -166,8 +167,8 @@ def test_a_loss_of_the_user(files, tmp_path):
     result = onnxq.train(model, teacher, DATA, epochs=24, rate=8.0, loss=loss, parts=parts)
     assert result.unit == "loss"
     assert result.after.sqnr_db["first"] > result.before.sqnr_db["first"] + 3
-    pairs = [(computed(onnx.load(p), **s)[0][:, 0] for p in (model, teacher)) for s in DATA[4::5]]
-    own = np.mean([np.square(one - other).mean() for one, other in pairs])
+    first = [[computed(onnx.load(p), **s)[0][:, 0] for s in DATA[4::5]] for p in files]
+    own = np.square(np.subtract(*first)).mean()
     assert result.epochs[0].held_out == pytest.approx(own, rel=0.02)
     assert result.best.held_out < result.epochs[0].held_out / 2
     same = onnxq.train(model, teacher, DATA, epochs=1, loss=f"{loss}:compute")
@@ -291,3 +292,65 @@ def test_weights_that_became_others_keep_the_middle_of_their_steps(files):
     weight = module.initializers["w1_quantized"].detach().clone()
     assert take_values_of(onnxq.load(other).graph, module, model) == 1
     assert torch.equal(module.initializers["w1_quantized"], weight)
+
+
+MIXED = """
+g (float[N, 4] x) => (float[N, 4] y) <float s = {0.02}, int8 z = {0}, float[4, 4] w> {
+    m = ReduceMean <axes = [0]> (x)
+    c = Sub (x, m)
+    q = QuantizeLinear (c, s, z)
+    d = DequantizeLinear (q, s, z)
+    y = MatMul (d, w)
+}
+"""
+
+
+def test_samples_that_a_model_mixes_run_alone():
+    from onnxq.training.batching import together
+
+    module = onnxq.torch.load(onnx_text.model(MIXED))
+    some = [{"x": torch.randn(3, 4)} for _ in range(2)]
+    assert together(module, some, 8) == 1
+    plain = onnxq.torch.load(onnx_text.model(MIXED.replace("Sub (x, m)", "Identity (x)")))
+    assert together(plain, some, 8) == 8
+    assert together(plain, [{"x": torch.randn(n, 4)} for n in (2, 3)], 8) == 1
+
+
+def test_a_loss_that_depends_on_nothing(files):
+    teacher, model = files
+    with pytest.raises(OnnxqError, match=r"OQ711.*does not depend on the outputs"):
+        onnxq.train(model, teacher, DATA, loss=lambda *of: torch.tensor(1.0))
+
+
+def test_another_content_of_the_loss_is_another_run(files, tmp_path):
+    teacher, model = files
+    loss, checkpoint = tmp_path / "loss.py", tmp_path / "train.ck"
+    loss.write_text(LOSS)
+
+    def stop(event):
+        if event.note.startswith("epoch 1"):
+            raise KeyboardInterrupt
+
+    run = {"epochs": 2, "loss": loss, "checkpoint": checkpoint}
+    with pytest.raises(KeyboardInterrupt):
+        onnxq.train(model, teacher, DATA, **run, progress=stop)
+    with pytest.raises(OnnxqError, match="OQ433"):
+        onnxq.train(model, teacher, DATA, **run)
+    loss.write_text(LOSS.replace(".square()", ".abs()"))
+    with pytest.raises(OnnxqError, match=r"OQ431.*another loss"):
+        onnxq.train(model, teacher, DATA, **run, resume=True)
+
+
+def test_a_checkpoint_outlives_an_output_that_cannot_be_written(files, tmp_path):
+    teacher, model = files
+    (tmp_path / "out").mkdir()
+    checkpoint = tmp_path / "train.ck"
+
+    def lose(event):
+        if event.note.startswith("epoch 1"):
+            (tmp_path / "out").rmdir()
+
+    where = {"output": tmp_path / "out" / "m.onnx", "checkpoint": checkpoint}
+    with pytest.raises(OnnxqError, match="OQ501"):
+        onnxq.train(model, teacher, DATA, epochs=1, **where, progress=lose)
+    assert checkpoint.exists()
