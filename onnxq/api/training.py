@@ -3,39 +3,34 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from onnx import ModelProto
 
 from onnxq.api import data as datasets
 from onnxq.api.data import PathOrPaths, Selection, Shapes
+from onnxq.api.distillation import distillation
 from onnxq.api.long_runs import LongRun, locked_file
 from onnxq.diagnostics import (
     BackendMissingError,
     Diagnostic,
-    OnnxqError,
-    counted,
     error,
     require_choice,
     warning,
 )
 from onnxq.feeds.preprocess import Preprocess
-from onnxq.feeds.samples import Sample
-from onnxq.improvement.loss import Judge
 from onnxq.improvement.samples import ADVISED, held
-from onnxq.model import io as models
-from onnxq.model.graph import Graph
-from onnxq.model.loading import Model, load
+from onnxq.model import io as model_files
+from onnxq.model.loading import Model
 from onnxq.outputs import require_writable
 from onnxq.progress import OnProgress, Progress, silent
-from onnxq.runnable import libraries
-from onnxq.tuning.metrics.metric import MetricLike, load_metric
-from onnxq.verification.numeric.parts import PartsLike, parse_parts
+from onnxq.tuning.metrics.metric import MetricLike, load_metric, metric_file
+from onnxq.verification.numeric.parts import PartsLike
 
 if TYPE_CHECKING:
     from onnxq.training.checkpoint import Checkpoint
@@ -43,8 +38,6 @@ if TYPE_CHECKING:
     from onnxq.training.trained import Trained
 
 Learn = Literal["all", "amax"]
-LEAST: Final = 5  # samples: four to train on, one held out
-_EVERY: Final = 5  # of so many samples the last is held out
 
 
 def train(
@@ -90,82 +83,46 @@ def train(
     _require_sensible(rate, seed or 0, epochs=epochs, batch=batch, patience=patience)
     require_choice("learn", learn, Learn)
     run_file = LongRun(checkpoint=checkpoint, resume=resume)
-    from onnxq.torch.files import model_file
-    from onnxq.torch.module import QuantizedModule
-    from onnxq.training.latent import take_values_of
     from onnxq.training.loop import Schedule
     from onnxq.training.losses import loss_file, loss_identity, training_loss
-    from onnxq.training.run import Run
 
-    float_model, file = _teacher(teacher, shapes), model_file(model)
-    graph = load(file.proto, existing="keep", shapes=float_model.shapes).graph
-    _require_alike(graph, float_model.graph, file.name, float_model.name)
-    drawn_by = None if samples is None else seed
-    selection = Selection(samples=samples, seed=drawn_by, ragged=ragged)
-    request = datasets.request(data, preprocess, selection, float_model.shapes)
-    custom_ops, own_loss = libraries(ort_library), None if loss is None else training_loss(loss)
+    models = distillation(model, teacher, shapes, parts, ort_library)
+    selection = Selection(samples=samples, seed=None if samples is None else seed, ragged=ragged)
+    request = datasets.request(data, preprocess, selection, models.teacher.shapes)
+    own_loss = None if loss is None else training_loss(loss)
     outputs = {
         "the model": None if output is None else Path(output),
         "the log": None if log is None else Path(log),
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
     }
-    inputs = (*file.files, *float_model.files, *request.files, loss_file(loss))
-    require_writable(outputs, inputs)
-    module = QuantizedModule(graph)
-    take_values_of(float_model.graph, module, graph)
-    feed = request.open(float_model.graph)
+    own = (loss_file(loss), metric_file(metric))
+    require_writable(outputs, (*models.files, *request.files, *own))
+    feed = request.open(models.teacher.graph)
     for note in datasets.notes(feed, preprocess):
         progress(Progress(stage="training", note=note))
     whole = held(feed)
-    fitted, held_out = _split(whole.samples)
-
-    def judge(some: Sequence[Sample]) -> Judge:
-        return Judge(
-            model=float_model.proto,
-            graph=float_model.graph,
-            samples=[sample.tensors for sample in some],
-            parts=parse_parts(parts, float_model.graph),
-            libraries=custom_ops,
-        )
-
-    def on_step(done: int, total: int, note: str) -> None:
-        progress(Progress(stage="training", done=done, total=total, note=note))
-
     with ExitStack() as open_:
-        job = Run(
-            file=file,
-            module=module,
-            fit=judge(fitted),
-            held=judge(held_out),
-            held_samples=held_out,
-            loss=own_loss,
-            metric=None if metric is None else open_.enter_context(load_metric(metric)),
-            schedule=Schedule(
-                epochs=epochs, batch=batch, rate=rate, patience=patience, learn=learn
-            ),
-            seed=seed or 0,
-            teacher=float_model.name,
-            log=outputs["the log"],
-            on_step=on_step,
-        )
+        scorer = None if metric is None else open_.enter_context(load_metric(metric))
+        schedule = Schedule(epochs=epochs, batch=batch, rate=rate, patience=patience, learn=learn)
         identity = {
-            "model": file.digest,
-            "teacher": float_model.digest,
+            "model": models.file.digest,
+            "teacher": models.teacher.digest,
             "data": " ".join(sample.digest for sample in whole.samples),
             "loss": loss_identity(loss),
-            "part": " ".join(f"{p.name}={p.output}{p.where}" for p in job.fit.parts),
-            "metric": "" if job.metric is None else job.metric.digest,
-            "settings": f"{job.schedule} {job.seed}",
+            "part": " ".join(f"{p.name}={p.output}{p.where}" for p in models.parts),
+            "metric": "" if scorer is None else scorer.digest,
+            "settings": f"{schedule} {seed or 0}",
         }
-        trained = job.run(open_.enter_context(_kept(run_file, identity, progress)))
+        kept = open_.enter_context(_kept(run_file, identity, progress))
+        job = models.run(whole.samples, own_loss, scorer, schedule, seed or 0, progress)
+        trained = replace(job, log=outputs["the log"]).run(kept)
         notes = (*feed.warnings, *whole.diagnostics, *_few(len(whole.samples)))
         trained = replace(
-            trained,
-            path=outputs["the model"],
-            diagnostics=(*notes, *trained.diagnostics),
+            trained, path=outputs["the model"], diagnostics=(*notes, *trained.diagnostics)
         )
         if trained.path is not None:  # before the checkpoint is removed
-            models.save(trained.proto, trained.path, external=bool(file.data_files))
+            external = bool(models.file.data_files)
+            model_files.save(trained.proto, trained.path, external=external)
         return trained
 
 
@@ -186,53 +143,6 @@ def _require_sensible(rate: float, seed: int, **counts: int | None) -> None:
     if not 0 < rate < math.inf:
         fix = "give a number above 0; 1 is usual"
         raise error("OQ710", f"--rate {rate:g} trains nothing", fix=fix)
-
-
-def _teacher(teacher: str | Path | ModelProto | Model, shapes: Shapes | None) -> Model:
-    """The float model (OQ303 where it has pairs)."""
-    try:
-        return load(teacher, shapes=shapes)
-    except OnnxqError as reason:
-        (first, *_) = reason.diagnostics
-        if first.code != "OQ303":
-            raise
-        fix = "give the float model as the teacher"
-        raise OnnxqError(replace(first, fix=fix)) from None
-
-
-def _require_alike(graph: Graph, teacher: Graph, name: str, teacher_name: str) -> None:
-    """Raise OQ712 for models with other inputs or outputs, by name, type and rank."""
-    for what in ("inputs", "outputs"):
-        own, others = getattr(graph, what), getattr(teacher, what)
-        if set(own) != set(others):
-            raise error(
-                "OQ712",
-                f"the {what} of '{name}' are {', '.join(own)}, and those of '{teacher_name}' "
-                f"{', '.join(others)}",
-                fix="give the float model that the Q/DQ model was made from",
-            )
-        for port in own:
-            one, other = graph.type(port), teacher.type(port)
-            ranks = {len(kind.shape) for kind in (one, other) if kind.shape is not None}
-            if one.dtype != other.dtype or len(ranks) > 1:
-                raise error(
-                    "OQ712",
-                    f"'{port}' has another type or rank in '{name}' than in '{teacher_name}'",
-                    fix="give the float model that the Q/DQ model was made from",
-                )
-
-
-def _split(samples: Sequence[Sample]) -> tuple[Sequence[Sample], Sequence[Sample]]:
-    """Those to train on, and those held out (OQ471)."""
-    if len(samples) < LEAST:
-        raise error(
-            "OQ471",
-            f"the data has {counted(len(samples), 'sample')}: some are to train on, and others to "
-            "judge whether that helped",
-            fix=f"give at least {LEAST} of them, or better 128, each a run of its own",
-        )
-    fitted = [s for number, s in enumerate(samples, start=1) if number % _EVERY]
-    return fitted, samples[_EVERY - 1 :: _EVERY]
 
 
 def _few(count: int) -> Iterator[Diagnostic]:

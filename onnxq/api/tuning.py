@@ -42,7 +42,7 @@ from onnxq.planning import recipe as recipes
 from onnxq.planning.improvers import ImproverName
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.tuning.candidates import Candidates, Parts
-from onnxq.tuning.metrics.metric import MetricLike
+from onnxq.tuning.metrics.metric import MetricLike, metric_file
 from onnxq.tuning.recipe_text import extends_line
 from onnxq.tuning.run import Tuning
 from onnxq.tuning.tuned import Tuned
@@ -124,7 +124,7 @@ def tune(
         None if p is None else Path(p)
         for p in (output, improvement_output, calibration_output, html)
     )
-    own = labels if metric is None or callable(metric) else Path(str(metric).rpartition(":")[0])
+    own = labels if metric is None else metric_file(metric)
     outputs = {
         "the recipe": path,
         "the improvement": improvement_path,

@@ -81,6 +81,12 @@ class Metric:
         self.close()
 
 
+def metric_file(metric: MetricLike | None) -> Path | None:
+    """The Python file of a metric, if it is one."""
+    python = None if metric is None or callable(metric) else _PYTHON.fullmatch(os.fspath(metric))
+    return None if python is None else Path(python["file"])
+
+
 def load_metric(metric: MetricLike, timeout_s: float = TIMEOUT_S) -> Metric:
     """A metric by `score.py:map50` (`score.py` has the function `metric`), or a function.
 
