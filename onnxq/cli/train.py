@@ -35,7 +35,7 @@ def run(
     ] = 1.0,
     patience: Annotated[
         int | None,
-        options.option("--patience N", "Stop when no epoch was better for N.", _TRAINING),
+        options.option("--patience N", "Stop after N epochs of which none was better.", _TRAINING),
     ] = None,
     learn: Annotated[
         Literal["all", "amax"],
