@@ -107,11 +107,11 @@ def test_a_qdq_proto_is_not_changed(work, name):
 
 
 def _without_names(result):
-    """The plain values, less the names of files, which a ModelProto does not have."""
+    """The plain values, less times and the names of files, which a ModelProto does not have."""
 
     def kept(value):
         if isinstance(value, dict):
-            named = ("model", "float_model", "teacher", "compiled", "calibration")
+            named = ("model", "float_model", "teacher", "compiled", "calibration", "seconds")
             return {k: kept(v) for k, v in value.items() if k not in named}
         return [kept(v) for v in value] if isinstance(value, list) else value
 
