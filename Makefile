@@ -6,10 +6,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
 # $(1): absolute folder with python and onnxq; $(2): folder to work in.
 define RUN_DEMO
-@$(1)/python demo/prepare.py $(2)
-cd $(2) && $(1)/onnxq calibrate yolox.onnx --data calibration/ --preprocess yolox
-cd $(2) && $(1)/onnxq insert --rules yolo.yaml
-cd $(2) && $(1)/onnxq verify yolox.onnx yolox.qdq.onnx --data evaluation/
+@"$(1)/python" demo/prepare.py $(2)
+cd $(2) && "$(1)/onnxq" calibrate yolox.onnx --data calibration/ --preprocess yolox
+cd $(2) && "$(1)/onnxq" insert --rules yolo.yaml
+cd $(2) && "$(1)/onnxq" verify yolox.onnx yolox.qdq.onnx --data evaluation/
 endef
 
 .PHONY: help demo test test-long wheel-test lint format bench clean
