@@ -11,10 +11,10 @@ from typing import Any
 class Progress:
     """One step of a stage: `done` of `total` samples; `total` is None when the end is not known.
 
-    `stage` is "calibrating", "comparing", "compiling", "linting", an improver's name, or, of
-    sensitivity, "gradients" or "measuring". `note` is a sentence about the
-    stage, such as how pictures are preprocessed; "" in most events. An `urgent` note is about what
-    was lost or kept, and should be shown in any case.
+    `stage` is "calibrating", "comparing", "compiling", "linting", "training", an improver's name,
+    or, of sensitivity, "gradients" or "measuring". `note` is a sentence about the stage, such as
+    how pictures are preprocessed; "" in most events. An `urgent` note is about what was lost or
+    kept, and should be shown in any case.
     """
 
     stage: str

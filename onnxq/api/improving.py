@@ -11,7 +11,7 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
-from onnxq.api.long_runs import LongRun, locked_file
+from onnxq.api.long_runs import LongRun, resumable
 from onnxq.api.planning import RECIPE, PlanLike
 from onnxq.api.studies import Study, files_of, study_of
 from onnxq.calibration.statistics import Statistics
@@ -184,15 +184,6 @@ def checkpoint_of(
     if run_file.checkpoint is None:
         yield None
         return
-    path = Path(run_file.checkpoint)
-    with locked_file(path):
-        checkpoint = Checkpoint(path=path, resume=run_file.resume)
-        checkpoint.require_resumable()
-        try:
-            yield checkpoint
-        except KeyboardInterrupt:
-            if path.exists():  # not before the first improver keeps something
-                note = f"interrupted; '{path}' has what is done so far, --resume continues"
-                progress(Progress(stage=stage, note=note, urgent=True))
-            raise
-        checkpoint.remove()
+    checkpoint = Checkpoint(path=Path(run_file.checkpoint), resume=run_file.resume)
+    with resumable(checkpoint, stage, progress):
+        yield checkpoint

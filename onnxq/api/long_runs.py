@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from pydantic import ByteSize, TypeAdapter, ValidationError
 
@@ -22,6 +22,7 @@ from onnxq.feeds import DataRequest
 from onnxq.feeds.places import locate
 from onnxq.files import locked
 from onnxq.progress import OnProgress, Progress
+from onnxq.resumable import ResumableFile
 
 _SHARD: Final = re.compile(r"(\d{1,9})/(\d{1,9})")
 
@@ -103,6 +104,24 @@ def locked_file(path: Path) -> Iterator[None]:
                 fix="wait until it ends, or give another --checkpoint",
             )
         yield
+
+
+_File = TypeVar("_File", bound=ResumableFile)
+
+
+@contextmanager
+def resumable(file: _File, stage: str, progress: OnProgress) -> Iterator[_File]:
+    """Keep the file of a run from others, and remove it once all is done (OQ433, OQ437)."""
+    with locked_file(file.path):
+        file.require_resumable()
+        try:
+            yield file
+        except KeyboardInterrupt:
+            if file.path.exists():  # not before something was kept
+                note = f"interrupted; '{file.path}' has what is done so far, --resume continues"
+                progress(Progress(stage=stage, note=note, urgent=True))
+            raise
+        file.remove()
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from onnx import ModelProto
 from onnxq.api import data as datasets
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.distillation import distillation
-from onnxq.api.long_runs import LongRun, locked_file
+from onnxq.api.long_runs import LongRun, resumable
 from onnxq.diagnostics import (
     BackendMissingError,
     Diagnostic,
@@ -165,14 +165,6 @@ def _kept(
         yield None
         return
     path = Path(run_file.checkpoint)
-    with locked_file(path):
-        checkpoint = Checkpoint(path=path, run=identity, resume=run_file.resume)
-        checkpoint.require_resumable()
-        try:
-            yield checkpoint
-        except KeyboardInterrupt:
-            if path.exists():  # not before the first epoch
-                note = f"interrupted; '{path}' has the epochs so far, --resume continues"
-                progress(Progress(stage="training", note=note, urgent=True))
-            raise
-        checkpoint.remove()
+    checkpoint = Checkpoint(path=path, run=identity, resume=run_file.resume)
+    with resumable(checkpoint, "training", progress):
+        yield checkpoint

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from onnxq.array_file import ArrayFile
-from onnxq.diagnostics import error, first_line
+from onnxq.diagnostics import first_line
 from onnxq.improvement.improvement import Improvement, pack, unpack
 from onnxq.improvement.improver import State
+from onnxq.resumable import ResumableFile
 
 _FILE: Final = ArrayFile(
     kind="unfinished improvement",
@@ -34,14 +34,8 @@ _SAME: Final = (
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A file that gets the improvement so far, and the state of the improver at work.
-
-    `resume` permits to go on from what is in it.
-    """
-
-    path: Path
-    resume: bool = False
+class Checkpoint(ResumableFile):
+    """A file that gets the improvement so far, and the state of the improver at work."""
 
     def keep(self, improvement: Improvement, state: State) -> None:
         """Write it, whole or not at all."""
@@ -63,22 +57,5 @@ class Checkpoint:
             raise _FILE.unusable(self.path, first_line(cause)) from cause
         if other := [k for k in _SAME if getattr(improvement, k) != getattr(run, k)]:
             what = other[0].removesuffix("_digest")
-            raise error(
-                "OQ431",
-                f"the checkpoint '{self.path}' is of a run with another {what}",
-                fix="repeat the command that was interrupted, or remove the checkpoint",
-            )
+            raise self.of_other_run(what)
         return replace(improvement, diagnostics=run.diagnostics), state
-
-    def require_resumable(self) -> None:
-        """Raise OQ433 for a file that is there and must not be resumed."""
-        if not self.resume and os.path.exists(self.path):
-            raise error(
-                "OQ433",
-                f"the checkpoint '{self.path}' exists already",
-                fix="continue it with --resume, or remove it",
-            )
-
-    def remove(self) -> None:
-        """Delete the file of a run that is complete."""
-        self.path.unlink(missing_ok=True)

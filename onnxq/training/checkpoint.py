@@ -6,14 +6,14 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 import torch
 
 from onnxq.array_file import ArrayFile
-from onnxq.diagnostics import error, first_line
+from onnxq.diagnostics import first_line
+from onnxq.resumable import ResumableFile
 from onnxq.training.epochs import Epoch
 from onnxq.training.loop import Training
 
@@ -28,15 +28,10 @@ _FILE: Final = ArrayFile(
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Checkpoint:
-    """A file that gets the state of a training after every epoch.
+class Checkpoint(ResumableFile):
+    """A file that gets the state of a training after every epoch; `run` tells it from others."""
 
-    `run` tells this training from others; `resume` permits to go on from what is in the file.
-    """
-
-    path: Path
     run: Mapping[str, str]
-    resume: bool = False
 
     def keep(self, training: Training) -> None:
         """Write it, whole or not at all."""
@@ -76,21 +71,4 @@ class Checkpoint:
 
     def _require_same(self, run: Mapping[str, str]) -> None:
         if other := [name for name, value in self.run.items() if run.get(name) != value]:
-            raise error(
-                "OQ431",
-                f"the checkpoint '{self.path}' is of a run with another {other[0]}",
-                fix="repeat the command that was interrupted, or remove the checkpoint",
-            )
-
-    def require_resumable(self) -> None:
-        """Raise OQ433 for a file that is there and must not be resumed."""
-        if not self.resume and os.path.exists(self.path):
-            raise error(
-                "OQ433",
-                f"the checkpoint '{self.path}' exists already",
-                fix="continue it with --resume, or remove it",
-            )
-
-    def remove(self) -> None:
-        """Delete the file of a run that is complete."""
-        self.path.unlink(missing_ok=True)
+            raise self.of_other_run(other[0])

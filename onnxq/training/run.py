@@ -82,7 +82,7 @@ class Run:
         if checkpoint is not None:
             checkpoint.restore(training)
         before = self._measured(parts, self.file.proto)
-        for epoch in training.run(self._judge(training, examples[1]), self._progress(training)):
+        for epoch in training.run(self._judge(training, examples[1]), self._step):
             self._note(training, epoch)
             if checkpoint is not None:
                 checkpoint.keep(training)
@@ -124,8 +124,8 @@ class Run:
             score=None if self.metric is None else self._score(model),
         )
 
-    def _progress(self, training: Training) -> Callable[[int, int], None]:
-        return lambda done, total: self.on_step(done, total, "")
+    def _step(self, done: int, total: int) -> None:
+        self.on_step(done, total, "")
 
     def _note(self, training: Training, epoch: Epoch) -> None:
         if self.log is not None:
