@@ -107,7 +107,7 @@ def test_the_python_page_has_every_public_name():
 
 
 def test_the_loader_of_the_guide_runs(demo_folder, tmp_path):
-    loader = blocks("docs/guide.md", "python")[0]
+    loader = blocks("docs/guide/data.md", "python")[0]
     (tmp_path / "loader.py").write_text(loader)
     shutil.copytree(demo_folder / "evaluation", tmp_path / "imgs")
     command = [ONNXQ, "calibrate", demo_folder / "yolox.onnx", "--data", "loader.py"]
@@ -117,7 +117,7 @@ def test_the_loader_of_the_guide_runs(demo_folder, tmp_path):
 
 def test_the_detections_of_the_guide_are_a_decoder(tmp_path):
     file = tmp_path / "decoder.py"
-    file.write_text(blocks("docs/guide.md", "python")[1])
+    file.write_text(blocks("docs/guide/detectors.md", "python")[0])
     boxes, scores = np.zeros((2, 9, 4)), np.full((2, 9, 3), 0.5)
     found = load_decoder(file)({"boxes": boxes, "scores": scores}, {})
     assert [item.boxes.shape for item in found] == [(9, 4), (9, 4)]
@@ -134,12 +134,14 @@ def test_the_recipe_of_the_rules_reference_loads(tmp_path):
 def test_the_recipe_of_the_guide_loads(tmp_path):
     from onnxq.planning import recipe
 
-    (text,) = blocks("docs/guide.md", "yaml")
+    (text,) = blocks("docs/guide/accuracy.md", "yaml")
     (tmp_path / "mine.yaml").write_text(text)
     assert recipe.load(tmp_path / "mine.yaml").rules[-1].id == "sensitive"
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/guide.md"])
+@pytest.mark.parametrize(
+    "document", ["README.md", *(f"docs/guide/{p.name}" for p in ROOT.glob("docs/guide/*.md"))]
+)
 def test_commands_of_the_documents_have_these_options(document):
     from typer.main import get_command
 

@@ -130,8 +130,8 @@ def exits():
 
 def told_exits():
     """The guide's table of exit codes: the words in backquotes of its last column, by code."""
-    text = (HERE.parents[1] / "docs" / "guide.md").read_text()
-    table = text.partition("### Exit codes")[2].partition("\n#")[0]
+    text = (HERE.parents[1] / "docs" / "guide" / "ci.md").read_text()
+    table = text.partition("## Exit codes")[2].partition("\n#")[0]
     rows = re.findall(r"^\| (\d+) \|.*\| (.*) \|$", table, re.MULTILINE)
     return {int(code): re.findall(r"`(.+?)`", where) for code, where in rows}
 
