@@ -182,12 +182,6 @@ class Case:
         return [sessions.run(session, outputs, sample) for sample in samples]
 
 
-def spearman(one: np.ndarray, other: np.ndarray) -> float:
-    """The correlation of the ranks."""
-    ranks = [np.argsort(np.argsort(noise)) for noise in (one, other)]
-    return float(np.corrcoef(*ranks)[0, 1])
-
-
 def in_common(one: np.ndarray, other: np.ndarray) -> int:
     """How many of the worst ten are the same."""
     worst = [set(np.argsort(-noise)[:WORST]) for noise in (one, other)]

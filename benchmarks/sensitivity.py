@@ -22,7 +22,8 @@ import numpy as np
 import records
 import sensitivity_page as page
 from accuracy import IMAGENET, Judge
-from rankings import Case, in_common, one_thread, spearman
+from correlation import spearman
+from rankings import Case, in_common, one_thread
 from sensitivity_records import RESULTS, Ranked, SensitivityRecord, Skipped
 from skipping import BUDGETS, Orders, Scoring
 from subjects import SUBJECTS

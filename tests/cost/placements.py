@@ -54,8 +54,9 @@ def network(
     behind_product=False,
     twice=False,
     pooled="behind",
+    size=SIZE,
 ):
-    """The model; `only` names the one Conv with pairs.
+    """The model for an image of `size` pixels a side; `only` names the one Conv with pairs.
 
     `skip` is the scale of the pair of the residual branch, 'same' as the block's, or None;
     `parts` are scales of pairs in front of the Concat, `joined` is that behind it. `behind_product`
@@ -87,7 +88,7 @@ def network(
         mixed = net.rounded(mixed)
     pool = net.op("AveragePool", mixed, name="pool", kernel_shape=[2, 2], strides=[2, 2])
     end = net.product(pool, WIDTH, "end", scale=0.05 if pooled == "behind" else None)
-    return net.model(net.op("Relu", end, name="last"), shape=(1, 4, SIZE, SIZE))
+    return net.model(net.op("Relu", end, name="last"), shape=(1, 4, size, size))
 
 
 PLACEMENTS = {
