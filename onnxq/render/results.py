@@ -23,6 +23,7 @@ from onnxq.insertion.scales import Scales
 from onnxq.planning.plan import Plan
 from onnxq.render import (
     calibrations,
+    endings,
     explanations,
     findings,
     html,
@@ -154,6 +155,7 @@ def _(result: QuantizeResult, console: Console, *, everything: bool = False) -> 
         calibrations.gathered(console, result.statistics)
     show(result.inserted, console)
     show(result.report, console, everything=everything)
+    endings.ending(console, result)
 
 
 @show.register

@@ -1,0 +1,125 @@
+"""The last three lines of quantize: what it wrote, how good that is, and what to do next."""
+
+from __future__ import annotations
+
+import math
+import shlex
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final
+
+from rich.console import Console
+
+from onnxq.api.quantizing import QuantizeResult
+from onnxq.diagnostics import Severity
+from onnxq.planning.coverage import coverage
+from onnxq.render.side_by_side import types_of
+from onnxq.render.text import one_line, share
+from onnxq.verification import TYPICAL, Comparison, ModelReport
+
+_INDEX: Final = 24  # characters of the index of a part
+_LOST: Final = 0.01  # of top-1
+_CHANGED: Final = 0.05  # of the detections, lost or new
+MISSED: Final = "OQ604"  # a threshold of the user
+
+
+def ending(console: Console, result: QuantizeResult) -> None:
+    """Print the three lines."""
+    console.print(f"wrote: {', '.join(_written(result)) or 'nothing, result.save(path) does'}")
+    console.print(f"verdict: {verdict(result)}")
+    console.print(f"next: {following(result)}")
+
+
+def _written(result: QuantizeResult) -> Iterator[str]:
+    inserted = result.inserted
+    if inserted.path is not None:
+        sizes = (p.stat().st_size for p in (inserted.path, *inserted.data_files))
+        yield f"{inserted.path} ({sum(sizes) / 1e6:.1f} MB)"
+    for made in (result.statistics, inserted.improvement):
+        if made is not None and made.path is not None:
+            yield str(made.path)
+
+
+def verdict(result: QuantizeResult) -> str:
+    """One word, the figure that decides, and how much is in int8."""
+    model = result.report.models[0]
+    word = _word(model) if result.passed else "failed, see the errors"
+    figure = ", ".join(filter(None, (word, _accuracy(model))))
+    return f"{figure}; {_share(result, model)}"
+
+
+def _worst(model: ModelReport) -> Comparison | None:
+    """The output or part that is lowest, measured by what is typical of its kind."""
+    judged = [c for output in model.outputs.values() for c in output.judged if c.is_float]
+    return min(judged, key=_margin, default=None)
+
+
+def _margin(comparison: Comparison) -> float:
+    sqnr = comparison.sqnr_db
+    return -math.inf if sqnr is None else sqnr - TYPICAL[comparison.kind].low
+
+
+def _word(model: ModelReport) -> str:
+    """Top-1 and detections decide where they are known, else the lowest SQNR."""
+    numeric, worst = model.numeric, _worst(model)
+    if numeric is None or worst is None:
+        return "not compared"
+    if numeric.accuracy is not None:
+        return "good" if numeric.accuracy.float_top1 - numeric.accuracy.top1 <= _LOST else "low"
+    detections = numeric.detections
+    if detections is not None and detections.kept is not None and detections.new is not None:
+        return "good" if max(1 - detections.kept, detections.new) <= _CHANGED else "low"
+    if _margin(worst) < 0:
+        return "low"
+    return "good" if (worst.sqnr_db or 0) >= TYPICAL[worst.kind].high else "fair"
+
+
+def _accuracy(model: ModelReport) -> str:
+    """The figure that decides."""
+    numeric, worst = model.numeric, _worst(model)
+    if numeric is None or worst is None:
+        return ""
+    if numeric.accuracy is not None:
+        return f"top-1 {numeric.accuracy.top1:.1%} of {numeric.accuracy.float_top1:.1%}"
+    if numeric.detections is not None and numeric.detections.kept is not None:
+        return f"{numeric.detections.kept:.1%} of the detections kept"
+    name = one_line(worst.name)
+    if worst.where and worst.where not in name and len(worst.where) <= _INDEX:
+        name += worst.where
+    return f"{name} has " + ("no figure" if worst.sqnr_db is None else f"{worst.sqnr_db:.1f} dB")
+
+
+def _share(result: QuantizeResult, model: ModelReport) -> str:
+    """The ops and multiplications that the engine computes in the quantized type."""
+    compiled = model.compiled
+    if compiled is None:
+        n = coverage(result.inserted.plan)
+        ops = f"{n['weighted_ops_quantized']} of {n['weighted_ops']} ops"
+        return f"pairs: {ops}, not compiled"
+    first = types_of([compiled])[0]
+    counts = compiled.counts.values()
+    ops = f"{sum(getattr(c, first) for c in counts)} of {sum(c.total for c in counts)} ops"
+    macs = (compiled.macs or {}).get(first)
+    return f"{first}: {ops}" + ("" if macs is None else f", {share(macs)} of MACs")
+
+
+def following(result: QuantizeResult) -> str:
+    """The command that makes sense now."""
+    model = _named(result.inserted.model.path, "MODEL")
+    qdq = _named(result.inserted.path, "QDQ")
+    errors = [d.code for d in result.diagnostics if d.severity is Severity.ERROR]
+    others = [code for code in errors if code != MISSED]
+    if others:
+        return f"onnxq explain {others[0]}"
+    if errors or _word(result.report.models[0]) == "low":
+        if result.inserted.improvement is None:
+            return "the same command with --improve"
+        return f"onnxq tune {model} --data DATA --min-sqnr DB"
+    data = result.report.data
+    if data is None or data.used:
+        return f"onnxq verify {model} {qdq} --data OTHERS"
+    return f"trtexec --onnx={qdq} --stronglyTyped"
+
+
+def _named(path: Path | None, otherwise: str) -> str:
+    return otherwise if path is None else shlex.quote(str(path))
