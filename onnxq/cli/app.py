@@ -31,6 +31,7 @@ from onnxq.cli import (
 )
 from onnxq.cli.command import Command
 from onnxq.cli.grouped import grouped
+from onnxq.cli.screen import console
 from onnxq.cli.stdout import ReaderGoneError, require_streams
 from onnxq.diagnostics import OnnxqError, error
 
@@ -118,12 +119,10 @@ def main() -> None:
 
 
 def _report(reason: OnnxqError) -> None:
-    from rich.console import Console
-
     from onnxq import render
 
     if "--json" in sys.argv:
         diagnostics = [d.to_dict() for d in reason.diagnostics]
         typer.echo(json.dumps({"diagnostics": diagnostics}, indent=2))
     else:
-        render.diagnostics(Console(stderr=True), reason.diagnostics)
+        render.diagnostics(console(stderr=True), reason.diagnostics)

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from onnxq.cli.grouped import grouped
+from onnxq.cli.screen import console
 from onnxq.diagnostics import Diagnostic, OnnxqError
 
 HELP = "Check rule files, list the shipped ones, print their JSON schema."
@@ -40,8 +41,9 @@ def list_() -> None:
     """Print the names of the shipped recipes and preprocessings."""
     import onnxq
 
-    typer.echo(f"recipes: {', '.join(onnxq.shipped_recipes())}")
-    typer.echo(f"preprocessings: {', '.join(onnxq.shipped_preprocessings())}")
+    out = console()
+    out.print(f"recipes: {', '.join(onnxq.shipped_recipes())}")
+    out.print(f"preprocessings: {', '.join(onnxq.shipped_preprocessings())}")
 
 
 @app.command(epilog="Example: `onnxq rules schema > schema.json`")

@@ -61,12 +61,12 @@ class Screen(AbstractContextManager["Screen"]):
     @cached_property
     def out(self) -> Console:
         """The console for results."""
-        return _console(file=self._result, quiet=self.is_silent)
+        return console(file=self._result, quiet=self.is_silent)
 
     @cached_property
     def err(self) -> Console:
         """The console for progress and warnings."""
-        return _console(stderr=True)
+        return console(stderr=True)
 
     def progress(self) -> AbstractContextManager[OnProgress]:
         """Show how work goes on."""
@@ -114,12 +114,23 @@ class QuietScreen(Screen):
             raise typer.Exit(1)
 
 
-def _console(**where: Any) -> Console:
+def console(**where: Any) -> Console:
+    """A console for text whose names of files, nodes and tensors are data, not markup."""
     from rich.console import Console
 
+    from onnxq.render.text import in_width
+
     class Patient(Console):
+        """Lines wrap between words in a terminal, and stay whole in a log or a pipe, for grep."""
+
+        def print(self, *objects: Any, **options: Any) -> None:
+            if self.is_terminal and len(objects) == 1 and not options:
+                for line in in_width(objects[0], self):
+                    super().print(line)
+            else:
+                super().print(*objects, **options)
+
         def on_broken_pipe(self) -> None:
             raise stdout.ReaderGoneError
 
-    # Names of files, nodes and tensors are data: brackets in them are no markup.
     return Patient(**where, markup=False, highlight=False, soft_wrap=True)

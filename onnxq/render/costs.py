@@ -34,7 +34,7 @@ def cost(console: Console, report: CostReport, *, everything: bool = False) -> N
         console.print("where it loses, the most bytes first:")
     for loss in kept:
         text = f"{moved(loss)} [{loss.code}]: {one_line(loss.message)}; {one_line(loss.fix)}"
-        console.print(f"  {text}", soft_wrap=True)
+        console.print(f"  {text}")
     if more:
         console.print(f"  {more}")
 

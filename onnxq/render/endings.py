@@ -27,14 +27,15 @@ def ending(console: Console, result: QuantizeResult) -> None:
     """Print the three lines."""
     console.print(f"wrote: {', '.join(_written(result)) or 'nothing, result.save(path) does'}")
     console.print(f"verdict: {verdict(result)}")
-    console.print(f"next: {following(result)}")
+    console.print(f"next: {following(result)}", soft_wrap=True)  # to be copied whole
 
 
 def _written(result: QuantizeResult) -> Iterator[str]:
     inserted = result.inserted
     if inserted.path is not None:
         sizes = (p.stat().st_size for p in (inserted.path, *inserted.data_files))
-        yield f"{inserted.path} ({sum(sizes) / 1e6:.1f} MB)"
+        megabytes = sum(sizes) / 1e6
+        yield f"{inserted.path} ({f'{megabytes:.1f}' if megabytes >= 0.1 else '<0.1'} MB)"
     for made in (result.statistics, inserted.improvement):
         if made is not None and made.path is not None:
             yield str(made.path)
@@ -86,6 +87,8 @@ def _accuracy(model: ModelReport) -> str:
     name = one_line(worst.name)
     if worst.where and worst.where not in name and len(worst.where) <= _INDEX:
         name += worst.where
+    if worst.sqnr_db == math.inf:
+        return f"{name} is exact"
     return f"{name} has " + ("no figure" if worst.sqnr_db is None else f"{worst.sqnr_db:.1f} dB")
 
 

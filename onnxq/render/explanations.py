@@ -17,7 +17,7 @@ def explanations(console: Console, explained: Iterable[Explanation]) -> None:
     """Print explanations of inputs, ops or rules."""
     for explanation in explained:
         for line in _lines(explanation):
-            console.print(Text(one_line(line)), soft_wrap=True)
+            console.print(Text(one_line(line)))
 
 
 def _lines(explanation: Explanation) -> list[str]:
@@ -53,7 +53,7 @@ def improved(console: Console, steps: Iterable[tuple[Step, str]]) -> None:
     """Print what each improver did to the target, with its gain over all ops."""
     for step, note in steps:
         text = f"{step.name}, {step.gain_db:+.2f} dB over all ops: {note}"
-        console.print(Text(one_line(text)), soft_wrap=True)
+        console.print(Text(one_line(text)))
 
 
 def _site(site: SiteExplanation) -> list[str]:

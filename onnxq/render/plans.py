@@ -72,7 +72,7 @@ def plan_summary(console: Console, plan: Plan) -> None:
     )
     counts = ", ".join(part for part in parts if not part.startswith("0 "))
     ops = f"{n['weighted_ops_quantized']} of {n['weighted_ops']} weighted ops quantized"
-    console.print(f"{ops}: {counts}" if counts else ops, soft_wrap=True)
+    console.print(f"{ops}: {counts}" if counts else ops)
 
 
 def scales(console: Console, scale_table: Scales) -> None:
@@ -91,7 +91,7 @@ def scales(console: Console, scale_table: Scales) -> None:
     replaced = f"; replaced by hand: {names}" if names else ""
     apart = ", ".join(map(one_line, scale_table.untied))
     untied = f"; not tied, for their ranges: {apart}" if apart else ""
-    console.print(f"{counted(len(scale_table.by_pair), 'pair')}{untied}{replaced}", soft_wrap=True)
+    console.print(f"{counted(len(scale_table.by_pair), 'pair')}{untied}{replaced}")
 
 
 def float_rest(console: Console, rest: FloatRest) -> None:
@@ -103,7 +103,5 @@ def float_rest(console: Console, rest: FloatRest) -> None:
     why = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
     kept = f", {len(rest.kept)} kept in fp32 ({why})" if rest.kept else ""
     console.print(
-        f"float rest: {rest.half_ops} ops in {rest.type}{kept}, {counted(rest.casts, 'Cast')}",
-        soft_wrap=True,
-        markup=False,
+        f"float rest: {rest.half_ops} ops in {rest.type}{kept}, {counted(rest.casts, 'Cast')}"
     )

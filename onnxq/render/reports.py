@@ -124,7 +124,7 @@ def _samples(data: DataUse) -> str:
 def _numeric(console: Console, numeric: NumericReport, used: Sequence[str]) -> None:
     console.print("numeric: FP32 against Q/DQ in onnxruntime")
     for line in used:
-        console.print(f"  {line}", soft_wrap=True)
+        console.print(f"  {line}")
     floats = [o for o in numeric.outputs if o.is_float]
     if floats:
         _outputs(console, floats)
@@ -220,7 +220,7 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     kept, more = cut(others, everything=everything)
     for op in kept:
         text = op.dtype or op.precision
-        console.print(f"  {text}: {op.op} '{op.node}': {op.reason}", soft_wrap=True)
+        console.print(f"  {text}: {op.op} '{op.node}': {op.reason}")
     if more:
         console.print(f"  {more}")
     console.print(f"MACs {_shares(compiled)}, engine {sizes(compiled)}")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, TypeVar
 
 from rich.cells import cell_len
@@ -58,11 +58,37 @@ def _diagnostic(console: Console, d: Diagnostic) -> None:
     where = f"{one_line(str(d.span))}: " if d.span else ""
     line = Text(where).append(f"{d.severity}[{d.code}]", color)
     line.append(f": {one_line(d.message)}; {one_line(d.fix)}")
-    console.print(line, soft_wrap=True)
+    console.print(line)
     if d.span and d.span.source.strip():
         source, before = _window(d.span)
         console.print(Text(f"  {source}"), soft_wrap=True)
         console.print(Text(f"  {' ' * cell_len(before)}^", color), soft_wrap=True)
+
+
+def in_width(printed: object, console: Console) -> Iterator[object]:
+    """Text in lines that fit the console, broken between words; anything else as it is.
+
+    Lines but the first are indented by two columns more; a longer word, such as a path, is whole.
+    """
+    text = Text(printed) if isinstance(printed, str) else printed
+    if not isinstance(text, Text):
+        yield printed
+        return
+    for line in text.split(allow_blank=True):
+        indent = len(line.plain) - len(line.plain.lstrip()) + 2
+        for number, part in enumerate(line.divide(_breaks(line.plain, console.width, indent))):
+            part.rstrip()
+            yield Text(" " * indent).append_text(part) if number else part
+
+
+def _breaks(text: str, width: int, indent: int) -> Iterator[int]:
+    """Where the lines after the first begin."""
+    used = 0
+    for word in re.finditer(r"\s*\S+", text):
+        used += cell_len(word[0])
+        if used > width and word.start():
+            yield word.end() - len(word[0].lstrip())
+            used = indent + cell_len(word[0].lstrip())
 
 
 def one_line(text: str) -> str:

@@ -108,4 +108,4 @@ def _next(console: Console, result: Tuned) -> None:
         words += ["--calibration", str(result.calibration)]
     if result.improvement is not None and result.improvement.path is not None:
         words += ["--improvement", str(result.improvement.path)]
-    console.print(f"next: {shlex.join(words)}")
+    console.print(f"next: {shlex.join(words)}", soft_wrap=True)  # to be copied whole
