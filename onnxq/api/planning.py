@@ -21,6 +21,7 @@ from onnxq.planning.plan import FLOAT, Line, Plan, undecided
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.selectors import InvalidMatchError
 from onnxq.planning.selectors.basic import NamePattern, name_pattern
+from onnxq.shown import renderer
 
 RECIPE: Final = "trt-int8"  # where no recipe is given
 PlanLike = str | Path | Recipe | Plan
@@ -34,22 +35,31 @@ def plan(
     existing: Existing = "refuse",
     strict: bool = False,
     output: str | Path | None = None,
+    html: str | Path | None = None,
 ) -> Plan:
     """Apply a recipe to a model; needs no data.
 
     `recipe` is the name of a shipped one, a rule file or a Recipe. With `strict` the warnings of
-    the plan are raised as errors. `output` is a file for the plan as text, which `load_plan` reads.
+    the plan are raised as errors. `output` is a file for the plan as text, which `load_plan` reads;
+    `html` is a page to write, with the network as a picture.
     Raises OQ1xx and OQ2xx for the recipe, and what `load` raises.
     """
+    path, page = (None if p is None else Path(p) for p in (output, html))
+    if page is not None:
+        renderer().require_page()
     model = load(model, existing=existing, shapes=shapes)
+    require_writable({"the plan": path, "--html": page}, (*model.files, *_files(recipe)))
     planned = cascade.plan(model.graph, recipes.load(recipe))
     require_no_warnings(planned, strict=strict)
-    if output is not None:
-        path = Path(output)
-        require_writable({"the plan": path}, (*model.files, *_files(recipe)))
+    if path is not None:
         with whole_file(path) as part:
             part.write_text(plan_file.to_text(planned), encoding="utf-8")
-    return replace(planned, diagnostics=(*model.diagnostics, *planned.diagnostics))
+    planned = replace(planned, diagnostics=(*model.diagnostics, *planned.diagnostics))
+    if page is not None:
+        text = planned.to_html(Path(model.name).name)
+        with whole_file(page) as part:
+            part.write_text(text, encoding="utf-8")
+    return planned
 
 
 def require_no_warnings(plan: Plan, *, strict: bool) -> None:

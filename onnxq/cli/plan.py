@@ -39,6 +39,7 @@ def run(
         bool,
         options.option("--floats", "Show only inputs left in float, by a rule or for want of one."),
     ] = False,
+    html: options.Html = None,
     strict: options.Strict = False,
     existing: options.Existing = "refuse",
     shape: options.Shape = None,
@@ -51,7 +52,7 @@ def run(
     if check is not None and diff is not None:
         raise error("OQ217", "--check and --diff exclude each other", fix="give one of them")
     float_model = planning.load(model, shape, existing)
-    plan = onnxq.plan(float_model, rules, strict=strict, output=output)
+    plan = onnxq.plan(float_model, rules, strict=strict, output=output, html=html)
     screen.diagnose(plan.diagnostics)
     lines = onnxq.plan_lines(plan, only=only, floats=floats)
     changes = _changes(float_model, plan, check, diff, only=only, floats=floats)
@@ -65,6 +66,8 @@ def run(
         if only is None:
             render.plan_summary(screen.out, plan)
             render.plan_improvers(screen.out, plan)
+    if html is not None:
+        screen.out.print(f"page: {html}")
     if check is not None and changes:
         message = f"the plan differs from '{check}' in {len(changes)} lines"
         fix = f"save it again with -o {check} if that is meant"

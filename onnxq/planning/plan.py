@@ -17,7 +17,7 @@ from onnxq.model.graph import Edge, Graph
 from onnxq.model.node_inputs import data_slots
 from onnxq.model.products import is_weighted
 from onnxq.planning.improvers import ImproverName
-from onnxq.shown import Shown
+from onnxq.shown import Shown, renderer
 
 PairKind = Literal["activation", "weight"]
 FLOAT: Final = "float"
@@ -232,6 +232,13 @@ class Plan(Shown):
     def improving(self) -> dict[tuple[str, tuple[ImproverName, ...]], int]:
         """The number of ops by the rule that lets improvers act on them, and those improvers."""
         return dict(Counter((i.because.rule, i.improvers) for i in self.improvable))
+
+    def to_html(self, model: str = "") -> str:
+        """The network with its pairs and rules as a page that loads nothing, for a model's name.
+
+        OQ670 if a package that draws pages is not installed.
+        """
+        return renderer().plan_page(self, model)
 
     def _group_labels(self) -> dict[int | None, str]:
         """Names of the groups that have more than one pair, in order of their first pair."""

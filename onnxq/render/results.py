@@ -261,8 +261,14 @@ def as_page(result: object) -> str:
 as_page.register(VerifyReport)(html.page)
 as_page.register(Sensitivity)(html.noise_page)
 as_page.register(Tuned)(html.tuned_page)
+as_page.register(Plan)(html.plan_page)
+
+
+def plan_page(plan: Plan, model: str) -> str:
+    """A plan as a page, for a model of that name."""
+    return html.plan_page(plan, model)
 
 
 def require_page() -> None:
-    """Raise OQ670 if Jinja or Vega, which draw the page, is not installed."""
+    """Raise OQ670 if a package that draws pages is not installed."""
     html.require()

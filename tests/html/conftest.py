@@ -84,6 +84,11 @@ class Page(HTMLParser):
         return found.words
 
 
+def running_scripts(page):
+    """The scripts of a page but those that are data."""
+    return [e for e in page.all("script") if e.attributes.get("type") != "application/json"]
+
+
 @pytest.fixture(scope="module")
 def browser():
     """The system's own Chromium."""

@@ -16,6 +16,7 @@ from onnxq.render.html.page_models import (
     page_models,
     threshold_texts,
 )
+from onnxq.render.html.picture import picture
 from onnxq.render.html.template import rendered, require
 from onnxq.render.html.tensors import cards
 from onnxq.render.reports import conversions, data_use, recipe_of, sizes
@@ -31,9 +32,11 @@ def page(report: VerifyReport) -> str:
     """The page of a report; OQ670 if Jinja or Vega is not installed."""
     require()
     models = page_models(report)
-    rows, decisions = layer_rows(models), decision_rows(models)
+    rows, decisions, costs = layer_rows(models), decision_rows(models), cost_sections(models)
     return rendered(
         "page.html.jinja",
+        scripts=("page.js", "network.js"),
+        styles=("page.css", "network.css"),
         report=report,
         models=models,
         several=len(models) > 1,
@@ -53,7 +56,8 @@ def page(report: VerifyReport) -> str:
         along=_along(models),
         macs=tuple(_macs(models, rows)),
         bars=tuple(_bars(models)),
-        costs=cost_sections(models),
+        costs=costs,
+        picture=picture(models, rows, costs),
         cost_color=color,
         bad_db=LOW_SQNR_DB,
         charts=charts,

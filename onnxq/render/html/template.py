@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import importlib.util
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,11 +14,11 @@ from onnxq.render.calibrations import short_count
 from onnxq.render.text import figure, one_line, share
 
 _FOLDER: Final = Path(__file__).parent
-_PACKAGES: Final = ("jinja2", "vl_convert")
+_PACKAGES: Final = ("fast_sugiyama", "jinja2", "vl_convert")
 
 
 def require() -> None:
-    """Raise BackendMissingError (OQ670) if Jinja or Vega is not installed."""
+    """Raise BackendMissingError (OQ670) if a package that draws pages is not installed."""
     missing = [name for name in _PACKAGES if importlib.util.find_spec(name) is None]
     if missing:
         raise BackendMissingError(
@@ -29,7 +30,13 @@ def require() -> None:
         )
 
 
-def rendered(template: str, **values: Any) -> str:
+def rendered(
+    template: str,
+    *,
+    scripts: Sequence[str] = ("page.js",),
+    styles: Sequence[str] = ("page.css",),
+    **values: Any,
+) -> str:
     """The page of a template with values.
 
     Names from models are untrusted: the template escapes all text, and the page's policy allows no
@@ -47,14 +54,18 @@ def rendered(template: str, **values: Any) -> str:
     )
     filters = {"figure": _figure, "name": one_line, "count": short_count, "share": share}
     environment.filters.update(filters, capital=lambda text: text[:1].upper() + text[1:])
-    script = (_FOLDER / "page.js").read_text(encoding="utf-8")
+    script = _joined(scripts)
     return environment.get_template(template).render(
-        style=Markup((_FOLDER / "page.css").read_text(encoding="utf-8")),
+        style=Markup(_joined(styles)),
         script=Markup(script),
         script_digest=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
         Markup=Markup,
         **values,
     )
+
+
+def _joined(files: Sequence[str]) -> str:
+    return "\n".join((_FOLDER / file).read_text(encoding="utf-8") for file in files)
 
 
 def _figure(value: float | None, form: str = ".2f") -> str:
