@@ -135,8 +135,8 @@ VERIFYING: Final[dict[str, Code]] = {
         "memory.",
     ),
     "OQ670": Code(
-        meaning="The packages that draw the page of `--html`, Jinja and Vega, are not installed. "
-        "They are an extra because Vega takes 84 MB.",
+        meaning="The packages that draw the pages of `--html`, Jinja, Vega and fast-sugiyama, are "
+        "not installed. They are an extra because Vega takes 84 MB.",
         example="onnxq verify model.onnx model.qdq.onnx --html report.html",
         fix="`pip install 'onnxq[html]'`.",
     ),

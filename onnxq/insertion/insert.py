@@ -42,8 +42,8 @@ def insert(
     that no node reads any more is dropped. With `weights` "qdq" they stay as they are, behind a
     whole pair, and `narrow_range` has no effect. The opset is raised to the first that has the
     types of the plan. Scales of activations are scalars, zero points are zeros of the type, axes
-    are explicit (`docs/guide/insert.md` says why TensorRT needs each). Nodes without a unique name get
-    one. Everything else stays unchanged, and so does the model that is passed in. The metadata
+    are explicit (`docs/guide/insert.md` says why TensorRT needs each). Nodes without a unique name
+    get one. Everything else stays unchanged, and so does the model that is passed in. The metadata
     name the tensors whose scales were replaced by hand (`Scales.replaced`).
 
     Raises OQ304 when the plan was made of the model before `model.prepare` renamed its tensors,
