@@ -12,13 +12,16 @@ cd $(2) && "$(1)/onnxq" insert --rules yolo.yaml
 cd $(2) && "$(1)/onnxq" verify yolox.onnx yolox.qdq.onnx --data evaluation/
 endef
 
-.PHONY: help demo test test-long wheel-test lint format bench clean
+.PHONY: help demo test test-long wheel-test docs docs-serve plots lint format bench clean
 
 help:
 	@echo "make demo        quantize a real YOLOX, from calibration to the TensorRT-RTX build"
 	@echo "make test        install what the tests need and run them"
 	@echo "make test-long   run what takes minutes: onnx's own models, 2 GB of weights, kills"
 	@echo "make wheel-test  build sdist and wheel, and run the demo from the installed wheel"
+	@echo "make docs        build the documentation site in build/docs"
+	@echo "make docs-serve  build it and serve it on port 8000"
+	@echo "make plots       draw the pictures of the documentation anew, from real models"
 	@echo "make lint        ruff, mypy and import-linter"
 	@echo "make format      let ruff format the code"
 	@echo "make bench       print the benchmarks"
@@ -30,6 +33,10 @@ help:
 
 .venv/demo: .venv/made pyproject.toml
 	$(PIP) --editable '.[rtx,demo]'
+	touch $@
+
+.venv/docs: .venv/made pyproject.toml
+	$(PIP) --editable '.[docs]'
 	touch $@
 
 .venv/test: .venv/made pyproject.toml tests/requirements-models.txt
@@ -60,6 +67,16 @@ wheel-test:
 	$(WHEEL)/user/bin/python -m pip install --quiet --disable-pip-version-check \
 		"$$(echo $(WHEEL)/dist/onnxq-*.whl)[rtx,demo]"
 	$(call RUN_DEMO,$(CURDIR)/$(WHEEL)/user/bin,$(WHEEL)/demo)
+
+docs: .venv/docs
+	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/docs
+
+docs-serve: docs
+	$(BIN)/python -m http.server --bind 127.0.0.1 --directory build/docs 8000
+
+plots: .venv/test
+	$(PIP) matplotlib
+	@for file in docs/plots/*.py; do echo "== $$file"; $(BIN)/python "$$file"; done
 
 lint: .venv/test
 	$(BIN)/ruff format --check .

@@ -15,8 +15,8 @@ import onnxq
 from onnxq.codes import CODES
 from onnxq.verification.detections import load_decoder
 from tests.cli.conftest import make_picture
+from tests.docs.models import MODEL, named_as_exported
 from tests.documents import ROOT, blocks
-from tests.onnx_text import model
 
 ONNXQ = Path(sys.executable).with_name("onnxq")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -70,25 +70,6 @@ def ran_python_page(tmp_path_factory):
     run = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     return folder
-
-
-MODEL = """
-small (float[1, 3, 32, 32] images) => (float[1, 4, 32, 32] y) <float[4,3,3,3] w, float[4,4,3,3] v> {
-    [first] a = Conv <pads = [1,1,1,1]> (images, w)
-    b = Relu (a)
-    y = Conv <pads = [1,1,1,1]> (b, v)
-}
-"""
-
-
-def named_as_exported(text: str) -> onnx.ModelProto:
-    """A small model whose nodes and tensors have the names of an export from torch."""
-    proto = model(text)
-    first, relu, second = proto.graph.node
-    first.name, relu.name, second.name = "/model.0/conv/Conv", "/model.0/act/Relu", "/model.1/Conv"
-    first.output[0] = relu.input[0] = "/model.0/conv/Conv_output_0"
-    relu.output[0] = second.input[0] = "/model.0/act/Relu_output_0"
-    return proto
 
 
 def test_the_python_page_runs(ran_python_page):
