@@ -15,7 +15,7 @@ release = metadata.version("onnxq")
 
 extensions = ["myst_parser", "generated_pages", "notebooks", "plain_lexers", "navigation"]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "benchmarks/*.md", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = ["docs/**", "benchmarks/**", "CHANGELOG.md", "CONTRIBUTING.md"]
 exclude_patterns = ["**/.*", "build", "demo-out"]
 
 myst_heading_anchors = 4
