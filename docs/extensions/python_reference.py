@@ -56,5 +56,5 @@ def _signature(name: str, function: Any) -> str:
 
 def _plain(written: str) -> str:
     """Without the quotes of annotations and the addresses of default functions."""
-    unquoted = re.sub(r": '([^']*)'", r": \1", written).strip("'")
+    unquoted = re.sub(r": '([^']*)'", r": \1", written)
     return re.sub(r"<function (\w+) at \w+>", r"\1", unquoted)

@@ -25,12 +25,19 @@ def worst_db(record, way):
 
 
 found = [record for name in SUBJECTS if (record := records.load(name))]
-drawn = figure(8, 3.4)
+drawn = figure(8, 2.7)
 axes = drawn.add_subplot()
 for way, (label, colour, marker) in WAYS.items():
     points = [(worst_db(record, way), row) for row, record in enumerate(found)]
     points = [point for point in points if point[0] is not None]
-    axes.scatter(*zip(*points, strict=True), color=colour, marker=marker, label=label, s=60)
+    hollow = colour is GREY and marker != "x"  # so that what is below stays visible
+    axes.scatter(
+        *zip(*points, strict=True),
+        marker=marker,
+        label=label,
+        s=60,
+        **({"facecolor": "none", "edgecolor": colour} if hollow else {"color": colour}),
+    )
 axes.set_yticks(range(len(found)), [SUBJECTS[record.model].title for record in found])
 axes.invert_yaxis()
 axes.grid(axis="y", color="#dddddd")

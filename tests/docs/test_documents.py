@@ -155,6 +155,11 @@ def test_links_lead_somewhere(document):
         assert "://" in target or (document.parent / target).exists(), target
 
 
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
+def test_codes_that_are_named_exist(document):
+    assert set(re.findall(r"\bOQ\d{3}\b", document.read_text())) <= CODES.keys()
+
+
 def test_every_code_is_raised_somewhere():
     source = "".join(p.read_text() for p in ROOT.glob("onnxq/**/*.py") if p.parent.name != "codes")
     assert [code for code in CODES if f'"{code}"' not in source] == []

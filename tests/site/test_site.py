@@ -1,5 +1,6 @@
 """The built site is whole: no link that leads nowhere, nothing from the network."""
 
+import ast
 import re
 from html.parser import HTMLParser
 from pathlib import Path
@@ -81,6 +82,14 @@ def test_the_reference_has_every_command_and_function(site, pages):
             assert all(option in commands.text for option in parameter.opts if "-" in option)
     functions = pages[site / "docs/reference/api.html"]
     assert [name for name in onnxq.__all__ if f"onnxq.{name}" not in functions.text] == []
+
+
+def test_signatures_of_the_reference_are_python(site, pages):
+    text = pages[site / "docs/reference/api.html"].text
+    found = re.findall(r"onnxq\.(\w+)\(\n((?: {4}.*\n)*)\) -> (.*)", text)
+    assert {name for name, _, _ in found} == {n for n in onnxq.__all__ if n.islower()}
+    for name, parameters, returned in found:
+        ast.parse(f"def {name}({parameters}) -> {returned}: ...")
 
 
 def test_the_notebook_is_shown_with_its_outputs(site, pages):
