@@ -13,7 +13,14 @@ project = "onnxq"
 copyright = "the authors of onnxq, Apache-2.0"
 release = metadata.version("onnxq")
 
-extensions = ["myst_parser", "generated_pages", "notebooks", "plain_lexers", "navigation"]
+extensions = [
+    "myst_parser",
+    "code_links",
+    "generated_pages",
+    "navigation",
+    "notebooks",
+    "plain_lexers",
+]
 root_doc = "docs/index"
 include_patterns = ["docs/**", "benchmarks/**", "CHANGELOG.md", "CONTRIBUTING.md"]
 exclude_patterns = ["**/.*", "build", "demo-out"]

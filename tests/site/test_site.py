@@ -98,5 +98,12 @@ def test_the_notebook_is_shown_with_its_outputs(site, pages):
     assert re.search(r"SQNR dB, output +[\d.]+ +[\d.]+", notebook.text)
 
 
+def test_codes_in_the_text_lead_to_their_explanation(site, pages):
+    faq = pages[site / "docs/faq.html"]
+    named = set(re.findall(r"\bOQ\d{3}\b", (ROOT / "docs/faq.md").read_text()))
+    linked = {link.rpartition("#")[2].upper() for link in faq.links if "codes.html#oq" in link}
+    assert linked == named
+
+
 def test_the_first_page_leads_home(site):
     assert "url=docs/index.html" in Path(site / "index.html").read_text()
