@@ -28,6 +28,7 @@ from onnxq.insertion.half import IoTypes
 from onnxq.insertion.insert import Weights
 from onnxq.insertion.lowering import in_half
 from onnxq.insertion.precision import HALF, FloatName
+from onnxq.insertion.preferring import not_in_half, without_half_ops
 from onnxq.insertion.preparation import Preparation
 from onnxq.insertion.scales import Scales, compute_scales
 from onnxq.model.loading import Existing, Model, load
@@ -137,6 +138,8 @@ def _inserted(
     typed = insertion.with_types(model.proto, plan, types.opset or QDQ_OPSET)
     computed = compute_scales(model.graph, plan, statistics) if scales is None else scales
     require_scales_of(plan, computed)
+    if types.float_type != "fp32":
+        computed = without_half_ops(model.graph, plan, computed)
     metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
     preparation = _preparation(model, plan, typed, statistics)
     if improvement is not None:
@@ -162,6 +165,7 @@ def _inserted(
     else:
         proto = insertion.insert(typed, plan, computed, weights=types.weights, metadata=metadata)
         result = replace(result, proto=proto)
+        odd = (*odd, *not_in_half(plan))
     diagnostics = (
         *model.diagnostics,
         *_unreal(calibration, types),

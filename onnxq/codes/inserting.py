@@ -28,4 +28,13 @@ INSERTING: Final[dict[str, Code]] = {
         fix="Do nothing if the clipping is meant, as in quantization-aware training. "
         "Else give a larger `amax`, or a `method`, which reads the range from the calibration.",
     ),
+    "OQ518": Code(
+        meaning="A rule with `prefer_half` matches ops, and the float rest of the model is FP32. "
+        "The shipped one matches attention for which TensorRT has no INT8 kernel: of more than 512 "
+        "keys, or with heads of another size than 16, 32 and 64. In INT8 all scores are then "
+        "stored, in FP32 more so, and in FP16 one kernel computes all of it.",
+        example="onnxq insert    # of a ViT for pictures of 384 pixels, which has 577 tokens",
+        fix="Use `--float fp16`. The ops then have no pairs, and compute in FP16 as all others "
+        "without pairs. A rule of yours with `prefer_half: false` keeps their pairs.",
+    ),
 }

@@ -97,8 +97,8 @@ def fp32_ops(graph: Graph, plan: Plan, statistics: Statistics, half: Half) -> Fp
     Warns with OQ510 and OQ511, and with OQ514 of tensors whose bound is out of range and which the
     calibration did not observe: their ops are in half precision.
     """
-    ruled = {k.node: k.keep for k in plan.kept}
-    reasons = {k.node: k.because.rule for k in plan.kept if k.keep}
+    ruled = {k.node for k in plan.kept if k.choice != "prefer-half"}
+    reasons = {k.node: k.because.rule for k in plan.kept if k.choice == "fp32"}
     outside = [n for n in graph.nodes if not n.scope]  # bodies stay in FP32
     lacking = (n for n in outside if n.type in half.lacks and n.name not in ruled)
     reasons |= {n.name: f"TensorRT has no {n.type} in {half.called}" for n in lacking}

@@ -41,8 +41,9 @@ _INDICES: Final = frozenset({"Int64", "Int32", "Bool"})
 PRODUCT: Final = "product"  # a product of unknown kind and precision
 _PLAIN_KERNELS: Final = frozenset({"correlation", "gemm"})
 _KERNELS: Final = _PLAIN_KERNELS | {"runtime_fusion", "deconv", PRODUCT}
-# One generated kernel for softmax(Q K) V. Seen only where all of it is quantized, the output too.
-_ATTENTION: Final = "_gemm_mha_v2"
+# One generated kernel for softmax(Q K) V. In INT8 all of it is quantized, the output too; that of
+# the first version replaces NaN of rows without a key too, and was seen in float only.
+_ATTENTION: Final = ("_gemm_mha_v1", "_gemm_mha_v2")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -130,8 +131,13 @@ class Layer:
 
     @property
     def dtype(self) -> str:
-        """The floating-point type that it reads, else writes, such as 'fp16'; '' for several."""
-        for side in (self.inputs, self.outputs):
+        """The floating-point type that it reads, else writes, such as 'fp16'; '' for several.
+
+        The mask that a kernel of attention reads may be of another type than the matrices, which
+        have that of the result.
+        """
+        sides = (self.outputs,) if self.is_attention else (self.inputs, self.outputs)
+        for side in sides:
             floats = {_FLOATS[t.dtype] for t in side if t.dtype in _FLOATS}
             if floats:
                 return floats.pop() if len(floats) == 1 else ""

@@ -15,7 +15,7 @@ from onnxq.model.products import is_product, is_weighted, kept_float
 from onnxq.planning import rule_findings as findings
 from onnxq.planning.improvers import ImproverName
 from onnxq.planning.pairs import fold
-from onnxq.planning.plan import Because, Decision, Improvable, Kept, Plan, Tie
+from onnxq.planning.plan import Because, Decision, FloatChoice, Improvable, Kept, Plan, Tie
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.rule_compiler import Rule
 from onnxq.planning.selectors import Binding
@@ -93,7 +93,7 @@ class _Cascade:
     graph: Graph
     decided: dict[Edge, list[tuple[Verdict, Because]]] = field(default_factory=dict)
     ties: dict[str, Tie] = field(default_factory=dict)
-    kept: dict[str, list[tuple[bool, Because]]] = field(default_factory=dict)
+    kept: dict[str, list[tuple[FloatChoice, Because]]] = field(default_factory=dict)
     improvable: dict[str, list[tuple[Improvers, Because]]] = field(default_factory=dict)
     diagnostics: list[Diagnostic] = field(default_factory=list)
     unmatched: list[str] = field(default_factory=list)
@@ -150,11 +150,19 @@ class _Cascade:
         if rule.share_scale is not None:
             tensors = tuple(dict.fromkeys(tied))
             self.ties[node.name] = Tie(tensors=tensors, within=rule.within, because=because)
-        if rule.keep_fp32 is not None:
-            self.kept.setdefault(node.name, []).append((rule.keep_fp32, because))
+        self._choose_float(rule, node, because)
         if rule.improve is not None:
             self.improvable.setdefault(node.name, []).append((rule.improve, because))
         return absent
+
+    def _choose_float(self, rule: Rule, node: Node, because: Because) -> None:
+        choices = self.kept.setdefault(node.name, [])
+        if rule.keep_fp32 is not None:
+            choices.append(("fp32" if rule.keep_fp32 else "half", because))
+        if rule.prefer_half is not None:
+            choices[:] = [(c, b) for c, b in choices if c != "prefer-half"]
+        if rule.prefer_half:
+            choices.append(("prefer-half", because))
 
     def _decide(self, edge: Edge, verdict: Verdict, because: Because) -> None:
         if existing.is_decided(self.graph, edge):
@@ -185,7 +193,7 @@ class _Cascade:
         return tuple(
             Kept(
                 node=node.name,
-                keep=verdicts[-1][0],
+                choice=verdicts[-1][0],
                 because=verdicts[-1][1],
                 overrides=tuple(because for _, because in verdicts[:-1]),
             )

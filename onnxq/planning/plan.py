@@ -21,7 +21,7 @@ from onnxq.shown import Shown, renderer
 
 PairKind = Literal["activation", "weight"]
 FLOAT: Final = "float"
-KEPT: Final = {True: "fp32", False: "half"}  # instead of a descriptor, of a whole op
+FloatChoice = Literal["fp32", "half", "prefer-half"]  # instead of a descriptor, of a whole op
 WHOLE_OP: Final = "-"  # instead of an input
 NO_GROUP: Final = "-"
 NO_RULE: Final = "-"
@@ -67,12 +67,12 @@ class Decision:
 class Kept:
     """The decision of the rules on the type of one op where the float rest is in half precision.
 
-    `keep` True means FP32; False means half precision, whatever the data shows. `overrides` as in
-    Decision.
+    "fp32" and "half" mean that type, whatever the data shows; "prefer-half" means that the op has
+    no pairs then, and computes in half precision if the data allows it. `overrides` as in Decision.
     """
 
     node: str
-    keep: bool
+    choice: FloatChoice
     because: Because
     overrides: tuple[Because, ...]
 
@@ -80,7 +80,8 @@ class Kept:
         """What is decided, and by which rules."""
         return {
             "node": self.node,
-            "keep_fp32": self.keep,
+            "keep_fp32": self.choice == "fp32",
+            "prefer_half": self.choice == "prefer-half",
             "decided_by": self.because.with_reason(),
             "overrides": [b.to_dict() for b in self.overrides],
         }
@@ -319,7 +320,7 @@ def _kept_line(kept: Kept) -> Line:
         node=kept.node,
         input=WHOLE_OP,
         tensor=WHOLE_OP,
-        descriptor=KEPT[kept.keep],
+        descriptor=kept.choice,
         group=NO_GROUP,
         rule=kept.because.rule,
         where=kept.because.span.place,

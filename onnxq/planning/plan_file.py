@@ -15,7 +15,7 @@ from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError, Severity, Span, error
@@ -24,12 +24,12 @@ from onnxq.planning import improvable_lines
 from onnxq.planning.pairs import fold
 from onnxq.planning.plan import (
     FLOAT,
-    KEPT,
     NO_GROUP,
     TIE,
     WHOLE_OP,
     Because,
     Decision,
+    FloatChoice,
     Group,
     Improvable,
     Kept,
@@ -195,11 +195,13 @@ def load(path: Path, graph: Graph) -> Plan:
 def _kept(path: Path, graph: Graph, line: Line) -> Kept:
     if line.node not in graph.by_name:
         raise _unreadable(path, f"the model has no node '{line.node}'")
-    if line.descriptor not in KEPT.values():
-        raise _unreadable(path, f"an op is 'fp32' or 'half', not '{line.descriptor}'")
+    choice = next((c for c in get_args(FloatChoice) if c == line.descriptor), None)
+    if choice is None:
+        choices = "', '".join(get_args(FloatChoice))
+        raise _unreadable(path, f"an op is one of '{choices}', not '{line.descriptor}'")
     return Kept(
         node=line.node,
-        keep=line.descriptor == KEPT[True],
+        choice=choice,
         because=_because(path, line),
         overrides=(),
     )

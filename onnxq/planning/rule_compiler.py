@@ -32,6 +32,7 @@ class Rule:
     share_scale: tuple[str, ...] | None  # None: not in the rule; (): undoes an earlier tie
     within: float | None  # of share_scale: how far ranges may differ; None: they all share
     keep_fp32: bool | None  # None: not in the rule; False: undoes an earlier True
+    prefer_half: bool | None  # as keep_fp32
     improve: tuple[ImproverName, ...] | None  # None: not in the rule; (): forbids all
     required: bool
     own: bool
@@ -53,7 +54,7 @@ class Rule:
 
     @property
     def places_pairs(self) -> bool:
-        """False for a rule that only has `keep_fp32` or `improve`."""
+        """False for a rule that only has `keep_fp32`, `prefer_half` or `improve`."""
         return bool(self.quantize or self.skip) or self.share_scale is not None
 
 
@@ -153,9 +154,9 @@ class _Compiler:
         if selector is not None:
             for action in ("quantize", "skip", "share_scale"):
                 self._check_ports(selector, action)
-        others = (share, self.spec.keep_fp32, self.spec.improve)
+        others = (share, self.spec.keep_fp32, self.spec.prefer_half, self.spec.improve)
         if not (self.spec.quantize or skip) and all(action is None for action in others):
-            fix = "add quantize, skip, share_scale, keep_fp32 or improve"
+            fix = "add quantize, skip, share_scale, keep_fp32, prefer_half or improve"
             self.report("OQ104", "it does nothing", fix)
         for path, port in self._placed("skip"):
             if port in (self.spec.quantize or {}):
@@ -174,6 +175,7 @@ class _Compiler:
             share_scale=share,
             within=limited.within if isinstance(limited, ShareSpec) else None,
             keep_fp32=self.spec.keep_fp32,
+            prefer_half=self.spec.prefer_half,
             improve=None if self.spec.improve is None else tuple(self.spec.improve),
             required=self.spec.required,
             own=own,

@@ -110,6 +110,13 @@ class RuleSpec(BaseModel):
             "false takes an earlier rule back."
         ),
     ] = None
+    prefer_half: Annotated[
+        bool | None,
+        Field(
+            description="Whether the op has no pairs, and computes in half precision, where the "
+            "float rest is FP16 or BF16; false takes an earlier rule back."
+        ),
+    ] = None
     improve: Annotated[
         list[ImproverName] | None,
         Field(

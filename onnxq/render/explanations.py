@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Final
 
 from rich.console import Console
 from rich.text import Text
 
 from onnxq.improvement.steps import Step
 from onnxq.planning.explain import Explanation, RuleExplanation, SiteExplanation
-from onnxq.planning.plan import Because, Improvable, Kept
+from onnxq.planning.plan import Because, FloatChoice, Improvable, Kept
 from onnxq.render.text import one_line
+
+_OUTCOMES: Final[Mapping[FloatChoice, str]] = {
+    "fp32": "computes in fp32",
+    "half": "may compute in half precision",
+    "prefer-half": "has no pairs, and computes in half precision,",
+}
 
 
 def explanations(console: Console, explained: Iterable[Explanation]) -> None:
@@ -33,7 +40,7 @@ def _lines(explanation: Explanation) -> list[str]:
 
 
 def _kept(kept: Kept) -> list[str]:
-    outcome = "computes in fp32" if kept.keep else "may compute in half precision"
+    outcome = _OUTCOMES[kept.choice]
     return [
         f"{kept.node} {outcome} with --float fp16 or bf16",
         *_because("decided by", kept.because),

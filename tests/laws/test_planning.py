@@ -93,7 +93,7 @@ def told(plan):
         {(d.tensor, d.edge, d.descriptor, d.because.rule) for d in plan.decisions},
         {(p.tensor, frozenset(p.edges), p.descriptor, p.axis) for p in plan.pairs},
         {frozenset(g.tensors) for g in plan.groups},
-        {(k.node, k.keep, k.because.rule) for k in plan.kept},
+        {(k.node, k.choice, k.because.rule) for k in plan.kept},
     )
 
 

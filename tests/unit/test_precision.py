@@ -149,7 +149,7 @@ def test_only_scales_below_the_normal_range_are_moved(tmp_path):
     assert found[activation] == scales[activation]
     assert found[weight].tolist() == [small[0], 2**-24, 17 * 2**-24, small[3]]
     because = Because(rule="r", why="", span=plan.decisions[0].because.span, node="one")
-    kept = replace(plan, kept=(Kept(node="one", keep=True, because=because, overrides=()),))
+    kept = replace(plan, kept=(Kept(node="one", choice="fp32", because=because, overrides=()),))
     exact = representable_scales(scales, CHAIN, fp32_ops(CHAIN, kept, observed(), FP16), FP16)
     np.testing.assert_array_equal(exact[weight], small)
 

@@ -4,6 +4,7 @@ A predicate looks at one node and yields every way it can match there: a binding
 the rule may use as ports. No binding means no match; with several, the rule is ambiguous.
 """
 
+from onnxq.planning.selectors import attended as attended
 from onnxq.planning.selectors import basic as basic
 from onnxq.planning.selectors import computed as computed
 from onnxq.planning.selectors import moved as moved

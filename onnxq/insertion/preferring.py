@@ -1,0 +1,69 @@
+"""Plan x scales -> the scales without pairs of ops that compute in half precision instead."""
+
+from __future__ import annotations
+
+from collections.abc import Set
+from dataclasses import replace
+
+from onnxq.diagnostics import Diagnostic, Severity, counted
+from onnxq.insertion.scale_table import Scales
+from onnxq.model.graph import Edge, Graph
+from onnxq.model.node_inputs import crossed
+from onnxq.model.ops import traits
+from onnxq.planning.plan import Pair, Plan
+
+
+def without_half_ops(graph: Graph, plan: Plan, scales: Scales) -> Scales:
+    """The scales less the pairs of ops that the rules prefer in half precision (`prefer_half`).
+
+    A pair in front of ops that only move values, such as of a cut into queries, keys and values,
+    goes too where one of its readers is such an op: TensorRT lets the DequantizeLinear travel.
+    """
+    preferring = {k.node for k in plan.kept if k.choice == "prefer-half"}
+    if not preferring:
+        return scales
+    by_pair = {}
+    for pair, scale in scales.by_pair.items():
+        if edges := _edges_left(graph, pair, preferring):
+            by_pair[replace(pair, edges=edges)] = scale
+    return replace(scales, by_pair=by_pair)
+
+
+def not_in_half(plan: Plan) -> tuple[Diagnostic, ...]:
+    """OQ518 for ops that the rules prefer in half precision where the float rest is FP32."""
+    preferring = [k for k in plan.kept if k.choice == "prefer-half"]
+    if not preferring:
+        return ()
+    first = preferring[0]
+    return (
+        Diagnostic(
+            code="OQ518",
+            message=f"{counted(len(preferring), 'op')} would be faster in FP16 than in INT8, such "
+            f"as '{first.node}', by rule '{first.because.rule}'",
+            fix="--float fp16 computes them and all other ops without pairs in FP16",
+            severity=Severity.INFO,
+        ),
+    )
+
+
+def _edges_left(graph: Graph, pair: Pair, preferring: Set[str]) -> tuple[Edge, ...]:
+    others = [e for e in pair.edges if e.node not in preferring]
+    moving = [e for e in others if _moves(graph, e)]
+    if any(_reaches(graph, e, preferring) for e in moving):
+        others = [e for e in others if e not in moving]
+    return tuple(others)
+
+
+def _moves(graph: Graph, edge: Edge) -> bool:
+    node = graph.by_name[edge.node]
+    return edge.slot == 0 and traits(node).moves and bool(crossed(graph, node))
+
+
+def _reaches(graph: Graph, edge: Edge, nodes: Set[str]) -> bool:
+    """True where only ops that move values stand between a use of a tensor and one of the nodes."""
+    if edge.node in nodes:
+        return True
+    if not _moves(graph, edge):
+        return False
+    outputs = filter(None, graph.by_name[edge.node].outputs)
+    return any(_reaches(graph, e, nodes) for out in outputs for e in graph.consumers(out))
