@@ -17,7 +17,10 @@ PAGES = [
     "docs/index.md",
     "docs/start.md",
     "docs/faq.md",
+    "docs/guide/accuracy.md",
     "docs/guide/ci.md",
+    "docs/guide/half-precision.md",
+    "docs/guide/quantize.md",
     "docs/guide/recipe.md",
 ]
 MINE = """\
