@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from math import prod
 from typing import Final
 
+from onnxq.model.compiler_ops import support
 from onnxq.model.einsum import equation_of
 from onnxq.model.graph import Graph, Node
 from onnxq.model.ops import PRODUCTS, is_integer_op, traits
@@ -37,7 +38,8 @@ def kept_float(node: Node) -> str:
         return f"TensorRT-RTX keeps {node.op} in float" if traits(node).kept_float else ""
     if node.type == "Einsum":
         return f"TensorRT computes the Einsum in float: {equation_of(node.attributes).obstacle}"
-    if node.domain or is_integer_op(node.type):
+    is_foreign = node.domain and support(node.op, node.domain) != "imported"
+    if is_foreign or is_integer_op(node.type):
         return f"TensorRT has no {node.op}"
     return f"TensorRT has no INT8 form of {node.op}"
 

@@ -1,6 +1,7 @@
 import pytest
 
 from onnxq.diagnostics import OnnxqError
+from onnxq.planning import cascade, recipe
 from tests.onnx_text import graph
 from tests.planning import codes, decided, planned, recipe_of, rule
 
@@ -218,3 +219,20 @@ def test_integer_tensors_are_left_alone_or_refused(tmp_path):
     )
     assert found.code == "OQ213"
     assert "int64" in found.message
+
+
+@pytest.mark.parametrize(
+    ("op", "words"),
+    [
+        ("com.microsoft.MultiHeadAttention", "no INT8 form of MultiHeadAttention"),
+        ("com.microsoft.SparseAttention", "TensorRT has no SparseAttention"),
+    ],
+)
+def test_a_foreign_product_that_tensorrt_has_is_not_denied(op, words):
+    text = (
+        '<ir_version: 8, opset_import: ["" : 17, "com.microsoft" : 1]> '
+        f"m (float[1,4,8] x) => (float[1,4,8] y) {{ y = {op}<num_heads = 2>(x, x, x) }}"
+    )
+    (told,) = [d for d in cascade.plan(graph(text), recipe.load("trt-int8")).diagnostics
+               if d.code == "OQ220"]  # fmt: skip
+    assert words in told.message
