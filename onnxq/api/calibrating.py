@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +13,7 @@ from onnxq.api import data as datasets
 from onnxq.api import long_runs
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.long_runs import LongRun
-from onnxq.calibration import workers
+from onnxq.calibration import expectations, workers
 from onnxq.calibration.calibrate import Settings, observed_tensors
 from onnxq.calibration.calibrate import calibrate as run_samples
 from onnxq.calibration.checkpoint import Checkpoint
@@ -21,7 +21,7 @@ from onnxq.calibration.half_ranges import with_ranges
 from onnxq.calibration.statistics import Statistics
 from onnxq.calibration.unobservable import require_any
 from onnxq.descriptor import Calibrator
-from onnxq.diagnostics import error, require_choice
+from onnxq.diagnostics import Diagnostic, error, require_choice
 from onnxq.feeds import DataRequest, Feed
 from onnxq.feeds.preprocess import Preprocess
 from onnxq.formats import type_name
@@ -187,7 +187,22 @@ class Gathering:
             statistics = self._observe(feed, self.tensors, self.settings, steps, checkpoint)
             require_any(statistics)
             statistics = self._with_ranges(statistics, feed, steps)
+            for note in expectations.seen(self.model.graph, statistics):
+                progress(Progress(stage="calibrating", total=feed.length, note=note))
+            doubts = self._doubts(feed, statistics)
+            statistics = replace(statistics, diagnostics=(*statistics.diagnostics, *doubts))
             return statistics if self.output is None else statistics.save(self.output)
+
+    def _doubts(self, feed: Feed, statistics: Statistics) -> Iterator[Diagnostic]:
+        """Whether the inputs are what the model expects."""
+        is_default = self.preprocess is None and self.request.otherwise is None
+        return expectations.doubts(
+            self.model.graph,
+            statistics,
+            {p.key: p.value for p in self.model.proto.metadata_props},
+            default=is_default and feed.preprocess is not None,
+            bgr=feed.preprocess is not None and feed.preprocess.color == "BGR",
+        )
 
     def _observe(
         self,

@@ -9,6 +9,7 @@ from typing import Final
 from onnxq.codes.calibrations import CALIBRATIONS
 from onnxq.codes.code import Code as Code
 from onnxq.codes.costs import COSTS
+from onnxq.codes.expectations import EXPECTATIONS
 from onnxq.codes.formats import FORMATS
 from onnxq.codes.improving import IMPROVING
 from onnxq.codes.inputs import INPUTS
@@ -33,6 +34,7 @@ CODES: Final[dict[str, Code]] = dict(
             | TUNING
             | TRAINING
             | CALIBRATIONS
+            | EXPECTATIONS
             | IMPROVING
             | METRICS
             | FORMATS

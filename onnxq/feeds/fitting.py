@@ -105,6 +105,14 @@ def _is_stacked(have: tuple[int, ...], spec: InputSpec) -> bool:
     return not spec.any_rank and bool(have) and _fits(have[1:], spec.shape)
 
 
+def _turned(have: tuple[int, ...], shape: Shape) -> str:
+    """The fix for pictures whose channels are at the other end."""
+    for axes in ((0, 3, 1, 2), (0, 2, 3, 1)):
+        if len(have) == 4 and _fits(tuple(have[axis] for axis in axes), shape):
+            return f"the channels are elsewhere: give array.transpose{axes}"
+    return ""
+
+
 def _rows(where: str, have: tuple[int, ...], spec: InputSpec, rows: bool) -> int | None:
     if spec.any_rank:
         return None
@@ -118,7 +126,8 @@ def _rows(where: str, have: tuple[int, ...], spec: InputSpec, rows: bool) -> int
             "OQ404",
             f"'{where}': the array '{spec.name}' is {shape_text(have) or 'a scalar'}, "
             f"the model's input is {spec.dtype} {spec.size}",
-            fix="give arrays of that shape, or several along the first axis",
+            fix=_turned(have, spec.shape)
+            or "give arrays of that shape, or several along the first axis",
         )
     assert isinstance(size, int)
     return size

@@ -279,7 +279,8 @@ def test_progress_gets_events_in_order(work):
     assert all(type(event) is onnxq.Progress for event in events)
     notes = [str(event) for event in events if event.note]
     assert notes == [
-        "preprocess: letterbox, RGB, /255 (yolo, the default; --preprocess changes it)"
+        "preprocess: letterbox, RGB, /255 (yolo, the default; --preprocess changes it)",
+        "x: 0 to 1, mean 0.49",
     ]
     counts = [(event.stage, event.done, event.total) for event in events if not event.note]
     calibrated = [c for c in counts if c[0] == "calibrating"]
