@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from onnxq.api.caches import ExportedCache, ImportedCache, export_cache, import_cache
     from onnxq.api.calibrating import calibrate
     from onnxq.api.calibrations import CalibrationSummary, merge, summarize
+    from onnxq.api.diagnosing import Check, Doctor, doctor
     from onnxq.api.explaining import CodeExplanation, Explanations, explain
     from onnxq.api.improving import improve
     from onnxq.api.inserted import InsertResult
@@ -52,6 +53,7 @@ _MODULES: Final = {
     "api.caches": ("ExportedCache", "ImportedCache", "export_cache", "import_cache"),
     "api.calibrating": ("calibrate",),
     "api.calibrations": ("CalibrationSummary", "merge", "summarize"),
+    "api.diagnosing": ("Check", "Doctor", "doctor"),
     "api.explaining": ("CodeExplanation", "Explanations", "explain"),
     "api.improving": ("improve",),
     "api.inserted": ("InsertResult",),
@@ -92,8 +94,10 @@ _MODULE_OF: Final = {name: module for module, names in _MODULES.items() for name
 
 __all__ = [
     "CalibrationSummary",
+    "Check",
     "CodeExplanation",
     "Diagnostic",
+    "Doctor",
     "Explanations",
     "ExportedCache",
     "ImportedCache",
@@ -118,6 +122,7 @@ __all__ = [
     "Tuned",
     "VerifyReport",
     "calibrate",
+    "doctor",
     "explain",
     "export_cache",
     "fake_tensor_quant",

@@ -16,6 +16,7 @@ from onnxq.cli import (
     cache,
     calib,
     calibrate,
+    doctor,
     explain,
     improve,
     insert,
@@ -57,6 +58,7 @@ for verb in (
     tune,
     train,
     strip,
+    doctor,
 ):
     name = verb.__name__.rpartition(".")[2]
     app.command(name, help=verb.HELP, epilog=verb.EXAMPLE)(grouped(verb.run))

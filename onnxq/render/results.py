@@ -11,6 +11,7 @@ from rich.terminal_theme import TerminalTheme
 
 from onnxq.api.caches import ExportedCache, ImportedCache
 from onnxq.api.calibrations import PERCENTILE, CalibrationSummary, summarize
+from onnxq.api.diagnosing import Doctor
 from onnxq.api.explaining import CodeExplanation, Explanations
 from onnxq.api.inserted import InsertResult
 from onnxq.api.linting import LintReport, StripResult
@@ -23,6 +24,7 @@ from onnxq.insertion.scales import Scales
 from onnxq.planning.plan import Plan
 from onnxq.render import (
     calibrations,
+    checkups,
     endings,
     explanations,
     findings,
@@ -203,6 +205,11 @@ def _(result: Explanations, console: Console, *, everything: bool = False) -> No
 def _(result: CodeExplanation, console: Console, *, everything: bool = False) -> None:
     entry = result.entry
     console.print(f"{result.code}: {entry.meaning}\n\n  {entry.example}\n\n{entry.fix}")
+
+
+@show.register
+def _(result: Doctor, console: Console, *, everything: bool = False) -> None:
+    checkups.doctor(console, result)
 
 
 @show.register

@@ -1,4 +1,4 @@
-"""What enters trained models: no word on the right scale, a warning on one that is 255 times off."""
+"""What enters trained models: no word on the right scale, a warning on one 255 times off."""
 
 import numpy as np
 import pytest
