@@ -17,4 +17,4 @@ trap 'rm -rf "$environment"' EXIT
 echo "installed in $SECONDS s"
 # SECONDS counts from the start of this script.
 "$environment/bin/python" "$here/measure.py" --models "${MODELS:-$here/../models}" \
-    --output "${OUTPUT:-result.json}" --budget $((570 - SECONDS)) "$@"
+    --output "${OUTPUT:-result.json}" --budget $((540 - SECONDS)) "$@"
