@@ -1,24 +1,16 @@
 # `make demo` and `make test` need Python 3.11 or newer and nothing else; both may be run again.
 PYTHON ?= python3
 BIN := .venv/bin
-WHEEL := build/wheel-test
+RELEASE := build/release-check
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-# $(1): absolute folder with python and onnxq; $(2): folder to work in.
-define RUN_DEMO
-@"$(1)/python" demo/prepare.py $(2)
-cd $(2) && "$(1)/onnxq" calibrate yolox.onnx --data calibration/ --preprocess yolox
-cd $(2) && "$(1)/onnxq" insert --rules yolo.yaml
-cd $(2) && "$(1)/onnxq" verify yolox.onnx yolox.qdq.onnx --data evaluation/
-endef
-
-.PHONY: help demo test test-long wheel-test docs docs-serve plots lint format bench clean
+.PHONY: help demo test test-long release-check docs docs-serve plots lint format bench clean
 
 help:
 	@echo "make demo        quantize a real YOLOX, from calibration to the TensorRT-RTX build"
 	@echo "make test        install what the tests need and run them"
 	@echo "make test-long   run what takes minutes: onnx's own models, 2 GB of weights, kills"
-	@echo "make wheel-test  build sdist and wheel, and run the demo from the installed wheel"
+	@echo "make release-check  build sdist and wheel, and run the demo from each, installed"
 	@echo "make docs        build the documentation site in build/docs"
 	@echo "make docs-serve  build it and serve it on port 8000"
 	@echo "make plots       draw the pictures of the documentation anew, from real models"
@@ -45,7 +37,7 @@ help:
 	touch $@
 
 demo: .venv/demo
-	$(call RUN_DEMO,$(CURDIR)/$(BIN),demo-out)
+	@demo/run "$(CURDIR)/$(BIN)" demo-out
 
 # Tests wait for commands and engine builds: one worker more than cores keeps all of them busy.
 WORKERS = $(shell $(PYTHON) -c 'import os; print(1 + os.cpu_count())')
@@ -57,16 +49,14 @@ test: .venv/test
 test-long: .venv/test
 	$(PYTEST) -m long
 
-# An editable install finds files that the wheel lacks. `build` makes the wheel from the sdist.
-wheel-test:
-	rm -rf $(WHEEL)
-	$(PYTHON) -m venv $(WHEEL)/builder
-	$(WHEEL)/builder/bin/python -m pip install --quiet --disable-pip-version-check build
-	$(WHEEL)/builder/bin/python -m build --outdir $(WHEEL)/dist .
-	$(PYTHON) -m venv $(WHEEL)/user
-	$(WHEEL)/user/bin/python -m pip install --quiet --disable-pip-version-check \
-		"$$(echo $(WHEEL)/dist/onnxq-*.whl)[rtx,demo]"
-	$(call RUN_DEMO,$(CURDIR)/$(WHEEL)/user/bin,$(WHEEL)/demo)
+# An editable install finds files that a distribution lacks. `build` makes the wheel from the sdist.
+release-check:
+	rm -rf $(RELEASE)
+	$(PYTHON) -m venv $(RELEASE)/builder
+	$(RELEASE)/builder/bin/python -m pip install --quiet --disable-pip-version-check build twine
+	$(RELEASE)/builder/bin/python -m build --outdir $(RELEASE)/dist .
+	$(RELEASE)/builder/bin/python -m twine check --strict $(RELEASE)/dist/*
+	for file in $(RELEASE)/dist/*; do .ci/demo-of "$$file" "$(RELEASE)/of-$${file##*.}" || exit 1; done
 
 docs: .venv/docs
 	$(BIN)/python -m sphinx -W --keep-going -q -c docs -d build/doctrees . build/docs
