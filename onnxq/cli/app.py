@@ -38,7 +38,6 @@ from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
     no_args_is_help=True,
-    add_completion=False,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},

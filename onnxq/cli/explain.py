@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from onnxq.cli import options, shapes
+from onnxq.cli import completion, options, shapes
 from onnxq.cli.screen import Screen
 
 HELP = "Say why a node, a tensor or a rule is as it is, or what a code means."
@@ -17,7 +17,12 @@ EXAMPLE = (
 
 def run(
     subject: Annotated[
-        str, typer.Argument(metavar="MODEL|CODE", help="The FP32 model, or a code alone.")
+        str,
+        typer.Argument(
+            metavar="MODEL|CODE",
+            help="The FP32 model, or a code alone.",
+            autocompletion=completion.codes,
+        ),
     ],
     target: Annotated[
         str | None,

@@ -11,6 +11,8 @@ from typing import Annotated, Any, Final, Literal
 
 import typer
 
+from onnxq.cli import completion
+
 _DATA: Final = "Data"
 _CALIBRATION: Final = "Calibration"
 _PAIRS: Final = "Q/DQ pairs"
@@ -28,7 +30,10 @@ def option(form: str, help: str, panel: str | None = None) -> Any:
     """An option of the form "-o --output FILE", or a flag; help shows a default that there is."""
     flags = [word for word in form.split() if word.startswith("-")]
     value = " ".join(word for word in form.split() if word not in flags)
-    return typer.Option(*flags, help=help, metavar=value, rich_help_panel=panel)
+    offered = completion.OFFERED.get(flags[-1])
+    return typer.Option(
+        *flags, help=help, metavar=value, rich_help_panel=panel, autocompletion=offered
+    )
 
 
 def output(name: str) -> Any:
