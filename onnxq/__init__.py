@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from onnxq.insertion.scales import Scales
     from onnxq.model.loading import Model, load
     from onnxq.planning.plan import Plan
+    from onnxq.planning.plan_changes import PlanChanges
     from onnxq.planning.recipe import Recipe
     from onnxq.progress import Progress
     from onnxq.quantization import fake_tensor_quant, tensor_quant
@@ -81,6 +82,7 @@ _MODULES: Final = {
     "insertion.scales": ("Scales",),
     "model.loading": ("Model", "load"),
     "planning.plan": ("Plan",),
+    "planning.plan_changes": ("PlanChanges",),
     "planning.recipe": ("Recipe",),
     "progress": ("Progress",),
     "quantization": ("fake_tensor_quant", "tensor_quant"),
@@ -107,6 +109,7 @@ __all__ = [
     "Model",
     "OnnxqError",
     "Plan",
+    "PlanChanges",
     "Preprocess",
     "Profile",
     "Progress",

@@ -18,6 +18,7 @@ from onnxq.outputs import require_writable
 from onnxq.planning import cascade, plan_file
 from onnxq.planning import recipe as recipes
 from onnxq.planning.plan import FLOAT, Line, Plan, undecided
+from onnxq.planning.plan_changes import PlanChanges, changes
 from onnxq.planning.recipe import Recipe
 from onnxq.planning.selectors import InvalidMatchError
 from onnxq.planning.selectors.basic import NamePattern, name_pattern
@@ -102,15 +103,15 @@ def load_plan(
 
 def plan_changes(
     old: Plan | str | Path, new: Plan, *, only: str | None = None, floats: bool = False
-) -> list[str]:
+) -> PlanChanges:
     """Decisions that differ between two plans; `old` may be a saved plan (OQ212).
 
-    Texts begin with '-' for the old plan and '+' for the new one; the rules alone do not count.
+    The rules alone do not count.
     `only` selects as in `plan_lines`. With `floats` only inputs that a rule leaves float count.
     """
     before = old.lines if isinstance(old, Plan) else plan_file.read(Path(old)).lines
     wanted = _wanted(new, only, floats=floats)
-    return plan_file.difference(filter(wanted, before), filter(wanted, new.lines))
+    return changes(filter(wanted, before), filter(wanted, new.lines), new.graph)
 
 
 def plan_lines(plan: Plan, *, only: str | None = None, floats: bool = False) -> tuple[Line, ...]:

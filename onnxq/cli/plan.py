@@ -10,10 +10,10 @@ import typer
 
 from onnxq.cli import options, planning
 from onnxq.cli.screen import QuietScreen
-from onnxq.diagnostics import Diagnostic, error
+from onnxq.diagnostics import Diagnostic, counted, error
 
 if TYPE_CHECKING:
-    from onnxq import Model, Plan
+    from onnxq import Model, Plan, PlanChanges
 
 HELP = "Show what the rules decide for every input, and which rule did. Needs no data."
 EXAMPLE = "Example: `onnxq plan model.onnx --rules yolo.yaml -o model.plan`"
@@ -57,19 +57,18 @@ def run(
     lines = onnxq.plan_lines(plan, only=only, floats=floats)
     changes = _changes(float_model, plan, check, diff, only=only, floats=floats)
     shown = {**plan.to_dict(), "lines": [asdict(x) for x in lines]}
-    is_compared = check is not None or diff is not None
-    screen.json({**shown, "changes": changes} if is_compared else shown)
-    if is_compared:
-        render.changes(screen.out, changes)
+    screen.json(shown if changes is None else {**shown, "changes": changes.to_dict()})
+    if changes is not None:
+        render.show(changes, screen.out)
     else:
-        render.plan_lines(screen.out, lines)
         if only is None:
             render.plan_summary(screen.out, plan)
             render.plan_improvers(screen.out, plan)
+        render.plan_lines(screen.out, lines)
     if html is not None:
         screen.out.print(f"page: {html}")
     if check is not None and changes:
-        message = f"the plan differs from '{check}' in {len(changes)} lines"
+        message = f"the plan differs from '{check}' in {counted(len(changes), 'line')}"
         fix = f"save it again with -o {check} if that is meant"
         screen.diagnose([Diagnostic(code="OQ215", message=message, fix=fix)])
         raise typer.Exit(1)
@@ -83,7 +82,7 @@ def _changes(
     *,
     only: str | None,
     floats: bool,
-) -> list[str]:
+) -> PlanChanges | None:
     """What differs from the saved plan of --check, or what the recipe of --diff changes."""
     import onnxq
 
@@ -92,4 +91,4 @@ def _changes(
     if diff is not None:
         other = onnxq.plan(model, diff)
         return onnxq.plan_changes(plan, other, only=only, floats=floats)
-    return []
+    return None

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Final
 
 import numpy as np
@@ -16,32 +15,42 @@ from onnxq.insertion.half import FloatRest
 from onnxq.insertion.precision import OUT_OF_RANGE
 from onnxq.insertion.scales import Scales
 from onnxq.planning.coverage import by_rule, coverage
-from onnxq.planning.plan import FLOAT, TIE, Line, Plan
+from onnxq.planning.plan import FLOAT, Line, Plan
+from onnxq.planning.plan_changes import PlanChanges
 from onnxq.render.tables import table
 from onnxq.render.text import one_line
 
 _FEW: Final = 3  # names of rules that matched nothing
 
 
+_COLUMNS: Final = ("node", "input", "tensor", "type", "group", "rule", "at")
+
+
 def plan_lines(console: Console, lines: Sequence[Line]) -> None:
-    """Print decisions in columns, one line each, even beyond the width of the terminal."""
-    rows = [line.fields() for line in lines]
-    short = [replace(x, tensor="") if x.descriptor.startswith(TIE) else x for x in lines]
-    columns = zip(*(line.fields() for line in short), strict=True)  # a tie has many tensors
-    widths = [min(max(map(len, column)), 60) for column in columns]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        style = "yellow" if row[3] == FLOAT else ""
-        console.print(Text(one_line("  ".join(cells).rstrip()), style=style), soft_wrap=True)
+    """Print decisions in columns; in a log or a pipe each is one line."""
+    rows = [
+        [
+            Text(one_line(cell), "yellow" if line.descriptor == FLOAT else "")
+            for cell in line.fields()
+        ]
+        for line in lines
+    ]
+    if rows:
+        texts = ("tensor", "type", "rule", "at")
+        table(console, _COLUMNS, rows, drop=("at", "group"), texts=texts, left=True)
 
 
-def changes(console: Console, lines: Sequence[str]) -> None:
-    """Print the differences between two plans."""
-    for line in lines:
+def changes(console: Console, changed: PlanChanges) -> None:
+    """Print the differences between two plans, in words first."""
+    if not changed:
+        console.print("the plans are the same")
+        return
+    for sentence in changed.summary:
+        console.print(Text(one_line(sentence)))
+    console.print()
+    for line in changed:
         style = "red" if line.startswith("-") else "green"
         console.print(Text(line, style=style), soft_wrap=True)
-    if not lines:
-        console.print("the plans are the same")
 
 
 def _weights(plan: Plan) -> list[str]:

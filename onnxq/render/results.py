@@ -22,6 +22,7 @@ from onnxq.diagnostics import Severity, counted
 from onnxq.improvement.improvement import Improvement
 from onnxq.insertion.scales import Scales
 from onnxq.planning.plan import Plan
+from onnxq.planning.plan_changes import PlanChanges
 from onnxq.render import (
     calibrations,
     checkups,
@@ -111,9 +112,14 @@ def _(result: Tuned, console: Console, *, everything: bool = False) -> None:
 
 @show.register
 def _(result: Plan, console: Console, *, everything: bool = False) -> None:
-    plans.plan_lines(console, result.lines)
     plans.plan_summary(console, result)
     improvements.plan_improvers(console, result)
+    plans.plan_lines(console, result.lines)
+
+
+@show.register
+def _(result: PlanChanges, console: Console, *, everything: bool = False) -> None:
+    plans.changes(console, result)
 
 
 @show.register

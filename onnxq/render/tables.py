@@ -47,8 +47,9 @@ def table(
     drop: Sequence[str] = (),
     texts: Sequence[str] = (),
     names: float = 0.2,
+    left: bool = False,
 ) -> None:
-    """Print a table with the first column aligned left and the others right.
+    """Print a table with the first column aligned left and the others right, or all of them left.
 
     In a narrow terminal the first column and the columns `texts` fold, each down to the share
     `names` of the width. If that is not enough, the columns in `drop` are left out one after the
@@ -66,7 +67,7 @@ def table(
             kept = [column for column in kept if column.header != header]
             dropped.append(header)
     for part in _parts(kept, width):
-        console.print(_rich_table(part, width), no_wrap=True, crop=False)
+        console.print(_rich_table(part, width, left=left), no_wrap=True, crop=False)
     if dropped:
         message = f"not shown for lack of room: {', '.join(dropped)}; --json has all"
         console.print(message, soft_wrap=True)
@@ -94,14 +95,14 @@ def _whole(sizes: Sequence[int]) -> int:
     return sum(sizes) + _GAP * (len(sizes) - 1) + _EDGES
 
 
-def _rich_table(columns: Sequence[_Column], width: int) -> Table:
+def _rich_table(columns: Sequence[_Column], width: int, *, left: bool) -> Table:
     sizes = _sizes(columns, width)
     width = _whole(sizes)  # else the console limits it
     rich_table = Table(box=SIMPLE_HEAD, pad_edge=False, width=width)
     for column, size in zip(columns, sizes, strict=True):
         rich_table.add_column(
             column.header,
-            justify="right" if rich_table.columns else "left",
+            justify="right" if rich_table.columns and not left else "left",
             overflow="fold",
             width=size,
         )

@@ -294,8 +294,9 @@ def test_filters_hold_for_differences_too(here):
         here.run("plan", "model.onnx", "--rules", "rules.yaml", "--diff", "trt-int8",
                  "--only", "second")
     )  # fmt: skip
-    assert outcome.stdout
-    assert all(line[1:].startswith("second ") for line in outcome.stdout.splitlines())
+    summary, lines = outcome.stdout.split("\n\n")
+    assert summary.startswith("1 Conv ")
+    assert all(line[1:].startswith("second ") for line in lines.splitlines())
     here.refuses("OQ214", "plan", "model.onnx", "--only", "nobody")
 
 
