@@ -70,7 +70,7 @@ def test_a_model_that_is_half_done_is_completed(finished):
     )
     assert "lint: 0 errors, 0 warnings" in outcome.stdout
     told = succeeded(finished.run("plan", "half.onnx", *keep)).stdout
-    assert "second  input[0]  b " in told
+    assert "second input[0] b " in " ".join(told.split())
     assert "first" not in told
 
 

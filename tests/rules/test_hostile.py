@@ -151,7 +151,7 @@ def test_long_keys(here):
 def test_unusual_but_right(here, content):
     outcome = planned(here, content)
     assert outcome.returncode == 0, outcome.stderr
-    assert "one  input[0]  x  float  -  a  r.yaml:" in outcome.stdout
+    assert "one input[0] x float - a r.yaml:" in " ".join(outcome.stdout.split())
 
 
 def test_a_place_after_a_byte_order_mark(here):
@@ -268,7 +268,8 @@ def test_four_patterns_of_eight_adds(here):
     onnx.save(model(f"m (float[1,4] a0) => (float[1,4] a40) {{ {adds} }}"), here / "model.onnx")
     patterns = ", ".join(nested_adds(8, name) for name in "bcde")
     outcome = planned(here, rule(f"{{all: [{patterns}]}}"))
-    assert outcome.stdout.count("a  r.yaml:3") == 2 * 33  # the ways of each have the same tensors
+    # The ways of each have the same tensors.
+    assert outcome.stdout.count("a      r.yaml:3") == 2 * 33
 
 
 ENDLESS = nested_adds(30, "v")
