@@ -11,6 +11,10 @@ pytestmark = IN_CHROMIUM
 PAGES = ["index", "start", "guide/cost", "reference/commands", "rules", "explanation/cost", "faq"]
 SHORT = ["index", "guide/cost", "explanation/calibration", "faq"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
+SCROLLING = """[...document.querySelectorAll("html, body, body :not(pre, .table-wrapper)")]
+    .filter(e => e.scrollWidth > e.clientWidth + 1 && e.clientWidth > 0)
+    .filter(e => e.tagName === "HTML" || /auto|scroll/.test(getComputedStyle(e).overflowX))
+    .map(e => e.tagName + "." + e.className)"""
 STANDARD = {"runOnly": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa"]}
 
 
@@ -46,9 +50,9 @@ def test_axe_finds_nothing(opened, name, scheme):
 
 @pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
 @pytest.mark.parametrize("name", PAGES)
-def test_no_page_scrolls_sideways(opened, name, size):
-    page = opened(name, size)
-    assert page.evaluate("document.documentElement.scrollWidth") <= size["width"]
+def test_only_code_and_tables_scroll_sideways(opened, name, size):
+    """Furo lets the whole text of a narrow page scroll in a box, so that every box is asked."""
+    assert opened(name, size).evaluate(SCROLLING) == []
 
 
 @pytest.mark.parametrize("name", PAGES)
