@@ -14,16 +14,16 @@ NAME = re.compile(r"# ([\w./-]+\.\w+)\n")
 EXIT_CODE = re.compile(r"# exit code (\d)")
 
 
-def run_page(page: str, folder: Path) -> dict[str, subprocess.CompletedProcess[str]]:
-    """What each command line did, which ends with the exit code that its comment says.
+def run_page(page: str, folder: Path) -> list[tuple[str, subprocess.CompletedProcess[str]]]:
+    """Each command line and what it did, which ends with the exit code that its comment says.
 
     A block of Python or YAML becomes the file of its first line, `# mine.yaml`.
     """
-    outcomes = {}
+    outcomes = []
     for language, block in BLOCK.findall((ROOT / page).read_text()):
         if language == "sh":
-            for line in block.replace("\\\n", " ").splitlines():
-                outcomes[line.split("#")[0].strip()] = run_line(line, folder)
+            lines = block.replace("\\\n", " ").splitlines()
+            outcomes += [(line.split("#")[0].strip(), run_line(line, folder)) for line in lines]
         else:
             name = NAME.match(block)
             assert name, f"a block of {page} names no file: {block}"

@@ -37,7 +37,7 @@ def from_quantize_static(tmp_path_factory):
     shutil.copyfile(path, folder / "model.onnx")
     np.save(folder / "calibration.npy", lines_of_text(range(6)))
     np.save(folder / "others.npy", lines_of_text(range(6, 9)))
-    return folder, run_page("docs/tutorials/from-quantize-static.md", folder)
+    return folder, dict(run_page("docs/tutorials/from-quantize-static.md", folder))
 
 
 @pytest.mark.parametrize(("column", "name"), [(2, "defaults"), (3, "symmetric")])
