@@ -22,7 +22,8 @@ from onnxq.shown import Shown
 
 State = Literal["there", "missing", "needed"]  # "needed": the basic job does not work without it
 
-_NEEDED: Final = ("onnx", "onnxruntime", "numpy", "numba", "polygraphy", "pillow")
+_NEEDED: Final = ("onnx", "numpy", "numba", "polygraphy", "pillow")
+_RUNTIMES: Final = ("onnxruntime", "onnxruntime-gpu", "onnxruntime-openvino", "onnxruntime-qnn")
 # Module, packages that may hold it, what it is for, and the extra of onnxq that installs it.
 _OPTIONAL: Final = (
     ("tensorrt_rtx", "tensorrt-rtx-cu13 tensorrt-rtx-cu12 tensorrt-rtx", "compiles", "rtx"),
@@ -31,6 +32,7 @@ _OPTIONAL: Final = (
     ("ray", "ray", "calibrate --workers", "ray"),
     ("jinja2", "jinja2", "pages (--html)", "html"),
     ("vl_convert", "vl-convert-python", "charts of pages", "html"),
+    ("fast_sugiyama", "fast-sugiyama", "networks of pages", "html"),
 )
 _QUERY: Final = ("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
 _SECONDS: Final = 10  # a driver that hangs is as good as none
@@ -79,7 +81,7 @@ def doctor() -> Doctor:
             _gpu(),
             Check(name="cores", state="there", value=str(cores())),
             *_memory(),
-            _folder("temporary folder", Path(tempfile.gettempdir()), "TMPDIR", "needed"),
+            _temporary_folder(),
             _folder(
                 "cache folder", platformdirs.user_cache_path("onnxq"), "XDG_CACHE_HOME", "missing"
             ),
@@ -108,8 +110,11 @@ def _providers() -> Iterator[Check]:
         import onnxruntime
     except ImportError as reason:  # installed and broken, such as for another Python
         fix = "pip install --force-reinstall onnxruntime"
-        yield Check(name="execution providers", state="needed", value=str(reason), fix=fix)
+        yield Check(name="onnxruntime", state="needed", value=str(reason), fix=fix)
         return
+    yield Check(
+        name="onnxruntime", state="there", value=_version(*_RUNTIMES) or "of unknown version"
+    )
     names = (name.removesuffix("ExecutionProvider") for name in _available(onnxruntime))
     yield Check(name="execution providers", state="there", value=", ".join(names))
 
@@ -123,7 +128,7 @@ def _optional() -> Iterator[Check]:
     for module, packages, purpose, extra in _OPTIONAL:
         if importlib.util.find_spec(module) is None:
             fix = f"pip install 'onnxq[{extra}]'"
-            yield Check(name=module, state="missing", value=purpose, fix=fix)
+            yield Check(name=module, state="missing", value=f"for: {purpose}", fix=fix)
         else:
             version = _version(*packages.split()) or "of unknown version"
             yield Check(name=module, state="there", value=version)
@@ -134,13 +139,15 @@ def _gpu() -> Check:
     try:
         command = [program or "nvidia-smi", *_QUERY]
         printed = subprocess.run(
-            command, capture_output=True, text=True, timeout=_SECONDS, check=True
+            command, capture_output=True, text=True, errors="replace", timeout=_SECONDS, check=True
         ).stdout
     except (OSError, subprocess.SubprocessError):
         printed = ""
     gpus = "; ".join(filter(None, map(str.strip, printed.splitlines())))
     if not gpus:
-        return Check(name="GPU", state="missing", value="runs engines", fix="not needed otherwise")
+        return Check(
+            name="GPU", state="missing", value="for running engines", fix="not needed otherwise"
+        )
     return Check(name="GPU", state="there", value=gpus)
 
 
@@ -150,6 +157,20 @@ def _memory() -> Iterator[Check]:
         total, free, page = (os.sysconf(name) for name in names)
         value = f"{total * page / 1e9:.1f} GB, {free * page / 1e9:.1f} GB of it free"
         yield Check(name="memory", state="there", value=value)
+
+
+def _temporary_folder() -> Check:
+    """The folder that Python uses; where TMPDIR cannot be used, that is another one."""
+    name, wanted = "temporary folder", os.environ.get("TMPDIR")
+    try:
+        folder = Path(tempfile.gettempdir())
+    except OSError as reason:  # none can be written to
+        fix = "name one that can be written to in TMPDIR"
+        return Check(name=name, state="needed", value=str(reason), fix=fix)
+    if wanted and not os.access(wanted, os.W_OK | os.X_OK):
+        value = f"TMPDIR {wanted} cannot be written to, {folder} is used"
+        return Check(name=name, state="missing", value=value, fix="name another in TMPDIR")
+    return _folder(name, folder, "TMPDIR", "needed")
 
 
 def _folder(name: str, folder: Path, variable: str, otherwise: State) -> Check:

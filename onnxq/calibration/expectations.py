@@ -28,7 +28,9 @@ _MOVES: Final = {
 _BOUNDED: Final = {"HardSigmoid", "HardSwish", "Sigmoid", "Swish"}
 _FRACTION: Final = 2.0  # pixels divided by 255 are below it, whatever the mean
 _DARK: Final = 0.5  # data that stays below may be dark pictures, and tells nothing
-_PIXELS: Final = 100.0  # a model that divides by more takes pixels
+_NORMALIZED: Final = 8.0  # data of any usual normalization stays below
+_DIVISORS: Final = (127.5, 128.0, 255.0, 256.0)  # of pixels, in the model itself
+_BALANCED: Final = 0.01  # weights that cancel to less ignore the level of a picture
 _ULTRALYTICS: Final = {"names", "stride"}  # keys of the metadata that its export writes
 _CLASSES: Final = (1000, 1001, 21841, 21843)
 
@@ -54,7 +56,7 @@ def entries(graph: Graph) -> Iterator[Entry]:
 
 def _takes_pictures(graph: Graph, name: str) -> bool:
     shape = graph.type(name).shape or ()
-    return len(shape) == 4 and (shape[1] in (1, 3) or shape[3] in (1, 3))
+    return len(shape) == 4 and (shape[1] == 3 or shape[3] == 3)
 
 
 def _behind(graph: Graph, name: str) -> Iterator[Entry]:
@@ -129,12 +131,12 @@ def doubts(
 
 def _constants(graph: Graph, statistics: Statistics) -> Iterator[Diagnostic]:
     fix = "check how the samples are made"
-    if len(statistics.sample_digests) > 1 == len(set(statistics.sample_digests)):
+    if graph.inputs and len(statistics.sample_digests) > 1 == len(set(statistics.sample_digests)):
         message = f"all {len(statistics.sample_digests)} samples are the same"
         yield warning("OQ463", message, fix=fix)
-    for name in graph.inputs:
+    for name in dict.fromkeys(entry.input for entry in entries(graph)):
         values = statistics.tensors[name].range if name in statistics else ValueRange()
-        if _takes_pictures(graph, name) and values.minimum == values.maximum:
+        if values.minimum == values.maximum:
             message = f"every value of the input '{name}' is {values.minimum:g}, in all samples"
             yield warning("OQ463", message, fix=fix)
 
@@ -149,7 +151,7 @@ def _not_ultralytics(graph: Graph, statistics: Statistics, *, bgr: bool) -> Iter
             "OQ461",
             f"the metadata of the model say that Ultralytics exported it, which feeds RGB from "
             f"0 to 1 to '{entry.input}', and {has}",
-            fix="give --preprocess yolo",
+            fix="give RGB from 0 to 1, for pictures with --preprocess yolo",
         )
 
 
@@ -159,8 +161,8 @@ def _classifier(graph: Graph) -> Iterator[Diagnostic]:
         if len(shape) == 2 and shape[1] in _CLASSES:
             yield warning(
                 "OQ462",
-                f"'{name}' has {shape[1]} classes, so this is a classifier, and pictures are "
-                "preprocessed as for YOLO by default",
+                f"'{name}' has {shape[1]} classes, so this probably is a classifier, and "
+                "pictures are preprocessed as for YOLO by default",
                 fix="give --preprocess imagenet, or what the model was trained with; --preprocess "
                 "yolo says that this is right",
             )
@@ -169,7 +171,10 @@ def _classifier(graph: Graph) -> Iterator[Diagnostic]:
 def _scale(graph: Graph, entry: Entry, tensor: TensorStatistics) -> Iterator[Diagnostic]:
     observed = f"'{entry.input}' is {_values(tensor)}"
     divisor = entry.divisor or 1.0
-    if divisor > _PIXELS and tensor.range.amax * divisor <= _FRACTION:
+    if (
+        any(math.isclose(divisor, d, rel_tol=0.01) for d in _DIVISORS)
+        and tensor.range.amax * divisor <= _FRACTION
+    ):
         yield warning(
             "OQ460",
             f"the model divides '{entry.input}' by {divisor:.4g} itself, and gets values up to "
@@ -198,24 +203,30 @@ def _scale(graph: Graph, entry: Entry, tensor: TensorStatistics) -> Iterator[Dia
 def _effect(graph: Graph, conv: Node, tensor: TensorStatistics) -> str:
     """'none', 'too much' or '': what values of this range do to the outputs of a Conv.
 
-    Of each output channel `most` is half of the range that its outputs can have, and `usual` the
+    Of each output channel `most` is the largest output that the values can give, and `usual` the
     standard deviation that independent values would give them; both are compared with what the
     network is made for.
     """
     if tensor.histogram is None:
         return ""
-    weights = np.abs(graph.array(conv.inputs[1]).astype(np.float64))
+    weights = graph.array(conv.inputs[1]).astype(np.float64)
     weights = weights.reshape(len(weights), -1)
-    most = weights.sum(axis=1) * (tensor.range.maximum - tensor.range.minimum) / 2
+    sums = np.abs(weights).sum(axis=1)
+    most = sums * tensor.range.amax
     usual = np.sqrt(np.square(weights).sum(axis=1)) * _deviation(tensor)
+    sees_level = np.abs(weights.sum(axis=1)) >= _BALANCED * sums
     for made_for, least, largest in _references(graph, conv):
         usable = made_for > 0
         if 2 * usable.sum() < len(usable):
             continue
         by_most, by_usual = (np.median(x[usable] / made_for[usable]) for x in (most, usual))
-        is_lit = tensor.range.amax > _DARK
-        if is_lit and by_most < least[0] and by_usual < least[1]:
+        is_small = _DARK < tensor.range.amax <= _FRACTION
+        if is_small and by_most < least[0] and by_usual < least[1]:
             return "none"
+        usable &= sees_level
+        if tensor.range.amax <= _NORMALIZED or 2 * usable.sum() < len(usable):
+            continue
+        by_most, by_usual = (np.median(x[usable] / made_for[usable]) for x in (most, usual))
         if by_most > largest[0] and by_usual > largest[1]:
             return "too much"
     return ""

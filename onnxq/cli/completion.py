@@ -29,5 +29,6 @@ def codes(incomplete: str) -> list[str]:
 
 OFFERED: Final[dict[str, Callable[[str], list[str]]]] = {
     "--rules": recipes,
+    "--diff": recipes,
     "--preprocess": preprocessings,
 }

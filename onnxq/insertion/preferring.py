@@ -10,6 +10,7 @@ from onnxq.insertion.scale_table import Scales
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.node_inputs import crossed
 from onnxq.model.ops import traits
+from onnxq.model.products import is_product
 from onnxq.planning.plan import Pair, Plan
 
 
@@ -17,14 +18,19 @@ def without_half_ops(graph: Graph, plan: Plan, scales: Scales) -> Scales:
     """The scales less the pairs of ops that the rules prefer in half precision (`prefer_half`).
 
     A pair in front of ops that only move values, such as of a cut into queries, keys and values,
-    goes too where one of its readers is such an op: TensorRT lets the DequantizeLinear travel.
+    goes too where one of its readers is such an op: TensorRT lets the DequantizeLinear travel. The
+    product in front of such a cut would compute in float then (OQ642), and loses its pairs.
     """
     preferring = {k.node for k in plan.kept if k.choice == "prefer-half"}
     if not preferring:
         return scales
+    left = {pair: _edges_left(graph, pair, preferring) for pair in scales.by_pair}
+    uncut = {
+        _maker(graph, pair) for pair, edges in left.items() if _lost_its_cut(graph, pair, edges)
+    }
     by_pair = {}
     for pair, scale in scales.by_pair.items():
-        if edges := _edges_left(graph, pair, preferring):
+        if edges := tuple(edge for edge in left[pair] if edge.node not in uncut):
             by_pair[replace(pair, edges=edges)] = scale
     return replace(scales, by_pair=by_pair)
 
@@ -52,6 +58,19 @@ def _edges_left(graph: Graph, pair: Pair, preferring: Set[str]) -> tuple[Edge, .
     if any(_reaches(graph, e, preferring) for e in moving):
         others = [e for e in others if e not in moving]
     return tuple(others)
+
+
+def _lost_its_cut(graph: Graph, pair: Pair, left: tuple[Edge, ...]) -> bool:
+    """True for a pair in front of a cut that has lost the cut."""
+    return any(edge not in left and _moves(graph, edge) for edge in pair.edges)
+
+
+def _maker(graph: Graph, pair: Pair) -> str:
+    """The product that makes the tensor of a pair, perhaps with a bias added; '' for none."""
+    node = graph.producer(pair.tensor)
+    if node is not None and node.op == "Add":
+        node = next((n for t in node.inputs if (n := graph.producer(t)) is not None), None)
+    return node.name if node is not None and is_product(graph, node) else ""
 
 
 def _moves(graph: Graph, edge: Edge) -> bool:

@@ -13,8 +13,13 @@ from onnxq.planning.plan import FLOAT, NO_RULE, TIE, WHOLE_OP, Line
 from onnxq.shown import Shown
 
 _OTHERWISE: Final = "are quantized otherwise"
+_FLOAT: Final = "stay float"
 _TIED: Final = "share scales otherwise"
-_SINGULAR: Final = {_OTHERWISE: "is quantized otherwise", _TIED: "shares scales otherwise"}
+_SINGULAR: Final = {
+    _OTHERWISE: "is quantized otherwise",
+    _FLOAT: "stays float",
+    _TIED: "shares scales otherwise",
+}
 
 
 @dataclass(frozen=True, kw_only=True, repr=False)
@@ -79,7 +84,7 @@ def _change(old: Sequence[Line], new: Sequence[Line]) -> str:
         return f"become {after}"
     whole = [[line.descriptor for line in lines if line.input == WHOLE_OP] for lines in (old, new)]
     if whole[0] == whole[1]:
-        return _OTHERWISE
+        return _FLOAT if after == FLOAT else _OTHERWISE
     is_tie = any(text.startswith(TIE) for texts in whole for text in texts)
     kept = next(iter(whole[1]), "float as the data allows")
     return _TIED if is_tie else f"become {kept}"

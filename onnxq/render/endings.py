@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shlex
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,7 @@ from onnxq.planning.coverage import coverage
 from onnxq.render.side_by_side import types_of
 from onnxq.render.text import one_line, share
 from onnxq.verification import TYPICAL, Comparison, ModelReport
+from onnxq.verification.thresholds import refusals
 
 _INDEX: Final = 24  # characters of the index of a part
 _LOST: Final = 0.01  # of top-1
@@ -33,18 +35,25 @@ def ending(console: Console, result: QuantizeResult) -> None:
 def _written(result: QuantizeResult) -> Iterator[str]:
     inserted = result.inserted
     if inserted.path is not None:
-        sizes = (p.stat().st_size for p in (inserted.path, *inserted.data_files))
-        megabytes = sum(sizes) / 1e6
-        yield f"{inserted.path} ({f'{megabytes:.1f}' if megabytes >= 0.1 else '<0.1'} MB)"
+        yield f"{inserted.path}{_size(inserted.path, *inserted.data_files)}"
     for made in (result.statistics, inserted.improvement):
         if made is not None and made.path is not None:
             yield str(made.path)
 
 
+def _size(*paths: Path) -> str:
+    """The size of files; nothing where one has been moved since."""
+    try:
+        megabytes = sum(path.stat().st_size for path in paths) / 1e6
+    except OSError:
+        return ""
+    return f" ({f'{megabytes:.1f}' if megabytes >= 0.1 else '<0.1'} MB)"
+
+
 def verdict(result: QuantizeResult) -> str:
     """One word, the figure that decides, and how much is in int8."""
     model = result.report.models[0]
-    word = _word(model) if result.passed else "failed, see the errors"
+    word = _word(model) if result.passed else "failed (see the errors)"
     figure = ", ".join(filter(None, (word, _accuracy(model))))
     return f"{figure}; {_share(result, model)}"
 
@@ -81,9 +90,10 @@ def _accuracy(model: ModelReport) -> str:
     if numeric is None or worst is None:
         return ""
     if numeric.accuracy is not None:
-        return f"top-1 {numeric.accuracy.top1:.1%} of {numeric.accuracy.float_top1:.1%}"
-    if numeric.detections is not None and numeric.detections.kept is not None:
-        return f"{numeric.detections.kept:.1%} of the detections kept"
+        return f"top-1 {numeric.accuracy.top1:.1%}, float {numeric.accuracy.float_top1:.1%}"
+    detections = numeric.detections
+    if detections is not None and detections.kept is not None and detections.new is not None:
+        return f"{detections.kept:.1%} of the detections kept, {detections.new:.1%} new"
     name = one_line(worst.name)
     if worst.where and worst.where not in name and len(worst.where) <= _INDEX:
         name += worst.where
@@ -114,14 +124,23 @@ def following(result: QuantizeResult) -> str:
     others = [code for code in errors if code != MISSED]
     if others:
         return f"onnxq explain {others[0]}"
-    if errors or _word(result.report.models[0]) == "low":
+    word = _word(result.report.models[0])
+    if errors and not _misses_accuracy(result):
+        return f"onnxq explain {MISSED}"
+    if errors or word == "low":
         if result.inserted.improvement is None:
             return "the same command with --improve"
         return f"onnxq tune {model} --data DATA --min-sqnr DB"
     data = result.report.data
-    if data is None or data.used:
+    if word != "not compared" and (data is None or data.used):
         return f"onnxq verify {model} {qdq} --data OTHERS"
     return f"trtexec --onnx={qdq} --stronglyTyped"
+
+
+def _misses_accuracy(result: QuantizeResult) -> bool:
+    """True where a threshold is missed that better numbers could reach."""
+    least = replace(result.report.thresholds, int8=None, quantized=None, cost_ratio=None)
+    return bool(tuple(refusals(result.report.models, least)))
 
 
 def _named(path: Path | None, otherwise: str) -> str:

@@ -32,7 +32,7 @@ def test_versions_and_folders(tmp_path):
 def test_a_runtime_that_cannot_be_imported_is_exit_3(tmp_path):
     outcome = onnxq("doctor", cwd=tmp_path, prepare=broken_runtime)
     assert outcome.returncode == 3
-    assert "verdict: cannot work without execution providers" in outcome.stdout
+    assert "verdict: cannot work without onnxruntime" in outcome.stdout
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path):

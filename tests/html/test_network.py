@@ -7,7 +7,7 @@ import onnx
 import pytest
 
 import onnxq
-from onnxq.render.network import network, placements
+from onnxq.render.network import drawing, network, placements
 from onnxq.render.network.layout import layout
 from tests.cli.forked import onnxq as command
 from tests.command import succeeded
@@ -133,7 +133,23 @@ def test_too_many_boxes_are_not_drawn():
     large = model(f"large (float[4] t0) => (float[4] t5000) {{ {relus} }}")
     text = onnxq.plan(large).to_html()
     assert '<g class="box' not in text
-    assert "The model has 5,002 nodes, inputs and outputs" in text
+    assert "it has 5,002 nodes, inputs and outputs, over 5,000" in text
+
+
+def test_types_that_nobody_knows_are_drawn():
+    plan = onnxq.plan(model(RESIDUAL))
+    drawn = network(plan.graph)
+    types = {"left": "unknown", "right": "tf32"}
+    made = drawing(drawn, placements(drawn, plan), types)
+    assert made.types == {"int8": 1, "rest": 2, "unknown": 1, "tf32": 1}
+
+
+def test_too_many_long_lines_are_not_drawn():
+    lines = [f"t{n + 1} = Relu (t{n})" for n in range(1000)]
+    lines += [f"o{n} = Add (t0, t{n})" for n in range(0, 1000, 5)]
+    text = "many (float[4] t0) => (float[4] t1000) {{ {} }}"
+    assert network(graph(text.format("\n".join(lines)))).why_not_drawn.startswith("its lines cross")
+    assert not network(graph(text.format("\n".join(lines[:1000])))).why_not_drawn
 
 
 def test_the_command_writes_the_page(tmp_path):

@@ -9,7 +9,7 @@ from typing import Final
 from onnxq.render.html.cost_section import CostSection
 from onnxq.render.html.layers import LayerRow
 from onnxq.render.html.page_models import PageModel
-from onnxq.render.network import MOST_BOXES, Drawing, Overlay, drawing, network, placements
+from onnxq.render.network import Drawing, Overlay, drawing, network, placements
 
 _CLEAN_DB: Final = 40.0  # the ends of the colours
 _NOISY_DB: Final = 10.0
@@ -31,7 +31,7 @@ def picture(
         if (plan := model.origin.plan) is None:
             continue
         net = network(plan.graph)
-        if len(net.boxes) > MOST_BOXES:
+        if net.why_not_drawn:
             return None
         own = [row for row in rows if row.model is model]
         drawn = drawing(

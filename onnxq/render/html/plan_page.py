@@ -5,14 +5,13 @@ from __future__ import annotations
 from onnxq.planning.coverage import by_rule, coverage
 from onnxq.planning.plan import Plan
 from onnxq.render.html.template import rendered, require
-from onnxq.render.network import MOST_BOXES, drawing, network, placements
+from onnxq.render.network import drawing, network, placements
 
 
 def plan_page(plan: Plan, name: str = "") -> str:
     """The page of a plan, for a model of that name; OQ670 if a package is not installed."""
     require()
     net = network(plan.graph)
-    is_drawn = len(net.boxes) <= MOST_BOXES
     return rendered(
         "plan.html.jinja",
         scripts=("page.js", "network.js"),
@@ -21,7 +20,6 @@ def plan_page(plan: Plan, name: str = "") -> str:
         name=name,
         counts=coverage(plan),
         rules=by_rule(plan),
-        drawing=drawing(net, placements(net, plan)) if is_drawn else None,
-        boxes=len(net.boxes),
-        most=MOST_BOXES,
+        drawing=None if net.why_not_drawn else drawing(net, placements(net, plan)),
+        why_not_drawn=net.why_not_drawn,
     )

@@ -1,6 +1,5 @@
 """A model as a drawn network: what stands where, and what each box tells."""
 
-from onnxq.render.network.drawing import MOST_BOXES as MOST_BOXES
 from onnxq.render.network.drawing import Drawing as Drawing
 from onnxq.render.network.drawing import Overlay as Overlay
 from onnxq.render.network.drawing import drawing as drawing

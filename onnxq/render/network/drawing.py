@@ -16,7 +16,6 @@ COLUMN: Final = 156  # from the middle of a box to that of the next, pixels
 LAYER: Final = 68
 WIDTH: Final = 140  # of a box, pixels
 HEIGHT: Final = 38
-MOST_BOXES: Final = 5000  # more are slow to draw and to find anything in
 _ORDER: Final = ("int8", "fp8", "int4", "fp16", "bf16", "fp32", "float", REST)
 _LETTERS: Final = 21
 
@@ -83,10 +82,14 @@ def drawing(
         height=arranged.layers * LAYER + HEIGHT + 16,
         boxes=boxes,
         wires=tuple(_wire(wire, network, arranged, placement) for wire in network.wires),
-        types={dtype: counts[dtype] for dtype in sorted(counts, key=_ORDER.index)},
+        types={dtype: counts[dtype] for dtype in sorted(counts, key=_rank)},
         overlays=tuple(overlays),
         data=_data(network, placement, boxes, overlays),
     )
+
+
+def _rank(dtype: str) -> int:
+    return _ORDER.index(dtype) if dtype in _ORDER else len(_ORDER)
 
 
 def _box(box: Box, place: Place, dtype: str) -> DrawnBox:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
+from typing import Final, Literal
 
 from onnxq.model.graph import Graph, Node, TensorType
 
+MOST_BOXES: Final = 5000  # nobody finds anything among more
+MOST_LAYERS: Final = 50_000  # that all wires cross together: a layout takes seconds then
 BoxKind = Literal["input", "node", "output"]
 
 
@@ -36,6 +38,20 @@ class Network:
 
     boxes: tuple[Box, ...]
     wires: tuple[Wire, ...]
+
+    @property
+    def why_not_drawn(self) -> str:
+        """Why a picture of it helps nobody; '' where it can be drawn."""
+        if len(self.boxes) > MOST_BOXES:
+            return f"it has {len(self.boxes):,} nodes, inputs and outputs, over {MOST_BOXES:,}"
+        depths = [0] * len(self.boxes)
+        for wire in sorted(self.wires, key=lambda wire: wire.begin):
+            if wire.begin < wire.end:
+                depths[wire.end] = max(depths[wire.end], depths[wire.begin] + 1)
+        crossed = sum(max(depths[wire.end] - depths[wire.begin], 0) for wire in self.wires)
+        if crossed > MOST_LAYERS:
+            return f"its lines cross {crossed:,} layers together, over {MOST_LAYERS:,}"
+        return ""
 
 
 def network(graph: Graph) -> Network:
