@@ -2,12 +2,14 @@
 
 import numpy as np
 import pytest
+from onnx import numpy_helper
 from PIL import Image
 
 from onnxq.calibration.expectations import doubts, entries
 from onnxq.calibration.histogram import BitHistogram
 from onnxq.calibration.statistics import Statistics, TensorStatistics
 from onnxq.model.loading import load
+from tests.onnx_text import model
 
 MEAN, STD = [0.485, 0.456, 0.406], [0.229, 0.224, 0.225]
 SCALES = {
@@ -52,3 +54,52 @@ def test_dark_pictures_are_no_reason(yolox):
     graph = load(yolox).graph
     dark = np.random.default_rng(0).integers(0, 60, (1, 224, 224, 3)).astype(np.float64)
     assert told(graph, dark, "fractions") == []
+
+
+def statistics_of(tensor, values):
+    tensors = {tensor: TensorStatistics(values=BitHistogram.of(np.float32(values)), samples=8)}
+    return Statistics(model_digest="", calibrator="histogram", samples=8, tensors=tensors)
+
+
+def told_by(text, values, weights):
+    made = model(text)
+    for name, array in weights.items():
+        made.graph.initializer.append(numpy_helper.from_array(np.float32(array), name))
+    found = doubts(load(made).graph, statistics_of("x", values), {}, default=False, bgr=False)
+    return [str(d) for d in found]
+
+
+STEM = """
+net (float[1,3,32,32] x) => (float[1,8,30,30] y) {
+    [stem] c = Conv (x, w, b)
+    y = HardSwish (c)
+}
+"""
+
+
+@pytest.mark.parametrize(("offset", "deviation"), [(288, 10), (101325, 500), (1, 0.02)])
+def test_right_data_with_an_offset_is_no_reason(offset, deviation):
+    """A BatchNormalization that was folded takes the offset away by its biases."""
+    rng = np.random.default_rng(0)
+    values = offset + deviation * rng.normal(size=(8, 3, 32, 32))
+    w = rng.normal(size=(8, 3, 3, 3)) / (deviation * 5)
+    b = -w.sum(axis=(1, 2, 3)) * offset + 0.3 * rng.normal(size=8)
+    assert told_by(STEM, values, {"w": w, "b": b}) == []
+
+
+@pytest.mark.parametrize("bias", [0.03, 0.01, 0.002])
+def test_small_biases_of_a_network_of_fractions_are_no_reason(bias):
+    rng = np.random.default_rng(0)
+    w = rng.uniform(-0.2, 0.2, size=(8, 3, 3, 3))
+    b = bias * rng.normal(size=8)
+    assert told_by(STEM, rng.random((8, 3, 32, 32)), {"w": w, "b": b}) == []
+    (warning,) = told_by(STEM, 255 * rng.random((8, 3, 32, 32)), {"w": w, "b": b})
+    assert "OQ460" in warning
+
+
+def test_kernels_whose_weights_cancel_are_no_reason():
+    rng = np.random.default_rng(0)
+    w = rng.normal(size=(8, 3, 3, 3))
+    w -= w.mean(axis=(1, 2, 3), keepdims=True)
+    values = np.clip(120 + rng.normal(size=(8, 3, 32, 32)), 0, 255)
+    assert told_by(STEM, values, {"w": w, "b": 0.01 * rng.normal(size=8)}) == []
