@@ -207,9 +207,9 @@ def _effect(graph: Graph, conv: Node, tensor: TensorStatistics) -> str:
     standard deviation that independent values would give them; both are compared with what the
     network is made for.
     """
-    if tensor.histogram is None:
-        return ""
     weights = graph.array(conv.inputs[1]).astype(np.float64)
+    if tensor.histogram is None or not weights.size:
+        return ""
     weights = weights.reshape(len(weights), -1)
     sums = np.abs(weights).sum(axis=1)
     most = sums * tensor.range.amax

@@ -264,8 +264,8 @@ def test_arrays_that_are_held_whole_are_told(here):
     large = np.zeros((129, 1 << 20), np.float32, order="F")
     np.savez_compressed(here / "d.npz", x=large)
     told = result(succeeded(here.run(*CALIBRATE, "d.npz", "--samples", "2", "--json")))
-    (found,) = told["diagnostics"]
-    assert (found["code"], found["severity"]) == ("OQ439", "warning")
+    (found,) = [d for d in told["diagnostics"] if d["code"] == "OQ439"]
+    assert found["severity"] == "warning"
     assert found["message"] == "'d.npz' is held in memory whole, 516 MiB"
 
 
