@@ -1,5 +1,6 @@
 """Attention in TensorRT-RTX: what the default recipe makes of each form that exporters write.
 
+    pip install --no-deps -r benchmarks/requirements.txt
     python benchmarks/attention.py [--only TEXT] [--write]
 
 Each form is quantized with the default recipe and an FP16 rest, once more with its attention left
@@ -13,6 +14,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import json
+import re
 import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -79,7 +81,7 @@ def samples(model: onnx.ModelProto) -> list[dict[str, np.ndarray]]:
         tensor = port.type.tensor_type
         shape = [d.dim_value for d in tensor.shape.dim]
         dtype = helper.tensor_dtype_to_np_dtype(tensor.elem_type)
-        if dtype == bool:
+        if dtype.kind == "b":
             return np.ones(shape, bool)
         if dtype.kind in "iu":
             return np.broadcast_to(np.arange(shape[-1]), shape).astype(dtype)
@@ -156,7 +158,8 @@ def _stored(graph: onnxq.model.graph.Graph, tensor: str) -> bool:
 
 def _reason(failed: OnnxqError) -> str:
     first = failed.diagnostics[0]
-    return f"{first.code}: {' '.join(first.message.split())}"[:160]
+    message = re.sub(r"/\S*/", "", " ".join(first.message.split()))  # folders of this run
+    return f"{first.code}: {message}"[:160]
 
 
 def page(records: list[dict]) -> str:
