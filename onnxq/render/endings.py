@@ -132,7 +132,7 @@ def following(result: QuantizeResult) -> str:
             return "the same command with --improve"
         return f"onnxq tune {model} --data DATA --min-sqnr DB"
     data = result.report.data
-    if word != "not compared" and (data is None or data.used):
+    if data is None or (data.used and word != "not compared"):
         return f"onnxq verify {model} {qdq} --data OTHERS"
     return f"trtexec --onnx={qdq} --stronglyTyped"
 
