@@ -7,7 +7,7 @@ from axe_playwright_python.sync_playwright import Axe
 
 from tests.html.conftest import IN_CHROMIUM
 
-pytestmark = IN_CHROMIUM
+pytestmark = [IN_CHROMIUM, pytest.mark.long]
 PAGES = ["index", "start", "guide/cost", "reference/commands", "rules", "explanation/cost", "faq"]
 SHORT = ["index", "guide/cost", "explanation/calibration", "faq"]
 WIDE, NARROW = {"width": 1280, "height": 900}, {"width": 360, "height": 740}
