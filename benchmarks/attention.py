@@ -51,14 +51,14 @@ INTRODUCTION = """# Attention in TensorRT-RTX
 One block of each form, with random weights: 4 heads of 64 and 64 tokens unless its name says
 otherwise. The default recipe places the pairs, the rest is in FP16 (`--float fp16`).
 
-- placement: which products of attention have pairs, and how many of the others. A rule keeps
-  attention in half precision where TensorRT-RTX has no INT8 kernel for it.
+- pairs on products: which products of attention have pairs, and how many of the others. A rule
+  keeps attention in half precision where TensorRT-RTX has no INT8 kernel for it.
 - kernel: what computes the attention of the INT8 engine: one kernel for all of it, and its type, or
   several.
 - conv.: kernels of the INT8 engine that only convert.
-- of FP16: the least time of the engine over that of the FP16 engine, by onnxq's cost model for one
-  GPU; below 1 is faster. "attention float" is the same recipe with attention left in FP16, "FP8" is
-  the recipe trt-fp8.
+- INT8 of FP16, and the columns behind it: the least time of the engine over that of the FP16
+  engine, by onnxq's cost model for one GPU; below 1 is faster. "attention float" is the same recipe
+  with attention left in FP16, "FP8" is the recipe trt-fp8.
 """
 
 

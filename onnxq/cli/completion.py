@@ -24,7 +24,7 @@ def codes(incomplete: str) -> list[str]:
     """Codes of diagnostics, such as OQ203."""
     from onnxq.codes import CODES
 
-    return [code for code in CODES if incomplete and code.startswith(incomplete.upper())]
+    return [code for code in CODES if incomplete and code.startswith(incomplete)]
 
 
 OFFERED: Final[dict[str, Callable[[str], list[str]]]] = {

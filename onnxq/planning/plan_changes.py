@@ -15,6 +15,7 @@ from onnxq.shown import Shown
 _OTHERWISE: Final = "are quantized otherwise"
 _FLOAT: Final = "stay float"
 _TIED: Final = "share scales otherwise"
+_IN_WORDS: Final = {"prefer-half": "half precision without pairs, with --float fp16 or bf16"}
 _SINGULAR: Final = {
     _OTHERWISE: "is quantized otherwise",
     _FLOAT: "stays float",
@@ -86,8 +87,8 @@ def _change(old: Sequence[Line], new: Sequence[Line]) -> str:
     if whole[0] == whole[1]:
         return _FLOAT if after == FLOAT else _OTHERWISE
     is_tie = any(text.startswith(TIE) for texts in whole for text in texts)
-    kept = next(iter(whole[1]), "float as the data allows")
-    return _TIED if is_tie else f"become {kept}"
+    kept = whole[1][0] if whole[1] else "float as the data allows"
+    return _TIED if is_tie else f"become {_IN_WORDS.get(kept, kept)}"
 
 
 def _verb(change: str, count: int) -> str:

@@ -53,9 +53,9 @@ def _size(*paths: Path) -> str:
 def verdict(result: QuantizeResult) -> str:
     """One word, the figure that decides, and how much is in int8."""
     model = result.report.models[0]
-    word = _word(model) if result.passed else "failed (see the errors)"
-    figure = ", ".join(filter(None, (word, _accuracy(model))))
-    return f"{figure}; {_share(result, model)}"
+    word, figure = _judged(model)
+    word = word if result.passed else "failed (see the errors)"
+    return f"{', '.join(filter(None, (word, figure)))}; {_share(result, model)}"
 
 
 def _worst(model: ModelReport) -> Comparison | None:
@@ -69,31 +69,25 @@ def _margin(comparison: Comparison) -> float:
     return -math.inf if sqnr is None else sqnr - TYPICAL[comparison.kind].low
 
 
-def _word(model: ModelReport) -> str:
-    """Top-1 and detections decide where they are known, else the lowest SQNR."""
+def _judged(model: ModelReport) -> tuple[str, str]:
+    """A word and the figure that decides: top-1, detections, or the lowest SQNR."""
     numeric, worst = model.numeric, _worst(model)
     if numeric is None or worst is None:
-        return "not compared"
-    if numeric.accuracy is not None:
-        return "good" if numeric.accuracy.float_top1 - numeric.accuracy.top1 <= _LOST else "low"
-    detections = numeric.detections
-    if detections is not None and detections.kept is not None and detections.new is not None:
-        return "good" if max(1 - detections.kept, detections.new) <= _CHANGED else "low"
+        return "not compared", ""
+    if (top1 := numeric.accuracy) is not None:
+        figure = f"top-1 {top1.top1:.1%}, float {top1.float_top1:.1%}"
+        return ("good" if top1.float_top1 - top1.top1 <= _LOST else "low"), figure
+    boxes = numeric.detections
+    if boxes is not None and boxes.kept is not None and boxes.new is not None:
+        figure = f"{boxes.kept:.1%} of the detections kept, {boxes.new:.1%} new"
+        return ("good" if max(1 - boxes.kept, boxes.new) <= _CHANGED else "low"), figure
     if _margin(worst) < 0:
-        return "low"
-    return "good" if (worst.sqnr_db or 0) >= TYPICAL[worst.kind].high else "fair"
+        return "low", _sqnr(worst)
+    is_good = (worst.sqnr_db or 0) >= TYPICAL[worst.kind].high
+    return ("good" if is_good else "fair"), _sqnr(worst)
 
 
-def _accuracy(model: ModelReport) -> str:
-    """The figure that decides."""
-    numeric, worst = model.numeric, _worst(model)
-    if numeric is None or worst is None:
-        return ""
-    if numeric.accuracy is not None:
-        return f"top-1 {numeric.accuracy.top1:.1%}, float {numeric.accuracy.float_top1:.1%}"
-    detections = numeric.detections
-    if detections is not None and detections.kept is not None and detections.new is not None:
-        return f"{detections.kept:.1%} of the detections kept, {detections.new:.1%} new"
+def _sqnr(worst: Comparison) -> str:
     name = one_line(worst.name)
     if worst.where and worst.where not in name and len(worst.where) <= _INDEX:
         name += worst.where
@@ -124,7 +118,7 @@ def following(result: QuantizeResult) -> str:
     others = [code for code in errors if code != MISSED]
     if others:
         return f"onnxq explain {others[0]}"
-    word = _word(result.report.models[0])
+    word, _ = _judged(result.report.models[0])
     if errors and not _misses_accuracy(result):
         return f"onnxq explain {MISSED}"
     if errors or word == "low":

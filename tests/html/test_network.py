@@ -262,6 +262,16 @@ def test_figures_of_verify_colour_the_boxes(opened, full):
 
 
 @IN_CHROMIUM
+def test_a_page_without_a_picture_complains_of_nothing(opened, tmp_path):
+    relus = "\n".join(f"t{number + 1} = Relu (t{number})" for number in range(5000))
+    path = tmp_path / "large.html"
+    text = f"large (float[4] t0) => (float[4] t5000) {{ {relus} }}"
+    path.write_text(onnxq.plan(model(text)).to_html(), encoding="utf-8")
+    page = opened(path)
+    assert "too large for a picture" in page.locator("#graph").inner_text()
+
+
+@IN_CHROMIUM
 def test_the_picture_is_there_without_scripts(opened, large):
     page = opened(large, java_script_enabled=False)
     assert page.locator("g.box").count() == 3003

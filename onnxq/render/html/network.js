@@ -154,4 +154,4 @@ function network(section) {
   else center(0);
 }
 
-document.querySelectorAll("section#graph").forEach(network);
+document.querySelectorAll("section#graph:has(.graph)").forEach(network);

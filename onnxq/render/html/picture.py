@@ -17,22 +17,23 @@ _NOISY_DB: Final = 10.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """The drawn network of one model."""
+    """The network of one model; without a drawing `why_not_drawn` says why."""
 
     model: PageModel
-    drawing: Drawing
+    drawing: Drawing | None
+    why_not_drawn: str = ""
 
 
 def picture(
     models: Sequence[PageModel], rows: Sequence[LayerRow], costs: Sequence[CostSection]
 ) -> Picture | None:
-    """The network of the first model whose plan is known; None where there is none to draw."""
+    """The network of the first model whose plan is known; None where none is."""
     for model in models:
         if (plan := model.origin.plan) is None:
             continue
         net = network(plan.graph)
         if net.why_not_drawn:
-            return None
+            return Picture(model=model, drawing=None, why_not_drawn=net.why_not_drawn)
         own = [row for row in rows if row.model is model]
         drawn = drawing(
             net,
