@@ -139,7 +139,8 @@ def _inserted(
     computed = compute_scales(model.graph, plan, statistics) if scales is None else scales
     require_scales_of(plan, computed)
     if types.float_type != "fp32":
-        computed = without_half_ops(model.graph, plan, computed)
+        half = HALF[types.float_type]
+        computed = without_half_ops(model.graph, plan, computed, statistics, half)
     metadata = {**provenance.provenance(plan, statistics), "float": types.float_type}
     preparation = _preparation(model, plan, typed, statistics)
     if improvement is not None:

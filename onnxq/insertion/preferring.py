@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Set
 from dataclasses import replace
 
+from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, Severity, counted
+from onnxq.insertion.precision import Half, fp32_ops
 from onnxq.insertion.scale_table import Scales
 from onnxq.model.graph import Edge, Graph
 from onnxq.model.node_inputs import crossed
@@ -14,9 +16,13 @@ from onnxq.model.products import is_product
 from onnxq.planning.plan import Pair, Plan
 
 
-def without_half_ops(graph: Graph, plan: Plan, scales: Scales) -> Scales:
+def without_half_ops(
+    graph: Graph, plan: Plan, scales: Scales, statistics: Statistics, half: Half
+) -> Scales:
     """The scales less the pairs of ops that the rules prefer in half precision (`prefer_half`).
 
+    An op that has to stay in FP32 keeps its pairs: in FP32 it would be slower than in INT8. So do
+    ops in the bodies of control flow, which stay in FP32 as a whole.
     A pair in front of ops that only move values, such as of a cut into queries, keys and values,
     goes too where one of its readers is such an op: TensorRT lets the DequantizeLinear travel. The
     product in front of such a cut would compute in float then (OQ642), and loses its pairs.
@@ -24,6 +30,8 @@ def without_half_ops(graph: Graph, plan: Plan, scales: Scales) -> Scales:
     preferring = {k.node for k in plan.kept if k.choice == "prefer-half"}
     if not preferring:
         return scales
+    bodies = {node.name for node in graph.nodes if node.scope}
+    preferring -= bodies | fp32_ops(graph, plan, statistics, half).reasons.keys()
     left = {pair: _edges_left(graph, pair, preferring) for pair in scales.by_pair}
     uncut = {
         _maker(graph, pair) for pair, edges in left.items() if _lost_its_cut(graph, pair, edges)

@@ -157,8 +157,11 @@ class _Cascade:
 
     def _choose_float(self, rule: Rule, node: Node, because: Because) -> None:
         choices = self.kept.setdefault(node.name, [])
-        if rule.keep_fp32 is not None:
-            choices.append(("fp32" if rule.keep_fp32 else "half", because))
+        if rule.keep_fp32:
+            choices.append(("fp32", because))
+        elif rule.keep_fp32 is not None:  # takes no prefer_half back
+            below = len(choices) - bool(choices and choices[-1][0] == "prefer-half")
+            choices.insert(below, ("half", because))
         if rule.prefer_half is not None:
             choices[:] = [(c, b) for c, b in choices if c != "prefer-half"]
         if rule.prefer_half:

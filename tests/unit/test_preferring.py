@@ -27,6 +27,13 @@ READ_TWICE = model(
     "[other] u = MatMul(q, w) }"
 )
 
+IN_A_BODY = model(
+    "m (bool c, float[1,8,16] q, float[1,16,9] k, float[1,9,16] v) => (float[1,8,16] y) {"
+    "[choice] y = If (c) <then_branch = attends () => (float[1,8,16] a) {"
+    "[scores] s = MatMul(q, k) [softmax] p = Softmax<axis = -1>(s) [mixed] a = MatMul(p, v) },"
+    " else_branch = passes () => (float[1,8,16] b) { b = Identity(q) }> }"
+)
+
 
 @pytest.fixture
 def rules(tmp_path):
@@ -65,6 +72,13 @@ def test_other_readers_keep_the_pair(rules):
     assert quantized(onnxq.insert(READ_TWICE, rules, float_type="fp16").proto) == {"other"}
 
 
+def test_a_body_stays_in_fp32_and_keeps_its_pairs(rules):
+    plan = onnxq.plan(IN_A_BODY, rules)
+    assert {k.node for k in plan.kept if k.choice == "prefer-half"} != set()
+    in_half, in_fp32 = (onnxq.insert(IN_A_BODY, plan, float_type=t) for t in ("fp16", "fp32"))
+    assert in_half.scales.by_pair.keys() == in_fp32.scales.by_pair.keys() != set()
+
+
 def test_scales_that_were_computed_before(rules):
     plan = onnxq.plan(READ_TWICE, rules)
     scales = onnxq.scales(READ_TWICE, plan)
@@ -75,7 +89,7 @@ def test_scales_that_were_computed_before(rules):
 
 
 def test_out_of_range_stays_in_fp32(rules):
-    """The data have the last word on the type: pairs or not, the product would overflow."""
+    """The data have the last word on the type, and what has to be in FP32 keeps its pairs."""
     large = np.full((1, 16, 9), 1e6, np.float32)
     sample = {
         "q": np.ones((1, 8, 16), np.float32),
@@ -85,6 +99,16 @@ def test_out_of_range_stays_in_fp32(rules):
     statistics = onnxq.calibrate(READ_TWICE, [sample])
     inserted = onnxq.insert(READ_TWICE, rules, statistics, float_type="fp16")
     assert "out of range" in inserted.float_rest.kept["scores"]
+    assert quantized(inserted.proto) == {"scores", "other"}
+
+
+@pytest.mark.parametrize(("keep_fp32", "expected"), [("false", set()), ("true", {"scores"})])
+def test_keep_fp32_afterwards(keep_fp32, expected, rules):
+    """`false` takes an earlier `true` back, and no `prefer_half`."""
+    with rules.open("a") as file:
+        file.write(f"  - {{id: mine, why: t, match: {{op: MatMul}}, keep_fp32: {keep_fp32}}}\n")
+    inserted = onnxq.insert(READ_TWICE, rules, float_type="fp16")
+    assert quantized(inserted.proto) - {"mixed"} == {"other"} | expected
 
 
 def test_a_plan_that_is_saved_and_read(rules, tmp_path):
