@@ -114,5 +114,5 @@ def _remove_abandoned(path: Path) -> None:
 def _unwritable(path: Path, reason: OSError) -> OnnxqError:
     said = (reason.strerror or str(reason)).lower()
     return error(
-        "OQ501", f"cannot write '{path}': {said}", fix="free some space or choose another -o"
+        "OQ501", f"cannot write '{path}': {said}", fix="free some space, or write to another file"
     )

@@ -32,6 +32,8 @@ def require_writable(outputs: Mapping[str, Path | None], inputs: Iterable[Path |
 
 def _require_place(path: Path) -> None:
     """Raise OQ501 where no regular file can be written."""
+    if path == Path("-"):
+        raise error("OQ501", "'-' is no file, and nothing is written to stdout", fix="name a file")
     if not os.path.isdir(path.parent):
         fix = "make it, or write to another file"
         raise error("OQ501", f"the folder of '{path}' does not exist", fix=fix)

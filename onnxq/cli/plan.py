@@ -52,10 +52,13 @@ def run(
     if check is not None and diff is not None:
         raise error("OQ217", "--check and --diff exclude each other", fix="give one of them")
     float_model = planning.load(model, shape, existing)
+    changes = None
+    if check is not None or diff is not None:  # before -o, which may be the file of --check
+        new = onnxq.plan(float_model, rules, strict=strict)
+        changes = _changes(float_model, new, check, diff, only=only, floats=floats)
     plan = onnxq.plan(float_model, rules, strict=strict, output=output, html=html)
     screen.diagnose(plan.diagnostics)
     lines = onnxq.plan_lines(plan, only=only, floats=floats)
-    changes = _changes(float_model, plan, check, diff, only=only, floats=floats)
     shown = {**plan.to_dict(), "lines": [asdict(x) for x in lines]}
     screen.json(shown if changes is None else {**shown, "changes": changes.to_dict()})
     if changes is not None:
@@ -69,7 +72,9 @@ def run(
         screen.out.print(f"page: {html}")
     if check is not None and changes:
         message = f"the plan differs from '{check}' in {counted(len(changes), 'line')}"
-        fix = f"save it again with -o {check} if that is meant"
+        saved = output is not None and output.resolve() == check.resolve()
+        fix = "commit the new one" if saved else f"save it again with -o {check}"
+        fix = f"{fix} if that is meant"
         screen.diagnose([Diagnostic(code="OQ215", message=message, fix=fix)])
         raise typer.Exit(1)
 

@@ -243,6 +243,19 @@ def test_a_saved_plan_gives_the_model_of_its_rules(here):
     assert "OQ215" in outcome.stderr
 
 
+def test_check_compares_before_anything_is_written(here):
+    rules = ("plan", "model.onnx", "--rules")
+    succeeded(here.run(*rules, "rules.yaml", "-o", "saved.plan"))
+    outcome = here.run(*rules, "trt-int8", "--check", "saved.plan", "-o", "saved.plan")
+    assert outcome.returncode == 1
+    assert "commit the new one" in outcome.stderr
+    succeeded(here.run(*rules, "trt-int8", "--check", "saved.plan"))
+    (here / "broken.plan").write_text("no plan")
+    pages = ("--check", "broken.plan", "--html", "page.html")
+    here.refuses("OQ212", *rules, "trt-int8", *pages, "-o", "new.plan")
+    assert not any((here / name).exists() for name in ("page.html", "new.plan"))
+
+
 def test_verify_without_data_still_compares_inputs_and_outputs(finished):
     proto = onnx.load(finished / "model.onnx")
     proto.graph.output[0].name = proto.graph.node[-1].output[0] = "z"

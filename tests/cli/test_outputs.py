@@ -36,6 +36,11 @@ def test_full_disk_keeps_the_file_from_before(here, command):
 
 
 @BOTH
+def test_a_dash_is_no_file(here, command):
+    assert "'-'" in here.refuses("OQ501", *command, "-o", "-")
+
+
+@BOTH
 def test_missing_output_folder(here, command):
     told = here.refuses("OQ501", *command, "-o", "missing/out")
     assert "missing/out" in told
