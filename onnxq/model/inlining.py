@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import onnx
@@ -15,6 +16,7 @@ from onnxq.model.ops import PRODUCTS, domain_of, type_of
 from onnxq.model.pairs import PAIR_TYPES
 from onnxq.model.scopes import all_nodes
 
+_MOST: Final = 10_000_000  # nodes; a large exported model has 100,000
 WORTH: Final = PRODUCTS | PAIR_TYPES  # a function with one of these is inlined
 
 
@@ -29,6 +31,7 @@ def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx
     """
     if not model.functions:
         return model
+    _require_few(model, path)
     work = weights.light(model)
     versions = _import_domains(work)
     worth = _worth_it(work)
@@ -58,6 +61,36 @@ def inline_functions(model: onnx.ModelProto, path: object = "the model") -> onnx
         del target[:]
         target.extend(source)
     return model
+
+
+def _require_few(model: onnx.ModelProto, path: object) -> None:
+    """OQ561 where calls of calls of functions stand for more nodes than anything could hold.
+
+    Thirty functions that call the next one twice stand for a billion, and even onnx's shape
+    inference follows each call.
+    """
+    counts: dict[tuple[str, str, str], int] = {}
+    remaining = {_id(f): f for f in model.functions}
+    while remaining:
+        ready = [k for k, f in remaining.items() if not _calls(f.node) & remaining.keys()]
+        for key in ready:
+            counts[key] = _count(remaining.pop(key).node, counts)
+        if not ready:  # recursion, which the inliner refuses where the function matters
+            break
+    if (count := _count(model.graph.node, counts)) > _MOST:
+        raise error(
+            "OQ561",
+            f"the local functions of '{path}' stand for {count:,} nodes",
+            fix="export the model again without local functions",
+        )
+
+
+def _calls(nodes: Iterable[onnx.NodeProto]) -> set[tuple[str, str, str]]:
+    return {_key(n) for n in all_nodes(nodes)}
+
+
+def _count(nodes: Iterable[onnx.NodeProto], counts: Mapping[tuple[str, str, str], int]) -> int:
+    return sum(counts.get(_key(n), 1) for n in all_nodes(nodes))
 
 
 def _import_domains(model: onnx.ModelProto) -> dict[str, int]:

@@ -20,6 +20,7 @@ from onnxq.model import weights
 from onnxq.model.model_file import other_model, read_light, write_external, write_inline
 
 LARGEST: Final = 2**31 - 1  # bytes that protobuf can serialize
+_WIDEST: Final = 8  # bytes of a value that protobuf may write as one byte
 HELD: Final = 2**28  # bytes; the weights of a larger model stay in their files
 _CHUNK: Final = 2**22  # bytes read at once
 
@@ -65,6 +66,7 @@ def read(path: str | Path) -> ModelFile:
     path = Path(path)
     model = _read(path)
     outside = _outside(path, model)
+    _require_whole(path, model)
     files = _data_files(path, outside)
     held = sum(file.stat().st_size for file in (path, *files.values())) <= HELD
     for tensor in outside:
@@ -189,6 +191,14 @@ def _data_files(path: Path, tensors: list[onnx.TensorProto]) -> dict[str, Path]:
         if not any(file.resolve().is_relative_to(folder) for folder in home):
             raise _not_onnx(path, f"its data file '{name}' is outside of its folder")
     return files
+
+
+def _require_whole(path: Path, model: onnx.ModelProto) -> None:
+    """OQ302 for a tensor whose shape needs more bytes than its file can have."""
+    limit = _WIDEST * path.stat().st_size
+    for tensor in weights.tensors(model):
+        if not uses_external_data(tensor) and weights.nbytes(tensor) > limit:
+            raise _not_onnx(path, f"the data of '{tensor.name}' is not all in the file")
 
 
 def _place(path: Path, tensor: onnx.TensorProto, files: dict[str, Path]) -> weights.Place:

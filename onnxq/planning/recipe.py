@@ -105,6 +105,13 @@ def _with_extended(
         except OnnxqError as missing:
             (only,) = missing.diagnostics
             raise OnnxqError(replace(only, span=document.span(where))) from None
+        if not _may_be_extended(base, path):
+            raise error(
+                "OQ101",
+                f"'{name}' is no YAML file beside this recipe or below the working folder",
+                fix="copy it there, with a name that ends in .yaml",
+                span=document.span(where),
+            )
         if base.resolve() in here:
             raise error(
                 "OQ107",
@@ -118,3 +125,15 @@ def _with_extended(
     if path is not None:
         loaded.add(path.resolve())
     yield document, spec
+
+
+def _may_be_extended(base: Path, path: Path | None) -> bool:
+    """False for files that a recipe from a stranger could pick to have them shown in an error."""
+    if base in shipped.recipes().values():
+        return True
+    folders = [Path.cwd()]
+    if path is not None:  # a link leads to where the recipe's own link leads
+        folders += [path.parent.resolve(), path.resolve().parent]
+    target = base.resolve()
+    beside = any(target.is_relative_to(folder) for folder in folders)
+    return beside and target.suffix in (".yaml", ".yml")

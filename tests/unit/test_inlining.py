@@ -5,6 +5,7 @@ import onnx
 import pytest
 from onnx import TensorProto, defs, helper, numpy_helper, parser
 
+import onnxq
 from onnxq.diagnostics import OnnxqError
 from onnxq.insertion.preparation import compare_raised
 from onnxq.model import inlining
@@ -178,6 +179,21 @@ def test_recursion():
         prepare(proto, "m.onnx")
     assert [d.code for d in caught.value.diagnostics] == ["OQ561"]
     assert "mine::f -> mine::f" in str(caught.value)
+
+
+def test_thirty_functions_that_call_the_next_one_twice(tmp_path):
+    """They stand for a billion nodes, whatever is in the last."""
+    calls = "".join(
+        f" {MINE} f{i} (i) => (o) {{ t = mine.f{i + 1} (i) o = mine.f{i + 1} (t) }}"
+        for i in range(30)
+    )
+    proto = model(
+        f"{HEAD} {PORTS} {{ y = mine.f0 (x) }}{calls} {MINE} f30 (i) => (o) {{ o = Relu (i) }}"
+    )
+    onnx.save(proto, tmp_path / "m.onnx")
+    with pytest.raises(OnnxqError, match="1,073,741,824 nodes") as caught:
+        onnxq.plan(tmp_path / "m.onnx")
+    assert [d.code for d in caught.value.diagnostics] == ["OQ561"]
 
 
 def test_an_old_model_is_inlined_and_then_raised():

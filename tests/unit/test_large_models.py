@@ -312,6 +312,15 @@ def test_a_proto_that_is_too_large_in_memory():
     assert caught.value.diagnostics[0].code == "OQ307"
 
 
+def test_a_shape_that_claims_more_than_the_file_has(tmp_path):
+    made = proto()
+    made.graph.initializer.append(TensorProto(name="huge", data_type=1, dims=[2**50]))
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(OnnxqError, match="the data of 'huge' is not all in the file") as caught:
+        models.load(tmp_path / "m.onnx")
+    assert [d.code for d in caught.value.diagnostics] == ["OQ302"]
+
+
 def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(tmp_path):
     path = tmp_path / "model[1].onnx"
     abandoned, held = tmp_path / f".{path.name}.x1.part", tmp_path / f".{path.name}.x2.part"

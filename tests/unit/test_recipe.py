@@ -73,6 +73,33 @@ def test_a_recipe_that_extends_itself(tmp_path):
     assert caught.value.diagnostics[0].span.line == 2
 
 
+SECRET = "root:x:0:0"
+
+
+@pytest.mark.parametrize("name", ["../secret.yaml", "secret", "link.yaml", "{folder}/secret.yaml"])
+def test_files_that_no_recipe_may_extend(tmp_path, name):
+    """A recipe from a stranger could have them shown in an error."""
+    (tmp_path / "own").mkdir()
+    for secret in ("secret.yaml", "own/secret"):
+        (tmp_path / secret).write_text(SECRET)
+    (tmp_path / "own/link.yaml").symlink_to("../secret.yaml")
+    text = f"schema: 1\nextends: {name.format(folder=tmp_path)}\n"
+    (tmp_path / "own/r.yaml").write_text(text)
+    with pytest.raises(OnnxqError, match="no YAML file beside") as caught:
+        recipe.load(tmp_path / "own/r.yaml")
+    assert [d.code for d in caught.value.diagnostics] == ["OQ101"]
+    assert SECRET not in str(caught.value)
+
+
+def test_a_recipe_may_extend_what_is_below_the_working_folder(tmp_path, monkeypatch):
+    (tmp_path / "own").mkdir()
+    (tmp_path / "base.yaml").write_text("schema: 1\nextends: yolo\n")
+    (tmp_path / "own/r.yaml").write_text("schema: 1\nextends: ../base.yaml\n")
+    monkeypatch.chdir(tmp_path)
+    extended, shipped = (recipe.load(name).rules for name in ("own/r.yaml", "yolo"))
+    assert [rule.id for rule in extended] == [rule.id for rule in shipped]
+
+
 def test_ten_thousand_rules_load_in_bounded_time(tmp_path):
     rules = [
         rule(f'{{op: Conv, name: "/model.{i}/**"}}', id=f"r{i}", quantize="{inputs: act}")
