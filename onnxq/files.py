@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import glob
 import os
 import re
@@ -21,6 +22,7 @@ except ImportError:  # Windows: what a killed run leaves behind stays
 
 _OWN: Final = re.compile(rb"onnxq (calibration|checkpoint|improvement|unfinished improvement) \d")
 LONGEST_NAME: Final = 240  # bytes; file systems take 255, of which `.NAME.*.part` needs some
+_LONGEST_TEXT: Final = 2**26  # characters; a plan of 100,000 ops has a third
 _TRAILER: Final = 128  # bytes in which a file of onnxq's says what it is
 
 
@@ -33,6 +35,18 @@ def own_kind(path: Path) -> str:
     except OSError:
         return ""  # whoever reads it will say so
     return match[1].decode() if match else ""
+
+
+def text(path: Path, limit: int = _LONGEST_TEXT) -> str:
+    """The text of a UTF-8 file with Unix line ends, of at most `limit` characters.
+
+    Raises OSError where it cannot be read or is longer, and UnicodeDecodeError.
+    """
+    with path.open(encoding="utf-8-sig") as file:
+        content = file.read(limit + 1)
+    if len(content) > limit:
+        raise OSError(errno.EFBIG, f"it has more than {limit:,} characters")
+    return content
 
 
 @contextlib.contextmanager

@@ -15,9 +15,11 @@ from typing import Any, Final
 
 import yaml
 
+from onnxq import files
 from onnxq.diagnostics import Diagnostic, OnnxqError, Span, error
 
 KeyPath = tuple[str | int, ...]
+_LONGEST: Final = 2**23  # characters, which take minutes; ten thousand rules have a million
 DEPTH: Final = 50  # far more than a recipe needs, far less than Python's stack has
 
 
@@ -107,7 +109,7 @@ def read(path: Path, *, shown_as: str | None = None) -> Document:
     """Parse one YAML file; OQ101 when it cannot be opened, OQ102 when it cannot be parsed."""
     file = shown_as or str(path)
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = files.text(path, _LONGEST)
     except UnicodeDecodeError:
         raise error("OQ102", f"'{file}' is not UTF-8 text", fix="save it as UTF-8") from None
     except OSError as reason:

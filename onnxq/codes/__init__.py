@@ -1,7 +1,7 @@
 """The code of every diagnostic, with what it means, an example, and what to do.
 
 OQ1xx rule files, OQ2xx rules against the model, OQ3xx the model, OQ4xx data, calibration and
-scales, OQ5xx insert, OQ6xx verify, OQ7xx training.
+scales, OQ5xx insert, OQ6xx verify, OQ7xx training, OQ8xx the machine.
 """
 
 from typing import Final
@@ -15,6 +15,7 @@ from onnxq.codes.improving import IMPROVING
 from onnxq.codes.inputs import INPUTS
 from onnxq.codes.inserting import INSERTING
 from onnxq.codes.linting import LINTING
+from onnxq.codes.machine import MACHINE
 from onnxq.codes.metrics import METRICS
 from onnxq.codes.planning import PLANNING
 from onnxq.codes.precision import PRECISION
@@ -43,6 +44,7 @@ CODES: Final[dict[str, Code]] = dict(
             | VERIFYING
             | LINTING
             | COSTS
+            | MACHINE
         ).items()
     )
 )

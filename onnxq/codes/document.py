@@ -15,6 +15,7 @@ _AREAS: Final = {
     "OQ5": "OQ5xx: writing",
     "OQ6": "OQ6xx: verify",
     "OQ7": "OQ7xx: training",
+    "OQ8": "OQ8xx: the machine",
 }
 _HEAD: Final = """\
 # Codes

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final, get_args
 
+from onnxq import files
 from onnxq.descriptor import QuantDescriptor
 from onnxq.diagnostics import OnnxqError, Severity, Span, error
 from onnxq.model.graph import Edge, Graph
@@ -115,7 +116,7 @@ def difference(old: Iterable[Line], new: Iterable[Line]) -> list[str]:
 def read(path: Path) -> Saved:
     """Read a saved plan of any model (OQ212)."""
     try:
-        text = path.read_text(encoding="utf-8-sig").splitlines()
+        text = files.text(path).splitlines()
     except OSError as reason:
         cause = (reason.strerror or str(reason)).lower()
         raise error(

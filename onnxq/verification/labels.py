@@ -11,6 +11,7 @@ from typing import Final
 
 import onnx
 
+from onnxq import files
 from onnxq.diagnostics import OnnxqError, error
 
 _LABEL_COLUMNS: Final = ("class_index", "class_id", "index", "label", "target", "class", "category")
@@ -59,7 +60,7 @@ def load(path: str | Path) -> Labels:
     Commas, semicolons and tabs separate. Raises OQ651 when it cannot be read.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8-sig")
+        text = files.text(Path(path))
     except OSError as reason:
         raise _unusable(path, (reason.strerror or "it cannot be read").lower()) from None
     except UnicodeDecodeError:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import zlib
 
 import numpy as np
 import onnx
@@ -188,6 +189,15 @@ def test_pickles_are_never_loaded(here, name):
     line = here.refuses("OQ401", *CALIBRATE, name)
     assert "it holds Python objects, which onnxq never loads" in line
     assert not (here / "unpickled").exists()
+
+
+def test_a_picture_that_claims_billions_of_pixels(here):
+    Image.new("RGB", (8, 8)).save(here / "small.png")
+    content = bytearray((here / "small.png").read_bytes())
+    content[16:24] = (60_000).to_bytes(4, "big") * 2
+    content[29:33] = zlib.crc32(content[12:29]).to_bytes(4, "big")
+    (here / "large.png").write_bytes(content)
+    assert "3600000000 pixels" in here.refuses("OQ401", *CALIBRATE, "large.png")
 
 
 def test_animations_give_their_first_frame(here):

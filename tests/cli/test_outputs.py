@@ -4,6 +4,8 @@ import functools
 import os
 import resource
 import stat
+import subprocess
+import sys
 
 import onnx
 import pytest
@@ -33,6 +35,25 @@ def test_full_disk(here, command, size):
 def test_full_disk_keeps_the_file_from_before(here, command):
     (here / "model.qdq.onnx").write_bytes(b"the one from before")
     here.refuses("OQ501", *command, prepare=full_disk(300))
+
+
+def test_too_little_memory(here):
+    """A limit of 100 MB more than the process has, and a rule file of 16 MB that needs more."""
+    (here / "large.yaml").write_text("rules: [" + "{}, " * 2_000_000)
+    script = (
+        "import onnxq, resource, sys, onnxq.cli.app as app\n"
+        "from onnxq import render, yaml_source\n"
+        "pages = int(open('/proc/self/statm').read().split()[0])\n"
+        "limit = pages * resource.getpagesize() + 100_000_000\n"
+        "resource.setrlimit(resource.RLIMIT_AS, (limit, limit))\n"
+        "sys.argv = ['onnxq', 'rules', 'check', 'large.yaml']\n"
+        "app.main()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=here.folder, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "error[OQ801]: there is not enough memory" in done.stderr
 
 
 @BOTH

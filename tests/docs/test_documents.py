@@ -160,6 +160,14 @@ def test_codes_that_are_named_exist(document):
     assert set(re.findall(r"\bOQ\d{3}\b", document.read_text())) <= CODES.keys()
 
 
+def test_tests_that_the_page_on_security_names_exist():
+    text = (ROOT / "docs/security.md").read_text()
+    rows = re.findall(r"^\|.*\]\(\.\./(tests/.*?\.py)\)(?: `(\w+)`)? \|$", text, re.MULTILINE)
+    assert len(rows) >= 15
+    for file, name in rows:
+        assert f"def {name}(" in (ROOT / file).read_text() or not name, name
+
+
 def test_every_code_is_raised_somewhere():
     source = "".join(p.read_text() for p in ROOT.glob("onnxq/**/*.py") if p.parent.name != "codes")
     assert [code for code in CODES if f'"{code}"' not in source] == []

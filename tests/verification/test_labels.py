@@ -64,6 +64,7 @@ def test_equal_names_in_folders(tmp_path):
         ("1.jpg\n2.jpg\n", "row 1 has one column"),
         ("a,label,file\n1,2\n", "row 2 has too few columns"),
         (b"\xff\xfe1\x00", "it is not text in UTF-8"),
+        pytest.param(" " * (2**26 + 1), "it has more than 67,108,864 characters", id="long"),
     ],
 )
 def test_files_that_are_no_labels(tmp_path, content, told):

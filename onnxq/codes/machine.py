@@ -1,0 +1,15 @@
+"""OQ801: what the machine lacks."""
+
+from typing import Final
+
+from onnxq.codes.code import Code
+
+MACHINE: Final[dict[str, Code]] = {
+    "OQ801": Code(
+        meaning="The machine, or a limit that was set for the command, has too little memory. "
+        "Nothing is half-written.",
+        example="(ulimit -v 2000000; onnxq sensitivity model.onnx --data imgs/)",
+        fix="Close other programs or raise the limit. `calibrate --max-memory` takes less memory "
+        "and more time.",
+    ),
+}
