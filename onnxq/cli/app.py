@@ -93,6 +93,15 @@ def main() -> None:
         if isinstance(stream, io.TextIOWrapper):  # names in models may not fit the terminal
             with contextlib.suppress(OSError):  # a stream of a kind that cannot be changed
                 stream.reconfigure(errors="backslashreplace")
+    with contextlib.suppress(MemoryError):
+        return _run()
+    # Here the frames that held the memory are gone.
+    fix = "close other programs, or raise the limit"
+    _report(error("OQ801", "there is not enough memory", fix=fix))
+    sys.exit(OnnxqError.exit_code)
+
+
+def _run() -> None:
     try:
         try:
             app()
@@ -111,19 +120,12 @@ def main() -> None:
     except (ReaderGoneError, BrokenPipeError):  # such as `head`, which has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
-    except MemoryError:
-        pass  # reported below, where the frames that hold the memory are gone
     except OSError as reason:
         if reason.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _report(error("OQ501", "cannot write to the output: no space left", fix="free some space"))
         sys.exit(OnnxqError.exit_code)
-    else:
-        return
-    fix = "close other programs, or raise the limit"
-    _report(error("OQ801", "there is not enough memory", fix=fix))
-    sys.exit(OnnxqError.exit_code)
 
 
 def _report(reason: OnnxqError) -> None:
