@@ -4,12 +4,13 @@ BIN := .venv/bin
 RELEASE := build/release-check
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-long release-check docs docs-serve plots lint format bench clean
+.PHONY: help demo test test-long fuzz release-check docs docs-serve plots lint format bench clean
 
 help:
 	@echo "make demo        quantize a real YOLOX, from calibration to the TensorRT-RTX build"
 	@echo "make test        install what the tests need and run them"
 	@echo "make test-long   run what takes minutes: onnx's own models, 2 GB of weights, kills"
+	@echo "make fuzz        fuzz every kind of file, SECONDS=60 each"
 	@echo "make release-check  build sdist and wheel, and run the demo from each, installed"
 	@echo "make docs        build the documentation site in build/docs"
 	@echo "make docs-serve  build it and serve it on port 8000"
@@ -48,6 +49,11 @@ test: .venv/test
 
 test-long: .venv/test
 	$(PYTEST) -m long
+
+SECONDS = 60
+fuzz: .venv/test
+	$(PIP) 'atheris==3.0.0'
+	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
 # An editable install finds files that a distribution lacks. `build` makes the wheel from the sdist.
 release-check:

@@ -138,6 +138,8 @@ def _read(path: Path) -> tuple[dict[str, Any], Snapshot]:
     with zipfile.ZipFile(path) as archive, tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
         if archive.getinfo(_RUN).file_size > _LARGEST:
             raise ValueError("it is too large")
+        if any(entry.compress_type != zipfile.ZIP_STORED for entry in archive.infolist()):
+            raise ValueError("it is compressed, and could be larger than it looks")
         about = json.loads(archive.read(_RUN))
         if about["version"] != _VERSION:
             raise ValueError(f"its format is version {about['version']}, not {_VERSION}")
