@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from onnxq.api.inserted import InsertResult
     from onnxq.api.inserting import insert, scales
     from onnxq.api.linting import LintReport, StripResult, lint, strip
+    from onnxq.api.loaders import DataLoader, data_loader
     from onnxq.api.planning import load_plan, plan, plan_changes, plan_lines
     from onnxq.api.quantizing import QuantizeResult, quantize
     from onnxq.api.recipes import (
@@ -60,6 +61,7 @@ _MODULES: Final = {
     "api.inserted": ("InsertResult",),
     "api.inserting": ("insert", "scales"),
     "api.linting": ("LintReport", "StripResult", "lint", "strip"),
+    "api.loaders": ("DataLoader", "data_loader"),
     "api.planning": ("load_plan", "plan", "plan_changes", "plan_lines"),
     "api.quantizing": ("QuantizeResult", "quantize"),
     "api.recipes": (
@@ -98,6 +100,7 @@ __all__ = [
     "CalibrationSummary",
     "Check",
     "CodeExplanation",
+    "DataLoader",
     "Diagnostic",
     "Doctor",
     "Explanations",
@@ -125,6 +128,7 @@ __all__ = [
     "Tuned",
     "VerifyReport",
     "calibrate",
+    "data_loader",
     "doctor",
     "explain",
     "export_cache",

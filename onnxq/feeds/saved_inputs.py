@@ -1,4 +1,7 @@
-"""Samples from the JSON that `polygraphy run --save-inputs` writes, read by Polygraphy itself."""
+"""Samples from the JSON that `polygraphy run --save-inputs` writes, read by Polygraphy itself.
+
+Its decoder runs no code: arrays are .npy without objects, tensors of torch are weights alone.
+"""
 
 from __future__ import annotations
 
@@ -93,10 +96,12 @@ def _loaded(file: Path) -> list[dict[str, Any]]:
     from polygraphy.json import load_json
     from polygraphy.logger import G_LOGGER
 
-    why = "it is not a list of dictionaries"
+    why = "it holds no dictionary of arrays, and no list of such"
     try:
         with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):
             content = load_json(str(file))
+        if isinstance(content, dict) and any(hasattr(v, "__array__") for v in content.values()):
+            return [content]  # one iteration, as where a folder is named to Polygraphy
         if isinstance(content, list) and all(isinstance(item, dict) for item in content):
             return content
     except Exception as reason:  # Polygraphy raises what json, base64 and numpy do

@@ -15,6 +15,7 @@ from onnxq.api.diagnosing import Doctor
 from onnxq.api.explaining import CodeExplanation, Explanations
 from onnxq.api.inserted import InsertResult
 from onnxq.api.linting import LintReport, StripResult
+from onnxq.api.loaders import DataLoader
 from onnxq.api.quantizing import QuantizeResult
 from onnxq.calibration import summary
 from onnxq.calibration.statistics import Statistics, TensorStatistics
@@ -216,6 +217,15 @@ def _(result: CodeExplanation, console: Console, *, everything: bool = False) ->
 @show.register
 def _(result: Doctor, console: Console, *, everything: bool = False) -> None:
     checkups.doctor(console, result)
+
+
+@show.register
+def _(result: DataLoader, console: Console, *, everything: bool = False) -> None:
+    length = result.feed.length
+    samples = "samples" if length is None else counted(length, "sample")
+    console.print("; ".join((samples, *map(str, result.feed.inputs))))
+    for note in result.notes:
+        console.print(note)
 
 
 @show.register

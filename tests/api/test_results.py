@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+from polygraphy.common import TensorMetadata
+from polygraphy.comparator import DataLoader as PolygraphyLoader
 
 import onnxq
 from tests.cli.conftest import MODEL, RULES
@@ -47,6 +49,7 @@ FUNCTIONS = {
     "strip": lambda model: onnxq.strip("model.qdq.onnx"),
     "explain": lambda model: onnxq.explain(model, "second", "rules.yaml"),
     "doctor": lambda model: onnxq.doctor(),
+    "data_loader": lambda model: onnxq.data_loader(model, "imgs", preprocess="yolo"),
     "explain a code": lambda model: onnxq.explain("OQ203"),
     "import_cache": lambda model: onnxq.import_cache("calib.cache", model),
     "export_cache": lambda model: onnxq.export_cache(onnxq.calibrate(model, "imgs"), model),
@@ -221,6 +224,30 @@ def test_data_in_memory_gives_the_same_in_every_form(work, form):
     assert statistics.samples == 4
 
 
+@pytest.mark.parametrize("model", ["model.onnx", "model.qdq.onnx"])
+def test_a_data_loader_gives_what_calibrate_reads(work, model):
+    loader = onnxq.data_loader(model, "imgs", preprocess="yolo")
+    passes = [onnxq.calibrate("model.onnx", loader) for _ in range(2)]
+    by_path = onnxq.calibrate("model.onnx", "imgs", preprocess="yolo")
+    assert {s["x"].to_dict() == by_path["x"].to_dict() for s in passes} == {True}
+    assert [inputs["x"].shape for inputs in loader] == [(1, 3, 16, 16)] * 3
+
+
+def test_a_data_loader_says_what_it_left_out(work):
+    Path("imgs/broken.png").write_text("no picture")
+    loader = onnxq.data_loader(onnxq.load("model.onnx"), "imgs")
+    assert not loader.diagnostics
+    assert len(list(loader)) == 3
+    assert [d.code for d in loader.diagnostics] == ["OQ402"]
+    assert str(loader).endswith("(yolo, the default; --preprocess changes it)")
+
+
+def test_a_data_loader_of_polygraphy_is_data(work):
+    metadata = TensorMetadata().add("x", np.float32, (1, 3, 16, 16))
+    loader = PolygraphyLoader(iterations=3, input_metadata=metadata)
+    assert onnxq.calibrate("model.onnx", loader).samples == 3
+
+
 def test_torch_tensors_are_samples(work):
     torch = pytest.importorskip("torch")
     loader = torch.utils.data.DataLoader(torch.from_numpy(SAMPLES), batch_size=1)
@@ -356,6 +383,8 @@ BAD = {
     "calibrate, no preprocessing": (
         "OQ406", lambda: onnxq.calibrate("model.onnx", "imgs", preprocess="yol"),
     ),
+    "data_loader, no data": ("OQ401", lambda: onnxq.data_loader("model.onnx", "no")),
+    "data_loader, other name": ("OQ403", lambda: onnxq.data_loader("model.onnx", {"y": SAMPLES})),
     "calibrate, a shard": ("OQ434", lambda: onnxq.calibrate("model.onnx", "imgs", shard="3/2")),
     "calibrate, over the model": (
         "OQ502", lambda: onnxq.calibrate("model.onnx", "imgs", output="model.onnx"),

@@ -320,10 +320,19 @@ def test_saved_inputs_are_chosen_and_stacked():
     assert [s.count for s in opened("in.json", DYNAMIC, batch=4)] == [4, 4, 2]
 
 
+def test_a_folder_of_saved_inputs_has_one_dictionary_a_file():
+    Path("saved").mkdir()
+    for i in range(3):
+        save_json({"x": np.full((1, 3), i, np.float32)}, f"saved/000000000{i}.json")
+    assert first_values(opened("saved", ONE)) == [0, 1, 2]
+    assert first_values(opened("saved/0000000001.json", ONE)) == [1]
+
+
 @pytest.mark.parametrize(
     ("code", "content"),
     [
         ("OQ401", "{"),
+        ("OQ401", "{}"),
         ("OQ401", '{"a": 1}'),
         ("OQ401", "[1, 2]"),
         ("OQ401", "[]"),
