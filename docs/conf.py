@@ -22,7 +22,7 @@ extensions = [
     "plain_lexers",
 ]
 root_doc = "docs/index"
-include_patterns = ["docs/**", "benchmarks/**", "CHANGELOG.md", "CONTRIBUTING.md"]
+include_patterns = ["docs/**", "benchmarks/**", "CHANGELOG.md", "CONTRIBUTING.md", "SECURITY.md"]
 exclude_patterns = ["**/.*", "build", "demo-out"]
 
 myst_heading_anchors = 4
