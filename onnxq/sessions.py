@@ -35,6 +35,8 @@ _OUTSIDE: Final = (
         r"bounds \[(?P<least>-?\d+) ?, ?(?P<most>-?\d+)\]. Actual value is (?P<index>-?\d+)"
     ),
 )
+_NO_MODEL: Final = "check it with 'python -m onnx.checker' or export it again"
+_NO_OP: Final = "give the library that has the op with --ort-library LIB.so, or a model without it"
 _NODE: Final = re.compile(r"running (\w+) node. Name:'(.*?)' Status")
 _NUMPY_TYPES: Final = frozenset(
     onnx.helper.np_dtype_to_tensor_dtype(np.dtype(kind)) for kind in "efdbhilqBHILQ?"
@@ -87,7 +89,7 @@ def open_session(
         raise error(
             "OQ305",
             f"onnxruntime cannot load {called}: {first_line(reason)}",
-            fix="check it with 'python -m onnx.checker' or export it again",
+            fix=_NO_OP if "is not a registered function/op" in str(reason) else _NO_MODEL,
         ) from reason
     if session.get_providers()[0] != providers[0]:  # onnxruntime falls back silently
         raise error(

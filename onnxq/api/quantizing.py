@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -51,7 +51,7 @@ from onnxq.shown import Shown
 from onnxq.verification.data import UnusedSamples
 from onnxq.verification.detections import DecoderLike
 from onnxq.verification.numeric.parts import PartsLike
-from onnxq.verification.profiles import for_data
+from onnxq.verification.profiles import Profile, for_data, not_declared
 from onnxq.verification.report import VerifyReport
 from onnxq.verification.tensorrt import TIMEOUT
 from onnxq.verification.thresholds import Limits
@@ -60,11 +60,15 @@ from onnxq.verification.verifying import Backend
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class QuantizeResult(Shown):
-    """The statistics, the Q/DQ model and the report; no statistics for a plan that needs none."""
+    """The statistics, the Q/DQ model and the report; no statistics for a plan that needs none.
+
+    `profiles` are the shapes that the engine was built for, of inputs with dynamic sizes.
+    """
 
     statistics: Statistics | None
     inserted: InsertResult
     report: VerifyReport
+    profiles: Mapping[str, Profile] = field(default_factory=dict)
 
     def save(self, path: str | Path) -> QuantizeResult:
         """Write the Q/DQ model, as `InsertResult.save` does."""
@@ -292,7 +296,12 @@ def quantize(
         unused = None if feed is None else UnusedSamples(feed, [statistics])
         checking = Checking(lineage=lineage, checks=checks, thresholds=limits, html=page)
         report = checking.run(unused, progress)
-    return QuantizeResult(statistics=statistics, inserted=inserted, report=report)
+    return QuantizeResult(
+        statistics=statistics,
+        inserted=inserted,
+        report=report,
+        profiles=not_declared(model.proto, profiles),
+    )
 
 
 def _inputs(

@@ -12,8 +12,8 @@ LINTING: Final[dict[str, Code]] = {
         "op of onnxruntime's blocked layouts for the ONNX op of the same name, and computes other "
         "values.",
         example="com.microsoft::SkipLayerNormalization, or EfficientNMS_TRT",
-        fix="Export the model again without optimizations for onnxruntime; for a plugin, give its "
-        "library to TensorRT and to `verify --plugin`.",
+        fix="Export the model again without optimizations for onnxruntime; for a plugin that is "
+        "not TensorRT's own, give its library to TensorRT and to `verify --plugin`.",
     ),
     "OQ610": Code(
         meaning="A zero point is missing or not zero. Without one ONNX assumes uint8 and TensorRT "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,7 @@ from onnxq.diagnostics import Severity
 from onnxq.planning.coverage import coverage
 from onnxq.render.side_by_side import types_of
 from onnxq.render.text import one_line, share
-from onnxq.verification import TYPICAL, Comparison, ModelReport
+from onnxq.verification import TYPICAL, Comparison, ModelReport, Profile
 from onnxq.verification.thresholds import refusals
 
 _INDEX: Final = 24  # characters of the index of a part
@@ -128,7 +128,22 @@ def following(result: QuantizeResult) -> str:
     data = result.report.data
     if data is None or (data.used and word != "not compared"):
         return f"onnxq verify {model} {qdq} --data OTHERS"
-    return f"trtexec --onnx={qdq} --stronglyTyped"
+    return f"trtexec --onnx={qdq} --stronglyTyped{_sizes(result.profiles)}"
+
+
+def _sizes(profiles: Mapping[str, Profile]) -> str:
+    """The options on inputs with dynamic sizes, each of which trtexec would take for 1."""
+    if not profiles:
+        return ""
+    fields = {
+        option: ",".join(
+            f"{name}:{'x'.join(map(str, profile[index]))}" for name, profile in profiles.items()
+        )
+        for index, option in enumerate(("minShapes", "optShapes", "maxShapes"))
+    }
+    if len(set(fields.values())) == 1:
+        fields = {"shapes": fields["optShapes"]}
+    return "".join(f" --{option}={shlex.quote(text)}" for option, text in fields.items())
 
 
 def _misses_accuracy(result: QuantizeResult) -> bool:

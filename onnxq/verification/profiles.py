@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
+import onnx
+
 from onnxq.diagnostics import Diagnostic, error
 from onnxq.feeds.samples import shape_example
-from onnxq.model.graph import Graph, Shape
+from onnxq.model.graph import Graph, Shape, declares
 
 
 class Profile(NamedTuple):
@@ -41,6 +43,11 @@ def for_data(
     ranges = {name: p.opt for name, p in profiles.items() if len(set(p)) > 1}
     exact = {**shapes, **{name: p.opt for name, p in profiles.items()}}
     return {n: tuple(s) for n, s in exact.items() if n not in ranges}, ranges
+
+
+def not_declared(model: onnx.ModelProto, profiles: Mapping[str, Profile]) -> dict[str, Profile]:
+    """The profiles of the inputs whose sizes the model does not fix."""
+    return {n: p for n, p in profiles.items() if not declares(model, {n: p.opt})}
 
 
 def of_dynamic_inputs(graph: Graph, profiles: Mapping[str, Profile]) -> dict[str, Profile]:

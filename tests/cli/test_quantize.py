@@ -249,3 +249,25 @@ def test_two_outputs_in_one_place(fresh, options, told):
 )
 def test_options_are_read_before_anything_is_written(fresh, code, options):
     fresh.refuses(code, "quantize", *ARGUMENTS, *options)
+
+
+RANGE = " --minShapes=x:1x3x8x8 --optShapes=x:1x3x16x16 --maxShapes=x:4x3x32x32"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape", "expected"),
+    [
+        ("1,3,16,16", "1x3x16x16", ""),
+        ("N,3,H,W", "1x3x16x16", " --shapes=x:1x3x16x16"),
+        ("N,3,H,W", "1x3x8x8/1x3x16x16/4x3x32x32", RANGE),
+    ],
+)
+def test_the_line_for_trtexec_has_the_shapes_of_dynamic_inputs(fresh, sizes, shape, expected):
+    text = MODEL.replace("[1,3,16,16]", f"[{sizes}]").replace("[1,4,16,16]", "[N,4,P,Q]")
+    onnx.save(from_text(text), fresh / "model.onnx")
+    (fresh / "others").mkdir()
+    make_picture(fresh / "others" / "0.png", 20)
+    options = ("--shape", f"x:{shape}", "--verify-data", "others")
+    outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, *options))
+    line = "next: trtexec --onnx=model.qdq.onnx --stronglyTyped"
+    assert outcome.stdout.splitlines()[-1] == line + expected

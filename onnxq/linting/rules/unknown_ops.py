@@ -13,7 +13,10 @@ from onnxq.model.pairs import is_pair_node
 
 _EXPORT: Final = "export the model again without optimizations for onnxruntime"
 _REPLACE: Final = "replace it by other operators in the export"
-_LIBRARY: Final = "give its library to TensorRT; 'onnxq verify' compiles what is in front of it"
+_LIBRARY: Final = (
+    "give its library to TensorRT, unless it is one of TensorRT's own; "
+    "'onnxq verify' compiles what is in front of it"
+)
 
 
 @rule("OQ609")
