@@ -16,7 +16,7 @@ from onnxq.codes import CODES
 from onnxq.verification.detections import load_decoder
 from tests.cli.conftest import make_picture
 from tests.docs.models import MODEL, named_as_exported
-from tests.documents import ROOT, blocks
+from tests.documents import ROOT, blocks, shape_of
 
 ONNXQ = Path(sys.executable).with_name("onnxq")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
@@ -27,12 +27,6 @@ def demo_folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("demo")
     subprocess.run([sys.executable, ROOT / "demo" / "prepare.py", folder], check=True)
     return folder
-
-
-def shape_of(text: str) -> list[str]:
-    """Lines without digits, blanks and rules, whose widths depend on the figures."""
-    lines = (re.sub(r"[\d.,]+", "#", line) for line in text.splitlines())
-    return [" ".join(line.split()) for line in lines if line.strip(" ─")]
 
 
 def test_the_readme_shows_what_its_commands_print(demo_folder):
