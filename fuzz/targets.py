@@ -1,5 +1,6 @@
 """What is fuzzed: each target takes bytes as a file of one kind, and must accept or refuse it."""
 
+import io
 import shutil
 import zipfile
 from collections.abc import Callable
@@ -10,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import onnx
 from onnx import parser
+from rich.console import Console
 
 import onnxq
+from onnxq import render
 from onnxq.calibration.statistics import FILE as CALIBRATION
 from onnxq.codes import CODES
 from onnxq.cost import gpu
@@ -157,5 +160,8 @@ def attempt(target: Target, content: bytes, folder: Path) -> bool:
         assert diagnostic.code in CODES, diagnostic
         assert diagnostic.message, diagnostic
         assert diagnostic.fix, diagnostic
-        assert str(diagnostic).replace("\n", "").isprintable(), repr(str(diagnostic))
+    screen = Console(file=io.StringIO(), width=10_000)
+    render.diagnostics(screen, refusal.diagnostics)
+    shown = screen.file.getvalue()
+    assert shown.replace("\n", "").isprintable(), repr(shown)
     return False

@@ -11,8 +11,10 @@ import pytest
 from tests.once import made_once
 
 # Builds that tests share, and no test reads what an earlier run left.
-_CACHE = tempfile.TemporaryDirectory(prefix="onnxq-tests-")
-os.environ["XDG_CACHE_HOME"] = _CACHE.name
+# The workers of pytest-xdist have the folder of the process that started them.
+if "PYTEST_XDIST_WORKER" not in os.environ:
+    _CACHE = tempfile.TemporaryDirectory(prefix="onnxq-tests-")
+    os.environ["XDG_CACHE_HOME"] = _CACHE.name
 
 # A background job of a shell ignores SIGINT, and so would the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:

@@ -21,8 +21,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from onnxq.compiler import worker
 from onnxq.passed_arrays import load_arrays, save_arrays
-from onnxq.verification import _worker
 
 WARM_UP_S = 2.0  # an idle GPU has a low clock
 ROUNDS, BLOCK = 30, 10
@@ -170,7 +170,7 @@ def main(job_path: str, result_path: str) -> None:
 
     find_runtime()
     trt = importlib.import_module("tensorrt_rtx" if config.USE_TENSORRT_RTX else "tensorrt")
-    _worker.listen(trt, [])
+    worker.listen(trt, [])
     results = run(json.loads(Path(job_path).read_text("utf-8")))
     Path(result_path).write_text(json.dumps(results), "utf-8")
 

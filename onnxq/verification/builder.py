@@ -37,12 +37,12 @@ def build(job: Mapping[str, Any], timeout: float, *, rtx: bool = True) -> dict[s
     Raises OQ602 when the compiler rejects the model, OQ660 when it crashes, OQ661 when it takes
     too long and OQ662 when it runs out of memory.
     """
-    return _done("onnxq.verification._build", job, timeout, _compiler(rtx))
+    return _done("onnxq.compiler.build", job, timeout, _compiler(rtx))
 
 
 def run(job: Mapping[str, Any], timeout: float, *, rtx: bool = True) -> dict[str, Any]:
     """Do a job of `_run`, which needs a GPU; raises as `build`, and OQ666 when the run fails."""
-    return _done("onnxq.verification._run", job, timeout, _compiler(rtx))
+    return _done("onnxq.compiler.run", job, timeout, _compiler(rtx))
 
 
 def _done(program: str, job: Mapping[str, Any], timeout: float, compiler: str) -> dict[str, Any]:
@@ -63,7 +63,7 @@ def _done(program: str, job: Mapping[str, Any], timeout: float, compiler: str) -
             ) from None
         if code or not result_path.exists():
             log_lines = _lines(log_path)
-            if program == "onnxq.verification._run" and code >= 0:
+            if program == "onnxq.compiler.run" and code >= 0:
                 raise _not_run(log_lines, compiler)
             raise _failed(code, [line for line in log_lines if not _NOISE.search(line)], compiler)
         result: dict[str, Any] = json.loads(result_path.read_text(encoding="utf-8"))

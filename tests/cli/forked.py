@@ -12,7 +12,8 @@ import sys
 PRELOADED = [
     "onnxruntime", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
     "onnxq.cli.app", "onnxq.render", "onnxq.api.quantizing", "onnxq.api.caches",
-    "onnxq.api.linting", "onnxq.api.explaining",
+    "onnxq.api.linting", "onnxq.api.explaining", "onnxq.api.improving", "onnxq.api.sensing",
+    "onnxq.api.training", "onnxq.api.tuning", "onnxq.calibration._bitcount",
     "onnxq.verification", "rich.console", "rich.progress",
 ]  # fmt: skip
 _context = multiprocessing.get_context("forkserver")

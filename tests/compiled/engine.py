@@ -153,15 +153,15 @@ def _use_rtx():
 def _layers_of(model):
     import tensorrt_rtx
 
-    from onnxq.verification import _build, _worker
+    from onnxq.compiler import build, worker
 
     messages = []
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "model.onnx"
         path.write_bytes(model)
         job = {"model": str(path), "profiles": {}, "targets": []}
-        _worker.listen(tensorrt_rtx, messages)
-        _build.build(job, tensorrt_rtx)
+        worker.listen(tensorrt_rtx, messages)
+        build.build(job, tensorrt_rtx)
     return messages[-1]
 
 
@@ -173,7 +173,7 @@ def imported_by_the_parser(ops):
 def _imported(ops):
     import tensorrt_rtx as trt
 
-    from onnxq.verification import _plugins
+    from onnxq.compiler import plugins
 
-    missing = _plugins.unknown(trt, trt.Logger(trt.Logger.ERROR), ops)
+    missing = plugins.unknown(trt, trt.Logger(trt.Logger.ERROR), ops)
     return [op for op in ops if op not in missing]

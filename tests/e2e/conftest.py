@@ -10,7 +10,8 @@ import numpy as np
 import onnx
 import pytest
 
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 from tests.conftest import packaged
 from tests.once import made_once
 

@@ -9,7 +9,8 @@ import pytest
 from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes, scopes
 from onnxq.model.strip import strip
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 from tests.inserting import computed, quantized
 from tests.onnx_text import model
 

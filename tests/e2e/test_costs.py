@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 
 DEPTHWISE = """schema: 1
 extends: trt-int8

@@ -7,7 +7,8 @@ import pytest
 from onnx import numpy_helper, parser
 
 from onnxq.quantization import fake_tensor_quant
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 
 CHANNELS = 6
 WEIGHT = np.linspace(0.1, 3, CHANNELS, dtype=np.float32).reshape(1, CHANNELS, 1, 1)

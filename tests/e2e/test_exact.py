@@ -10,7 +10,8 @@ from onnx import numpy_helper, parser
 
 from onnxq.calibration.statistics import Statistics
 from onnxq.quantization import fake_tensor_quant, scale_of
-from tests.command import onnxq, succeeded
+from tests.cli.forked import onnxq
+from tests.command import succeeded
 
 from .conftest import EVALUATION, copied
 

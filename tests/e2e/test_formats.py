@@ -4,7 +4,8 @@ import onnx
 import pytest
 import torch
 
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 from tests.conftest import packaged
 
 from .conftest import CALIBRATION, EVALUATION, copied, quantized, run_all

@@ -8,7 +8,8 @@ import onnx
 import pytest
 
 from onnxq.model.preparing import raised
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 from tests.inserting import computed
 from tests.onnx_text import model as onnx_model
 

@@ -7,7 +7,8 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from tests.command import onnxq, succeeded
+from tests.cli.forked import onnxq
+from tests.command import succeeded
 
 from .conftest import sha256
 

@@ -12,7 +12,7 @@ import pytest
 import onnxq
 from onnxq.model.cutting import cut
 from onnxq.model.graph import Graph
-from tests.command import onnxq as command
+from tests.cli.forked import onnxq as command
 from tests.command import result, succeeded
 
 from . import plugin_models

@@ -3,7 +3,8 @@
 import onnx
 import pytest
 
-from tests.command import onnxq, result
+from tests.cli.forked import onnxq
+from tests.command import result
 from tests.verification.test_seeded_faults import with_class_branch
 
 from .rendered_characters import characters

@@ -11,7 +11,8 @@ from onnxq.model.pairs import is_pair_op
 from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes
 from onnxq.model.strip import strip
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 from tests.compiled.engine import layers_of
 from tests.conftest import packaged
 from tests.inserting import computed, quantized

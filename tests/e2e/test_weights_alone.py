@@ -6,7 +6,8 @@ import pytest
 
 from onnxq.model.io import load
 from onnxq.model.metadata import metadata_of
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 
 
 @pytest.fixture(scope="module")

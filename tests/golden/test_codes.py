@@ -7,7 +7,8 @@ import pytest
 
 from onnxq.codes import CODES
 from onnxq.codes.document import document
-from tests.command import onnxq, result, succeeded
+from tests.cli.forked import onnxq
+from tests.command import result, succeeded
 
 PAGE = Path(__file__).parents[2] / "docs" / "codes.md"
 

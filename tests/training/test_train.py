@@ -14,7 +14,7 @@ import onnxq.torch
 from onnxq.diagnostics import OnnxqError
 from onnxq.improvement.loss import Judge
 from tests import onnx_text
-from tests.command import onnxq as command
+from tests.cli.forked import onnxq as command
 from tests.command import succeeded
 from tests.improvement.models import samples
 from tests.inserting import computed

@@ -40,7 +40,7 @@ def builders(folder):
             command = (process / "cmdline").read_bytes()
         except OSError:  # it ended just now
             continue
-        if str(folder).encode() in command and b"onnxq.verification._build" in command:
+        if str(folder).encode() in command and b"onnxq.compiler.build" in command:
             ids.append(int(process.name))
     return ids
 

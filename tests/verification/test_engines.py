@@ -22,7 +22,8 @@ from onnxq.sessions import open_session
 from onnxq.verification import CompileOptions, EngineRun, VerifyReport, engines
 from onnxq.verification.gpu import gpu
 from onnxq.verification.schema import schema
-from tests.command import onnxq, succeeded
+from tests.cli.forked import onnxq
+from tests.command import succeeded
 
 from .models import Builder, float_conv, quantized_conv, saved
 

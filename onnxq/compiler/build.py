@@ -1,6 +1,6 @@
 """Builds an engine with Polygraphy and TensorRT, in its own process because builders may crash.
 
-    python -m onnxq.verification._build job.json result.json
+    python -m onnxq.compiler.build job.json result.json
 
 The job is {"model": path, "profiles": {input: [min, opt, max]}, "targets": [[8, 9], ..]}, and may
 have "plugins": [path, ..], libraries to load, and "may_be_plugins": [op, ..]. The result is
@@ -17,16 +17,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from onnxq.verification import _plugins, _worker
+from onnxq.compiler import plugins, worker
 
 
 def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any]:
     """Build the job's model, if the compiler knows its ops."""
-    logger = _worker.logger()
-    problems = _plugins.load(trt, logger, job.get("plugins", ()))
-    unknown = _plugins.unknown(trt, logger, job.get("may_be_plugins", ()))
+    logger = worker.logger()
+    problems = plugins.load(trt, logger, job.get("plugins", ()))
+    unknown = plugins.unknown(trt, logger, job.get("may_be_plugins", ()))
     if unknown:
-        takes_plugins = _plugins.takes_plugins(trt)
+        takes_plugins = plugins.takes_plugins(trt)
         return {"unknown": unknown, "takes_plugins": takes_plugins, "problems": problems}
     engine = build(job, trt)
     if "engine" in job:
@@ -80,4 +80,4 @@ def _layers(engine: Any, trt: Any, messages: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(_worker.main(work, *sys.argv[1:]))
+    sys.exit(worker.main(work, *sys.argv[1:]))

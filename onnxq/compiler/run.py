@@ -1,6 +1,6 @@
-"""Runs an engine on a GPU with Polygraphy's runner, in a process of its own like `_build`.
+"""Runs an engine on a GPU with Polygraphy's runner, in a process of its own like `build`.
 
-    python -m onnxq.verification._run job.json result.json
+    python -m onnxq.compiler.run job.json result.json
 
 The job is {"engine": path, "samples": [path, ..], "outputs": folder, "plugins": [path, ..]}, with
 samples that `save_arrays` wrote. The outputs of the first sample are then in `0.npz` of that
@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
+from onnxq.compiler import plugins, worker
 from onnxq.passed_arrays import load_arrays, save_arrays
-from onnxq.verification import _plugins, _worker
 
 WARM_UP: Final = 20  # inferences; TensorRT-RTX compiles kernels in the first
 TIMED: Final = 100
@@ -27,7 +27,7 @@ def work(job: Mapping[str, Any], trt: Any, messages: list[str]) -> dict[str, Any
     """Write the outputs of every sample, and time the last."""
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 
-    _plugins.load(trt, _worker.logger(), job.get("plugins", ()))
+    plugins.load(trt, worker.logger(), job.get("plugins", ()))
     with TrtRunner(EngineFromBytes(Path(job["engine"]).read_bytes())) as runner:
         for index, path in enumerate(job["samples"]):
             tensors = load_arrays(path)
@@ -66,4 +66,4 @@ def _median(runner: Any, tensors: Mapping[str, Any], **how: bool) -> float:
 
 
 if __name__ == "__main__":
-    sys.exit(_worker.main(work, *sys.argv[1:]))
+    sys.exit(worker.main(work, *sys.argv[1:]))
