@@ -1,5 +1,6 @@
 """`onnxq calib`: files that are joined, and files that are shown."""
 
+import functools
 import os
 import re
 import shutil
@@ -10,10 +11,12 @@ import pytest
 
 from onnxq.calibration.histogram import BitHistogram
 from onnxq.calibration.statistics import Statistics, TensorStatistics
-from tests.command import onnxq, result, succeeded
+from tests.command import onnxq as onnxq_anew
+from tests.command import result, succeeded
 from tests.onnx_text import model as from_text
 
 from .conftest import MODEL
+from .forked import onnxq
 
 MERGE = ("calib", "merge")
 LONG = "/model.22/cv3.1/cv3.1.0/very/long/scope/of/a/module/number.{}/conv/Conv_output_0"
@@ -145,11 +148,21 @@ def save(path, count, **arrays):
     ).save(path)  # fmt: skip
 
 
-def in_terminal(folder, *arguments, **environment):
-    """What a command prints in a terminal of 80 columns, without the colours."""
-    env = {**os.environ, "COLUMNS": "80", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "xterm"}
-    outcome = succeeded(onnxq(*arguments, cwd=folder, env={**env, **environment}))
-    return re.sub(r"\x1b\[\d*m", "", outcome.stdout).splitlines()
+TERMINAL = {"COLUMNS": "80", "TTY_COMPATIBLE": "1", "NO_COLOR": "1", "TERM": "xterm"}
+
+
+def in_terminal(folder, *arguments, columns=80):
+    """What a command prints in a terminal, without the colours."""
+    prepare = functools.partial(be_in_terminal, columns)
+    return lines_of(onnxq(*arguments, cwd=folder, prepare=prepare))
+
+
+def be_in_terminal(columns):
+    os.environ.update({**TERMINAL, "COLUMNS": str(columns)})
+
+
+def lines_of(outcome):
+    return re.sub(r"\x1b\[\d*m", "", succeeded(outcome).stdout).splitlines()
 
 
 def test_the_table_fits_a_terminal(tmp_path):
@@ -174,7 +187,7 @@ def test_a_narrow_terminal_breaks_no_figure(tmp_path, width, options):
     wide = np.random.default_rng(1).normal(size=999) * 1234
     save(tmp_path / "c.npz", 2, zeros=np.zeros(9), wide=wide)
     command = ("calib", "show", "c.npz", *options)
-    lines = in_terminal(tmp_path, *command, COLUMNS=str(width))
+    lines = in_terminal(tmp_path, *command, columns=width)
     told = " ".join(lines)
     (left_out,) = [line for line in lines if "not shown for lack of room" in line] or [""]
     tables = [line for line in lines if line.startswith(" ")]
@@ -218,9 +231,9 @@ def test_order_and_limit(tmp_path):
 def test_the_histogram_fits_a_terminal(tmp_path, encoding):
     x = np.random.default_rng(0).normal(size=100_000)
     save(tmp_path / "c.npz", 0, **{"conv/out": np.append(x, [40, -60])})
-    lines = in_terminal(
-        tmp_path, "calib", "show", "c.npz", "--tensor", "conv/out", PYTHONIOENCODING=encoding
-    )
+    env = {**os.environ, **TERMINAL, "PYTHONIOENCODING": encoding}
+    command = ("calib", "show", "c.npz", "--tensor", "conv/out")
+    lines = lines_of(onnxq_anew(*command, cwd=tmp_path, env=env))
     text = "\n".join(lines)
     assert max(map(len, lines)) <= 80
     assert text.isascii() == (encoding == "ascii")
