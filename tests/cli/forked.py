@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 PRELOADED = [
     "onnxruntime", "polygraphy.backend.onnxrt", "numba", "pytest", "torch",
@@ -20,21 +22,32 @@ _context = multiprocessing.get_context("forkserver")
 _context.set_forkserver_preload(PRELOADED)
 
 
-def onnxq(*arguments, cwd, prepare=None):
-    """Run a command to its end. `prepare` is called in its process first."""
+def onnxq(*arguments, cwd, prepare=None, seconds=1800):
+    """Run a command to its end. `prepare` is called in its process first.
+
+    The time limit is against hangs alone: the command is killed then.
+    """
     pipes = [_context.Pipe(duplex=False) for _ in range(2)]
     process = _context.Process(
         target=_run, args=([w for _, w in pipes], str(cwd), [*map(str, arguments)], prepare)
     )
     process.start()
-    told = []
-    for reader, writer in pipes:
+    limit = threading.Timer(seconds, process.kill)
+    limit.start()
+    for _, writer in pipes:
         writer.close()
-        with os.fdopen(os.dup(reader.fileno()), encoding="utf-8") as stream:
-            told.append(stream.read())
-        reader.close()
+    with ThreadPoolExecutor(len(pipes)) as readers:  # a pipe that is full stops the command
+        told = list(readers.map(_read, [reader for reader, _ in pipes]))
     process.join()
+    limit.cancel()
     return subprocess.CompletedProcess(arguments, process.exitcode, *told)
+
+
+def _read(reader):
+    with os.fdopen(os.dup(reader.fileno()), encoding="utf-8") as stream:
+        content = stream.read()
+    reader.close()
+    return content
 
 
 def killed(*arguments, cwd, after):

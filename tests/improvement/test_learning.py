@@ -65,6 +65,7 @@ def classifier():
     return proto
 
 
+@pytest.mark.long
 def test_a_trained_model_gains_on_samples_that_it_did_not_see(classifier):
     data = [line_of_text(i) for i in range(48)]
     work, edits = learned(classifier, data, steps=60)
@@ -230,6 +231,7 @@ else:
 """
 
 
+@pytest.mark.long
 def test_another_process_goes_on_from_a_state(tmp_path):
     def run(*arguments, seed):
         command = [sys.executable, "-c", _STATES, *arguments]

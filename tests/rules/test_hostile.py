@@ -1,14 +1,12 @@
 """Rule files that are made to break things: each ends soon, with a plan or with errors.
 
-Every command runs in a process of its own with a bound that is generous on a slow machine.
+Every command has a bound of time that is generous on a slow machine.
 """
-
-import subprocess
 
 import onnx
 import pytest
 
-from tests.command import ONNXQ
+from tests.cli.forked import onnxq
 from tests.onnx_text import model
 
 SECONDS = 600  # against hangs and exponential searches alone, which take far longer
@@ -29,15 +27,7 @@ def here(tmp_path):
 
 def run(here, *arguments):
     """A command that must end in time, with lines of a bounded length and no traceback."""
-    process = subprocess.run(
-        [ONNXQ, *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
-        stdin=subprocess.DEVNULL,
-        check=False,
-    )
+    process = onnxq(*arguments, cwd=here, seconds=SECONDS)
     assert "Traceback" not in process.stderr, process.stderr[-2000:]
     assert process.returncode in (0, 2), process.stderr[-2000:]
     assert max(map(len, process.stderr.splitlines()), default=0) < 1_000
