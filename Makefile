@@ -4,13 +4,14 @@ BIN := .venv/bin
 RELEASE := build/release-check
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 
-.PHONY: help demo test test-long fuzz release-check docs docs-serve plots lint format bench clean
+.PHONY: help demo test test-long fuzz bad-inputs release-check docs docs-serve plots lint format bench clean
 
 help:
 	@echo "make demo        quantize a real YOLOX, from calibration to the TensorRT-RTX build"
 	@echo "make test        install what the tests need and run them"
 	@echo "make test-long   run what takes minutes: onnx's own models, 2 GB of weights, kills"
 	@echo "make fuzz        fuzz every kind of file, SECONDS=60 each"
+	@echo "make bad-inputs  list the bad inputs that the tests give, for docs/bad-inputs.md"
 	@echo "make release-check  build sdist and wheel, and run the demo from each, installed"
 	@echo "make docs        build the documentation site in build/docs"
 	@echo "make docs-serve  build it and serve it on port 8000"
@@ -54,6 +55,11 @@ SECONDS = 60
 fuzz: .venv/test
 	$(PIP) 'atheris==3.0.0'
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
+
+bad-inputs: .venv/test
+	rm -f build/refusals.jsonl; mkdir -p build
+	ONNXQ_REFUSALS=$(CURDIR)/build/refusals.jsonl $(PYTEST) -m "not long" tests/cli tests/golden
+	$(BIN)/python fuzz/bad_inputs.py build/refusals.jsonl
 
 # An editable install finds files that a distribution lacks. `build` makes the wheel from the sdist.
 release-check:

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from onnxq.api.recipes import (
         load_preprocess,
         load_recipe,
+        preprocess_text,
+        recipe_text,
         rule_schema,
         shipped_preprocessings,
         shipped_recipes,
@@ -67,6 +69,8 @@ _MODULES: Final = {
     "api.recipes": (
         "load_preprocess",
         "load_recipe",
+        "preprocess_text",
+        "recipe_text",
         "rule_schema",
         "shipped_preprocessings",
         "shipped_recipes",
@@ -145,7 +149,9 @@ __all__ = [
     "plan",
     "plan_changes",
     "plan_lines",
+    "preprocess_text",
     "quantize",
+    "recipe_text",
     "require_calibration_of",
     "rule_schema",
     "scales",

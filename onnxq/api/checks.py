@@ -48,6 +48,7 @@ class CheckOptions:
     timeout: float
     cache: bool
     fp32_engine: bool
+    keep_engine: str | Path | None
     gpu: str | Path | None
     ort_library: PathOrPaths
     plugin: PathOrPaths
@@ -58,7 +59,7 @@ class CheckOptions:
             raise problem
 
     def checks(self, profiles: dict[str, Profile]) -> Checks:
-        """The checks that need no model (OQ601, OQ650, OQ664, OQ69x)."""
+        """The checks that need no model (OQ601, OQ650, OQ664, OQ667, OQ69x)."""
         require_choice("backend", self.backend, Backend)
         tensorrt.require_backend(self.backend)
         if self.targets:
@@ -76,8 +77,21 @@ class CheckOptions:
                 libraries=libraries(self.ort_library),
             ),
             fp32_engine=self.fp32_engine,
+            engine=self._engine(),
             gpu=self._gpu(),
         )
+
+    def _engine(self) -> Path | None:
+        """The file for the engine; OQ667 where none is built."""
+        if self.keep_engine is None:
+            return None
+        if self.backend == "onnxruntime":
+            fix = "leave out one of the two"
+            message = "--keep-engine keeps an engine, and --backend onnxruntime builds none"
+            raise error("OQ667", message, fix=fix)
+        if self.backend == "auto":
+            tensorrt.require()
+        return Path(self.keep_engine)
 
     def _gpu(self) -> Gpu | None:
         """The GPU to compute costs for (OQ690, OQ691, and OQ103 and OQ104 for a file)."""

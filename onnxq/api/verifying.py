@@ -74,6 +74,7 @@ def verify(
     timeout: float = TIMEOUT,
     cache: bool = True,
     fp32_engine: bool = False,
+    keep_engine: str | Path | None = None,
     gpu: str | Path | None = None,
     ort_library: PathOrPaths = (),
     plugin: PathOrPaths = (),
@@ -102,16 +103,18 @@ def verify(
     whether all hold.
     `backend` is the compiler: "auto" compiles where TensorRT-RTX is installed, "onnxruntime" does
     not compile. `targets` are GPUs such as "sm89"; `timeout` is in seconds; `cache` keeps builds.
-    `fp32_engine` compiles the float model too. `gpu`, a name such as "l4" or a YAML file, asks for
-    `report.cost`: what the engine moves and multiplies and the least time for it, beside the float
-    model's engines in FP16 and FP32; `max_cost_ratio` is the highest ratio to FP16.
+    `fp32_engine` compiles the float model too. `keep_engine` is a file for the engine of the only
+    Q/DQ model; an engine runs on the GPUs of `targets` alone, with the version that built it.
+    `gpu`, a name such as "l4" or a YAML file, asks for `report.cost`: what the engine moves and
+    multiplies and the least time for it, beside the float model's engines in FP16 and FP32;
+    `max_cost_ratio` is the highest ratio to FP16.
     `ort_library` is a library of custom ops for onnxruntime, `plugin` one of plugins for TensorRT,
     or several; without it, outputs behind an op that nobody knows are compared in front of the op,
     and the engine ends there. `html` is a file for the report as a page, which also shows the
     decisions of `recipes` and saved `plans`, if they made one of the models.
     Raises OQ301, OQ302, OQ320, OQ4xx for the data, OQ605, OQ601 for a backend that is not
-    installed, OQ603 for models that do not belong together, OQ651 to OQ654, OQ664, OQ670, OQ671,
-    OQ680, OQ682, OQ683, OQ690 and OQ691.
+    installed, OQ603 for models that do not belong together, OQ651 to OQ654, OQ664, OQ667, OQ670,
+    OQ671, OQ680, OQ682, OQ683, OQ690 and OQ691.
     """
     qdq_models = [qdq] if isinstance(qdq, QdqLike) else list(qdq)
     if not qdq_models:
@@ -136,18 +139,23 @@ def verify(
         timeout=timeout,
         cache=cache,
         fp32_engine=fp32_engine,
+        keep_engine=keep_engine,
         gpu=gpu,
         ort_library=ort_library,
         plugin=plugin,
     )
     options.require_data(data)
+    if keep_engine is not None and len(qdq_models) > 1:
+        message = f"--keep-engine is one file, and there are {len(qdq_models)} Q/DQ models"
+        raise error("OQ667", message, fix="give one model, or leave --keep-engine out")
     checks = options.checks(profiles)
     sources = _sources(page, recipes, plans)
     with lineage_from(model, qdq_models, calibration, calibration_folders, sources) as lineage:
         sizes = {name: profile.opt for name, profile in profiles.items()}
         graph = lineage.float_model.graph_with(sizes) if parts else None
         checks, limits = options.for_model(checks, lineage.float_model.proto, graph)
-        _require_places(page, lineage, (*recipes, *plans, labels, data, calibration, preprocess))
+        outputs = {"--html": page, "the engine": checks.engine}
+        _require_places(outputs, lineage, (*recipes, *plans, labels, data, calibration, preprocess))
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
         unused = None
         if data is not None:
@@ -228,14 +236,16 @@ def _sources(
     )
 
 
-def _require_places(page: Path | None, lineage: Lineage, others: Sequence[object]) -> None:
-    """Make sure that a page can be drawn and overwrites no input (OQ501, OQ502, OQ670)."""
-    require_page(page)
+def _require_places(
+    outputs: Mapping[str, Path | None], lineage: Lineage, others: Sequence[object]
+) -> None:
+    """Make sure that a page can be drawn and nothing overwrites an input (OQ501, OQ502, OQ670)."""
+    require_page(outputs["--html"])
     models = (lineage.float_model, *lineage.qdq)
     inputs = [file for m in models for file in (m.file.path, *m.file.data_files)]
     calibrations = (s.calibration.path for s in lineage.qdq if s.calibration is not None)
     paths = [Path(other) for other in others if isinstance(other, str | Path)]
-    require_writable({"--html": page}, (*inputs, *calibrations, *paths))
+    require_writable(outputs, (*inputs, *calibrations, *paths))
 
 
 def _unused(

@@ -26,7 +26,11 @@ def run(
     ],
     target: Annotated[
         str | None,
-        typer.Argument(metavar="TARGET", help="The name of a node, a tensor or a rule."),
+        typer.Argument(
+            metavar="TARGET",
+            help="The name of a node, a tensor or a rule.",
+            autocompletion=completion.names,
+        ),
     ] = None,
     *,
     rules: options.Rules = options.RECIPE,

@@ -436,6 +436,9 @@ class Checks:
         bool,
         option("--fp32-engine", "Compile the FP32 model too, to compare the sizes.", _COMPILER),
     ] = False
+    keep_engine: Annotated[
+        Path | None, option("--keep-engine FILE", "Write the compiled engine to FILE.", _COMPILER)
+    ] = None
     gpu: Annotated[
         str | None,
         option(

@@ -1,4 +1,4 @@
-"""onnxq rules: check rule files, list the shipped ones, print the schema for editors."""
+"""onnxq rules: check rule files, list and print the shipped ones, print their JSON schema."""
 
 from __future__ import annotations
 
@@ -7,11 +7,12 @@ from typing import Annotated
 
 import typer
 
+from onnxq.cli import completion, options
 from onnxq.cli.grouped import grouped
 from onnxq.cli.screen import console
 from onnxq.diagnostics import Diagnostic, OnnxqError
 
-HELP = "Check rule files, list the shipped ones, print their JSON schema."
+HELP = "Check rule files, list and print the shipped ones, print their JSON schema."
 
 app = typer.Typer(no_args_is_help=True, help=HELP)
 
@@ -44,6 +45,31 @@ def list_() -> None:
     out = console()
     out.print(f"recipes: {', '.join(onnxq.shipped_recipes())}")
     out.print(f"preprocessings: {', '.join(onnxq.shipped_preprocessings())}")
+
+
+@app.command(
+    epilog="Examples: `onnxq rules show yolo`, `onnxq rules show imagenet --preprocess > mine.yaml`"
+)
+@grouped
+def show(
+    name: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME",
+            help="A recipe, such as yolo, or with --preprocess a preprocessing.",
+            autocompletion=completion.recipes_and_preprocessings,
+        ),
+    ],
+    *,
+    preprocess: Annotated[
+        bool, options.option("--preprocess", "Print the preprocessing of this name.")
+    ] = False,
+) -> None:
+    """Print the YAML of a shipped recipe or preprocessing, to read or to begin your own with."""
+    import onnxq
+
+    text = onnxq.preprocess_text(name) if preprocess else onnxq.recipe_text(name)
+    typer.echo(text, nl=not text.endswith("\n"))
 
 
 @app.command(epilog="Example: `onnxq rules schema > schema.json`")

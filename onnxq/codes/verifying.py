@@ -134,6 +134,12 @@ VERIFYING: Final[dict[str, Code]] = {
         fix="Check that the driver supports this version of TensorRT, and that the GPU has free "
         "memory.",
     ),
+    "OQ667": Code(
+        meaning="`--keep-engine` has no engine to keep: `--backend onnxruntime` builds none, and "
+        "several Q/DQ models have one each.",
+        example="onnxq verify model.onnx a.qdq.onnx b.qdq.onnx --keep-engine model.engine",
+        fix="Give one Q/DQ model and a backend that compiles.",
+    ),
     "OQ670": Code(
         meaning="The packages that draw the pages of `--html`, Jinja, Vega and fast-sugiyama, are "
         "not installed. They are an extra because Vega takes 84 MB.",

@@ -161,11 +161,15 @@ def _shown(value: Channels) -> str:
     return ", ".join(f"{v:g}" for v in (value if isinstance(value, list) else [value]))
 
 
+def find(name: str) -> tuple[Path, str]:
+    """Return a preprocessing's path and the name to show: a file, else a shipped one (OQ406)."""
+    known = shipped.preprocessings()
+    return shipped.find(name, known, what="preprocessing", code="OQ406", beside=Path())
+
+
 def load(name: str) -> Preprocess:
     """Load a preprocessing by file or by the name of a shipped one (OQ406)."""
-    path, shown = shipped.find(
-        name, shipped.preprocessings(), what="preprocessing", code="OQ406", beside=Path()
-    )
+    path, shown = find(name)
     keys = tuple(Preprocess.model_fields)
     return validate(Preprocess, yaml_source.read(path, shown_as=shown), lambda path: keys)
 

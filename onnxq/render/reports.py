@@ -224,6 +224,8 @@ def _compiled(console: Console, compiled: CompiledReport, *, everything: bool) -
     if more:
         console.print(f"  {more}")
     console.print(f"MACs {_shares(compiled)}, engine {sizes(compiled)}")
+    if compiled.engine_file:
+        console.print(f"engine: {one_line(compiled.engine_file)}")
     if text := conversions(compiled.conversions):
         console.print(f"conversions: {text}")
 

@@ -70,13 +70,15 @@ class CompiledReport:
     `targets` are the requested compute capabilities; none means the compiler's defaults.
     `conversions` is None when the compiler does not list its kernels. `fp32_engine_bytes` is the
     size of the float model's engine; None when that engine was not built. `without` are the nodes
-    in front of which the engine ends, because the compiler does not know them.
+    in front of which the engine ends, because the compiler does not know them. `engine_file` is
+    where the engine was written; '' if it was not.
     """
 
     backend: str
     version: str
     targets: tuple[Target, ...]
     engine_bytes: int
+    engine_file: str = ""
     fp32_engine_bytes: int | None = None
     conversions: Conversions | None
     ops: tuple[CompiledOp, ...]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import cached_property
+from pathlib import Path
 
 from onnxq.diagnostics import Diagnostic, OnnxqError, warning
 from onnxq.verification import tensorrt
@@ -16,10 +17,15 @@ class ReportCompiler:
     """Compiles the Q/DQ models of one float model, and the float model to compare or to explain."""
 
     def __init__(
-        self, float_model: FloatSubject, options: CompileOptions, *, fp32_engine: bool
+        self,
+        float_model: FloatSubject,
+        options: CompileOptions,
+        *,
+        fp32_engine: bool,
+        engine: Path | None,
     ) -> None:
         self._float_model, self._options = float_model, options
-        self._fp32_engine = fp32_engine
+        self._fp32_engine, self._engine = fp32_engine, engine
 
     def report(self, subject: QdqSubject) -> CompiledReport | Diagnostic:
         """The report on how the compiler builds a Q/DQ model, or why there is none."""
@@ -31,7 +37,11 @@ class ReportCompiler:
             )
         try:
             report = tensorrt.compile_report(
-                subject.path, self._options, model=subject.model, digest=subject.digest
+                subject.path,
+                self._options,
+                model=subject.model,
+                digest=subject.digest,
+                engine=self._engine,
             )
         except OnnxqError as failed:
             return self._blamed(failed.diagnostics[0])

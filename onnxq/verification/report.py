@@ -170,7 +170,7 @@ DERIVED: Final[Mapping[type, tuple[str, ...]]] = {
     SortedRows: ("kept_share",),
     NumericReport: ("sqnr_db", "cosine", "culprits"),
     TensorComparison: ("noise",),
-    VerifyReport: ("diagnostics",),
+    VerifyReport: ("passed", "diagnostics"),
 }
 
 

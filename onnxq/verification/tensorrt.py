@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.metadata
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -17,6 +18,7 @@ from onnxq.diagnostics import (
     OnnxqError,
     warning,
 )
+from onnxq.files import whole_file
 from onnxq.kernels.conversions import conversions
 from onnxq.kernels.inspector import parse_inspector
 from onnxq.kernels.layers import TESTED_VERSIONS, LayerList, parse_layers
@@ -127,15 +129,17 @@ def compile_report(
     *,
     model: QdqModel | None = None,
     digest: str | None = None,
+    engine: Path | None = None,
 ) -> CompiledReport:
     """Build an engine in a separate process and report how it computes each weighted op.
 
-    `model` and `digest` are those of the file, if already known. MACs are for the usual (opt)
+    `model` and `digest` are those of the file, if already known; `engine` is a file to write the
+    engine to. MACs are for the usual (opt)
     shapes. Raises OQ601 without TensorRT-RTX, OQ405 when an input's profile is missing or does not
     fit, and the errors of `builder.build`. Without the plugin for an op, the model is compiled as
     far as it goes without the op (OQ607).
     """
-    compiled = compile_model(qdq_path, options, model=model, digest=digest)
+    compiled = compile_model(qdq_path, options, model=model, digest=digest, engine=engine)
     built, layers = compiled.built, compiled.layers
     untested = _untested(options.compiler, built.result["version"])
     return CompiledReport(
@@ -143,6 +147,7 @@ def compile_report(
         version=built.result["version"],
         targets=options.targets,
         engine_bytes=built.result["engine_bytes"],
+        engine_file="" if engine is None else str(engine),
         conversions=conversions(built.model, layers) if layers.is_whole else None,
         ops=compiled.ops,
         without=tuple(map(str, built.culprits)),
@@ -171,11 +176,12 @@ def compile_model(
     *,
     model: QdqModel | None = None,
     digest: str | None = None,
+    engine: Path | None = None,
 ) -> Compiled:
     """Build the engine of a model, float or Q/DQ; arguments and errors are `compile_report`'s."""
     model = QdqModel(models.load(path)) if model is None else model
     profiles = of_dynamic_inputs(model.graph, options.profiles)
-    built = _built(model, Path(path), profiles, options, digest)
+    built = _built(model, Path(path), profiles, options, digest, engine)
     layers = read_layers(built.result["layers"])
     ops = built.marked(compiled_ops(model, layers, profiles, options.libraries))
     notes = tuple(contradictions(model.graph, profiles).values())
@@ -200,15 +206,16 @@ def _built(
     profiles: Mapping[str, Profile],
     options: CompileOptions,
     digest: str | None = None,
+    engine: Path | None = None,
 ) -> Built:
     """What is built of a model: all of it, or the part without ops that the compiler lacks."""
     digest = digest or models.digest(path)
-    result = _result(model, path, profiles, options, digest)
+    result = _result(model, path, profiles, options, digest, engine)
     if not (unknown := result.get("unknown")):
         return Built(result=result, model=model, compiler=options.compiler)
     part = part_without(model.named, unknown)
     rest = QdqModel(part.model)
-    left = _result(rest, None, profiles, options, f"{digest} without {' '.join(unknown)}")
+    left = _result(rest, None, profiles, options, f"{digest} without {' '.join(unknown)}", engine)
     takes_plugins = bool(result["takes_plugins"])
     return Built(
         result=left, model=rest, compiler=options.compiler, part=part, takes_plugins=takes_plugins
@@ -221,8 +228,9 @@ def _result(
     profiles: Mapping[str, Profile],
     options: CompileOptions,
     digest: str,
+    engine: Path | None = None,
 ) -> dict[str, Any]:
-    """The builder's result for a model, from the cache or from a build."""
+    """The builder's result for a model, from the cache or from a build, which can keep `engine`."""
     version = _version(options.compiler)
     name = build_cache.key(
         model=digest,
@@ -231,14 +239,19 @@ def _result(
         targets=options.targets,
         plugins=[hashlib.sha256(Path(p).read_bytes()).hexdigest() for p in options.plugins],
     )
-    built = build_cache.load(name) if options.cache else None
+    built = build_cache.load(name) if options.cache and engine is None else None
     if built is None:
         with tempfile.TemporaryDirectory(prefix="onnxq-") as folder:
             job = _job(model, path, profiles, options, Path(folder))
+            if engine is not None:
+                job["engine"] = str(Path(folder, "engine"))
             try:
                 built = builder.build(job, options.timeout, rtx=options.compiler == "tensorrt-rtx")
             except OnnxqError as failed:
                 raise _of_version(failed, _untested(options.compiler, version)) from None
+            if engine is not None and not built.get("unknown"):
+                with whole_file(engine) as part:
+                    shutil.copyfile(job["engine"], part)
         if options.cache and not built["problems"]:  # a library may load another time
             build_cache.save(name, built)
     return built

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import onnx
@@ -43,7 +44,8 @@ class Checks:
     `labels` how often a classifier is right, `detections` what a detector finds.
     The backend "auto" compiles if TensorRT-RTX is installed, "onnxruntime" never compiles, and
     "tensorrt-rtx" and "tensorrt" require that compiler. `fp32_engine` compiles the float model too,
-    to compare the sizes. With a `gpu` the report has the cost of the engines on it.
+    to compare the sizes; the engine of the only Q/DQ model is written to the file `engine`. With a
+    `gpu` the report has the cost of the engines on it.
     """
 
     parts: tuple[Part, ...] = ()
@@ -53,6 +55,7 @@ class Checks:
     backend: Backend = "auto"
     compiling: CompileOptions = DEFAULTS
     fp32_engine: bool = False
+    engine: Path | None = None
     gpu: Gpu | None = None
 
 
@@ -124,7 +127,12 @@ def _reports(
 ) -> tuple[ModelReport, ...]:
     compiler = None
     if run.checks.backend != "onnxruntime":
-        compiler = ReportCompiler(run.float_model, run.options, fp32_engine=run.checks.fp32_engine)
+        compiler = ReportCompiler(
+            run.float_model,
+            run.options,
+            fp32_engine=run.checks.fp32_engine,
+            engine=run.checks.engine,
+        )
     costing = None
     if compiler is not None and run.checks.gpu is not None:
         costing = Costing(

@@ -654,6 +654,8 @@ BAD = {
     ),
     "load_recipe": ("OQ101", lambda: onnxq.load_recipe("yol")),
     "load_preprocess": ("OQ406", lambda: onnxq.load_preprocess("yol")),
+    "recipe_text": ("OQ101", lambda: onnxq.recipe_text("yol")),
+    "preprocess_text": ("OQ406", lambda: onnxq.preprocess_text("yol")),
 }  # fmt: skip
 
 

@@ -9,6 +9,7 @@ import onnx
 import pytest
 from PIL import Image
 
+from tests import refusals
 from tests.command import succeeded
 from tests.onnx_text import model
 
@@ -64,6 +65,7 @@ class Workplace:
         assert problem, told[0]
         assert fix, told[0]
         assert self.files() == before
+        refusals.note(("onnxq", *arguments), told[0], self.folder)
         return outcome.stderr
 
 

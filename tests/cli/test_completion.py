@@ -27,7 +27,10 @@ def offered(words, cwd):
         ("onnxq ins", ["insert"]),
         ("onnxq quantize --rules yol", ["yolo"]),
         ("onnxq calibrate --preprocess image", ["imagenet"]),
-        ("onnxq explain OQ46", ["OQ460", "OQ461", "OQ462", "OQ463"]),
+        ("onnxq rules show unit", ["unit"]),
+        ("onnxq verify --gpu rtx40", ["rtx4090"]),
+        ("onnxq improve --without eq", ["equalize"]),
+        ("onnxq explain oq46", ["oq460", "oq461", "oq462", "oq463"]),
     ],
 )
 def test_words_are_offered_without_a_heavy_import(tmp_path, words, expected):
@@ -35,3 +38,17 @@ def test_words_are_offered_without_a_heavy_import(tmp_path, words, expected):
     assert told == expected
     assert "onnxq.cli.app" in modules
     assert not modules & {"numpy", "onnx", "onnxruntime", "numba", "torch"}
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        ("onnxq explain model.onnx sec", ["second"]),
+        ("onnxq explain model.onnx wei", ["weighted-ops"]),
+        ("onnxq plan model.onnx --only fir", ["first"]),
+        ("onnxq explain no.onnx sec", []),
+    ],
+)
+def test_names_of_the_model_are_offered(prepared, words, expected):
+    told, _ = offered(words, prepared)
+    assert told == expected

@@ -150,10 +150,13 @@ def classifier():
 
 def test_it_compiles_as_verify_does(fresh):
     options = ("--target", "sm89", "--fp32-engine", "--min-int8", "1", "--timeout", "300")
+    options = (*options, "--keep-engine", "model.engine")
     told = result(succeeded(fresh.run("quantize", *ARGUMENTS, *options, "--json")))
     compiled = told["verify"]["models"][0]["compiled"]
     assert compiled["targets"] == [[8, 9]]
     assert compiled["fp32_engine_bytes"] > 0
+    assert compiled["engine_file"] == "model.engine"
+    assert (fresh / "model.engine").stat().st_size == compiled["engine_bytes"]
 
 
 def test_a_timeout_is_told(fresh):

@@ -53,7 +53,11 @@ def test_a_loader_that_prints(loader):
     assert result(succeeded(told))["samples"] == 3
     for words in PRINTED:
         assert words in told.stderr, words  # another process may write before the line ends
-    told = onnxq_anew("calibrate", *arguments, cwd=loader.folder)
+
+
+@pytest.mark.parametrize("loader", [(0, None)], indirect=True, ids=str)
+def test_the_result_for_people_of_a_loader_that_prints(loader):
+    told = onnxq_anew("calibrate", "model.onnx", "--data", "loader.py", cwd=loader.folder)
     assert succeeded(told).stdout.splitlines() == [
         "x: 0 to 0.6667, mean 0.333",
         "model.calib.npz: 2 tensors, 3 samples, 5,376 values",

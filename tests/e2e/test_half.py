@@ -197,7 +197,13 @@ def test_an_overflow_that_a_rule_forces_shows_in_verify(scaled):
     assert "error[OQ604]" in outcome.stderr
 
 
-@pytest.mark.parametrize("options", [("--workers", "2"), ("--max-memory", "1")])
+@pytest.mark.parametrize(
+    "options",
+    [
+        pytest.param(("--workers", "2"), marks=pytest.mark.long),
+        ("--max-memory", "1"),
+    ],
+)
 def test_ranges_are_the_same_however_the_calibration_runs(scaled, options):
     command = ("calibrate", "model.onnx", "--data", "data.npz", "--float", "fp16", "--json")
     digests = {

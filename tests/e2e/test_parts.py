@@ -7,7 +7,8 @@ import time
 
 import pytest
 
-from tests.command import ONNXQ, onnxq, succeeded
+from tests.cli.forked import onnxq
+from tests.command import ONNXQ, succeeded
 
 PICTURES = ("astronaut", "chelsea", "coffee", "coins", "rocket", "camera", "moon")
 COMMAND = ("calibrate", "model.onnx", "--data", "imgs", "--preprocess", "imagenet")
@@ -80,6 +81,7 @@ def test_more_shards_than_samples(folder):
     assert "0 samples" in succeeded(outcome).stdout
 
 
+@pytest.mark.long
 def test_workers_make_the_whole(folder):
     alone = succeeded(onnxq(*COMMAND, "-o", "again.npz", cwd=folder))
     shared = succeeded(onnxq(*COMMAND, "--workers", "2", "-o", "shared.npz", cwd=folder))

@@ -27,6 +27,7 @@ import pytest
 from onnxq.cli import main
 from onnxq.codes import CODES
 from onnxq.verification import tensorrt
+from tests import refusals
 from tests.command import ONNXQ
 from tests.onnx_text import model
 from tests.sealed import archive
@@ -62,8 +63,29 @@ def place(name, content):
         path.write_text(content)
 
 
+def contents():
+    """Every file of the working folder."""
+    return {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+
+
 def printed(command, monkeypatch, capfd):
-    """Run a command in this process; what it prints and its exit code."""
+    """Run a command in this process; what it prints and its exit code.
+
+    A command that is refused changes no file, and adds none but the statistics that it gathered.
+    """
+    before = contents()
+    text = printed_by(command, monkeypatch, capfd)
+    if text.endswith("\nexit 2\n"):
+        after = contents()
+        assert {path: after.get(path) for path in before} == before
+        assert all(path.suffix in {".ckpt", ".npz"} for path in after.keys() - before.keys())
+        refusal = next(line for line in text.splitlines() if "error[OQ" in line)
+        refusals.note([command], refusal, Path.cwd())
+    return text
+
+
+def printed_by(command, monkeypatch, capfd):
+    """What a command prints, and its exit code."""
     words, code = shlex.split(command), 0
     if words[0] == "limited":
         return limited(*words[1:])

@@ -44,6 +44,13 @@ def test_three_answers(tmp_path):
     assert (report.why_not_numeric, report.why_not_compiled) == (None, None)
 
 
+def test_json_says_whether_all_passed(tmp_path):
+    files = paths(tmp_path)
+    for limit, passed in ((-20, True), (500, False)):
+        options = {"data": samples(), "backend": "onnxruntime", "min_sqnr": limit}
+        assert verify(*files, **options).to_dict()["passed"] is passed
+
+
 def test_json_has_stable_keys_and_no_nan(tmp_path):
     report = as_json(verify(*paths(tmp_path), data=samples()))
     assert list(report) == [
@@ -77,6 +84,7 @@ def test_json_has_stable_keys_and_no_nan(tmp_path):
         "version": available(),
         "targets": [],
         "engine_bytes": report["compiled"]["engine_bytes"],
+        "engine_file": "",
         "fp32_engine_bytes": None,
         "conversions": {
             "requantize": 0,
@@ -125,6 +133,25 @@ def test_dynamic_inputs_take_the_shape_of_the_first_sample(tmp_path):
     assert report.compiled.ops[0].macs == 2 * 8 * 6 * 8 * 36
     report = verified(*files, None, shapes={"x": (1, 4, 4, 4)})
     assert report.compiled.ops[0].macs == 8 * 4 * 4 * 36
+
+
+def test_the_engine_is_kept_though_its_build_is_known(tmp_path):
+    files, engine = paths(tmp_path), tmp_path / "model.engine"
+    known = verified(*files, None)
+    for _ in range(2):
+        kept = verified(*files, None, keep_engine=engine)
+        assert engine.stat().st_size == kept.compiled.engine_bytes
+        assert kept.compiled.ops == known.compiled.ops
+        engine.unlink()
+
+
+def test_a_failed_build_leaves_the_older_engine(tmp_path):
+    build, engine = Builder(), tmp_path / "model.engine"
+    rejected = build.model(build.conv(build.pair("x", zero=np.int8(3)), 4, 8, scale=None))
+    engine.write_bytes(b"older")
+    report = verified(*paths(tmp_path, rejected), None, keep_engine=engine)
+    assert report.compiled is None
+    assert engine.read_bytes() == b"older"
 
 
 def test_without_samples(tmp_path):
