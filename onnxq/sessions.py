@@ -248,7 +248,7 @@ def run(
     available = {o.name for o in session.get_outputs()}
     ports = [name if name in available else INSIDE + name for name in outputs]
     try:
-        arrays = _outputs(session, ports, sample)
+        arrays = numeric_outputs(session, ports, sample.tensors)
     except runtime_errors() as reason:
         if (of_index := index_error(reason, sample.tensors, f"'{sample.name}'")) is not None:
             raise of_index from reason
@@ -279,17 +279,17 @@ def index_error(reason: Exception, tensors: Tensors, where: str) -> OnnxqError |
     )
 
 
-def _outputs(
-    session: onnxruntime.InferenceSession, outputs: list[str], sample: Sample
+def numeric_outputs(
+    session: onnxruntime.InferenceSession, names: list[str], tensors: Tensors
 ) -> list[NDArray[Any]]:
     """Numeric arrays, without the copy that `session.run` makes of each."""
     import onnxruntime as ort
 
-    if any(array.dtype.kind in "OSU" for array in sample.tensors.values()):
-        arrays: list[NDArray[Any]] = session.run(outputs, dict(sample.tensors))
+    if any(array.dtype.kind in "OSU" for array in tensors.values()):
+        arrays: list[NDArray[Any]] = session.run(names, dict(tensors))
         return arrays
-    values = {k: ort.OrtValue.ortvalue_from_numpy(array) for k, array in sample.tensors.items()}
-    return [np.from_dlpack(value) for value in session.run_with_ort_values(outputs, values)]
+    values = {k: ort.OrtValue.ortvalue_from_numpy(array) for k, array in tensors.items()}
+    return [np.from_dlpack(value) for value in session.run_with_ort_values(names, values)]
 
 
 def sizes(

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numba import njit, types
+from numba import types
+
+from onnxq.jit import jit
 
 _BLOCK = 16384  # values: both passes over a block then find it in the L2 cache
 _bits = types.Array(types.uint32, 1, "C", readonly=True)
@@ -15,25 +16,7 @@ _KEY_OF_INF = np.int32(0x7F800000)
 _KEY_OF_MINUS_INF = np.int32(-0x7F800001)
 
 
-CACHE_ERRORS: list[RuntimeError] = []  # why the compiled code could not be kept
-
-
-def _jit(signature: Any = None) -> Callable[[Callable[..., Any]], Any]:
-    """Compile without the GIL, and keep the result on disk where numba can write to a folder."""
-
-    def compiled(function: Callable[..., Any]) -> Any:
-        try:
-            return njit(signature, cache=True, nogil=True)(function)
-        except RuntimeError as reason:
-            if "cannot cache" not in str(reason):
-                raise
-            CACHE_ERRORS.append(reason)  # as in a read-only container
-            return njit(signature, nogil=True)(function)
-
-    return compiled
-
-
-@_jit()
+@jit()
 def _extremes(bits: Any) -> Any:
     """Return the lowest and highest key; keys are int32 and ordered as the floats are."""
     low, high = _KEY_MAX, _KEY_MIN
@@ -45,7 +28,7 @@ def _extremes(bits: Any) -> Any:
     return low, high
 
 
-@_jit()
+@jit()
 def _count(bits: Any, rows: Any, shift: Any) -> None:
     # Two rows: with one, each increment of a repeated value would wait for the one before.
     # Unsigned indices: for them numba leaves out the test for negative ones.
@@ -59,7 +42,7 @@ def _count(bits: Any, rows: Any, shift: Any) -> None:
         rows[np.uint64((bits[pairs] & mask) >> shift)] += step
 
 
-@_jit([(_bits, types.uint32[::1], types.int32[::1], types.uint32)])
+@jit([(_bits, types.uint32[::1], types.int32[::1], types.uint32)])
 def count(bits: Any, rows: Any, extremes: Any, shift: Any) -> Any:
     """Add the magnitudes of float32 `bits` (1-D uint32), shifted right, to `rows`.
 

@@ -65,9 +65,10 @@ def kernel_diagnostics(calibrator: Calibrator) -> tuple[Diagnostic, ...]:
     """OQ445 when numba cannot keep the compiled kernel, so that each process compiles it again."""
     if calibrator != "histogram":
         return ()
-    from onnxq.calibration import _bitcount
+    from onnxq import jit
+    from onnxq.calibration import _bitcount  # noqa: F401 - it compiles, or finds what it compiled
 
-    if not _bitcount.CACHE_ERRORS:
+    if not jit.CACHE_ERRORS:
         return ()
     return (
         Diagnostic(

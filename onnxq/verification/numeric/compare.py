@@ -108,7 +108,9 @@ def compare_all(
             subject.detect(detections)
         wanted = dict.fromkeys(name for subject in subjects for name in subject.references)
         opened = with_inner_outputs(reference, wanted) if wanted else reference
-        float_runner = open_models.enter_context(runner(opened, "the float model", libraries))
+        float_runner = open_models.enter_context(
+            runner(opened, "the float model", libraries, as_written=False)
+        )
         samples = 0
         for sample in feed:
             expected = infer(float_runner, sample.tensors)

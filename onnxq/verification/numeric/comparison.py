@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import counted
+from onnxq.verification.numeric.difference import Difference, difference
 from onnxq.verification.numeric.kinds import OutputKind, kind_of
 from onnxq.verification.numeric.rows import SortedRows
 
@@ -87,28 +88,28 @@ class Totals:
     def add(self, sample: str, reference: Any, test: Any) -> bool:
         """Compare one sample; True unless it cannot be compared, which is recorded as a problem."""
         self.dtype = self.dtype or str(getattr(reference, "dtype", type(reference).__name__))
-        problem = _problem(reference, test)
-        if problem:
+        if problem := _no_pair(reference, test):
             self.leave_out(sample, problem)
             return False
-        first, second, not_finite = _finite(reference, test)
-        noise = first - second
-        lost, signal, tested = float(noise @ noise), float(first @ first), float(second @ second)
-        product = float(first @ second)
-        np.abs(noise, out=noise)
+        sums = difference(reference, test)
+        if not sums.is_finite:
+            if problem := _one_sided(reference, test):
+                self.leave_out(sample, problem)
+                return False
+            sums = _of_finite(reference, test)
         self.values += reference.size
-        self.equal += not_finite + noise.size - int(np.count_nonzero(noise))
         self.shape = reference.shape
-        self.low = min(self.low, float(first.min(initial=math.inf)))
-        self.high = max(self.high, float(first.max(initial=-math.inf)))
-        self.reference += signal
-        self.noise += lost
-        self.test += tested
-        self.product += product
-        self.error += float(noise.sum())
-        self.largest = max(self.largest, float(noise.max(initial=0.0)))
-        self.worst = _lower(self.worst, (_decibel(signal, lost), sample))
-        self.worst_cosine = _lower(self.worst_cosine, (_cosine(signal, tested, product), sample))
+        self.equal += sums.equal
+        self.low, self.high = min(self.low, sums.low), max(self.high, sums.high)
+        self.reference += sums.signal
+        self.noise += sums.noise
+        self.test += sums.test
+        self.product += sums.product
+        self.error += sums.error
+        self.largest = max(self.largest, sums.largest)
+        self.worst = _lower(self.worst, (_decibel(sums.signal, sums.noise), sample))
+        cosine = _cosine(sums.signal, sums.test, sums.product)
+        self.worst_cosine = _lower(self.worst_cosine, (cosine, sample))
         return True
 
     def leave_out(self, sample: str, why: str) -> None:
@@ -165,34 +166,33 @@ def _cosine(reference: float, test: float, product: float) -> float:
     return max(-1.0, min(1.0, product / norm))
 
 
-def _finite(reference: NDArray[Any], test: NDArray[Any]) -> tuple[Any, Any, int]:
-    """Both as flat float64 without the values that are not finite, and the number of those.
-
-    `_problem` has checked that these are equal in both; they would make every sum NaN.
-    """
-    finite = np.isfinite(reference)
-    if finite.all():
-        return reference.ravel().astype(np.float64), test.ravel().astype(np.float64), 0
-    first, second = (a[finite].astype(np.float64) for a in (reference, test))
-    return first, second, int(finite.size - first.size)
-
-
 _MEASURABLE: Final = "fiub"
 _NOT_FINITE: Final = "NaN or infinite values"
 
 
-def _problem(reference: Any, test: Any) -> str:
-    """Why the two values of a tensor cannot be compared; '' when they can."""
+def _no_pair(reference: Any, test: Any) -> str:
+    """Why the two values of a tensor are no pair of arrays of numbers; '' when they are."""
     kinds = [getattr(getattr(a, "dtype", None), "kind", "") for a in (reference, test)]
     if not all(k and k in _MEASURABLE for k in kinds):
         return f"not a tensor of numbers ({type(reference).__name__}),"
     if reference.shape != test.shape:
         return f"shapes differ, {list(reference.shape)} against {list(test.shape)},"
-    bounded = np.isfinite(reference) & np.isfinite(test)
-    if bounded.all():
-        return ""
-    one_sided = ~(bounded | (reference == test) | (np.isnan(reference) & np.isnan(test)))
-    if one_sided.any():
-        where = "the float model" if np.isfinite(test[one_sided]).all() else "the Q/DQ model"
-        return f"{_NOT_FINITE} in {where} only,"
     return ""
+
+
+def _one_sided(reference: NDArray[Any], test: NDArray[Any]) -> str:
+    """Why values that are not finite cannot be compared; '' when both arrays have the same."""
+    bounded = np.isfinite(reference) & np.isfinite(test)
+    one_sided = ~(bounded | (reference == test) | (np.isnan(reference) & np.isnan(test)))
+    if not one_sided.any():
+        return ""
+    where = "the float model" if np.isfinite(test[one_sided]).all() else "the Q/DQ model"
+    return f"{_NOT_FINITE} in {where} only,"
+
+
+def _of_finite(reference: NDArray[Any], test: NDArray[Any]) -> Difference:
+    """The sums over the finite values; the others, which are the same in both, count as equal."""
+    finite = np.isfinite(reference)
+    sums = difference(reference[finite], test[finite])
+    sums.equal += int(finite.size - np.count_nonzero(finite))
+    return sums

@@ -16,7 +16,7 @@ from onnxq.model.graph import Graph
 from onnxq.model.influence import row_orders
 from onnxq.model.inner_outputs import with_inner_outputs
 from onnxq.runnable import runnable
-from onnxq.sessions import Libraries
+from onnxq.sessions import Libraries, has_pairs
 from onnxq.verification.detections import Detections, DetectionTotals
 from onnxq.verification.labels import Labels
 from onnxq.verification.numeric.accuracy import AccuracyTotals
@@ -70,7 +70,10 @@ class QdqRun:
         if self._inner is not None:
             opened = with_inner_outputs(proto, dict.fromkeys(s.measured for s in self._inner.sites))
         try:
-            self._runner = open_models.enter_context(runner(opened, "the Q/DQ model", libraries))
+            # A model without pairs runs as the float model does: where it is the same, so are bits.
+            self._runner = open_models.enter_context(
+                runner(opened, "the Q/DQ model", libraries, as_written=has_pairs(opened))
+            )
         except OnnxqError as failed:
             self._failed = _without_bfloat16(proto) or failed.diagnostics[0]
             return

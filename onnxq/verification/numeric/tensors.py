@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final
 
-from onnx import helper
+from onnx import TensorProto, helper
 
+from onnxq.cores import cores
 from onnxq.diagnostics import OnnxqError, first_line
-from onnxq.sessions import open_session
+from onnxq.sessions import numeric_outputs, open_session
 from onnxq.verification.numeric.comparison import Comparison, Totals
 from onnxq.verification.numeric.inner import InnerTensors, Site, SiteKind
 
@@ -84,33 +86,41 @@ class TensorTotals:
         self._accumulated = {site: Totals(site.tensor) for site in inner.sites}
         self._local = {site: Totals(site.tensor) for site in inner.sites if site.local is not None}
         self._session: Any = None
+        self._pool = ThreadPoolExecutor(cores(), thread_name_prefix="onnxq-compare")
         self._problem = ""
         try:
             if self._local:
-                self._session = open_session(inner.local_model, as_written=True)
+                in_float32 = {kind for _, kind in inner.feeds.values()} <= {TensorProto.FLOAT}
+                self._session = open_session(
+                    inner.local_model, as_written=True, around_pairs=in_float32
+                )
         except OnnxqError as failed:
             self._problem = failed.diagnostics[0].message
 
     def add(self, sample: str, expected: Mapping[str, Any], computed: Mapping[str, Any]) -> None:
         """Compare one sample: tensors of the float model and of the Q/DQ model, by name."""
-        for site, total in self._accumulated.items():
-            total.add(sample, expected[site.tensor], computed[site.measured])
-        if self._session is not None:
-            self._add_local(sample, expected)
+        totals = [
+            (t, expected[s.tensor], computed[s.measured]) for s, t in self._accumulated.items()
+        ]
+        local = self._computed_alone(expected)
+        if local:
+            totals += [(t, expected[s.tensor], local[s.local]) for s, t in self._local.items()]
+        list(self._pool.map(lambda row: row[0].add(sample, *row[1:]), totals))
 
-    def _add_local(self, sample: str, expected: Mapping[str, Any]) -> None:
+    def _computed_alone(self, expected: Mapping[str, Any]) -> Mapping[str | None, Any]:
+        """The local model's tensors by name; none after a failure, which `_problem` has."""
+        if self._session is None:
+            return {}
         feeds = {
             name: expected[tensor].astype(helper.tensor_dtype_to_np_dtype(kind), copy=False)
             for name, (tensor, kind) in self._inner.feeds.items()
         }
-        names = list(dict.fromkeys(site.local for site in self._local))
+        names = list(dict.fromkeys(site.local for site in self._local if site.local is not None))
         try:
-            computed = dict(zip(names, self._session.run(names, feeds), strict=True))
+            return dict(zip(names, numeric_outputs(self._session, names, feeds), strict=True))
         except Exception as failed:  # onnxruntime has an exception class for each status
             self._session, self._problem = None, first_line(failed)
-            return
-        for site, total in self._local.items():
-            total.add(sample, expected[site.tensor], computed[site.local])
+            return {}
 
     def results(self) -> tuple[TensorComparison, ...]:
         """Every pair and op, in network order."""
