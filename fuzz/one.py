@@ -30,7 +30,7 @@ def main(name: str, seconds: str, folder: str) -> None:
         options = [
             f"-max_len={target.longest}",
             f"-max_total_time={seconds}",
-            "-timeout=30",
+            "-timeout=120",
             "-rss_limit_mb=6000",
             "-print_final_stats=1",
             f"-artifact_prefix={folder}/",

@@ -6,7 +6,6 @@ import os
 import re
 import subprocess
 import sys
-import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -17,21 +16,24 @@ TALLY = HERE / "tally.json"
 
 
 def fuzzed(name: str, seconds: int) -> dict[str, object]:
-    """Fuzz one target in a process of its own; its figures, and the path of a finding or ''."""
+    """Fuzz one target in a process of its own; its figures, and the path of a finding or ''.
+
+    The seconds are those of a core, not of the clock.
+    """
     folder = HERE.parent / "build" / "fuzz" / name
     folder.mkdir(parents=True, exist_ok=True)
     before = set(folder.iterdir())
-    begin = time.monotonic()
     command = [sys.executable, str(HERE / "one.py"), name, str(seconds), str(folder)]
     with (folder / "log").open("wb") as log:
-        subprocess.run(command, stdout=log, stderr=log, check=False)
+        process = subprocess.Popen(command, stdout=log, stderr=log)
+        used = os.wait4(process.pid, 0)[2]
     words = (folder / "log").read_text(errors="replace")
     executions = re.findall(
         r"stat::number_of_executed_units: +(\d+)|^#(\d+)\s", words, re.MULTILINE
     )
     findings = sorted(p.name for p in set(folder.iterdir()) - before if re.match(FINDING, p.name))
     return {
-        "seconds": round(time.monotonic() - begin),
+        "seconds": round(used.ru_utime + used.ru_stime),
         "executions": max((int(a or b) for a, b in executions), default=0),
         "corpus": sum(1 for _ in (folder / "corpus").iterdir()),
         "finding": str(folder / findings[0]) if findings else "",
