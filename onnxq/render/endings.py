@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -14,14 +13,10 @@ from rich.console import Console
 from onnxq.api.quantizing import QuantizeResult
 from onnxq.diagnostics import Severity
 from onnxq.planning.coverage import coverage
-from onnxq.render.side_by_side import types_of
-from onnxq.render.text import one_line, share
-from onnxq.verification import TYPICAL, Comparison, ModelReport, Profile
+from onnxq.render.verdicts import judged, quantized_share
+from onnxq.verification import ModelReport, Profile
 from onnxq.verification.thresholds import refusals
 
-_INDEX: Final = 24  # characters of the index of a part
-_LOST: Final = 0.01  # of top-1
-_CHANGED: Final = 0.05  # of the detections, lost or new
 MISSED: Final = "OQ604"  # a threshold of the user
 
 
@@ -53,61 +48,17 @@ def _size(*paths: Path) -> str:
 def verdict(result: QuantizeResult) -> str:
     """One word, the figure that decides, and how much is in int8."""
     model = result.report.models[0]
-    word, figure = _judged(model)
+    word, figure = judged(model)
     word = word if result.passed else "failed (see the errors)"
     return f"{', '.join(filter(None, (word, figure)))}; {_share(result, model)}"
 
 
-def _worst(model: ModelReport) -> Comparison | None:
-    """The output or part that is lowest, measured by what is typical of its kind."""
-    judged = [c for output in model.outputs.values() for c in output.judged if c.is_float]
-    return min(judged, key=_margin, default=None)
-
-
-def _margin(comparison: Comparison) -> float:
-    sqnr = comparison.sqnr_db
-    return -math.inf if sqnr is None else sqnr - TYPICAL[comparison.kind].low
-
-
-def _judged(model: ModelReport) -> tuple[str, str]:
-    """A word and the figure that decides: top-1, detections, or the lowest SQNR."""
-    numeric, worst = model.numeric, _worst(model)
-    if numeric is None or worst is None:
-        return "not compared", ""
-    if (top1 := numeric.accuracy) is not None:
-        figure = f"top-1 {top1.top1:.1%}, float {top1.float_top1:.1%}"
-        return ("good" if top1.float_top1 - top1.top1 <= _LOST else "low"), figure
-    boxes = numeric.detections
-    if boxes is not None and boxes.kept is not None and boxes.new is not None:
-        figure = f"{boxes.kept:.1%} of the detections kept, {boxes.new:.1%} new"
-        return ("good" if max(1 - boxes.kept, boxes.new) <= _CHANGED else "low"), figure
-    if _margin(worst) < 0:
-        return "low", _sqnr(worst)
-    is_good = (worst.sqnr_db or 0) >= TYPICAL[worst.kind].high
-    return ("good" if is_good else "fair"), _sqnr(worst)
-
-
-def _sqnr(worst: Comparison) -> str:
-    name = one_line(worst.name)
-    if worst.where and worst.where not in name and len(worst.where) <= _INDEX:
-        name += worst.where
-    if worst.sqnr_db == math.inf:
-        return f"{name} is exact"
-    return f"{name} has " + ("no figure" if worst.sqnr_db is None else f"{worst.sqnr_db:.1f} dB")
-
-
 def _share(result: QuantizeResult, model: ModelReport) -> str:
-    """The ops and multiplications that the engine computes in the quantized type."""
-    compiled = model.compiled
-    if compiled is None:
-        n = coverage(result.inserted.plan)
-        ops = f"{n['weighted_ops_quantized']} of {n['weighted_ops']} ops"
-        return f"pairs: {ops}, not compiled"
-    first = types_of([compiled])[0]
-    counts = compiled.counts.values()
-    ops = f"{sum(getattr(c, first) for c in counts)} of {sum(c.total for c in counts)} ops"
-    macs = (compiled.macs or {}).get(first)
-    return f"{first}: {ops}" + ("" if macs is None else f", {share(macs)} of MACs")
+    """What is computed in the quantized type; of a model without an engine, what has pairs."""
+    if model.compiled is not None:
+        return quantized_share(model.compiled)
+    n = coverage(result.inserted.plan)
+    return f"pairs: {n['weighted_ops_quantized']} of {n['weighted_ops']} ops, not compiled"
 
 
 def following(result: QuantizeResult) -> str:
@@ -118,7 +69,7 @@ def following(result: QuantizeResult) -> str:
     others = [code for code in errors if code != MISSED]
     if others:
         return f"onnxq explain {others[0]}"
-    word, _ = _judged(result.report.models[0])
+    word, _ = judged(result.report.models[0])
     if errors and not _misses_accuracy(result):
         return f"onnxq explain {MISSED}"
     if errors or word == "low":

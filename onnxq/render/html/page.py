@@ -23,6 +23,7 @@ from onnxq.render.reports import conversions, data_use, recipe_of, sizes
 from onnxq.render.runs import rows as run_rows
 from onnxq.render.side_by_side import figures
 from onnxq.render.text import one_line
+from onnxq.render.verdicts import in_a_line
 from onnxq.verification import LOW_SQNR_DB, VerifyReport, targets
 
 _DTYPES: Final = ("int8", "fp8", "int4", "fp16", "bf16", "fp32", "float", "unknown")
@@ -46,6 +47,7 @@ def page(report: VerifyReport) -> str:
         thresholds=tuple(threshold_texts(report.thresholds)),
         data="; ".join(data_use(report)),
         missing=[(model, tuple(missing_parts(model))) for model in models],
+        in_a_line=in_a_line,
         row_lines=row_lines,
         detection_lines=detection_lines,
         diagnostics=report.diagnostics,
