@@ -67,7 +67,6 @@ WHOLE: dict[str, Callable[[Path], object]] = {
     ".yaml": onnxq.load_recipe,
     ".plan": lambda path: onnxq.load_plan(path, path.with_name("model.onnx")),
     ".cache": lambda path: onnxq.import_cache(path, path.with_name("model.onnx")),
-    ".ckpt": lambda path: path.read_bytes()[-12:].index(b"checkpoint") >= 0,
 }
 
 
@@ -105,7 +104,11 @@ def killed_at(inputs: Path, verb: str, moment: float, *, older: bool) -> tuple[b
         was_killed = killed(*command, cwd=folder, after=moment)
         wrong = []
         for name, digest in digests(folder).items():
-            if name.endswith(".part") or before.get(name) == digest:
+            if name.endswith((".part", ".lock")) or before.get(name) == digest:
+                continue
+            if name.endswith(".ckpt"):
+                if run(*command, "--resume", cwd=folder).returncode:
+                    wrong.append(f"{verb} after {moment:.3f} s: {name} cannot be resumed from")
                 continue
             try:
                 assert not (inputs / name).exists(), "an input was changed"

@@ -62,13 +62,15 @@ from onnxq.verification.verifying import Backend
 class QuantizeResult(Shown):
     """The statistics, the Q/DQ model and the report; no statistics for a plan that needs none.
 
-    `profiles` are the shapes that the engine was built for, of inputs with dynamic sizes.
+    `profiles` are the shapes that the engine was built for, of inputs with dynamic sizes, and
+    `plugins` the libraries that it was built with.
     """
 
     statistics: Statistics | None
     inserted: InsertResult
     report: VerifyReport
     profiles: Mapping[str, Profile] = field(default_factory=dict)
+    plugins: tuple[str, ...] = ()
 
     def save(self, path: str | Path) -> QuantizeResult:
         """Write the Q/DQ model, as `InsertResult.save` does."""
@@ -304,6 +306,7 @@ def quantize(
         inserted=inserted,
         report=report,
         profiles=not_declared(model.proto, profiles),
+        plugins=checks.compiling.plugins,
     )
 
 

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from onnxq.cli import options
-from onnxq.diagnostics import OnnxqError, error
+from onnxq.diagnostics import Diagnostic, OnnxqError, error
 
 if TYPE_CHECKING:
     from onnxq import Model, Statistics
+
+
+class _SeveralError(OnnxqError):
+    """Several calibrations fit, and only the user can choose."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,6 +26,12 @@ class Calibrated:
     model: Model
     statistics: Statistics | None
     missing: OnnxqError | None = None
+
+    def to_make(self, folder: Path = Path()) -> Path | None:
+        """Where to write a calibration if there is none; OQ410 where there are several."""
+        if isinstance(self.missing, _SeveralError):
+            raise self.missing
+        return None if self.statistics else folder / f"{self.model.stem}.calib.npz"
 
     def shaped(self, sizes: Mapping[str, tuple[int, ...]]) -> Model:
         """The model with sizes of its inputs: these, else those of the calibration."""
@@ -120,7 +130,8 @@ def _files(option: str) -> list[Path]:
 
 def _several(files: list[Path], option: str) -> OnnxqError:
     names = ", ".join(map(str, files))
-    return error("OQ410", f"there are several calibrations: {names}", fix=f"choose with {option}")
+    message, fix = f"there are several calibrations: {names}", f"choose with {option}"
+    return _SeveralError(Diagnostic(code="OQ410", message=message, fix=fix))
 
 
 def _digest_of(file: Path) -> str | None:

@@ -41,7 +41,7 @@ def run(
     require_writable({"the improvement": path}, (plan_path, Path(rules or options.RECIPE)))
     calibrated = finding.model_and_calibration(model, calibration, existing)
     float_model = calibrated.shaped(shapes.fixed(shape))
-    own = None if calibrated.statistics else path.with_name(f"{model.stem}.calib.npz")
+    own = calibrated.to_make(path.parent)
     with screen.progress() as progress:
         improvement = onnxq.improve(
             float_model,

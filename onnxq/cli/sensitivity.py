@@ -38,7 +38,7 @@ def run(
     require_writable({"--html": html}, (plan_path, Path(rules or options.RECIPE)))
     calibrated = finding.model_and_calibration(model, calibration, existing)
     float_model = calibrated.shaped(shapes.fixed(shape))
-    own = None if calibrated.statistics else Path(f"{model.stem}.calib.npz")
+    own = calibrated.to_make()
     with screen.progress() as progress:
         result = onnxq.sensitivity(
             float_model,

@@ -80,7 +80,7 @@ def run(
     outputs = {"the recipe": path, "the improvement": improved, "--html": html}
     require_writable(outputs, (Path(recipe),))
     calibrated = finding.model_and_calibration(model, calibration, existing)
-    own = None if calibrated.statistics else path.with_name(f"{model.stem}.calib.npz")
+    own = calibrated.to_make(path.parent)
     with screen.progress() as progress:
         result = onnxq.tune(
             calibrated.shaped(shapes.fixed(shape)),

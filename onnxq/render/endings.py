@@ -79,7 +79,8 @@ def following(result: QuantizeResult) -> str:
     data = result.report.data
     if data is None or (data.used and word != "not compared"):
         return f"onnxq verify {model} {qdq} --data OTHERS"
-    return f"trtexec --onnx={qdq} --stronglyTyped{_sizes(result.profiles)}"
+    plugins = "".join(f" --staticPlugins={shlex.quote(path)}" for path in result.plugins)
+    return f"trtexec --onnx={qdq} --stronglyTyped{_sizes(result.profiles)}{plugins}"
 
 
 def _sizes(profiles: Mapping[str, Profile]) -> str:

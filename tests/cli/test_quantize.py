@@ -274,3 +274,12 @@ def test_the_line_for_trtexec_has_the_shapes_of_dynamic_inputs(fresh, sizes, sha
     outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, *options))
     line = "next: trtexec --onnx=model.qdq.onnx --stronglyTyped"
     assert outcome.stdout.splitlines()[-1] == line + expected
+
+
+def test_the_line_for_trtexec_loads_the_plugins(fresh):
+    (fresh / "others").mkdir()
+    make_picture(fresh / "others" / "0.png", 20)
+    (fresh / "my nms.so").touch()
+    options = ("--plugin", "my nms.so", "--verify-data", "others")
+    outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, *options))
+    assert outcome.stdout.splitlines()[-1].endswith(" --staticPlugins='my nms.so'")

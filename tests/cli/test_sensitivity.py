@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 
 import pytest
@@ -84,3 +85,14 @@ def test_ctrl_c_ends_it_without_a_traceback(here):
 def test_other_options(here, option):
     outcome = succeeded(here.run(*RUN, option))
     assert (outcome.stdout == "") == (option == "--quiet")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [RUN, ("improve", *RUN[1:]), ("tune", *RUN[1:], "--min-sqnr", "5")],
+    ids=lambda c: c[0],
+)
+def test_of_several_calibrations_none_is_overwritten(here, command):
+    shutil.copy(here / "model.calib.npz", here / "second.calib.npz")
+    told = here.refuses("OQ410", *command)
+    assert "there are several calibrations: model.calib.npz, second.calib.npz" in told

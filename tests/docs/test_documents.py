@@ -151,7 +151,10 @@ def test_links_lead_somewhere(document):
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_codes_that_are_named_exist(document):
-    assert set(re.findall(r"\bOQ\d{3}\b", document.read_text())) <= CODES.keys()
+    named = set(re.findall(r"\bOQ\d{3}\b", document.read_text()))
+    if document.name == "bad-inputs.md":
+        named.remove("OQ999")  # a bad input
+    assert named <= CODES.keys()
 
 
 def test_tests_that_the_page_on_security_names_exist():

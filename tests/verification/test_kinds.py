@@ -54,7 +54,7 @@ def noisy(noise, shape):
             "y_out: logits, probabilities and embeddings in int8 have typically 12 to 20 dB; top-1",
         ),
         (0.13, (1, 3, 8), "y_out: hidden states in int8 have typically 12 to 20 dB; the task"),
-        (0.13, (1, 4, 9), "boxes in int8 have typically 20 to 30 dB; the detections decide"),
+        (0.13, (1, 4, 9), "boxes in int8 have typically 20 to 30 dB; of a detector"),
         (0.05, (1, 10), ""),
     ],
 )

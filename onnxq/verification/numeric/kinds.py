@@ -27,8 +27,12 @@ class Typical:
 
 TYPICAL: Final[Mapping[OutputKind, Typical]] = {
     "logits": Typical(low=12, high=20, decides="top-1 decides: give --labels"),
-    "scores": Typical(low=6, high=16, decides="the detections decide: give --detections"),
-    "boxes": Typical(low=20, high=30, decides="the detections decide: give --detections"),
+    "scores": Typical(
+        low=6, high=16, decides="of a detector its detections decide: give --detections"
+    ),
+    "boxes": Typical(
+        low=20, high=30, decides="of a detector its detections decide: give --detections"
+    ),
     "hidden state": Typical(low=12, high=20, decides="the task that reads it decides"),
     "other": Typical(low=15, high=30, decides="where it holds several kinds of values, use --part"),
 }
