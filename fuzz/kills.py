@@ -41,7 +41,7 @@ VERBS: dict[str, tuple[str, ...]] = {
     "train": ("model.qdq.onnx", "--teacher", "model.onnx", *DATA, "-o", "new.onnx"),
     "lint": ("model.qdq.onnx", "--fix", "-o", "new.onnx"),
     "strip": ("model.qdq.onnx", "-o", "new.onnx"),
-    "calib merge": ("model.calib.npz", "more.calib.npz", "-o", "new.npz"),
+    "calib merge": ("model.calib.npz", "more/model.calib.npz", "-o", "new.npz"),
     "cache export": ("model.calib.npz", "--rules", "rules.yaml", "-o", "new.cache"),
     "cache import": ("calib.cache", "--model", "model.onnx", "-o", "new.npz"),
 }  # fmt: skip
@@ -76,10 +76,11 @@ def prepare(folder: Path) -> None:
     samples = np.random.default_rng(2).normal(size=(64, 3, 8, 8)).astype(np.float32)
     np.save(folder / "data.npy", samples)
     np.save(folder / "more.npy", samples[:4] / 2)
+    (folder / "more").mkdir()
     (folder / "rules.yaml").write_text(targets.RULES)
     for command in (
         ("calibrate", "model.onnx", *DATA),
-        ("calibrate", "model.onnx", "--data", "more.npy", "-o", "more.calib.npz"),
+        ("calibrate", "model.onnx", "--data", "more.npy", "-o", "more/model.calib.npz"),
         ("insert", "model.onnx", "--calibration", "model.calib.npz"),
         ("cache", "export", "model.calib.npz", "--rules", "rules.yaml", "-o", "calib.cache"),
     ):
@@ -89,7 +90,8 @@ def prepare(folder: Path) -> None:
 
 def digests(folder: Path) -> dict[str, str]:
     """What is in a folder."""
-    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()}
+    files = (path for path in folder.iterdir() if path.is_file())
+    return {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in files}
 
 
 def killed_at(inputs: Path, verb: str, moment: float, *, older: bool) -> tuple[bool, list[str]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -15,11 +15,14 @@ from onnxq.calibration.histogram import (
     BitHistogram,
     HistogramAccumulator,
     RangeAccumulator,
+    SparseAccumulator,
     ValueRange,
 )
 from onnxq.cores import cores
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, Severity
+
+_DENSE: Final = 1000  # histograms of 1 MB
 
 
 class Counting:
@@ -28,8 +31,9 @@ class Counting:
     def __init__(
         self, tensors: Iterable[str], calibrator: Calibrator, threads: int | None = None
     ) -> None:
-        make = HistogramAccumulator if calibrator == "histogram" else RangeAccumulator
-        self._accumulators: dict[str, Accumulator] = {name: make() for name in tensors}
+        names = tuple(tensors)
+        make = _kind(calibrator, len(names))
+        self._accumulators: dict[str, Accumulator] = {name: make() for name in names}
         self._threads = threads or cores()
         self._pool = ThreadPoolExecutor(self._threads, thread_name_prefix="onnxq-count")
 
@@ -59,6 +63,12 @@ class Counting:
     def freeze(self) -> dict[str, BitHistogram | ValueRange]:
         """Return the values observed so far, by tensor."""
         return {name: a.freeze() for name, a in self._accumulators.items()}
+
+
+def _kind(calibrator: Calibrator, tensors: int) -> type[Accumulator]:
+    if calibrator == "max":
+        return RangeAccumulator
+    return HistogramAccumulator if tensors <= _DENSE else SparseAccumulator
 
 
 def kernel_diagnostics(calibrator: Calibrator) -> tuple[Diagnostic, ...]:

@@ -21,6 +21,7 @@ SHIFT: Final = 23 - MANTISSA_BITS
 BINS: Final = 0xFF << MANTISSA_BITS  # of finite magnitudes; the bins above hold Inf and NaN
 _INF_BIN: Final = BINS
 _ROW: Final = 1 << (31 - SHIFT)
+_KEPT: Final = 4096  # values, 16 KB a tensor
 _COUNTER_LIMIT: Final = 2**32 - 1
 _NOTHING: Final = np.array([2**31 - 1, -(2**31)], np.int32)  # the keys' extremes of no values
 
@@ -147,7 +148,7 @@ class RangeAccumulator:
 
 
 class HistogramAccumulator:
-    """Gathers a `BitHistogram`. Its memory does not grow with the data."""
+    """Gathers a `BitHistogram` in 1 MB, whatever the data."""
 
     def __init__(self) -> None:
         self._count = _kernel()
@@ -193,6 +194,36 @@ class HistogramAccumulator:
         self._rows = np.zeros(2 * _ROW, np.uint32)
         self._extremes = _NOTHING.copy()
         self._pending = self._finite = 0
+
+
+class SparseAccumulator:
+    """Gathers the same `BitHistogram`, slower, in the memory of the bins that are not empty.
+
+    Values of small arrays are kept until there are enough to be worth counting.
+    """
+
+    def __init__(self) -> None:
+        self._counted = BitHistogram()
+        self._kept: list[npt.NDArray[np.float32]] = []
+        self._size = 0
+
+    def observe(self, x: npt.NDArray[np.float32]) -> None:
+        """Take in a float32 array of any shape; TypeError for another type."""
+        values = _flat(x)
+        self._kept.append(values if values.size >= _KEPT else values.copy())
+        self._size += values.size
+        if self._size >= _KEPT:
+            self._count()
+
+    def freeze(self) -> BitHistogram:
+        """Return the histogram of the values observed so far."""
+        self._count()
+        return self._counted
+
+    def _count(self) -> None:
+        if self._kept:
+            self._counted += BitHistogram.of(np.concatenate(self._kept))
+        self._kept, self._size = [], 0
 
 
 def _kernel() -> Callable[..., Any]:

@@ -4,16 +4,19 @@ import math
 import subprocess
 import sys
 import threading
+import tracemalloc
 
 import numpy as np
 import pytest
 
 from onnxq.calibration import histogram
+from onnxq.calibration.counting import Counting
 from onnxq.calibration.histogram import (
     SHIFT,
     BitHistogram,
     HistogramAccumulator,
     RangeAccumulator,
+    SparseAccumulator,
     ValueRange,
 )
 
@@ -51,7 +54,7 @@ def test_every_bit_pattern_is_counted_once():
     assert result.range.maximum == x[np.isfinite(x)].max()
 
 
-@pytest.mark.parametrize("make", [HistogramAccumulator, RangeAccumulator])
+@pytest.mark.parametrize("make", [HistogramAccumulator, SparseAccumulator, RangeAccumulator])
 @pytest.mark.parametrize(
     "x",
     [
@@ -82,7 +85,7 @@ def test_range_is_exact(make, x):
     assert math.copysign(1, seen.minimum) == (1 if seen.minimum == 0 else np.sign(seen.minimum))
 
 
-@pytest.mark.parametrize("make", [HistogramAccumulator, RangeAccumulator])
+@pytest.mark.parametrize("make", [HistogramAccumulator, SparseAccumulator, RangeAccumulator])
 @pytest.mark.parametrize("x", [np.zeros(0, np.float32), np.full(3, np.nan, np.float32)])
 def test_without_a_finite_value_amax_is_zero(make, x):
     accumulator = make()
@@ -92,9 +95,11 @@ def test_without_a_finite_value_amax_is_zero(make, x):
     assert (seen.count, seen.nan, seen.finite, seen.amax) == (len(x), len(x), 0, 0.0)
 
 
-def test_parts_count_as_the_whole():
-    x = np.random.default_rng(1).laplace(size=50_000).astype(np.float32)
-    accumulator = HistogramAccumulator()
+@pytest.mark.parametrize("make", [HistogramAccumulator, SparseAccumulator])
+@pytest.mark.parametrize("size", [3_000, 50_000])  # a sparse one keeps small arrays for a while
+def test_parts_count_as_the_whole(make, size):
+    x = np.random.default_rng(1).laplace(size=size).astype(np.float32)
+    accumulator = make()
     for part in np.array_split(x, 7):
         accumulator.observe(part)
         accumulator.freeze()
@@ -154,7 +159,7 @@ def test_views_read_only_and_unaligned_arrays_are_read():
     assert BitHistogram.of(np.float32(2.5).reshape(())).range.maximum == 2.5
 
 
-@pytest.mark.parametrize("make", [HistogramAccumulator, RangeAccumulator])
+@pytest.mark.parametrize("make", [HistogramAccumulator, SparseAccumulator, RangeAccumulator])
 @pytest.mark.parametrize("dtype", [np.float64, np.float16, np.int32, ">f4"])
 def test_other_types_are_refused(make, dtype):
     with pytest.raises(TypeError, match="only float32"):
@@ -184,3 +189,16 @@ def test_numba_is_imported_with_the_first_accumulator_only():
         "assert 'numba' in sys.modules\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_many_tensors_do_not_take_a_megabyte_each():
+    names = [f"t{number}" for number in range(3000)]
+    values = {name: np.ones(16, np.float32) for name in names}
+    tracemalloc.start()
+    with Counting(names, "histogram") as counting:
+        counting.observe(values)
+        frozen = counting.freeze()
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 2**28
+    assert {int(histogram.counts.sum()) for histogram in frozen.values()} == {16}
