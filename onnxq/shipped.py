@@ -37,8 +37,11 @@ def find(
     stem = name.removesuffix(".yaml").removesuffix(".yml")
     if (file := known.get(stem)) is not None:
         return file, str(Path("rules") / file.relative_to(folder()))
+    otherwise = "check the path; 'onnxq rules list' has the names"
+    if what == "recipe" and stem in preprocessings():
+        otherwise = f"'{stem}' is a preprocessing: give it with --preprocess"
     raise error(
         code,
         f"there is no {what} '{name}', neither a file nor a shipped one",
-        fix=did_you_mean(stem, known, otherwise="check the path; 'onnxq rules list' has the names"),
+        fix=did_you_mean(stem, known, otherwise=otherwise),
     )

@@ -94,7 +94,8 @@ class Study:
 
     def note(self, feed: Feed, stage: str, progress: OnProgress) -> None:
         """Say how pictures become inputs."""
-        for note in datasets.notes(feed, self.preprocess):
+        as_calibrated = self.request.otherwise is not None
+        for note in datasets.notes(feed, self.preprocess, as_calibrated=as_calibrated):
             progress(Progress(stage=stage, note=note))
 
     def subject(self, statistics: Statistics) -> Subject:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
@@ -13,11 +14,14 @@ from rich.console import Console
 from onnxq.api.quantizing import QuantizeResult
 from onnxq.diagnostics import Severity
 from onnxq.planning.coverage import coverage
-from onnxq.render.verdicts import judged, quantized_share
-from onnxq.verification import ModelReport, Profile
+from onnxq.render.verdicts import UNJUDGED, judged, quantized_share, worst_part
+from onnxq.verification import ModelReport, Profile, VerifyReport
 from onnxq.verification.thresholds import refusals
 
+_HALF: Final = 3.0  # dB more have half the noise
 MISSED: Final = "OQ604"  # a threshold of the user
+_CLASSIFIER: Final = "OQ462"
+_DOUBTS: Final = (_CLASSIFIER, "OQ460", "OQ461", "OQ463")  # what enters is not what is expected
 
 
 def ending(console: Console, result: QuantizeResult) -> None:
@@ -49,8 +53,16 @@ def verdict(result: QuantizeResult) -> str:
     """One word, the figure that decides, and how much is in int8."""
     model = result.report.models[0]
     word, figure = judged(model)
+    if doubt := _doubt(result):
+        word = f"doubtful, the input may be wrong ({doubt})"
     word = word if result.passed else "failed (see the errors)"
     return f"{', '.join(filter(None, (word, figure)))}; {_share(result, model)}"
+
+
+def _doubt(result: QuantizeResult) -> str:
+    """The code of a warning that the model expects other data, by which every figure is wrong."""
+    codes = {d.code for d in result.diagnostics}
+    return next((code for code in _DOUBTS if code in codes), "")
 
 
 def _share(result: QuantizeResult, model: ModelReport) -> str:
@@ -69,18 +81,40 @@ def following(result: QuantizeResult) -> str:
     others = [code for code in errors if code != MISSED]
     if others:
         return f"onnxq explain {others[0]}"
+    if doubt := _doubt(result):
+        return _other_data(doubt)
     word, _ = judged(result.report.models[0])
+    if word == UNJUDGED:
+        return "the same command with samples that show what the model detects"
     if errors and not _misses_accuracy(result):
         return f"onnxq explain {MISSED}"
     if errors or word == "low":
         if result.inserted.improvement is None:
             return "the same command with --improve"
-        return f"onnxq tune {model} --data DATA --min-sqnr DB"
+        return f"onnxq tune {model} --data DATA --min-sqnr {_goal(result.report)}"
     data = result.report.data
     if data is None or (data.used and word != "not compared"):
         return f"onnxq verify {model} {qdq} --data OTHERS"
     plugins = "".join(f" --staticPlugins={shlex.quote(path)}" for path in result.plugins)
     return f"trtexec --onnx={qdq} --stronglyTyped{_sizes(result.profiles)}{plugins}"
+
+
+def _other_data(doubt: str) -> str:
+    if doubt == _CLASSIFIER:
+        return f"the same command with --preprocess imagenet, or that of production ({doubt})"
+    if doubt == "OQ463":
+        return f"the same command with other samples ({doubt})"
+    return f"the same command with the preprocessing of production ({doubt})"
+
+
+def _goal(report: VerifyReport) -> str:
+    """The user's threshold for every output, else half the noise of the worst part."""
+    if report.thresholds.every_sqnr is not None:
+        return f"{report.thresholds.every_sqnr:g}"
+    worst = worst_part(report.models[0])
+    if worst is None or worst.sqnr_db is None or not math.isfinite(worst.sqnr_db):
+        return "DB"
+    return f"{worst.sqnr_db + _HALF:.0f}"
 
 
 def _sizes(profiles: Mapping[str, Profile]) -> str:

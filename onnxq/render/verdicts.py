@@ -9,6 +9,7 @@ from onnxq.render.side_by_side import types_of
 from onnxq.render.text import one_line, share
 from onnxq.verification import TYPICAL, Comparison, CompiledReport, ModelReport
 
+UNJUDGED: Final = "not judged"
 _INDEX: Final = 24  # characters of the index of a part
 _LOST: Final = 0.01  # of top-1
 _CHANGED: Final = 0.05  # of the detections, lost or new
@@ -16,13 +17,15 @@ _CHANGED: Final = 0.05  # of the detections, lost or new
 
 def judged(model: ModelReport) -> tuple[str, str]:
     """A word and the figure that decides: top-1, detections, or the lowest SQNR."""
-    numeric, worst = model.numeric, _worst(model)
+    numeric, worst = model.numeric, worst_part(model)
     if numeric is None or worst is None:
         return "not compared", ""
     if (top1 := numeric.accuracy) is not None:
         figure = f"top-1 {top1.top1:.1%}, float {top1.float_top1:.1%}"
         return ("good" if top1.float_top1 - top1.top1 <= _LOST else "low"), figure
     boxes = numeric.detections
+    if boxes is not None and boxes.kept is None:
+        return UNJUDGED, "the float model detects nothing in these samples"
     if boxes is not None and boxes.kept is not None and boxes.new is not None:
         figure = f"{boxes.kept:.1%} of the detections kept, {boxes.new:.1%} new"
         return ("good" if max(1 - boxes.kept, boxes.new) <= _CHANGED else "low"), figure
@@ -47,7 +50,7 @@ def in_a_line(model: ModelReport) -> str:
     return word if model.compiled is None else f"{word}; {quantized_share(model.compiled)}"
 
 
-def _worst(model: ModelReport) -> Comparison | None:
+def worst_part(model: ModelReport) -> Comparison | None:
     """The output or part that is lowest, measured by what is typical of its kind."""
     judged = [c for output in model.outputs.values() for c in output.judged if c.is_float]
     return min(judged, key=_margin, default=None)

@@ -283,3 +283,18 @@ def test_the_line_for_trtexec_loads_the_plugins(fresh):
     options = ("--plugin", "my nms.so", "--verify-data", "others")
     outcome = succeeded(fresh.run("quantize", *ARGUMENTS, *QUICK, *options))
     assert outcome.stdout.splitlines()[-1].endswith(" --staticPlugins='my nms.so'")
+
+
+def test_tune_is_proposed_with_a_goal(fresh):
+    """Half the noise of the worst output, unless there is a threshold."""
+    for number in range(3, 8):
+        make_picture(fresh / "imgs" / f"{number}.png", number)
+    command = ("quantize", *ARGUMENTS, *QUICK, "--improve", "--without", "learn")
+    low = fresh.run(*command, "--min-cosine", "1")
+    assert low.returncode == 1
+    *_, verdict, next_line = low.stdout.splitlines()
+    figure = float(verdict.split(" dB")[0].split()[-1])
+    goal = next_line.removeprefix("next: onnxq tune model.onnx --data DATA --min-sqnr ")
+    assert float(goal) == pytest.approx(figure + 3, abs=0.6)
+    missed = fresh.run(*command, "--min-sqnr", "99")
+    assert missed.stdout.splitlines()[-1].endswith("--min-sqnr 99")

@@ -27,6 +27,12 @@ def test_the_calibration_of_the_folder_serves(here):
     assert here.files() == before
 
 
+def test_pictures_enter_as_they_were_calibrated(here):
+    succeeded(here.run("calibrate", "model.onnx", "--data", "imgs", "--preprocess", "yolox"))
+    told = succeeded(here.run(*RUN)).stdout
+    assert "preprocess: letterbox, BGR, /1 (as calibrated)" in told
+
+
 def test_without_a_calibration_it_is_made_for_the_next_command(here):
     (here / "model.calib.npz").unlink()
     outcome = succeeded(here.run(*RUN, "--json"))

@@ -51,6 +51,7 @@ class AccuracyTotals:
             tuple[int, int, bool]
         ] = []  # rank of the right class in both models; same first class?
         self._unlabelled = 0
+        self._without = ""  # the first sample without a label
 
     def add(self, sample: Sample, expected: dict[str, Any], computed: dict[str, Any]) -> None:
         """Count one sample by its scores. OQ653 when no output has scores."""
@@ -60,6 +61,7 @@ class AccuracyTotals:
         label = self._labels.of(sample.name)
         if label is None:
             self._unlabelled += 1
+            self._without = self._without or sample.name
             return
         index = class_index(label, reference.size, self._names, self._labels.file)
         same = _first(reference) == _first(test)
@@ -70,8 +72,9 @@ class AccuracyTotals:
         if not self._places:
             raise error(
                 "OQ651",
-                f"'{self._labels.file}' names none of the samples",
-                fix="give the labels of these samples; rows are such as dog/1.jpg,207",
+                f"'{self._labels.file}' names none of the samples: the first is '{self._without}'",
+                fix="give rows with the names of these samples and their classes, such as "
+                f"{self._without},207",
             )
         before, after, same = (np.array(column) for column in zip(*self._places, strict=True))
         ranked = self._classes > _TOP
