@@ -108,8 +108,16 @@ def first_line(reason: BaseException) -> str:
     """What an exception of a library says, in one line and without the place in its C++ source."""
     if isinstance(reason, OSError) and reason.strerror:
         return reason.strerror.lower()
-    lines = (_CPP_PLACE.sub("", line).strip() for line in str(reason).splitlines())
+    lines = (_CPP_PLACE.sub("", line).strip() for line in message_of(reason).splitlines())
     return next(filter(None, lines), type(reason).__name__)
+
+
+def message_of(reason: BaseException) -> str:
+    """The text of an exception, or '' where a class of the user fails to make it."""
+    try:
+        return str(reason)
+    except Exception:
+        return ""
 
 
 def counted(number: int, noun: str) -> str:

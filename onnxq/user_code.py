@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import importlib.util
 import linecache
+import os
 import re
 import sys
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
-from onnxq.diagnostics import OnnxqError, Span, did_you_mean, error, first_line
+from onnxq.diagnostics import OnnxqError, Span, did_you_mean, error, first_line, message_of
 
 _IN_TRACE: Final = re.compile(r'File "(.+)", line (\d+)')
 _IN_WORKER: Final = "Original Traceback"  # torch reports the error of a worker process as text
@@ -43,6 +46,37 @@ def function_in(
             fix=did_you_mean(name, others, otherwise=define),
         )
     return function
+
+
+class OwnFolder:
+    """The working folder of code that changes it: outside of that code it is that of onnxq.
+
+    Relative paths of the outputs would lead elsewhere otherwise.
+    """
+
+    def __init__(self) -> None:
+        self._changed: str | None = None
+
+    @contextmanager
+    def entered(self) -> Iterator[None]:
+        """Run code in the folder that it went to before, if any."""
+        ours = os.getcwd()
+        if self._changed is not None:
+            os.chdir(self._changed)
+        try:
+            yield
+        finally:
+            now = _working_folder()
+            self._changed = now if now != ours else None
+            if now != ours:
+                os.chdir(ours)
+
+
+def _working_folder() -> str | None:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed
+        return None
 
 
 def named_in(module: Any) -> set[str]:
@@ -99,7 +133,7 @@ def _span(file: Path, line: int, column: int = 1) -> Span:
 
 def in_worker(reason: BaseException) -> str:
     """The traceback in the worker process of a DataLoader, or '' when it happened in none."""
-    text = str(reason)
+    text = message_of(reason)
     return text if _IN_WORKER in text else ""
 
 

@@ -121,11 +121,23 @@ def _run() -> None:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(141)
     except OSError as reason:
+        if not _has_working_folder():
+            gone = "the working folder does not exist any more"
+            _report(error("OQ501", gone, fix="change to another folder, and run it again"))
+            sys.exit(OnnxqError.exit_code)
         if reason.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         _report(error("OQ501", "cannot write to the output: no space left", fix="free some space"))
         sys.exit(OnnxqError.exit_code)
+
+
+def _has_working_folder() -> bool:
+    try:
+        os.getcwd()
+    except FileNotFoundError:
+        return False
+    return True
 
 
 def _report(reason: OnnxqError) -> None:

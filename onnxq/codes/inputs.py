@@ -12,7 +12,8 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Correct the path; keep external data beside the model.",
     ),
     "OQ302": Code(
-        meaning="The file is not an ONNX model, or a damaged one.",
+        meaning="The file is not an ONNX model, or a damaged one, or its graph has no nodes or no "
+        "outputs.",
         example="onnxq plan model.pt",
         fix="Export the model to ONNX, or copy it again; `onnx.checker` says what is wrong.",
     ),
@@ -254,7 +255,8 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Give real data; `./random` is the folder.",
     ),
     "OQ501": Code(
-        meaning="The output cannot be written. No part of it is left behind.",
+        meaning="The output cannot be written, or the working folder was removed. No part of the "
+        "output is left behind.",
         example="onnxq insert -o /missing/model.qdq.onnx",
         fix="Choose another `-o`, or free some space.",
     ),

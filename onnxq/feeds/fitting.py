@@ -156,7 +156,7 @@ def converted(where: str, array: NDArray[Any], spec: InputSpec) -> NDArray[Any]:
     require_type(where, array.dtype, spec)
     if array.dtype == spec.dtype:
         return np.ascontiguousarray(array).reshape(array.shape)
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(all="ignore"):  # a loader may have let NumPy raise errors
         values = array.astype(spec.dtype)
     if array.dtype.kind == "f":
         wrong = np.isinf(values) & np.isfinite(array)

@@ -12,8 +12,8 @@ from typing import Any, Final
 
 from onnxq.diagnostics import did_you_mean, error, first_line
 from onnxq.feeds.samples import InputSpec
-from onnxq.feeds.stream import Stream, can_be_called
-from onnxq.user_code import is_raised_in, named_in, raised_by, run_file
+from onnxq.feeds.stream import Stream, can_be_called, passed_over
+from onnxq.user_code import OwnFolder, is_raised_in, named_in, raised_by, run_file
 
 FUNCTION: Final = "load_data"  # as in Polygraphy's data loader scripts
 
@@ -28,11 +28,20 @@ def open_loader(
 
 def _items(file: Path, function: str) -> Iterator[Any]:
     """Yield what the file yields (OQ421, OQ422)."""
-    iterator = _iterator(file, function)
-    try:
-        yield from iterator
-    except (Exception, SystemExit) as reason:
-        raise raised_by(file, reason, "the loader", code="OQ422") from reason
+    folder = OwnFolder()
+    with folder.entered():
+        iterator = _iterator(file, function)
+    while True:
+        with folder.entered():
+            try:
+                item = next(iterator)
+            except StopIteration:
+                return
+            except KeyboardInterrupt:
+                raise
+            except BaseException as reason:  # SystemExit and CancelledError are no Exceptions
+                raise raised_by(file, reason, "the loader", code="OQ422") from reason
+        yield item
 
 
 def _iterator(file: Path, function: str) -> Iterator[Any]:
@@ -50,7 +59,7 @@ def _iterator(file: Path, function: str) -> Iterator[Any]:
         )
     data, shown = getattr(module, function), f"{file}:{function}"
     try:
-        iterator: Iterator[Any] = iter(data() if can_be_called(data) else data)
+        iterator = passed_over(data() if can_be_called(data) else data)
     except (Exception, SystemExit) as reason:
         if is_raised_in(file, reason) or not isinstance(reason, TypeError):
             raise raised_by(file, reason, "the loader", code="OQ422") from reason

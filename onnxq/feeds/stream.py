@@ -88,3 +88,18 @@ def read_once(why: str) -> OnnxqError:
 def can_be_called(data: Any) -> bool:
     """True for functions and classes; an iterable that can be called too is used as it is."""
     return isinstance(data, type) or (callable(data) and not hasattr(data, "__iter__"))
+
+
+def passed_over(data: Any) -> Iterator[Any]:
+    """A new iterator over data; a length ends data that has items by number alone.
+
+    Such are the datasets of torch. Python asks them for items until one raises IndexError, which
+    those that compute their items never do.
+    """
+    if hasattr(data, "__iter__") or not hasattr(data, "__getitem__"):
+        return iter(data)
+    try:
+        length = len(data)
+    except (TypeError, NotImplementedError):
+        return iter(data)
+    return (data[index] for index in range(length))

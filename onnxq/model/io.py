@@ -74,19 +74,15 @@ def read(path: str | Path) -> ModelFile:
         weights.refer(tensor, where)
         if held or where.length < weights.SMALLEST:
             weights.hold(tensor)
-    if not model.graph.node or not model.opset_import:
-        raise _not_onnx(path, "it has no graph")
+    if problem := _unusable(model):
+        raise error("OQ302", f"'{path}' {problem}", fix="export the model again")
     return ModelFile(path=path, proto=model, data_files=tuple(sorted(set(files.values()))))
 
 
 def copied(model: onnx.ModelProto) -> ModelFile:
     """A copy of a ModelProto in place of a file: the original is not changed (OQ302)."""
-    if not model.graph.node or not model.opset_import:
-        raise error(
-            "OQ302",
-            "the ModelProto is not an ONNX model: it has no graph",
-            fix="give a model that onnx.checker accepts",
-        )
+    if problem := _unusable(model):
+        raise error("OQ302", f"the ModelProto {problem}", fix="export the model again")
     if missing := sorted(weights.missing(model)):
         raise error(
             "OQ302",
@@ -101,6 +97,15 @@ def copied(model: onnx.ModelProto) -> ModelFile:
 def load(path: str | Path) -> onnx.ModelProto:
     """The model of a file, as `read` gives it."""
     return read(path).proto
+
+
+def _unusable(model: onnx.ModelProto) -> str:
+    """What is wrong with a model that has nothing to compute, or ''."""
+    if not model.opset_import or not model.HasField("graph"):
+        return "is not an ONNX model: it has no graph"
+    if not model.graph.node:
+        return "computes nothing: its graph has no nodes"
+    return "" if model.graph.output else "computes nothing: its graph has no outputs"
 
 
 def _read(path: Path) -> onnx.ModelProto:

@@ -298,3 +298,55 @@ def test_ctrl_c_ends_a_run_over_a_loader_without_end(here):
     assert process.returncode == 130
     assert "Traceback" not in told
     assert not (here / "new.npz").exists()
+
+
+RAISED = {
+    "GeneratorExit": "raise GeneratorExit",
+    "Stopped: x": "class Stopped(BaseException): pass\n    raise Stopped('x')",
+    "Odd": "class Odd(Exception):\n        def __str__(self): 1 / 0\n    raise Odd",
+}
+
+
+@pytest.mark.parametrize("told", RAISED)
+def test_whatever_a_loader_raises(here, told):
+    begin = "import numpy\ndef load_data():\n    yield numpy.ones((1, 3, 16, 16))\n"
+    (here / "loader.py").write_text(f"{begin}    {RAISED[told]}\n")
+    assert f"the loader raised {told}; " in here.refuses("OQ422", *calibrate("loader.py"), lines=3)
+
+
+@pytest.mark.parametrize("after", ["", "os.rmdir('../elsewhere')"])
+def test_a_loader_that_changes_the_working_folder(here, after):
+    (here / "loader.py").write_text(
+        "import os, numpy\n"
+        "def load_data():\n"
+        "    os.mkdir('elsewhere')\n"
+        "    os.chdir('elsewhere')\n"
+        f"    {after}\n"
+        "    for number in range(3):\n"
+        "        yield numpy.full((1, 3, 16, 16), number)\n"
+        f"        assert {bool(after)} or os.path.basename(os.getcwd()) == 'elsewhere'\n"
+    )
+    succeeded(here.run(*calibrate("loader.py", "-o", "new.npz")))
+    assert Statistics.load(here / "new.npz").samples == 3
+
+
+def test_a_loader_that_lets_numpy_raise_errors(here):
+    (here / "loader.py").write_text(
+        "import numpy\n"
+        "numpy.seterr(all='raise')\n"
+        "load_data = [numpy.full((1, 3, 16, 16), 1e-40), numpy.ones((1, 3, 16, 16))]\n"
+    )
+    succeeded(here.run(*calibrate("loader.py", "-o", "new.npz")))
+
+
+def test_a_dataset_ends_at_its_length(here):
+    """It has items by number, of which Python would ask for ever."""
+    (here / "loader.py").write_text(
+        "import numpy\n"
+        "class Data:\n"
+        "    def __len__(self): return 3\n"
+        "    def __getitem__(self, index): return numpy.full((1, 3, 16, 16), index / 3)\n"
+        "load_data = Data()\n"
+    )
+    succeeded(here.run(*calibrate("loader.py", "-o", "new.npz"), seconds=120))
+    assert Statistics.load(here / "new.npz").samples == 3

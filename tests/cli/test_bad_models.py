@@ -58,6 +58,16 @@ def test_other_files_as_model(here, content):
     here.refuses("OQ302", "calibrate", "m.onnx", *DATA)
 
 
+@pytest.mark.parametrize("what", ["nodes", "outputs"])
+def test_model_that_computes_nothing(here, what):
+    model = from_text(MODEL)
+    model.graph.ClearField(what.removesuffix("s"))
+    onnx.save(model, here / "m.onnx")
+    for command in (("calibrate", "m.onnx", *DATA), ("verify", "m.onnx", "m.onnx")):
+        told = here.refuses("OQ302", *command)
+        assert f"'m.onnx' computes nothing: its graph has no {what}" in told
+
+
 def test_damaged_model(here):
     whole = (here / "model.onnx").read_bytes()
     (here / "m.onnx").write_bytes(whole[: len(whole) // 2])

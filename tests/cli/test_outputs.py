@@ -161,3 +161,17 @@ def test_a_file_name_that_is_too_long_is_refused_before_any_work(here, command, 
 )
 def test_an_input_of_a_name_that_is_too_long_does_not_exist(here, code, command):
     here.refuses(code, *command, "n" * 300)
+
+
+def into_a_removed_folder():
+    os.mkdir("removed")
+    os.chdir("removed")
+    os.rmdir("../removed")
+
+
+@pytest.mark.parametrize("verb", ["plan", "lint", "strip", "calibrate", "quantize"])
+def test_a_working_folder_that_was_removed(here, verb):
+    data = ("--data", here / "imgs") if verb in ("calibrate", "quantize") else ()
+    command = (verb, here / "model.onnx", *data)
+    told = here.refuses("OQ501", *command, prepare=into_a_removed_folder)
+    assert "the working folder does not exist any more" in told
