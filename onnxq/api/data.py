@@ -46,6 +46,7 @@ def request(
         shapes=shapes,
         otherwise_shapes=usual_shapes or {},
         preprocess=named,
+        preprocess_file=Path(preprocess) if isinstance(preprocess, str | Path) else None,
         otherwise=preprocessing.from_json(recorded) if recorded and named is None else None,
         samples=selection.samples,
         seed=selection.seed,

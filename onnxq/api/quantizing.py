@@ -241,7 +241,7 @@ def quantize(
             "the engine": checks.engine,
             "the checkpoint": None if run.checkpoint is None else Path(run.checkpoint),
         },
-        (*model.files, *_inputs(request, other, recipe, labels, detections, loss)),
+        (*model.files, *_inputs(request, other, recipe, *options.files, loss)),
     )
     planned = plan_for(model, recipe, strict=strict)
     require_data(planned, request)

@@ -155,8 +155,9 @@ def verify(
         graph = lineage.float_model.graph_with(sizes) if parts else None
         checks, limits = options.for_model(checks, lineage.float_model.proto, graph)
         outputs = {"--html": page, "the engine": checks.engine}
-        _require_places(outputs, lineage, (*recipes, *plans, labels, data, calibration, preprocess))
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
+        read = () if data is None else datasets.request(data, preprocess, selection, {}).files
+        _require_places(outputs, lineage, (*recipes, *plans, calibration, *read, *options.files))
         unused = None
         if data is not None:
             unused = _unused(lineage, data, preprocess, selection, profiles, progress)

@@ -30,7 +30,8 @@ class DataRequest:
     `source` is the path of files, 'random' for random data, or data in memory: an array of samples,
     a mapping of arrays by input name, an iterable of samples, or a function that makes one. A
     request for files can be pickled, and opened in another process; data that is an iterator can
-    be read only once. `preprocess` is for pictures only; `otherwise` is used when there is none.
+    be read only once. `preprocess` is for pictures only, and may have been read from a file;
+    `otherwise` is used when there is none.
     `otherwise_shapes` are for pictures and random data, which take any size: they fill the sizes,
     except the batch, that neither the model nor `shapes` fixes. So many `samples` are drawn with
     `seed`, or spread evenly; `batch` is their number in one run of the model; `ragged` permits
@@ -41,6 +42,7 @@ class DataRequest:
     shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     otherwise_shapes: Mapping[str, Sequence[int]] = field(default_factory=dict)
     preprocess: Preprocess | None = None
+    preprocess_file: Path | None = None
     otherwise: Preprocess | None = None
     samples: int | None = None
     seed: int | None = None
@@ -58,10 +60,11 @@ class DataRequest:
     @property
     def files(self) -> tuple[Path, ...]:
         """The files that are read, which must not be overwritten; none of data in memory."""
+        own = () if self.preprocess_file is None else (self.preprocess_file,)
         try:
-            return self._place().files
+            return (*self._place().files, *own)
         except OnnxqError:  # opening the data says what is wrong
-            return ()
+            return own
 
     def absolute(self) -> DataRequest:
         """The same, for a process that works in another folder (OQ434 for data in memory)."""

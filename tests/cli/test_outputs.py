@@ -14,6 +14,7 @@ from tests.command import succeeded
 
 CALIBRATE = ("calibrate", "model.onnx", "--data", "imgs")
 INSERT = ("insert", "--rules", "rules.yaml")
+GPU = "name: board\nbandwidth: 100\nint8: 10\nfp16: 5\nfp32: 2\n"
 BOTH = pytest.mark.parametrize("command", [CALIBRATE, INSERT], ids=["calibrate", "insert"])
 
 
@@ -161,6 +162,34 @@ def test_a_file_name_that_is_too_long_is_refused_before_any_work(here, command, 
 )
 def test_an_input_of_a_name_that_is_too_long_does_not_exist(here, code, command):
     here.refuses(code, *command, "n" * 300)
+
+
+@pytest.mark.parametrize(
+    ("command", "name"),
+    [
+        (("calibrate", "model.onnx", "-o", "FILE"), "own.yaml"),
+        (("calibrate", "model.onnx", "--checkpoint", "FILE"), "own.yaml"),
+        (("quantize", "model.onnx", "--backend", "onnxruntime", "-o", "FILE"), "own.yaml"),
+        (("quantize", "model.onnx", "--gpu", "l4.yaml", "--html", "FILE"), "l4.yaml"),
+        (("verify", "model.onnx", "model.onnx", "--html", "FILE"), "own.yaml"),
+        (("verify", "model.onnx", "model.onnx", "--html", "FILE"), "imgs/0.png"),
+        (("verify", "model.onnx", "model.onnx", "--keep-engine", "FILE"), "imgs/0.png"),
+        (("verify", "model.onnx", "model.onnx", "--gpu", "l4.yaml", "--html", "FILE"), "l4.yaml"),
+    ],
+    ids=str,
+)
+def test_data_and_files_of_options_are_not_overwritten(here, command, name):
+    (here / "own.yaml").write_text("resize: stretch\n")
+    (here / "l4.yaml").write_text(GPU)
+    command = [name if word == "FILE" else word for word in command]
+    told = here.refuses("OQ502", *command, "--data", "imgs", "--preprocess", "own.yaml")
+    assert f"'{name}' is one of the inputs" in told
+
+
+def test_a_function_in_a_python_file_does_not_hide_the_file(finished):
+    (finished / "loader.py").write_text("import numpy\nmine = [numpy.ones((1, 3, 16, 16))]\n")
+    verify = ("verify", "model.onnx", "model.qdq.onnx", "--data", "loader.py:mine")
+    finished.refuses("OQ502", *verify, "--html", "loader.py")
 
 
 def into_a_removed_folder():
