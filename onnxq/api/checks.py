@@ -69,6 +69,9 @@ class CheckOptions:
     def checks(self, profiles: dict[str, Profile]) -> Checks:
         """The checks that need no model (OQ601, OQ650, OQ664, OQ667, OQ69x)."""
         require_choice("backend", self.backend, Backend)
+        if not self.timeout > 0:  # neither is NaN
+            message = f"the time limit is {self.timeout:g} seconds"
+            raise error("OQ217", message, fix="give --timeout a number above 0")
         tensorrt.require_backend(self.backend)
         if self.targets:
             tensorrt.require()

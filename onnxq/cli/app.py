@@ -30,13 +30,14 @@ from onnxq.cli import (
     tune,
     verify,
 )
-from onnxq.cli.command import Command
+from onnxq.cli.command import Command, Group
 from onnxq.cli.grouped import grouped
 from onnxq.cli.screen import console
 from onnxq.cli.stdout import ReaderGoneError, require_streams
 from onnxq.diagnostics import OnnxqError, error
 
 app: Final = typer.Typer(
+    cls=Group,
     no_args_is_help=True,
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,

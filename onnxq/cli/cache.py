@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from onnxq.cli import finding, options, shapes
+from onnxq.cli.command import Group
 from onnxq.cli.grouped import grouped
 from onnxq.cli.screen import QuietScreen
 
 HELP = "Read and write the INT8 calibration caches of TensorRT up to version 10."
 
-app = typer.Typer(no_args_is_help=True, help=HELP)
+app = typer.Typer(cls=Group, no_args_is_help=True, help=HELP)
 
 
 @app.command(

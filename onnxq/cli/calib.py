@@ -8,12 +8,13 @@ from typing import Annotated, Literal
 import typer
 
 from onnxq.cli import finding, options
+from onnxq.cli.command import Group
 from onnxq.cli.grouped import grouped
 from onnxq.cli.screen import QuietScreen, Screen
 
 HELP = "Join calibration files, and show what is in one."
 
-app = typer.Typer(no_args_is_help=True, help=HELP)
+app = typer.Typer(cls=Group, no_args_is_help=True, help=HELP)
 
 
 @app.command(epilog="Example: `onnxq calib merge part-*.npz -o model.calib.npz`")

@@ -8,13 +8,14 @@ from typing import Annotated
 import typer
 
 from onnxq.cli import completion, options
+from onnxq.cli.command import Group
 from onnxq.cli.grouped import grouped
 from onnxq.cli.screen import console
 from onnxq.diagnostics import Diagnostic, OnnxqError
 
 HELP = "Check rule files, list and print the shipped ones, print their JSON schema."
 
-app = typer.Typer(no_args_is_help=True, help=HELP)
+app = typer.Typer(cls=Group, no_args_is_help=True, help=HELP)
 
 
 @app.command(epilog="Example: `onnxq rules check my-rules.yaml`")

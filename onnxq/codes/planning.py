@@ -103,7 +103,8 @@ PLANNING: Final[dict[str, Code]] = {
     ),
     "OQ217": Code(
         meaning="Two options of a command exclude each other, an option with a single value is "
-        "given twice or has a value that does not exist, or a required option is missing.",
+        "given twice or has a value that does not fit, a required option is missing, or there is "
+        "no such option or command.",
         example="onnxq insert --plan model.plan --rules yolo",
         fix="Give one of the options, once. To use several folders of data, give `--data` one "
         "folder with links to them. For a missing option the message has an example of the whole "

@@ -13,7 +13,7 @@ from onnxq.feeds.fitting import Cut, cut, numbered, require_names, require_type,
 from onnxq.feeds.numbering import Numbering
 from onnxq.feeds.samples import InputSpec, Sample
 from onnxq.feeds.source import EndOfDataError, Reader, ReadWhole
-from onnxq.feeds.stream import Stream, can_be_called, passed_over, read_once
+from onnxq.feeds.stream import Stream, can_be_called, ending, read_once
 from onnxq.feeds.values import named
 from onnxq.user_code import exception_text
 
@@ -67,7 +67,7 @@ class Iterated:
         data = self._data
         try:
             iterable = data() if can_be_called(data) else data
-            iterator = passed_over(iterable)
+            iterator = iter(ending(iterable))
         except Exception as reason:
             in_data = reason.__traceback__ is not None and reason.__traceback__.tb_next is not None
             if in_data or not isinstance(reason, TypeError):

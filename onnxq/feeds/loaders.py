@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from onnxq.diagnostics import did_you_mean, error, first_line
 from onnxq.feeds.samples import InputSpec
-from onnxq.feeds.stream import Stream, can_be_called, passed_over
+from onnxq.feeds.stream import Stream, can_be_called, ending
 from onnxq.user_code import OwnFolder, is_raised_in, named_in, raised_by, run_file
 
 FUNCTION: Final = "load_data"  # as in Polygraphy's data loader scripts
@@ -59,7 +59,7 @@ def _iterator(file: Path, function: str) -> Iterator[Any]:
         )
     data, shown = getattr(module, function), f"{file}:{function}"
     try:
-        iterator = passed_over(data() if can_be_called(data) else data)
+        iterator: Iterator[Any] = iter(ending(data() if can_be_called(data) else data))
     except (Exception, SystemExit) as reason:
         if is_raised_in(file, reason) or not isinstance(reason, TypeError):
             raise raised_by(file, reason, "the loader", code="OQ422") from reason

@@ -90,16 +90,16 @@ def can_be_called(data: Any) -> bool:
     return isinstance(data, type) or (callable(data) and not hasattr(data, "__iter__"))
 
 
-def passed_over(data: Any) -> Iterator[Any]:
-    """A new iterator over data; a length ends data that has items by number alone.
+def ending(data: Any) -> Any:
+    """The data, of which a length ends the items where it has them by number alone.
 
     Such are the datasets of torch. Python asks them for items until one raises IndexError, which
     those that compute their items never do.
     """
     if hasattr(data, "__iter__") or not hasattr(data, "__getitem__"):
-        return iter(data)
+        return data
     try:
         length = len(data)
     except (TypeError, NotImplementedError):
-        return iter(data)
+        return data
     return (data[index] for index in range(length))

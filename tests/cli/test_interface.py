@@ -47,11 +47,24 @@ def test_help_imports_nothing_heavy(tmp_path, arguments):
     assert not imported & HEAVY
 
 
-def test_unknown_option_and_verb(tmp_path):
-    for arguments in (["insert", "--rule", "yolo"], ["insret"], ["calibrate"]):
-        outcome = onnxq(*arguments, cwd=tmp_path)
-        assert outcome.returncode == 2
-        assert "Traceback" not in outcome.stderr
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ("insert --rule yolo", "there is no option '--rule'; did you mean '--rules'?"),
+        ("insert -Z", "there is no option '-Z'; 'onnxq insert --help' has all options"),
+        ("insret", "there is no command 'insret'; did you mean 'insert'?"),
+        ("rules chekc", "there is no command 'chekc'; did you mean 'check'?"),
+        ("--nope", "there is no option '--nope'; 'onnxq --help' has all options"),
+        ("calib --nope", "there is no option '--nope'; 'onnxq calib --help' has all options"),
+        ("plan m.onnx n.onnx", "got unexpected extra argument(s) (n.onnx); 'onnxq plan --help'"),
+        ("calibrate m --data", "option '--data' requires an argument; 'onnxq calibrate --help'"),
+        ("calibrate m --float fp8 --data d", "--float has a value that does not fit: 'fp8' is not"),
+    ],
+)
+def test_what_the_command_line_does_not_have(here, arguments, told):
+    assert f"error[OQ217]: {told}" in here.refuses("OQ217", *arguments.split())
+    (found,) = result(here.run(*arguments.split()[:2], "--nope", "--json"))["diagnostics"]
+    assert found["code"] == "OQ217"
 
 
 @pytest.mark.parametrize(

@@ -517,3 +517,17 @@ def test_an_input_may_be_empty():
 UNRANKED = model("g (float[1] x) => (float y) { y = Relu (x) }")
 UNRANKED.graph.input[0].type.tensor_type.ClearField("shape")
 UNRANKED.graph.output[0].type.tensor_type.ClearField("shape")
+
+
+class Computed:
+    """Items by number, as a dataset of torch has them, which raises no IndexError."""
+
+    def __len__(self):
+        return 3
+
+    def __getitem__(self, index):
+        return np.full((1, 3), index, np.float32)
+
+
+def test_a_dataset_ends_at_its_length():
+    assert [float(s.tensors["x"][0, 0]) for s in opened(Computed())] == [0, 1, 2]
