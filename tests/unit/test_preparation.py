@@ -2,6 +2,7 @@
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 from onnx import parser
 
@@ -68,9 +69,11 @@ def test_an_opset_newer_than_tensorrt_takes_is_lowered(version):
     assert made.proto.ir_version <= 13
     onnx.checker.check_model(made.proto, full_check=True)
     outcome = compare_raised(made.unprepared, made.proto, {})
-    assert str(outcome) == (
-        f"opset {version} lowered to 25, the newest that TensorRT takes: outputs are the same"
-    )
+    what = f"opset {version} lowered to 25, the newest that TensorRT takes: "
+    if version > 26 and onnxruntime.__version__.startswith(("1.30.", "1.31.")):
+        assert str(outcome).startswith(f"{what}not checked, because onnxruntime cannot load")
+    else:
+        assert str(outcome) == f"{what}outputs are the same"
 
 
 def test_a_newer_opset_with_an_operator_of_its_own_is_refused():
