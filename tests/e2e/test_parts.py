@@ -105,6 +105,7 @@ def loader(folder, tmp_path):
     return tmp_path
 
 
+@pytest.mark.long
 def test_what_a_lost_worker_had_is_run_again(loader):
     """The first worker that comes to sample 4 is killed there."""
     (loader / "4.dies").touch()

@@ -31,6 +31,7 @@ def searched(proto, data, **options):
     return work, Scales().improve(work)
 
 
+@pytest.mark.long
 def test_a_trained_model_gains_on_samples_that_it_did_not_see(mobilenet, crops):  # noqa: F811
     work, edits = searched(mobilenet, crops[:16])
     assert len(edits.scales) > 20
