@@ -35,9 +35,9 @@ def text() -> str:
     """The page with its tables made anew; what stands between the marks is replaced."""
     page = PAGE.read_text()
     for name, table in (("fuzzers", fuzzers()), ("kills", kills())):
-        begin, end = f"<!-- {name} -->\n", f"\n<!-- end of {name} -->"
+        begin, end = f"<!-- {name} -->\n", f"<!-- end of {name} -->"
         before, _, rest = page.partition(begin)
-        page = before + begin + "\n" + table + "\n" + end + rest.partition(end)[2]
+        page = f"{before}{begin}\n{table}\n\n{end}{rest.partition(end)[2]}"
     return page
 
 
