@@ -1,6 +1,6 @@
 """Write docs/bad-inputs.md from what tests noted: python fuzz/bad_inputs.py REFUSALS.
 
-A row is a bad input: commands that were told the same count once.
+A row is a bad input: commands with the same message count once.
 """
 
 import json
@@ -28,7 +28,7 @@ def page(noted: list[dict[str, str]]) -> str:
     """The page of the commands that were refused."""
     rows = {}
     for row in noted:
-        place, _, words = row["told"].partition("error[")
+        place, _, words = row["message"].partition("error[")
         code, _, message = words.partition("]: ")
         rows.setdefault((code, place + message), row["command"])
     count, codes = len(rows), len({code for code, _ in rows})

@@ -1,6 +1,6 @@
 """Kill every verb that writes at random moments, and see that each file is whole or not there.
 
-python fuzz/kills.py --kills 200 adds its figures to fuzz/kills.json.
+python fuzz/kills.py --kills 200 writes its figures into fuzz/kills.json.
 """
 
 import argparse

@@ -58,8 +58,8 @@ class CheckOptions:
         """The files that are read, which must not be overwritten."""
         several = (self.ort_library, self.plugin)
         named = (x for some in several for x in ([some] if isinstance(some, str | Path) else some))
-        given = (self.labels, self.detections, self.gpu, *named)
-        return tuple(Path(x) for x in given if isinstance(x, str | Path))
+        paths = (self.labels, self.detections, self.gpu, *named)
+        return tuple(Path(x) for x in paths if isinstance(x, str | Path))
 
     def require_data(self, data: Any) -> None:
         """Raise OQ651, OQ654, OQ680 and OQ682 for options that nothing is compared for."""

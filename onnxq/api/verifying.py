@@ -156,8 +156,10 @@ def verify(
         checks, limits = options.for_model(checks, lineage.float_model.proto, graph)
         outputs = {"--html": page, "the engine": checks.engine}
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
-        read = () if data is None else datasets.request(data, preprocess, selection, {}).files
-        _require_places(outputs, lineage, (*recipes, *plans, calibration, *read, *options.files))
+        data_files = () if data is None else datasets.request(data, preprocess, selection, {}).files
+        _require_places(
+            outputs, lineage, (*recipes, *plans, calibration, *data_files, *options.files)
+        )
         unused = None
         if data is not None:
             unused = _unused(lineage, data, preprocess, selection, profiles, progress)

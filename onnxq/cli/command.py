@@ -26,7 +26,7 @@ class Command(TyperCommand):
             self._require_single(ctx, args)
             return super().parse_args(ctx, args)
         except UsageError as reason:
-            raise self._told(ctx, reason) from None
+            raise self._coded(ctx, reason) from None
 
     def _require_single(self, ctx: Any, args: list[str]) -> None:
         _, _, order = self.make_parser(ctx).parse_args(args=list(args))
@@ -39,7 +39,7 @@ class Command(TyperCommand):
                     fix = "put what they name, or links to it, into one folder"
                 raise error("OQ217", f"{name} is given {count} times", fix=fix)
 
-    def _told(self, ctx: Any, reason: Any) -> OnnxqError:
+    def _coded(self, ctx: Any, reason: Any) -> OnnxqError:
         named = getattr(reason, "param", None)
         if named is None or reason.message:
             known = [name for p in self.get_params(ctx) for name in p.opts if name[:1] == "-"]
@@ -52,7 +52,7 @@ class Command(TyperCommand):
 
 
 class Group(TyperGroup):
-    """A command of commands, of which it knows one of the name that is given (OQ217)."""
+    """A command that has commands of its own; OQ217 for one that it does not have."""
 
     def resolve_command(self, ctx: Any, args: list[str]) -> Any:
         """Find the command."""
@@ -79,7 +79,7 @@ def _of_usage(ctx: Any, reason: Any, known: list[str]) -> OnnxqError:
     if option and "o such option" in message:
         fix = did_you_mean(option, known, otherwise=f"'{ctx.command_path} --help' has all options")
         return error("OQ217", f"there is no option '{option}'", fix=fix)
-    said = " ".join(message.removeprefix("Value error, ").split()).rstrip(".")
+    problem = " ".join(message.removeprefix("Value error, ").split()).rstrip(".")
     if (named := getattr(reason, "param", None)) is not None:
-        said = f"{max(named.opts, key=len)} has a value that does not fit: {said}"
-    return error("OQ217", said[:1].lower() + said[1:], fix=helped)
+        problem = f"{max(named.opts, key=len)} has a value that does not fit: {problem}"
+    return error("OQ217", problem[:1].lower() + problem[1:], fix=helped)

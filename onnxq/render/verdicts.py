@@ -52,8 +52,8 @@ def in_a_line(model: ModelReport) -> str:
 
 def worst_part(model: ModelReport) -> Comparison | None:
     """The output or part that is lowest, measured by what is typical of its kind."""
-    judged = [c for output in model.outputs.values() for c in output.judged if c.is_float]
-    return min(judged, key=_margin, default=None)
+    parts = [c for output in model.outputs.values() for c in output.judged if c.is_float]
+    return min(parts, key=_margin, default=None)
 
 
 def _margin(comparison: Comparison) -> float:

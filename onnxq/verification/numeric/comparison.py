@@ -194,5 +194,4 @@ def _of_finite(reference: NDArray[Any], test: NDArray[Any]) -> Difference:
     """The sums over the finite values; the others, which are the same in both, count as equal."""
     finite = np.isfinite(reference)
     sums = difference(reference[finite], test[finite])
-    sums.equal += int(finite.size - np.count_nonzero(finite))
-    return sums
+    return replace(sums, equal=sums.equal + int(finite.size - np.count_nonzero(finite)))

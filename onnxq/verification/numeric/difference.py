@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class Difference:
     """Sums in float64 over the values of a reference and of what is compared with it.
 
