@@ -215,7 +215,7 @@ CLASSIFIER = {
     "data": PHOTOGRAPHS,
     "recipe": "resnet",
     "calibrated": 64,
-    "evaluated": 200,
+    "evaluated": 400,
     "labelled": True,
 }
 OTHER = {"calibrated": 24, "evaluated": 64}
