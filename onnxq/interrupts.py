@@ -1,4 +1,4 @@
-"""Ctrl-C must not interrupt a block in its middle."""
+"""Ctrl-C and the signals that end a process must not interrupt a block in its middle."""
 
 from __future__ import annotations
 
@@ -8,50 +8,63 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
-from typing import NoReturn
+from typing import Final, NoReturn
+
+# Ctrl-C, what schedulers and `timeout` send, and a terminal that closes (Windows has no SIGHUP).
+_SIGNALS: Final = tuple(
+    number
+    for name in ("SIGINT", "SIGTERM", "SIGHUP")
+    if (number := getattr(signal, name, None)) is not None
+)
 
 
 @contextmanager
 def held() -> Iterator[None]:
-    """Delay Ctrl-C to the end of the block, so that the block is executed whole."""
+    """Delay Ctrl-C, SIGTERM and SIGHUP to the end of the block, so that it is executed whole.
+
+    Signals that are ignored, or end the process without a handler, are left as they are.
+    """
     if threading.current_thread() is not threading.main_thread():
-        yield  # Python raises KeyboardInterrupt in the main thread only
+        yield  # Python handles signals in the main thread only
         return
-    signals: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, frame: signals.append(number))
+    late: list[tuple[int, FrameType | None]] = []
+    handlers = {n: handler for n in _SIGNALS if callable(handler := signal.getsignal(n))}
+    for number in handlers:
+        signal.signal(number, lambda *received: late.append(received))
     try:
         yield
     finally:
-        signal.signal(signal.SIGINT, before or signal.SIG_DFL)
-    if signals:
-        raise KeyboardInterrupt
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+    for number, frame in late[:1]:
+        handlers[signal.Signals(number)](number, frame)
 
 
 @contextmanager
 def exit_without_traceback() -> Iterator[None]:
-    """Exit with code 130 on Ctrl-C, wherever it arrives in the block.
+    """Exit with code 128 + signal, 130 on Ctrl-C, wherever the signal arrives in the block.
 
-    An import may replace KeyboardInterrupt by another exception: Python 3.11 raises RuntimeError
-    where the interrupt comes in `__set_name__`. A process that was started with SIGINT ignored,
-    as the background jobs of a shell are, goes on ignoring it.
+    All of them raise KeyboardInterrupt, so that a long run keeps its checkpoint. An import may
+    replace that by another exception: Python 3.11 raises RuntimeError where the interrupt comes in
+    `__set_name__`. A process that was started with a signal ignored, as by nohup, goes on
+    ignoring it.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before is not signal.default_int_handler:
-        yield
-        return
-    interrupted = False
+    before = {n: signal.getsignal(n) for n in _SIGNALS}
+    ours = [n for n, h in before.items() if h in (signal.default_int_handler, signal.SIG_DFL)]
+    numbers: list[int] = []
 
     def interrupt(number: int, frame: FrameType | None) -> NoReturn:
-        nonlocal interrupted
-        interrupted = True
+        numbers.append(number)
         raise KeyboardInterrupt
 
-    signal.signal(signal.SIGINT, interrupt)
+    for number in ours:
+        signal.signal(number, interrupt)
     try:
         yield
-    except (Exception, KeyboardInterrupt):
-        if interrupted:
-            sys.exit(130)
+    except BaseException:
+        if numbers:
+            sys.exit(128 + numbers[0])
         raise
     finally:
-        signal.signal(signal.SIGINT, before)
+        for number in ours:
+            signal.signal(number, before[number])

@@ -111,8 +111,6 @@ def _run() -> None:
     except OnnxqError as reason:
         _report(reason)
         sys.exit(reason.exit_code)
-    except KeyboardInterrupt:
-        sys.exit(130)
     except SystemExit as reason:
         # Typer, and Rich below it, make exit code 1 of a pipe that closes while they print help.
         if isinstance(reason.__context__, BrokenPipeError):

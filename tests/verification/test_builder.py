@@ -140,7 +140,7 @@ def test_killed_by_the_system(folder):
 
 @pytest.mark.parametrize(
     ("number", "code"),
-    [(signal.SIGINT, 130), (signal.SIGTERM, -signal.SIGTERM), (signal.SIGKILL, -signal.SIGKILL)],
+    [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGKILL, -signal.SIGKILL)],
 )
 def test_onnxq_is_stopped(folder, number, code):
     saved(chain(1, weights=False, scale=None), folder, "float.onnx")
