@@ -42,6 +42,7 @@ class CheckOptions:
     min_quantized: float | None
     min_kept: float | None
     max_new: float | None
+    max_top1_drop: float | None
     max_cost_ratio: float | None
     backend: Backend
     targets: Sequence[str]
@@ -135,6 +136,7 @@ class CheckOptions:
             quantized=self.min_quantized,
             kept=self.min_kept,
             new=self.max_new,
+            top1_drop=self.max_top1_drop,
             cost_ratio=self.max_cost_ratio,
         )
         return replace(checks, parts=parts, detections=detections), limits
@@ -148,6 +150,9 @@ class CheckOptions:
         for option, (code, value) in of_data.items():
             if value is not None and not has_data:
                 yield error(code, f"{option} has no effect without --data", fix="give both")
+        if self.max_top1_drop is not None and self.labels is None:
+            fix = "add --labels CSV"
+            yield error("OQ654", "--max-top1-drop has no effect without --labels", fix=fix)
         if self.max_cost_ratio is not None and self.gpu is None:
             fix = "name the GPU, as in --gpu l4"
             yield error("OQ654", "--max-cost-ratio has no effect without --gpu", fix=fix)

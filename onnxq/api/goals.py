@@ -5,77 +5,115 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
 from onnxq.api.studies import Study
-from onnxq.diagnostics import Diagnostic, counted, error, warning
+from onnxq.diagnostics import Diagnostic, OnnxqError, counted, error, warning
 from onnxq.feeds.samples import Sample
 from onnxq.improvement.samples import ADVISED
 from onnxq.tuning.candidates import Parts
 from onnxq.tuning.goal import Bench, Goal
+from onnxq.tuning.metrics.detected import Agreement, agreement
 from onnxq.tuning.metrics.labelled import Top1, top1
-from onnxq.tuning.metrics.metric import MetricLike, load_metric
+from onnxq.tuning.metrics.metric import MetricLike, load_metric, metric_file
 from onnxq.tuning.metrics.scoring import Scorer
 from onnxq.tuning.tuned import Tuned
+from onnxq.verification.detections import DecoderLike
 
 
-def goal_of(
-    min_sqnr: float | None,
-    min_int8: float | None,
-    max_top1_drop: float | None,
-    labels: str | Path | None,
-    metric: MetricLike | None,
-    min_score: float | None,
-) -> Goal:
-    """The goal of the options (OQ485)."""
-    named = {
-        "--min-sqnr": min_sqnr,
-        "--max-top1-drop": max_top1_drop,
-        "--min-score": min_score,
-    }
-    chosen = [name for name, value in named.items() if value is not None]
-    if len(chosen) > 1:
-        raise error("OQ485", f"{' and '.join(chosen)} exclude each other", fix="give one of them")
-    for option, needs, value, other in (
-        ("--max-top1-drop", "--labels", max_top1_drop, labels),
-        ("--min-score", "--metric", min_score, metric),
-    ):
-        if (value is None) != (other is None):
-            has, lacks = (option, needs) if other is None else (needs, option)
-            raise error("OQ485", f"{has} needs {lacks}", fix=f"give {lacks} too")
-    if not chosen and min_int8 is None:
-        raise error(
-            "OQ485",
-            "there is no goal",
-            fix="give --min-sqnr DB, --max-top1-drop POINTS, --min-score X or --min-int8 SHARE",
+@dataclass(frozen=True, slots=True, kw_only=True)
+class GoalOptions:
+    """What is asked for, as a caller gives it (`tune`)."""
+
+    min_sqnr: float | None
+    min_int8: float | None
+    max_top1_drop: float | None
+    labels: str | Path | None
+    metric: MetricLike | None
+    min_score: float | None
+    detections: DecoderLike | None
+    detection_score: float | None
+    min_kept: float | None
+
+    def goal(self) -> Goal:
+        """The goal, without the scorer (OQ485, OQ682)."""
+        if problem := next(self._problems(), None):
+            raise problem
+        chosen = (self.min_sqnr, self.min_score, self.min_kept)
+        return Goal(
+            least=next((figure for figure in chosen if figure is not None), None),
+            drop=None if self.max_top1_drop is None else self.max_top1_drop / 100,
+            min_int8=self.min_int8 or 0.0,
         )
-    if min_int8 is not None and not 0 <= min_int8 <= 1:
-        raise error("OQ485", f"--min-int8 {min_int8:g} is no share", fix="give one from 0 to 1")
-    for name, value in named.items():
-        if value is not None and not math.isfinite(value):
-            raise error("OQ485", f"{name} {value:g} is no goal", fix="give a finite number")
-    if max_top1_drop is not None and not 0 <= max_top1_drop <= 100:
-        fix = "give points from 0 to 100"
-        raise error("OQ485", f"--max-top1-drop {max_top1_drop:g} is no drop", fix=fix)
-    return Goal(
-        least=min_sqnr if min_score is None else min_score,
-        drop=None if max_top1_drop is None else max_top1_drop / 100,
-        min_int8=min_int8 or 0.0,
-    )
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that are read, which must not be overwritten."""
+        paths = (self.labels, metric_file(self.metric), self.detections)
+        return tuple(Path(x) for x in paths if isinstance(x, str | Path))
+
+    def scorer(self, study: Study, open_: ExitStack) -> Scorer | None:
+        """The metric of the goal (OQ490 to OQ494, OQ651, OQ682); `open_` ends its process."""
+        if self.labels is not None:
+            return top1(self.labels)
+        if self.detections is not None:
+            return agreement(self.detections, self.detection_score, study.model.proto)
+        return None if self.metric is None else open_.enter_context(load_metric(self.metric))
+
+    @property
+    def _figures(self) -> dict[str, float]:
+        """The figures that are asked for, by option; they exclude each other."""
+        figures = {
+            "--min-sqnr": self.min_sqnr,
+            "--max-top1-drop": self.max_top1_drop,
+            "--min-score": self.min_score,
+            "--min-kept": self.min_kept,
+        }
+        return {option: figure for option, figure in figures.items() if figure is not None}
+
+    def _problems(self) -> Iterator[OnnxqError]:
+        """What is wrong with the options."""
+        yield from self._conflicts()
+        for name, share in (("--min-int8", self.min_int8), ("--min-kept", self.min_kept)):
+            if share is not None and not 0 <= share <= 1:
+                yield error("OQ485", f"{name} {share:g} is no share", fix="give one from 0 to 1")
+        for name, figure in self._figures.items():
+            if not math.isfinite(figure):
+                yield error("OQ485", f"{name} {figure:g} is no goal", fix="give a finite number")
+        if not 0 <= (drop := self.max_top1_drop or 0.0) <= 100:
+            message = f"--max-top1-drop {drop:g} is no drop"
+            yield error("OQ485", message, fix="give points from 0 to 100")
+
+    def _conflicts(self) -> Iterator[OnnxqError]:
+        """Options that exclude or lack each other."""
+        figures = self._figures
+        if len(figures) > 1:
+            message = f"{' and '.join(figures)} exclude each other"
+            yield error("OQ485", message, fix="give one of them")
+        for option, needs, other in (
+            ("--max-top1-drop", "--labels", self.labels),
+            ("--min-score", "--metric", self.metric),
+            ("--min-kept", "--detections", self.detections),
+        ):
+            if (option in figures) != (other is not None):
+                has, lacks = (option, needs) if other is None else (needs, option)
+                yield error("OQ485", f"{has} needs {lacks}", fix=f"give {lacks} too")
+        if self.detection_score is not None and self.detections is None:
+            fix = "add --detections yolo, yolox, ssd or FILE.py"
+            yield error("OQ682", "--detection-score has no effect without --detections", fix=fix)
+        if not figures and self.min_int8 is None:
+            yield error(
+                "OQ485",
+                "there is no goal",
+                fix="give --min-sqnr DB, --max-top1-drop POINTS, --min-kept SHARE, --min-score X "
+                "or --min-int8 SHARE",
+            )
 
 
 def is_free(goal: Goal) -> bool:
     """True where the best figure is wanted."""
     return goal.least is None and goal.drop is None
-
-
-def scorer_of(
-    labels: str | Path | None, metric: MetricLike | None, open_: ExitStack
-) -> Scorer | None:
-    """The metric of a goal (OQ490 to OQ494, OQ651); `open_` ends its process."""
-    if labels is not None:
-        return top1(labels)
-    return None if metric is None else open_.enter_context(load_metric(metric))
 
 
 def require_possible(goal: Goal, study: Study, divided: Parts) -> None:
@@ -102,8 +140,8 @@ def doubts(goal: Goal, study: Study, samples: Sequence[Sample]) -> tuple[Diagnos
     return goal.scorer.doubts(study.model.proto, samples, study.libraries)
 
 
-def too_few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:
-    """Warn of a verdict that few samples give (OQ472)."""
+def too_few(divided: Parts, goal: Goal, study: Study) -> Iterator[Diagnostic]:
+    """Warn of a verdict that few samples or detections give (OQ472)."""
     judged = len(divided.verdict)
     count = judged + len(divided.fitting) + len(divided.search)
     if count < ADVISED or (goal.drop is not None and goal.drop * judged < 1):
@@ -113,6 +151,15 @@ def too_few(divided: Parts, goal: Goal) -> Iterator[Diagnostic]:
             + ("" if goal.drop is None else f", so that one is {100 / judged:.1f} points"),
             fix=f"give {2 * ADVISED} or more",
         )
+    if isinstance(goal.scorer, Agreement) and goal.least is not None:
+        detections = goal.scorer.float_count(divided.verdict, study.libraries)
+        if (1 - goal.least) * detections < 1:
+            yield warning(
+                "OQ472",
+                f"the samples of the verdict have {counted(detections, 'detection')}, so that one "
+                f"is {100 / detections:.1f} %",
+                fix="give more samples",
+            )
 
 
 def unsure(tuned: Tuned) -> Iterator[Diagnostic]:

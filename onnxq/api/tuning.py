@@ -13,12 +13,11 @@ from onnx import ModelProto
 
 from onnxq.api.data import PathOrPaths, Selection, Shapes
 from onnxq.api.goals import (
+    GoalOptions,
     doubts,
-    goal_of,
     is_free,
     missed,
     require_possible,
-    scorer_of,
     too_few,
     unsure,
 )
@@ -42,10 +41,11 @@ from onnxq.planning import recipe as recipes
 from onnxq.planning.improvers import ImproverName
 from onnxq.progress import OnProgress, Progress, silent
 from onnxq.tuning.candidates import Candidates, Parts
-from onnxq.tuning.metrics.metric import MetricLike, metric_file
+from onnxq.tuning.metrics.metric import MetricLike
 from onnxq.tuning.recipe_text import extends_line
 from onnxq.tuning.run import Tuning
 from onnxq.tuning.tuned import Tuned
+from onnxq.verification.detections import DecoderLike
 from onnxq.verification.numeric.parts import Part, PartsLike
 
 _FIRST: Final = 32  # samples that groups of channels are looked for in
@@ -64,6 +64,9 @@ def tune(
     labels: str | Path | None = None,
     metric: MetricLike | None = None,
     min_score: float | None = None,
+    detections: DecoderLike | None = None,
+    detection_score: float | None = None,
+    min_kept: float | None = None,
     improve: bool = True,
     without: Iterable[str] = (),
     parts: PartsLike | None = None,
@@ -87,7 +90,9 @@ def tune(
 
     The goal is one of: `min_sqnr`, dB of the worst part of the outputs; `max_top1_drop`, points of
     top-1 below the float model, with `labels`; `min_score` of a `metric`, the function of a Python
-    file ('score.py:map50') or a callable (docs/metrics.md). `min_int8`, a share of
+    file ('score.py:map50') or a callable (docs/metrics.md); `min_kept`, the share of the float
+    model's detections that is kept, while no more than the rest of it is new, with `detections` and
+    `detection_score` as for `verify`. `min_int8`, a share of
     multiply-accumulates from 0 to 1, is kept to beside them; alone it asks for the best SQNR with
     so much in INT8. Numbers are improved first, unless `improve` is False; `without` leaves out
     improvers. Of five samples three are fitted on, one is searched with, and one judges.
@@ -96,9 +101,20 @@ def tune(
     which `resume` goes on. `html` is a page to write.
     `result.passed` is False where the goal was not reached: the recipe is the nearest then.
     Raises OQ485 for goals that exclude each other, OQ486 where the float model itself is below the
-    goal, OQ471, OQ490 to OQ494 for the metric, OQ670, and what `improve` raises.
+    goal, OQ471, OQ490 to OQ494 for the metric, OQ670, OQ682, OQ683, and what `improve` raises.
     """
-    goal = goal_of(min_sqnr, min_int8, max_top1_drop, labels, metric, min_score)
+    options = GoalOptions(
+        min_sqnr=min_sqnr,
+        min_int8=min_int8,
+        max_top1_drop=max_top1_drop,
+        labels=labels,
+        metric=metric,
+        min_score=min_score,
+        detections=detections,
+        detection_score=detection_score,
+        min_kept=min_kept,
+    )
+    goal = options.goal()
     left_out = improver_names(without)
     run_file = LongRun(checkpoint=checkpoint, resume=resume)
     if checkpoint is not None and (not improve or is_free(goal)):
@@ -124,7 +140,6 @@ def tune(
         None if p is None else Path(p)
         for p in (output, improvement_output, calibration_output, html)
     )
-    own = labels if metric is None else metric_file(metric)
     outputs = {
         "the recipe": path,
         "the improvement": improvement_path,
@@ -132,7 +147,7 @@ def tune(
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
         "--html": page,
     }
-    inputs = (*files_of(study, recipe), *recipes.files(recipe), None if own is None else Path(own))
+    inputs = (*files_of(study, recipe), *recipes.files(recipe), *options.files)
     require_writable(outputs, inputs)
     require_page(page)
     extends = _extends(recipe, path)
@@ -140,7 +155,7 @@ def tune(
     whole = held(feed)
     divided = Parts.of(_enough(whole.samples))
     with ExitStack() as open_:
-        goal = replace(goal, scorer=scorer_of(labels, metric, open_))
+        goal = replace(goal, scorer=options.scorer(study, open_))
         require_possible(goal, study, divided)
         of_labels = doubts(goal, study, whole.samples)
         fitted_on = study.on([s.tensors for s in (*divided.fitting, *divided.search)])
@@ -165,7 +180,7 @@ def tune(
                 Progress(stage=stage, done=done, total=total)
             ),
         ).run()
-        of_data = (*feed.warnings, *whole.diagnostics, *of_labels, *too_few(divided, goal))
+        of_data = (*feed.warnings, *whole.diagnostics, *of_labels, *too_few(divided, goal, study))
         tuned = replace(
             tuned,
             calibration=gathered.path,

@@ -68,6 +68,7 @@ def verify(
     min_quantized: float | None = None,
     min_kept: float | None = None,
     max_new: float | None = None,
+    max_top1_drop: float | None = None,
     max_cost_ratio: float | None = None,
     backend: Backend = "auto",
     targets: Sequence[str] = (),
@@ -94,7 +95,8 @@ def verify(
     `shapes` gives sizes to dynamic inputs, as one shape or a Profile of least, usual and largest.
     `parts` of outputs, such as {"scores": "output0[:,4:]"}, are compared apart; without any of an
     output, its groups of channels that differ much in power are.
-    `tensors` compares every pair and weighted op too; `labels`, a CSV file, gives top-1 and top-5.
+    `tensors` compares every pair and weighted op too; `labels`, a CSV file, gives top-1 and top-5,
+    and `max_top1_drop` is how many points of top-1 may be lost.
     `detections` compares what a detector finds: "yolo", "yolox", "ssd", a Python file or a function
     `detections(outputs, inputs)`; `detection_score` is the least score of a detection. `min_kept`
     and `max_new` are limits for the shares that the Q/DQ model keeps and adds.
@@ -133,6 +135,7 @@ def verify(
         min_quantized=min_quantized,
         min_kept=min_kept,
         max_new=max_new,
+        max_top1_drop=max_top1_drop,
         max_cost_ratio=max_cost_ratio,
         backend=backend,
         targets=targets,

@@ -402,6 +402,14 @@ class Checks:
             _CHECKS,
         ),
     ] = None
+    max_top1_drop: Annotated[
+        float | None,
+        option(
+            "--max-top1-drop POINTS",
+            "Exit 1 if top-1 is more than so far below the FP32 model's.",
+            _CHECKS,
+        ),
+    ] = None
     tensors: Annotated[
         bool,
         option(

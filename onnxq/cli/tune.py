@@ -44,6 +44,26 @@ def run(
     min_score: Annotated[
         float | None, options.option("--min-score X", "The least score by --metric.", _GOAL)
     ] = None,
+    detections: Annotated[
+        str | None,
+        options.option(
+            "--detections yolo|yolox|ssd|FILE.py", "What a detector finds, as for verify.", _GOAL
+        ),
+    ] = None,
+    detection_score: Annotated[
+        float | None,
+        options.option(
+            "--detection-score X", "The least score of a detection; by default 0.25.", _GOAL
+        ),
+    ] = None,
+    min_kept: Annotated[
+        float | None,
+        options.option(
+            "--min-kept SHARE",
+            "Keep this share of the FP32 model's detections, and add no more than the rest.",
+            _GOAL,
+        ),
+    ] = None,
     min_int8: Annotated[
         float | None,
         options.option(
@@ -92,6 +112,9 @@ def run(
             labels=labels,
             metric=metric,
             min_score=min_score,
+            detections=detections,
+            detection_score=detection_score,
+            min_kept=min_kept,
             min_int8=min_int8,
             improve=improve,
             without=without or (),

@@ -17,8 +17,9 @@ IMPROVING: Final[dict[str, Code]] = {
         fix="Give at least 4 samples, or better 32 and more; make the batch smaller.",
     ),
     "OQ472": Code(
-        meaning="What was fitted may not hold for other data, because there were few samples, or "
-        "some of the samples were left out, because together they take more than 1 GiB of memory.",
+        meaning="What was fitted may not hold for other data, because there were few samples or "
+        "detections, or some of the samples were left out, because together they take more than "
+        "1 GiB of memory.",
         example="onnxq improve model.onnx --data twelve-pictures/",
         fix="Give 32 samples or more; where they are large, choose some of them with `--samples`.",
     ),

@@ -9,8 +9,9 @@ TUNING: Final[dict[str, Code]] = {
         meaning="`tune` has no goal, or goals that exclude each other, or one that lacks what it "
         "is measured with.",
         example="onnxq tune model.onnx --data imgs/ --max-top1-drop 0.5",
-        fix="Give one of `--min-sqnr DB`, `--max-top1-drop POINTS` with `--labels FILE`, and "
-        "`--min-score X` with `--metric FILE.py:FUNCTION`; `--min-int8 SHARE` may stand beside "
+        fix="Give one of `--min-sqnr DB`, `--max-top1-drop POINTS` with `--labels FILE`, "
+        "`--min-kept SHARE` with `--detections` and `--min-score X` with "
+        "`--metric FILE.py:FUNCTION`; `--min-int8 SHARE` may stand beside "
         "them or alone.",
     ),
     "OQ486": Code(

@@ -81,7 +81,7 @@ VERIFYING: Final[dict[str, Code]] = {
         "exist.",
         example="onnxq verify model.onnx model.qdq.onnx --data imgs/ --min-sqnr outptu:25",
         fix="Write `--min-sqnr 25` for every output or `--min-sqnr NAME:25` for one; cosines are "
-        "from -1 to 1, `--min-int8` and `--min-quantized` from 0 to 1.",
+        "from -1 to 1, shares such as `--min-int8` from 0 to 1, and `--max-top1-drop` in points.",
     ),
     "OQ655": Code(
         meaning="By the labels the float model is no more often right than by chance, so that "

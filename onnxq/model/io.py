@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import onnx
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from onnx.external_data_helper import uses_external_data
 
 from onnxq.diagnostics import error
@@ -103,6 +103,8 @@ def _unusable(model: onnx.ModelProto) -> str:
     """What is wrong with a model that has nothing to compute, or ''."""
     if not model.opset_import or not model.HasField("graph"):
         return "is not an ONNX model: it has no graph"
+    if not _is_text(model):
+        return "is not an ONNX model: it has a name that is not UTF-8"
     if not model.graph.node:
         return "computes nothing: its graph has no nodes"
     return "" if model.graph.output else "computes nothing: its graph has no outputs"
@@ -118,6 +120,24 @@ def _read(path: Path) -> onnx.ModelProto:
         raise _unreadable(path, reason) from None
     except (DecodeError, UnicodeDecodeError, ValueError) as reason:
         raise _not_onnx(path, str(reason) or "the file cannot be decoded") from None
+
+
+def _is_text(message: Message) -> bool:
+    """Whether all texts of a message are UTF-8; protobuf gives those that are not as bytes.
+
+    The values of tensors, which may be large, are not read.
+    """
+    if isinstance(message, onnx.TensorProto):
+        texts: tuple[object, ...] = message.name, message.doc_string
+        return all(isinstance(t, str) for t in texts) and all(map(_is_text, message.external_data))
+    for entry, value in message.ListFields():
+        values = value if entry.is_repeated else (value,)
+        if entry.message_type is not None:
+            if not all(map(_is_text, values)):
+                return False
+        elif entry.type == entry.TYPE_STRING and not all(isinstance(v, str) for v in values):
+            return False
+    return True
 
 
 def _unreadable(path: Path, reason: OSError) -> Exception:

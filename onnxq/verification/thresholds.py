@@ -27,8 +27,9 @@ class Thresholds:
     The threshold of an output holds for each of its parts that has none of its own. `int8` is the
     share in int8, `quantized` that in int8, fp8 or int4. `every_sqnr` and `every_cosine` apply to
     every float output that is not named. `kept` is the least share of the float model's detections
-    that the Q/DQ model has, `new` the highest of those that it adds. `cost_ratio` is the highest
-    ratio of the least times of the Q/DQ engine and the FP16 engine.
+    that the Q/DQ model has, `new` the highest of those that it adds. `top1_drop` is how many points
+    of top-1, 0 to 100, it may have less than the float model. `cost_ratio` is the highest ratio of
+    the least times of the Q/DQ engine and the FP16 engine.
     """
 
     sqnr: Mapping[str, float] = field(default_factory=dict)
@@ -39,6 +40,7 @@ class Thresholds:
     quantized: float | None = None
     kept: float | None = None
     new: float | None = None
+    top1_drop: float | None = None
     cost_ratio: float | None = None
 
 
@@ -56,6 +58,7 @@ def thresholds(
     quantized: float | None = None,
     kept: float | None = None,
     new: float | None = None,
+    top1_drop: float | None = None,
     cost_ratio: float | None = None,
 ) -> Thresholds:
     """Check thresholds for a model with these outputs, and `parts` that the user named.
@@ -75,6 +78,9 @@ def thresholds(
         if share is not None and not 0 <= share <= 1:
             message = f"--{name} {share:g} is not a share"
             raise error("OQ654", message, fix="give one from 0 to 1")
+    if top1_drop is not None and not 0 <= top1_drop <= 100:
+        message = f"--max-top1-drop {top1_drop:g} is not a drop of top-1"
+        raise error("OQ654", message, fix="give points from 0 to 100, such as 0.5")
     if cost_ratio is not None and not 0 < cost_ratio < float("inf"):
         message = f"--max-cost-ratio {cost_ratio:g} is not a ratio of two times"
         raise error("OQ654", message, fix="give one above 0, such as 0.8")
@@ -91,6 +97,7 @@ def thresholds(
         quantized=quantized,
         kept=kept,
         new=new,
+        top1_drop=top1_drop,
         cost_ratio=cost_ratio,
     )
 
@@ -181,6 +188,7 @@ def _missed(model: ModelReport, least: Thresholds) -> Iterator[tuple[str, str]]:
         if outputs and name not in known:
             yield f"'{name}' has a threshold, but it was not compared", "set no threshold for it"
     yield from _of_detections(model, least)
+    yield from _of_classes(model, least.top1_drop)
     yield from below_shares(model.compiled, least.int8, least.quantized)
     yield from too_slow(model.cost, least.cost_ratio)
 
@@ -264,3 +272,19 @@ def _of_detections(model: ModelReport, least: Thresholds) -> Iterator[tuple[str,
     if least.new is not None and found.new > least.new:
         limit = f"above the threshold of {least.new:g}"
         yield f"the share of new detections is {found.new:.4g}, {limit}; {worst}", fix
+
+
+def _of_classes(model: ModelReport, most: float | None) -> Iterator[tuple[str, str]]:
+    if most is None:
+        return
+    accuracy = model.numeric.accuracy if model.numeric is not None else None
+    if accuracy is None:
+        yield "the top-1 of the models was not compared", "correct the error that stopped it"
+        return
+    drop = 100 * (accuracy.lost - accuracy.gained) / accuracy.labelled  # exact, unlike shares
+    if drop > most:
+        yield (
+            f"top-1 is {accuracy.top1:.2%}, {drop:.3g} points below the {accuracy.float_top1:.2%} "
+            f"of the float model, and --max-top1-drop is {most:g}",
+            "try --improve, or find a recipe with onnxq tune --max-top1-drop",
+        )

@@ -132,6 +132,9 @@ def test_a_metric_of_the_user(tmp_path):
         ({"max_top1_drop": 1}, "--max-top1-drop needs --labels"),
         ({"labels": "l.csv"}, "--labels needs --max-top1-drop"),
         ({"min_score": 1}, "--min-score needs --metric"),
+        ({"min_kept": 0.9}, "--min-kept needs --detections"),
+        ({"detections": "yolo"}, "--detections needs --min-kept"),
+        ({"detections": "yolo", "min_kept": 97}, "no share"),
         ({"min_int8": 90}, "no share"),
     ],
 )
@@ -352,6 +355,20 @@ def test_labels_that_do_not_fit_the_model_are_named(tmp_path):
         path.write_text("".join(f"data[{i}],{(c + shift) % 6}\n" for i, c in enumerate(wanted)))
         result = onnxq.tune(proto, data, max_top1_drop=50, labels=path, improve=False)
         assert [d.code for d in result.diagnostics if d.code == "OQ655"] == codes
+
+
+def classes(outputs, inputs):
+    """One box a sample, of the channel that is highest in one place."""
+    return [(np.array([[0, 0, 1, 1]]), np.ones(1), outputs["y"][:, :, 0, 0].argmax(axis=1))]
+
+
+def test_detections_that_are_kept():
+    data = inputs(20)
+    result = onnxq.tune(chain(), data, detections=classes, min_kept=0.8, improve=False)
+    assert result.passed
+    assert (result.float_score, result.verdict.figure) == (1, 1)
+    (few,) = [d.message for d in result.diagnostics if "have 4 detections" in d.message]
+    assert few.endswith("so that one is 25.0 %")
 
 
 def test_a_goal_that_is_reached_by_less_than_the_standard_error_is_unsure():

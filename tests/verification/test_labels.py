@@ -4,6 +4,7 @@ import numpy as np
 import onnx
 import pytest
 
+import onnxq
 from onnxq.diagnostics import OnnxqError
 from onnxq.feeds.samples import Sample
 from onnxq.verification import compare
@@ -126,6 +127,51 @@ def test_accuracy_by_hand(tmp_path):
     assert (found.float_top1, found.top1) == (0.5, 0.5)
     assert (found.float_top5, found.top5) == (0.75, 0.75)
     assert (found.agreement, found.changed, found.lost, found.gained) == (0.5, 2, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("most", "missed"),
+    [
+        (25, []),
+        (24.9, ["top-1 is 50.00%, 25 points below the 75.00% of the float model, and "
+                "--max-top1-drop is 24.9"]),
+    ],
+)  # fmt: skip
+def test_a_limit_of_the_points_that_are_lost(tmp_path, most, missed):
+    """Class 1 gains one point, which turns one of four."""
+    for name, offset in (("float", []), ("qdq", [0, 1])):
+        onnx.save(classifier(offset), tmp_path / f"{name}.onnx")
+    rows = [[9, 1, 0], [2, 1.5, 0], [1, 9, 0], [0, 0, 9]]
+    data = [np.array([row + [0] * 4], dtype=np.float32) for row in rows]
+    labels(tmp_path, "data[0],0\ndata[1],0\ndata[2],1\ndata[3],0\n")
+    report = onnxq.verify(
+        tmp_path / "float.onnx",
+        tmp_path / "qdq.onnx",
+        data=[{"x": array} for array in data],
+        labels=tmp_path / "labels.csv",
+        max_top1_drop=most,
+        backend="onnxruntime",
+    )
+    assert [d.message for d in report.diagnostics if d.code == "OQ604"] == missed
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"labels": "l.csv", "max_top1_drop": 101}, "not a drop"),
+        ({"max_top1_drop": 1}, "without --labels"),
+    ],
+)
+def test_limits_that_make_no_sense(tmp_path, options, message):
+    onnx.save(classifier([]), tmp_path / "float.onnx")
+    (tmp_path / "l.csv").write_text("data[0],0\n")
+    if "labels" in options:
+        options = {**options, "labels": tmp_path / "l.csv"}
+    data = [np.zeros((1, 7), np.float32)]
+    path = tmp_path / "float.onnx"
+    with pytest.raises(OnnxqError, match=message) as caught:
+        onnxq.verify(path, path, data=data, **options)
+    assert caught.value.diagnostics[0].code == "OQ654"
 
 
 def test_equal_scores_and_nan(tmp_path):
