@@ -177,6 +177,7 @@ def with_scores(cell: Cell, report: NumericReport | Diagnostic | None) -> Cell:
     scores = Scores(
         sqnr_db={c.name: round(c.sqnr_db, 2) for c in judged if c.sqnr_db is not None},
         top1=report.accuracy and report.accuracy.top1,
+        agreement=report.accuracy and report.accuracy.agreement,
         kept=report.detections and report.detections.kept,
         new=report.detections and report.detections.new,
     )

@@ -38,11 +38,13 @@ class Cost(_Strict):
 class Scores(_Strict):
     """A file against its float model: SQNR by output, or by part where an output has parts.
 
-    Shares are from 0 to 1, of all samples, and of the float model's detections.
+    Shares are from 0 to 1: `top1` and `agreement`, with the float model's first class, of all
+    samples, the others of the float model's detections.
     """
 
     sqnr_db: dict[str, float]
     top1: float | None = None
+    agreement: float | None = None
     kept: float | None = None
     new: float | None = None
 
