@@ -99,7 +99,7 @@ def python(way: Way, folder: Path) -> Path:
     wanted = "\n".join(way.requirements)
     if not (made.exists() and made.read_text() == wanted):
         venv.create(place, with_pip=True, clear=True)
-        _run([command, "-m", "pip", "install", "--quiet", *way.requirements])
+        _run([command, "-m", "pip", "install", "--quiet", *way.requirements], _environment(way))
         made.write_text(wanted)
     return command
 
@@ -158,8 +158,8 @@ def _environment(way: Way) -> dict[str, str]:
     return inherited
 
 
-def _run(command: list[object]) -> str:
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True)
+def _run(command: list[object], environment: dict[str, str] | None = None) -> str:
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env=environment)
     if done.returncode:
         raise ToolError(_last_line(done.stderr or done.stdout, done.returncode))
     return done.stdout

@@ -35,3 +35,15 @@ OnProgress = Callable[[Progress], Any]
 
 def silent(event: Progress) -> None:
     """Ignore the event: what functions do without `progress`."""
+
+
+def each_note_once(report: OnProgress) -> OnProgress:
+    """Report events, but a note that was reported before, as by the stage before, only once."""
+    notes: set[str] = set()
+
+    def once(event: Progress) -> None:
+        if not event.note or event.note not in notes:
+            notes.add(event.note)
+            report(event)
+
+    return once

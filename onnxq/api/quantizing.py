@@ -33,6 +33,7 @@ from onnxq.api.verifying import (
     ProfileLike,
     profiles_of,
 )
+from onnxq.calibration import expectations
 from onnxq.calibration.statistics import Statistics
 from onnxq.descriptor import Calibrator
 from onnxq.diagnostics import Diagnostic, error
@@ -45,7 +46,7 @@ from onnxq.insertion.precision import FloatName
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
 from onnxq.planning.plan import Plan
-from onnxq.progress import OnProgress, Progress, silent
+from onnxq.progress import OnProgress, Progress, each_note_once, silent
 from onnxq.runnable import libraries
 from onnxq.shown import Shown
 from onnxq.verification.data import UnusedSamples
@@ -215,6 +216,7 @@ def quantize(
         provider=provider,
         max_memory=max_memory,
     )
+    progress = each_note_once(progress)
     custom_ops = libraries(ort_library)
     settings = replace(run.settings(calibrator), libraries=custom_ops)
     profiles = profiles_of(shapes)
@@ -301,7 +303,13 @@ def quantize(
             for note in datasets.notes(feed, preprocess, usual=usual):
                 progress(Progress(stage="comparing", total=feed.length, note=note))
         unused = None if feed is None else UnusedSamples(feed, [statistics])
-        checking = Checking(lineage=lineage, checks=checks, thresholds=limits, html=page)
+        checking = Checking(
+            lineage=lineage,
+            checks=checks,
+            thresholds=limits,
+            doubts=() if statistics is None else expectations.among(statistics.diagnostics),
+            html=page,
+        )
         report = checking.run(unused, progress)
     return QuantizeResult(
         statistics=statistics,

@@ -20,6 +20,7 @@ from onnxq.api.subjects import (
     other_calibrations,
     recorded_preprocess,
 )
+from onnxq.calibration import expectations
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import Diagnostic, error, warning
 from onnxq.feeds.preprocess import Preprocess
@@ -166,17 +167,24 @@ def verify(
         unused = None
         if data is not None:
             unused = _unused(lineage, data, preprocess, selection, profiles, progress)
-        checking = Checking(lineage=lineage, checks=checks, thresholds=limits, html=page)
+        doubts = () if unused is None else tuple(_doubts(lineage))
+        checking = Checking(
+            lineage=lineage, checks=checks, thresholds=limits, doubts=doubts, html=page
+        )
         return checking.run(unused, progress)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Checking:
-    """A verification whose options are checked: it can begin."""
+    """A verification whose options are checked: it can begin.
+
+    `doubts` say that the calibration did not see what the model expects.
+    """
 
     lineage: Lineage
     checks: Checks
     thresholds: Thresholds
+    doubts: tuple[Diagnostic, ...] = ()
     html: Path | None = None
 
     def run(self, samples: UnusedSamples | None, progress: OnProgress) -> VerifyReport:
@@ -199,6 +207,7 @@ class Checking:
             compared=lambda: samples and progress(Progress(stage=next_stage)),
         )
         notes = (
+            *self.doubts,
             *(samples.feed.warnings if samples is not None else ()),
             *other_calibrations(lineage.qdq),
             *(random_outputs(lineage.float_model.graph) if samples is not None else ()),
@@ -220,6 +229,17 @@ class Checking:
                 "the models do not record that --rules or --plan made one of them",
                 fix="give the recipe or the plan that made them, for the float model that you gave",
             )
+
+
+def _doubts(lineage: Lineage) -> Iterator[Diagnostic]:
+    """What is wrong with the inputs of the calibrations, as `calibrate` says it, each once."""
+    graph, proto = lineage.float_model.graph, lineage.float_model.proto
+    metadata = {p.key: p.value for p in proto.metadata_props}
+    calibrations = (subject.calibration for subject in lineage.qdq)
+    for statistics in {id(c): c for c in calibrations if c is not None}.values():
+        preprocess = statistics.preprocess
+        bgr = bool(preprocess) and Preprocess.model_validate_json(preprocess).color == "BGR"
+        yield from expectations.doubts(graph, statistics, metadata, default=False, bgr=bgr)
 
 
 def profiles_of(shapes: Mapping[str, ProfileLike] | None) -> dict[str, Profile]:

@@ -9,7 +9,7 @@ docs/adr/0039 has the figures. Smaller differences, such as another mean, cannot
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -107,6 +107,16 @@ def _values(tensor: TensorStatistics) -> str:
     if histogram is None or tensor.range.minimum < 0:  # a histogram has magnitudes alone
         return span
     return f"{span}, mean {np.average(histogram.centres(), weights=histogram.counts):.3g}"
+
+
+# Codes of `doubts`, the one whose fix helps first.
+DOUBTS: Final = ("OQ462", "OQ460", "OQ461", "OQ463")
+
+
+def among(diagnostics: Iterable[Diagnostic]) -> tuple[Diagnostic, ...]:
+    """The warnings of `doubts`, by which every figure is wrong, in the order of DOUBTS."""
+    doubted = [d for d in diagnostics if d.code in DOUBTS]
+    return tuple(sorted(doubted, key=lambda d: DOUBTS.index(d.code)))
 
 
 def doubts(

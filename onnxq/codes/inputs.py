@@ -220,7 +220,7 @@ INPUTS: Final[dict[str, Code]] = {
         fix="Correct that code.",
     ),
     "OQ423": Code(
-        meaning="A sample of Python data is not an array or a tensor.",
+        meaning="A sample of Python data is not an array or a tensor, or has masked values.",
         example="def load_data(): yield 'cat.jpg'",
         fix="Give arrays or tensors: a dictionary by input name, a tuple in the order of the "
         "inputs, or a single one for a model with one input.",

@@ -48,6 +48,9 @@ def _array(where: str, value: Any) -> NDArray[Any]:
         return np.asarray(value)
     if not hasattr(value, "__array__"):
         raise _no_array(where, value)
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        message = f"'{where}' is a masked array, and the masked values would count"
+        raise error("OQ423", message, fix="fill them first, as with .filled(0)")
     try:
         if hasattr(value, "detach"):  # a torch tensor, on any device, with or without gradient
             value = value.detach().cpu()

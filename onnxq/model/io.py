@@ -237,6 +237,9 @@ def _place(path: Path, tensor: onnx.TensorProto, files: dict[str, Path]) -> weig
         offset = length = -1
     if min(offset, length) < 0 or offset + length > file.stat().st_size:
         raise _not_onnx(path, f"the data of '{tensor.name}' is not all in '{file.name}'")
+    if (wanted := weights.file_bytes(tensor)) != length:
+        sizes = f"has {length:,} bytes in '{file.name}', and its type and shape need {wanted:,}"
+        raise _not_onnx(path, f"'{tensor.name}' {sizes}")
     return weights.Place(file=file, offset=offset, length=length)
 
 

@@ -24,6 +24,8 @@ from onnxq.model.scopes import all_nodes, subgraphs
 
 SMALLEST: Final = 1024  # bytes; what is smaller, such as shapes and scales, is held in the model
 _CHUNK: Final = 2**22  # bytes that are copied at once
+# Values in a byte, by NumPy type.
+_PACKED: Final = {"int4": 2, "uint4": 2, "float4_e2m1fn": 2, "int2": 4, "uint2": 4}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -150,6 +152,15 @@ def nbytes(tensor: onnx.TensorProto) -> int:
     except KeyError:  # a damaged or a newer model, which onnx.checker reports
         width = 1
     return int(math.prod(tensor.dims) * width)
+
+
+def file_bytes(tensor: onnx.TensorProto) -> int:
+    """Bytes that a tensor's values take in a file, where types of 4 and 2 bits are packed."""
+    try:
+        name = helper.tensor_dtype_to_np_dtype(tensor.data_type).name
+    except KeyError:
+        name = ""
+    return -(-nbytes(tensor) // _PACKED.get(name, 1))
 
 
 def merge(source: Message, target: Message, *, but: str) -> None:

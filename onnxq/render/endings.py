@@ -12,8 +12,10 @@ from typing import Final
 from rich.console import Console
 
 from onnxq.api.quantizing import QuantizeResult
+from onnxq.calibration.expectations import among
 from onnxq.diagnostics import Severity
 from onnxq.planning.coverage import coverage
+from onnxq.render import verdicts
 from onnxq.render.verdicts import UNJUDGED, judged, quantized_share, worst_part
 from onnxq.verification import ModelReport, Profile, VerifyReport
 from onnxq.verification.thresholds import refusals
@@ -21,7 +23,6 @@ from onnxq.verification.thresholds import refusals
 _HALF: Final = 3.0  # dB more have half the noise
 MISSED: Final = "OQ604"  # a threshold of the user
 _CLASSIFIER: Final = "OQ462"
-_DOUBTS: Final = (_CLASSIFIER, "OQ460", "OQ461", "OQ463")  # what enters is not what is expected
 
 
 def ending(console: Console, result: QuantizeResult) -> None:
@@ -52,17 +53,8 @@ def _size(*paths: Path) -> str:
 def verdict(result: QuantizeResult) -> str:
     """One word, the figure that decides, and how much is in int8."""
     model = result.report.models[0]
-    word, figure = judged(model)
-    if doubt := _doubt(result):
-        word = f"doubtful, the input may be wrong ({doubt})"
-    word = word if result.passed else "failed (see the errors)"
-    return f"{', '.join(filter(None, (word, figure)))}; {_share(result, model)}"
-
-
-def _doubt(result: QuantizeResult) -> str:
-    """The code of a warning that the model expects other data, by which every figure is wrong."""
-    codes = {d.code for d in result.diagnostics}
-    return next((code for code in _DOUBTS if code in codes), "")
+    word = ", ".join(filter(None, verdicts.verdict(result.report, model)))
+    return f"{word}; {_share(result, model)}"
 
 
 def _share(result: QuantizeResult, model: ModelReport) -> str:
@@ -81,8 +73,8 @@ def following(result: QuantizeResult) -> str:
     others = [code for code in errors if code != MISSED]
     if others:
         return f"onnxq explain {others[0]}"
-    if doubt := _doubt(result):
-        return _other_data(doubt)
+    if doubts := among(result.report.notes):
+        return _other_data(doubts[0].code)
     word, _ = judged(result.report.models[0])
     if word == UNJUDGED:
         return "the same command with samples that show what the model detects"

@@ -37,6 +37,7 @@ from onnxq.render import (
     sensitivities,
     trainings,
     tunings,
+    verdicts,
 )
 from onnxq.sensitivities.sensitivity import Sensitivity
 from onnxq.training.trained import Trained
@@ -156,6 +157,7 @@ def _(result: InsertResult, console: Console, *, everything: bool = False) -> No
 @show.register
 def _(result: VerifyReport, console: Console, *, everything: bool = False) -> None:
     reports.verify_report(console, result, everything=everything)
+    verdicts.of_all(console, result)
 
 
 @show.register
@@ -163,7 +165,7 @@ def _(result: QuantizeResult, console: Console, *, everything: bool = False) -> 
     if result.statistics is not None:
         calibrations.gathered(console, result.statistics)
     show(result.inserted, console)
-    show(result.report, console, everything=everything)
+    reports.verify_report(console, result.report, everything=everything)
     endings.ending(console, result)
 
 

@@ -5,14 +5,29 @@ from __future__ import annotations
 import math
 from typing import Final
 
+from rich.console import Console
+
+from onnxq.calibration.expectations import among
+from onnxq.diagnostics import has_errors
 from onnxq.render.side_by_side import types_of
 from onnxq.render.text import one_line, share
-from onnxq.verification import TYPICAL, Comparison, CompiledReport, ModelReport
+from onnxq.verification import TYPICAL, Comparison, CompiledReport, ModelReport, VerifyReport
+from onnxq.verification.thresholds import refusals
 
 UNJUDGED: Final = "not judged"
 _INDEX: Final = 24  # characters of the index of a part
 _LOST: Final = 0.01  # of top-1
 _CHANGED: Final = 0.05  # of the detections, lost or new
+
+
+def verdict(report: VerifyReport, model: ModelReport) -> tuple[str, str]:
+    """A word and the figure that decides, or why no figure does."""
+    word, figure = judged(model)
+    if has_errors((*model.diagnostics, *refusals([model], report.thresholds))):
+        word = "failed (see the errors)"
+    elif doubts := among(report.notes):
+        word = f"doubtful, the input may be wrong ({doubts[0].code})"
+    return word, figure
 
 
 def judged(model: ModelReport) -> tuple[str, str]:
@@ -44,10 +59,18 @@ def quantized_share(compiled: CompiledReport) -> str:
     return f"{first}: {ops}" + ("" if macs is None else f", {share(macs)} of MACs")
 
 
-def in_a_line(model: ModelReport) -> str:
+def in_a_line(report: VerifyReport, model: ModelReport) -> str:
     """The word, the figure that decides, and what the engine computes in the quantized type."""
-    word = ", ".join(filter(None, judged(model)))
+    word = ", ".join(filter(None, verdict(report, model)))
     return word if model.compiled is None else f"{word}; {quantized_share(model.compiled)}"
+
+
+def of_all(console: Console, report: VerifyReport) -> None:
+    """Print a line for each model that was compared."""
+    for model in report.models:
+        if model.numeric is not None:
+            name = f" of {one_line(model.model)}" if len(report.models) > 1 else ""
+            console.print(f"verdict{name}: {in_a_line(report, model)}")
 
 
 def worst_part(model: ModelReport) -> Comparison | None:

@@ -183,11 +183,12 @@ def test_tensors_on_the_terminal(finished):
     outcome = succeeded(finished.run(*QUICK, *DATA, "--tensors"))
     lines = outcome.stdout.splitlines()
     start = next(i for i, line in enumerate(lines) if line.startswith(" alone dB"))
-    found = [line.split() for line in lines[start + 1 :] if line.strip()]
+    found = [line.split() for line in lines[start + 1 : -1] if line.strip()]
     names = [row[-2] if row[-1] == "<-" else row[-1] for row in found]
     assert sorted(names) == ["b", "first", "second", "x"]
     assert [float(row[0]) for row in found] == sorted(float(row[0]) for row in found)
     assert max(map(len, lines[start - 1 :])) <= 80
+    assert lines[-1].startswith("verdict: ")
 
 
 def test_thresholds_in_json(finished):

@@ -374,6 +374,7 @@ def test_what_is_no_tensor(make, value):
         ("OQ404", row(0, length=4)),
         ("OQ404", np.full((1, 3), "a")),
         ("OQ404", np.full((1, 3), 1e300)),
+        ("OQ423", np.ma.array(row(0), mask=[[True, False, False]])),
         ("OQ425", row(np.nan)),
     ],
 )

@@ -321,6 +321,28 @@ def test_a_shape_that_claims_more_than_the_file_has(tmp_path):
     assert [d.code for d in caught.value.diagnostics] == ["OQ302"]
 
 
+@pytest.mark.parametrize(
+    ("kind", "length", "wanted"),
+    [("FLOAT", 24, 12), ("FLOAT", 8, 12), ("INT4", 3, 2), ("FLOAT16", 12, 6)],
+)
+def test_data_of_another_length_than_the_shape(tmp_path, kind, length, wanted):
+    made = proto()
+    tensor = TensorProto(name="odd", data_type=TensorProto.DataType.Value(kind), dims=[3])
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in (("location", "odd.bin"), ("length", str(length))):
+        tensor.external_data.add(key=key, value=value)
+    made.graph.initializer.append(tensor)
+    (tmp_path / "odd.bin").write_bytes(bytes(24))
+    (tmp_path / "m.onnx").write_bytes(made.SerializeToString())
+    with pytest.raises(OnnxqError) as caught:
+        models.load(tmp_path / "m.onnx")
+    (found,) = caught.value.diagnostics
+    assert found.code == "OQ302"
+    assert f"'odd' has {length} bytes in 'odd.bin', and its type and shape need {wanted}" in (
+        found.message
+    )
+
+
 def test_what_killed_runs_left_is_removed_and_what_others_write_is_not(tmp_path):
     path = tmp_path / "model[1].onnx"
     abandoned, held = tmp_path / f".{path.name}.x1.part", tmp_path / f".{path.name}.x2.part"

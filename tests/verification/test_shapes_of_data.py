@@ -75,3 +75,13 @@ def test_an_input_of_unknown_rank_is_compared_and_compiled(body):
     assert report.numeric is not None
     assert report.why_not_compiled is None
     assert not done.proto.graph.input[0].type.tensor_type.HasField("shape")
+
+
+def test_texts_beside_tensors():
+    proto = model("""g (float[1,3,8,8] x, string[2] t) => (float y, string[2] u)
+        <float[8,3,3,3] w> { y = Conv <pads = [1,1,1,1]> (x, w) u = Identity (t) }""")
+    done = onnxq.quantize(proto, "random", backend="onnxruntime")
+    (report,) = done.report.models
+    assert report.why_not_numeric is None
+    assert report.outputs["y"].sqnr_db > 30
+    assert report.outputs["u"].problem.startswith("not a tensor of numbers")

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from typing import Any
 
 import onnx
+from onnx import TensorProto, TypeProto
 
 from onnxq.diagnostics import error, first_line
 from onnxq.feeds.samples import Tensors
@@ -34,14 +35,22 @@ def runner(
         written, called=called, as_written=as_written or written is not drawn, libraries=libraries
     )
     opened = OnnxrtRunner(session, name=called)
-    # Of an input without a shape, which may have any, onnxruntime says that it is a scalar.
-    opened.checks_inputs = all(i.type.tensor_type.HasField("shape") for i in model.graph.input)
+    opened.checks_inputs = all(_is_checked(i.type.tensor_type) for i in model.graph.input)
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL + 1):  # its errors reach us as exceptions
         opened.activate()
         try:
             yield opened
         finally:
             opened.deactivate()
+
+
+def _is_checked(tensor: TypeProto.Tensor) -> bool:
+    """Whether Polygraphy knows which samples an input takes.
+
+    Of one without a shape, which takes any, onnxruntime says that it is a scalar; and texts are
+    objects in NumPy, which Polygraphy takes for another type.
+    """
+    return tensor.HasField("shape") and tensor.elem_type != TensorProto.STRING
 
 
 def infer(runner: Any, tensors: Tensors) -> Mapping[str, Any]:
