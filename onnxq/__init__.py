@@ -5,8 +5,13 @@ command does, shows itself in a notebook, and has `to_dict()`; what cannot work 
 Names are imported when they are first used.
 """
 
+import os
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Final
+
+# onnxruntime 1.32 writes events into the home folder and sends them, unless this is set before it
+# is imported; processes that onnxq starts inherit it.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 if TYPE_CHECKING:
     from onnxq.api.caches import ExportedCache, ImportedCache, export_cache, import_cache

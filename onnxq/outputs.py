@@ -30,8 +30,19 @@ def require_writable(outputs: Mapping[str, Path | None], inputs: Iterable[Path |
             raise error("OQ502", f"'{path}' is both {owner} and {name}", fix=fix)
 
 
+def _is_name(path: Path) -> bool:
+    """Whether the system takes the path."""
+    try:
+        return b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
+
+
 def _require_place(path: Path) -> None:
     """Raise OQ501 where no regular file can be written."""
+    if not _is_name(path):
+        message = f"{str(path)!a} is no name of a file"
+        raise error("OQ501", message, fix="write to another file")
     if path == Path("-"):
         raise error("OQ501", "'-' is no file, and nothing is written to stdout", fix="name a file")
     if not os.path.isdir(path.parent):

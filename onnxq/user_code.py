@@ -11,14 +11,16 @@ import os
 import re
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
 from typing import Any, Final
 
 from onnxq.diagnostics import OnnxqError, Span, did_you_mean, error, first_line, message_of
 
 _IN_TRACE: Final = re.compile(r'File "(.+)", line (\d+)')
+_Call = Callable[..., Any]
 _IN_WORKER: Final = "Original Traceback"  # torch reports the error of a worker process as text
 
 
@@ -70,6 +72,29 @@ class OwnFolder:
             self._changed = now if now != ours else None
             if now != ours:
                 os.chdir(ours)
+
+
+def guarded(function: _Call, file: Path | None, what: str, code: str) -> _Call:
+    """The function, whose working folder is its own and whose errors are those of the file.
+
+    `what` it is, and the `code` of its errors, are as for `raised_by`. What a function without a
+    file raises passes through, as Ctrl-C does.
+    """
+    folder = OwnFolder()
+
+    @wraps(function)
+    def call(*arguments: Any) -> Any:
+        try:
+            with folder.entered():
+                return function(*arguments)
+        except KeyboardInterrupt:
+            raise
+        except BaseException as reason:  # SystemExit and GeneratorExit are no Exceptions
+            if file is None:
+                raise
+            raise raised_by(file, reason, what, code=code) from reason
+
+    return call
 
 
 def _working_folder() -> str | None:

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 from onnx import ModelProto
 
-from onnxq.api.calibrating import recipe_path
 from onnxq.api.data import Shapes
-from onnxq.api.planning import RECIPE
+from onnxq.api.planning import RECIPE, plan_files
 from onnxq.api.requirements import require_calibration_of
 from onnxq.calibration import cache as caches
 from onnxq.calibration.statistics import Statistics
@@ -164,7 +163,7 @@ def export_cache(
     model = load(model, shapes=statistics.input_shapes)
     require_calibration_of(model, statistics)
     path = None if output is None else Path(output)
-    inputs = (*model.files, statistics.path, recipe_path(recipe))
+    inputs = (*model.files, statistics.path, *plan_files(recipe or RECIPE))
     require_writable({"the output": path}, inputs)
     if method is None:
         scales, diagnostics = _by_recipe(model.graph, statistics, recipe or RECIPE)

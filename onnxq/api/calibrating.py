@@ -99,8 +99,10 @@ def calibrate(
     selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
     request = datasets.request(data, preprocess, selection, model.shapes)
     path = None if output is None else Path(output)
-    require_calibration_places(path, run, (*model.files, *request.files, recipe_path(recipe)))
-    plan = None if recipe is None else cascade.plan(model.graph, recipes.load(recipe))
+    loaded = None if recipe is None else recipes.load(recipe)
+    own = () if loaded is None else loaded.files
+    require_calibration_places(path, run, (*model.files, *request.files, *own))
+    plan = None if loaded is None else cascade.plan(model.graph, loaded)
     job = Gathering(
         model=model,
         tensors=observed(model, plan),
@@ -116,11 +118,6 @@ def calibrate(
     before = (*model.diagnostics, *(plan.diagnostics if plan else ()))
     statistics = job.run_with(progress)
     return replace(statistics, diagnostics=(*before, *statistics.diagnostics))
-
-
-def recipe_path(recipe: str | Path | Recipe | None) -> Path | None:
-    """The file that a recipe may be, which must not be overwritten."""
-    return None if recipe is None or isinstance(recipe, Recipe) else Path(recipe)
 
 
 def require_calibration_places(

@@ -86,7 +86,7 @@ def improve(
         "the calibration": calibration_path,
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
     }
-    require_writable(outputs, (*files_of(study, plan), own))
+    require_writable(outputs, (*files_of(study), own))
     job = Improving(
         study=study,
         without=left_out,

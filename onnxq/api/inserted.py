@@ -60,7 +60,8 @@ class InsertResult(Shown):
     @property
     def inputs(self) -> tuple[Path | None, ...]:
         """Files that must not be overwritten."""
-        return (*self.model.files, self.statistics.path if self.statistics else None)
+        calibration = self.statistics.path if self.statistics else None
+        return (*self.model.files, *self.plan.files, calibration)
 
     @property
     def preparations(self) -> tuple[Preparation, ...]:
@@ -109,5 +110,5 @@ def inputs_of(qdq: QdqLike, file: ModelFile) -> tuple[Path | None, ...]:
 
 def model_outputs(path: Path | None) -> dict[str, Path | None]:
     """The files of a model that is written to `path`, by what messages call them."""
-    data = None if path is None else models.data_path(path)
+    data = None if path is None or not path.name else models.data_path(path)
     return {"the output": path, "the data of the output": data}

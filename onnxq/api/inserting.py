@@ -36,7 +36,6 @@ from onnxq.model.preparing import NEWEST_OPSET, QDQ_OPSET
 from onnxq.model.preparing import opset as opset_of
 from onnxq.outputs import require_writable
 from onnxq.planning.plan import Plan
-from onnxq.planning.recipe import Recipe
 
 
 def scales(
@@ -90,13 +89,12 @@ def insert(
     planned = plan_for(loaded, plan, strict=strict)
     require_data(planned, calibration)
     require_opset(opset, planned, float_type)
-    recipe = None if isinstance(plan, Plan | Recipe) else Path(plan)
     source = None if calibration is None else calibration.path
     improved = Improvement.load(improvement) if isinstance(improvement, str | Path) else improvement
     if improved is not None:
         improved.require_fits(planned, calibration)
     numbers = None if improved is None else improved.path
-    require_writable(model_outputs(path), (*loaded.files, source, recipe, numbers))
+    require_writable(model_outputs(path), (*loaded.files, source, *planned.files, numbers))
     chosen = _Types(weights=weights, float_type=float_type, io_types=io_types, opset=opset)
     result = _inserted(loaded, planned, calibration, scales, improved, chosen)
     return result if path is None else result.save(path)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -49,8 +49,9 @@ def plan(
     if page is not None:
         renderer().require_page()
     model = load(model, existing=existing, shapes=shapes)
-    require_writable({"the plan": path, "--html": page}, (*model.files, *_files(recipe)))
-    planned = cascade.plan(model.graph, recipes.load(recipe))
+    loaded = recipes.load(recipe)
+    require_writable({"the plan": path, "--html": page}, (*model.files, *loaded.files))
+    planned = cascade.plan(model.graph, loaded)
     require_no_warnings(planned, strict=strict)
     if path is not None:
         with whole_file(path) as part:
@@ -86,8 +87,9 @@ def plan_for(model: Model, plan: PlanLike, *, strict: bool = False) -> Plan:
     return plan
 
 
-def _files(recipe: str | Path | Recipe) -> Sequence[Path]:
-    return () if isinstance(recipe, Recipe) else (Path(recipe),)
+def plan_files(plan: PlanLike) -> tuple[Path, ...]:
+    """The files of a plan, or of a recipe and of those that it extends: never to be overwritten."""
+    return plan.files if isinstance(plan, Plan) else recipes.load(plan).files
 
 
 def load_plan(

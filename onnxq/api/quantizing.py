@@ -11,14 +11,14 @@ from typing import Any
 from onnx import ModelProto
 
 from onnxq.api import data as datasets
-from onnxq.api.calibrating import Gathering, observable, observed, recipe_path
+from onnxq.api.calibrating import Gathering, observable, observed
 from onnxq.api.checks import CheckOptions
 from onnxq.api.data import PathOrPaths, Selection
 from onnxq.api.improving import Improving, improver_names, required
 from onnxq.api.inserted import InsertResult, model_outputs
 from onnxq.api.inserting import insert
 from onnxq.api.long_runs import LongRun
-from onnxq.api.planning import RECIPE, PlanLike, plan_for
+from onnxq.api.planning import RECIPE, PlanLike, plan_files, plan_for
 from onnxq.api.requirements import (
     require_again,
     require_data,
@@ -45,7 +45,6 @@ from onnxq.insertion.insert import Weights
 from onnxq.insertion.precision import FloatName
 from onnxq.model.loading import Existing, Model, load
 from onnxq.outputs import require_writable
-from onnxq.planning.plan import Plan
 from onnxq.progress import OnProgress, Progress, each_note_once, silent
 from onnxq.runnable import libraries
 from onnxq.shown import Shown
@@ -327,6 +326,9 @@ def _inputs(
     *others: object,
 ) -> tuple[Path | None, ...]:
     """Files that must not be overwritten, beside the model's."""
-    named = None if isinstance(recipe, Plan) else recipe_path(recipe)
     data = (file for r in (request, other) if r is not None for file in r.files)
-    return (*data, named, *(Path(other) for other in others if isinstance(other, str | Path)))
+    return (
+        *data,
+        *plan_files(recipe),
+        *(Path(other) for other in others if isinstance(other, str | Path)),
+    )

@@ -74,7 +74,7 @@ def sensitivity(
     )
     improved = Improvement.load(improvement) if isinstance(improvement, str | Path) else improvement
     calibration_path, page = (None if p is None else Path(p) for p in (calibration_output, html))
-    inputs = (*files_of(study, plan), None if improved is None else improved.path)
+    inputs = (*files_of(study), None if improved is None else improved.path)
     require_writable({"the calibration": calibration_path, "--html": page}, inputs)
     require_page(page)
     if study.statistics is None:

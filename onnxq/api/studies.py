@@ -165,8 +165,7 @@ def study_of(
     )
 
 
-def files_of(study: Study, plan: PlanLike) -> tuple[Path | None, ...]:
+def files_of(study: Study) -> tuple[Path | None, ...]:
     """Files that a study was read from, which must not be overwritten."""
-    recipe = None if isinstance(plan, Plan) or not isinstance(plan, str | Path) else Path(plan)
     gathered = None if study.statistics is None else study.statistics.path
-    return (*study.model.files, *study.request.files, recipe, gathered)
+    return (*study.model.files, *study.request.files, *study.plan.files, gathered)

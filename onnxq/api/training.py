@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
 from onnx import ModelProto
 
@@ -133,6 +132,9 @@ def require_torch() -> None:
         raise BackendMissingError(Diagnostic(code="OQ701", message=message, fix=fix))
 
 
+_LARGEST_RATE: Final = 1e30  # beyond, the optimizer's float32 overflow
+
+
 def _require_sensible(rate: float, seed: int, **counts: int | None) -> None:
     """Raise OQ710 for a number that makes no sense."""
     for name, value in counts.items():
@@ -140,9 +142,9 @@ def _require_sensible(rate: float, seed: int, **counts: int | None) -> None:
             raise error("OQ710", f"--{name} {value} is none", fix="give 1 or more")
     if seed < 0:
         raise error("OQ710", f"--seed {seed} is below 0", fix="give 0 or more")
-    if not 0 < rate < math.inf:
+    if not 0 < rate <= _LARGEST_RATE:
         fix = "give a number above 0; 1 is usual"
-        raise error("OQ710", f"--rate {rate:g} trains nothing", fix=fix)
+        raise error("OQ710", f"--rate {rate:g} cannot train", fix=fix)
 
 
 def _few(count: int) -> Iterator[Diagnostic]:

@@ -147,7 +147,7 @@ def tune(
         "the checkpoint": None if checkpoint is None else Path(checkpoint),
         "--html": page,
     }
-    inputs = (*files_of(study, recipe), *recipes.files(recipe), *options.files)
+    inputs = (*files_of(study), *options.files)
     require_writable(outputs, inputs)
     require_page(page)
     extends = _extends(recipe, path)

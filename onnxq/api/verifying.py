@@ -162,7 +162,7 @@ def verify(
         selection = Selection(samples=samples, seed=seed, batch=batch, ragged=ragged)
         data_files = () if data is None else datasets.request(data, preprocess, selection, {}).files
         _require_places(
-            outputs, lineage, (*recipes, *plans, calibration, *data_files, *options.files)
+            outputs, lineage, (*sources.files, calibration, *data_files, *options.files)
         )
         unused = None
         if data is not None:

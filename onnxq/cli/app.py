@@ -124,6 +124,10 @@ def _run() -> None:
             gone = "the working folder does not exist any more"
             _report(error("OQ501", gone, fix="change to another folder, and run it again"))
             sys.exit(OnnxqError.exit_code)
+        if reason.errno in (errno.EMFILE, errno.ENFILE):
+            message = "too many files are open"
+            _report(error("OQ801", message, fix="raise the limit, as with 'ulimit -n 1024'"))
+            sys.exit(OnnxqError.exit_code)
         if reason.errno != errno.ENOSPC:
             raise
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

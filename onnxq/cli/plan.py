@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from onnxq.cli import options, planning
 from onnxq.cli.screen import QuietScreen
 from onnxq.diagnostics import Diagnostic, counted, error
-
-if TYPE_CHECKING:
-    from onnxq import Model, Plan, PlanChanges
+from onnxq.outputs import require_writable
 
 HELP = "Show what the rules decide for every input, and which rule did. Needs no data."
 EXAMPLE = "Example: `onnxq plan model.onnx --rules yolo.yaml -o model.plan`"
@@ -53,9 +51,13 @@ def run(
         raise error("OQ217", "--check and --diff exclude each other", fix="give one of them")
     float_model = planning.load(model, shape, existing)
     changes = None
-    if check is not None or diff is not None:  # before -o, which may be the file of --check
+    if check is not None:  # before -o, which may be this file
         new = onnxq.plan(float_model, rules, strict=strict)
-        changes = _changes(float_model, new, check, diff, only=only, floats=floats)
+        changes = onnxq.plan_changes(check, new, only=only, floats=floats)
+    elif diff is not None:
+        new, other = onnxq.plan(float_model, rules, strict=strict), onnxq.plan(float_model, diff)
+        require_writable({"the plan": output, "--html": html}, other.files)
+        changes = onnxq.plan_changes(new, other, only=only, floats=floats)
     plan = onnxq.plan(float_model, rules, strict=strict, output=output, html=html)
     screen.diagnose(plan.diagnostics)
     lines = onnxq.plan_lines(plan, only=only, floats=floats)
@@ -77,23 +79,3 @@ def run(
         fix = f"{fix} if that is meant"
         screen.diagnose([Diagnostic(code="OQ215", message=message, fix=fix)])
         raise typer.Exit(1)
-
-
-def _changes(
-    model: Model,
-    plan: Plan,
-    check: Path | None,
-    diff: str | None,
-    *,
-    only: str | None,
-    floats: bool,
-) -> PlanChanges | None:
-    """What differs from the saved plan of --check, or what the recipe of --diff changes."""
-    import onnxq
-
-    if check is not None:
-        return onnxq.plan_changes(check, plan, only=only, floats=floats)
-    if diff is not None:
-        other = onnxq.plan(model, diff)
-        return onnxq.plan_changes(plan, other, only=only, floats=floats)
-    return None

@@ -47,8 +47,11 @@ def _sizes(text: str, name: str, sizes: str) -> Sizes:
     if not name:
         raise _refused(text, "names no input", f"name it, as in {example}")
     for size in sizes.lower().split("x"):
-        if not (size.isdecimal() and size.isascii() and int(size) < 2**31):
+        if not (size.isdecimal() and size.isascii()):
             why = f"has '{size}' where a size belongs"
+            raise _refused(text, why, f"write whole numbers with an x between, as in {example}")
+        if int(size) >= 2**31:
+            why = f"has '{size}', which is too large for a size"
             raise _refused(text, why, f"write whole numbers with an x between, as in {example}")
     return tuple(int(size) for size in sizes.lower().split("x"))
 

@@ -120,7 +120,7 @@ def _rows(where: str, have: tuple[int, ...], spec: InputSpec, rows: bool) -> int
     if _fits(have, spec.shape) and not (dynamic and rows):
         return None
     size = 1 if dynamic or not spec.shape else spec.shape[0]
-    whole = isinstance(size, int) and have and have[0] % size == 0
+    whole = isinstance(size, int) and size and have and have[0] % size == 0
     if not whole or not _fits((size, *have[1:]), spec.shape):
         raise error(
             "OQ404",

@@ -19,7 +19,7 @@ from onnxq.feeds.samples import Sample, Tensors
 from onnxq.improvement.edits import Array
 from onnxq.model.graph import Graph
 from onnxq.sessions import Libraries, open_session, run
-from onnxq.user_code import function_in, raised_by
+from onnxq.user_code import function_in, guarded
 from onnxq.verification.numeric.outputs import OutputTotals, parts_of, rest_of
 from onnxq.verification.numeric.parts import Part
 
@@ -157,15 +157,11 @@ def load_loss(loss: LossLike) -> Loss:
         else function_in(Path(loss), _FUNCTION, "float_outputs, outputs", "the loss", "OQ475")
     )
 
+    call = guarded(own, file, "the loss", "OQ475")
+
     @wraps(own)
     def checked(reference: Tensors, outputs: Tensors) -> float:
-        try:
-            result = own(reference, outputs)
-        except (Exception, SystemExit) as reason:
-            if file is None:
-                raise
-            raise raised_by(file, reason, "the loss", code="OQ475") from reason
-        return _number(result, outputs)
+        return _number(call(reference, outputs), outputs)
 
     return checked
 

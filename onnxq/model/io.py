@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -101,10 +102,15 @@ def load(path: str | Path) -> onnx.ModelProto:
 
 def _unusable(model: onnx.ModelProto) -> str:
     """What is wrong with a model that has nothing to compute, or ''."""
-    if not model.opset_import or not model.HasField("graph"):
+    if not model.HasField("graph"):
         return "is not an ONNX model: it has no graph"
+    if not model.opset_import:
+        return "is not an ONNX model: it does not say its opset"
     if not _is_text(model):
         return "is not an ONNX model: it has a name that is not UTF-8"
+    names = Counter(tensor.name for tensor in model.graph.initializer)
+    if twice := [name for name, count in names.items() if count > 1]:
+        return f"is not an ONNX model: it has two initializers named '{twice[0]}'"
     if not model.graph.node:
         return "computes nothing: its graph has no nodes"
     return "" if model.graph.output else "computes nothing: its graph has no outputs"
@@ -112,6 +118,9 @@ def _unusable(model: onnx.ModelProto) -> str:
 
 def _read(path: Path) -> onnx.ModelProto:
     """The model as its file has it, but with references when the file is large (OQ301, OQ302)."""
+    if os.path.exists(path) and not os.path.isfile(path) and not os.path.isdir(path):
+        message = f"model '{path}' is not a regular file"  # such as a pipe, which may never end
+        raise error("OQ301", message, fix="write it to a file first")
     try:
         if path.stat().st_size > HELD:
             return read_light(path)

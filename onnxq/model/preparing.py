@@ -21,6 +21,7 @@ from onnxq.model.scopes import free_name, nodes, scopes, separate_values
 QDQ_OPSET: Final = 13  # the first opset whose QuantizeLinear has `axis`
 NEWEST_OPSET: Final = 25  # that TensorRT 11 takes; onnxruntime 1.32 has no Q/DQ of opset 28
 QDQ_IR_VERSION: Final = 7  # the IR version that came with opset 13
+_FREE_INITIALIZERS: Final = 4  # the first IR version whose initializers need not be inputs
 _APART: Final = "onnxq.apart"  # a domain for what the version converter must not look at
 
 
@@ -90,6 +91,8 @@ def prepare(model: onnx.ModelProto, path: str | Path = "the model") -> onnx.Mode
             fix="give its path: onnxq.load leaves large weights in their files",
         )
     inlined = clear_placeholder_names(inline_functions(model, path))
+    if inlined.ir_version < _FREE_INITIALIZERS:  # scales would have to be inputs too
+        inlined.ir_version = QDQ_IR_VERSION
     return _lowered(raised(name_nodes(inlined), QDQ_OPSET, path), path)
 
 

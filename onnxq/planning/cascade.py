@@ -75,6 +75,7 @@ def draft(graph: Graph, recipe: Recipe) -> Plan:
         model_digest=graph.digest,
         recipe=recipe.name,
         recipe_digest=recipe.digest,
+        files=recipe.files,
         decisions=decisions,
         pairs=pairs,
         groups=groups,

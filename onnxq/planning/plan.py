@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Final, Literal
 
 from onnxq.descriptor import QuantDescriptor
@@ -188,7 +189,7 @@ class Plan(Shown):
 
     `improvable` has no part in the digest: it changes no pair.
     `unmatched` are the ids of the rules on pairs that matched no node. `edited` is True for a saved
-    plan whose decisions were changed by hand.
+    plan whose decisions were changed by hand. `files` are those that it was read from.
     """
 
     model_digest: str
@@ -202,6 +203,7 @@ class Plan(Shown):
     unmatched: tuple[str, ...]
     diagnostics: tuple[Diagnostic, ...]
     edited: bool = False
+    files: tuple[Path, ...] = field(default=(), compare=False)
     graph: Graph = field(compare=False)
 
     @property

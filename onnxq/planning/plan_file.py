@@ -181,6 +181,7 @@ def load(path: Path, graph: Graph) -> Plan:
         model_digest=graph.digest,
         recipe=saved.recipe,
         recipe_digest=saved.recipe_digest,
+        files=(path,),
         edited=saved.edited,
         decisions=decisions,
         pairs=pairs,

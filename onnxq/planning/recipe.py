@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -21,12 +21,13 @@ class Recipe:
     """All rules of a recipe and of the recipes that it extends, those first. Later rules win.
 
     `digest` is the SHA-256 (hex) of the content: the same for a file and for a mapping, whatever
-    the comments, the order of keys and the name.
+    the comments, the order of keys and the name. `files` are those that it was read from.
     """
 
     name: str
     digest: str
     rules: tuple[Rule, ...]
+    files: tuple[Path, ...] = field(default=(), compare=False)
 
     @classmethod
     def from_dict(cls, content: Mapping[str, Any], name: str = "recipe") -> Recipe:
@@ -49,14 +50,6 @@ def find(name: str, beside: Path) -> tuple[Path, str]:
     return shipped.find(name, shipped.recipes(), what="recipe", code="OQ101", beside=beside)
 
 
-def files(recipe: str | Path) -> tuple[Path, ...]:
-    """The files of a recipe and of those that it extends, which must not be overwritten."""
-    path, shown = find(str(recipe), Path())
-    loaded = set[Path]()
-    list(_with_extended(yaml_source.read(path, shown_as=shown), path, (), loaded))
-    return tuple(sorted(loaded))
-
-
 def load(recipe: str | Path | Recipe) -> Recipe:
     """Load a recipe by path or by the name of a shipped one, with all recipes that it extends.
 
@@ -72,14 +65,20 @@ def load(recipe: str | Path | Recipe) -> Recipe:
 
 
 def _compiled(document: Document, name: str, *, path: Path | None, own: bool) -> Recipe:
-    files = list(_with_extended(document, path, (), set()))
+    loaded = set[Path]()
+    files = list(_with_extended(document, path, (), loaded))
     descriptors = merged_descriptors(files)
     rules = [
         rule
         for source, spec in files
         for rule in compiled_rules(source, spec, descriptors, own=own and source is document)
     ]
-    return Recipe(name=name, digest=_digest(spec for _, spec in files), rules=tuple(rules))
+    return Recipe(
+        name=name,
+        digest=_digest(spec for _, spec in files),
+        rules=tuple(rules),
+        files=tuple(sorted(loaded)),
+    )
 
 
 def _digest(specs: Iterable[RecipeSpec]) -> str:

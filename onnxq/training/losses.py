@@ -12,7 +12,7 @@ from torch import Tensor
 
 from onnxq.diagnostics import error
 from onnxq.improvement.loss import Shares
-from onnxq.user_code import function_in, raised_by
+from onnxq.user_code import function_in, guarded
 
 Tensors = Mapping[str, Tensor]
 # Arguments: the outputs of the module, those of the float model, and the inputs, all of a batch and
@@ -59,16 +59,16 @@ def training_loss(loss: TrainingLossLike) -> TrainingLoss:
     of a file also for what it raises.
     """
     if callable(loss):
-        own = loss
-        return lambda *of: _scalar(own(*of))
-    file, name = _file_and_function(str(loss))
-    function = function_in(file, name, "outputs, teacher, inputs", "the loss", "OQ711")
+        call = guarded(loss, None, "the loss", "OQ711")
+    else:
+        file, name = _file_and_function(str(loss))
+        function = function_in(file, name, "outputs, teacher, inputs", "the loss", "OQ711")
+        call = guarded(function, file, "the loss", "OQ711")
 
     def checked(outputs: Tensors, wanted: Tensors, inputs: Tensors) -> Tensor:
-        try:
-            result = function(outputs, wanted, inputs)
-        except (Exception, SystemExit) as reason:
-            raise raised_by(file, reason, "the loss", code="OQ711") from reason
+        own = {name: tensor.clone() for name, tensor in inputs.items()}  # it may change them
+        with torch.set_grad_enabled(torch.is_grad_enabled()):  # and the mode, which comes back
+            result = call(outputs, wanted, own)
         return _scalar(result)
 
     return checked

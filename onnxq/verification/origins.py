@@ -90,6 +90,11 @@ class PlanSources:
     plan: Plan | None = None
 
     @property
+    def files(self) -> tuple[Path, ...]:
+        """The files that they were read from, or will be."""
+        return (*(file for recipe in self.recipes for file in recipe.files), *self.plans)
+
+    @property
     def are_named(self) -> bool:
         """True when a recipe or a saved plan was named."""
         return bool(self.recipes or self.plans)

@@ -1,5 +1,8 @@
 """What the commands say of models that they cannot use."""
 
+import errno
+import os
+
 import numpy as np
 import onnx
 import pytest
@@ -184,3 +187,26 @@ def test_bad_shape_of_verify(finished):
         "OQ403", "verify", "model.onnx", "model.qdq.onnx", *DATA, "--shape", "images:1x3x16x16"
     )
     assert "images" in told
+
+
+def test_a_pipe_in_place_of_a_model(here):
+    os.mkfifo(here / "pipe.onnx")
+    assert "is not a regular file" in here.refuses("OQ301", "plan", "pipe.onnx")
+
+
+def too_many():
+    """In this process no file can be opened for a model."""
+    from onnxq.model import io
+
+    def no_more(path):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE), path)
+
+    io.read = no_more
+
+
+def test_too_few_files_may_be_open(here):
+    outcome = here.run("plan", "model.onnx", prepare=too_many)
+    assert outcome.returncode == 2
+    assert outcome.stderr == (
+        "error[OQ801]: too many files are open; raise the limit, as with 'ulimit -n 1024'\n"
+    )

@@ -204,3 +204,29 @@ def test_a_working_folder_that_was_removed(here, verb):
     command = (verb, here / "model.onnx", *data)
     told = here.refuses("OQ501", *command, prepare=into_a_removed_folder)
     assert "the working folder does not exist any more" in told
+
+
+BASE = "schema: 1\nextends: trt-int8\nrules:\n- {id: a, why: b, match: {op: Gemm}, skip: all}\n"
+CHILD = BASE.replace("trt-int8", "base.yaml").replace("Gemm", "MatMul")
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "plan model.onnx --rules child.yaml -o base.yaml",
+        "plan model.onnx --rules child.yaml --html base.yaml",
+        "plan model.onnx --diff base.yaml -o base.yaml",
+        "plan model.onnx --diff child.yaml --html base.yaml",
+        "calibrate model.onnx --data imgs --rules child.yaml -o base.yaml",
+        "insert model.onnx --rules child.yaml -o base.yaml",
+        "quantize model.onnx --data imgs --rules child.yaml -o base.yaml",
+        "sensitivity model.onnx --data imgs --rules child.yaml --html base.yaml",
+        "improve model.onnx --data imgs --rules child.yaml -o base.yaml",
+        "cache export model.calib.npz --model model.onnx --rules child.yaml -o base.yaml",
+        "verify model.onnx model.qdq.onnx --rules child.yaml --html base.yaml",
+    ],
+)
+def test_a_recipe_that_another_one_extends_is_an_input(finished, command):
+    (finished / "base.yaml").write_text(BASE)
+    (finished / "child.yaml").write_text(CHILD)
+    assert "'base.yaml' is one of the inputs" in finished.refuses("OQ502", *command.split())

@@ -181,6 +181,51 @@ def test_a_loss_of_the_user(files, tmp_path):
             onnxq.train(model, teacher, DATA, epochs=1, loss=bad)
 
 
+HOSTILE = """
+import os, torch
+
+def error(outputs, teacher):
+    return (outputs["y"] - teacher["y"]).square().mean()
+
+def leaves_the_folder(outputs, teacher, inputs):
+    os.chdir("/")
+    return error(outputs, teacher)
+
+def changes_its_inputs(outputs, teacher, inputs):
+    result = error(outputs, teacher)
+    inputs["x"].zero_()
+    return result
+
+def no_gradients(outputs, teacher, inputs):
+    torch.set_grad_enabled(False)
+    return error(outputs, teacher)
+
+def leaves(outputs, teacher, inputs):
+    raise GeneratorExit
+
+def base(outputs, teacher, inputs):
+    raise BaseException("x")
+"""
+
+
+def test_losses_that_change_more_than_they_should(files, tmp_path, monkeypatch):
+    teacher, model = (path.resolve() for path in files)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "own.py").write_text(HOSTILE)
+    for name in ("leaves_the_folder", "changes_its_inputs"):
+        loss, output = f"own.py:{name}", f"{name}.onnx"
+        onnxq.train(model, teacher, DATA, epochs=1, loss=loss, output=output)
+        assert (tmp_path / output).is_file()
+    for name, why in (
+        ("no_gradients", "does not depend on the outputs"),
+        ("leaves", "the loss raised GeneratorExit"),
+        ("base", "the loss raised BaseException: x"),
+    ):
+        with pytest.raises(OnnxqError, match=f"OQ711.*{why}"):
+            onnxq.train(model, teacher, DATA, epochs=1, loss=f"own.py:{name}")
+    assert torch.is_grad_enabled()
+
+
 METRIC = """
 import numpy as np
 
@@ -219,6 +264,7 @@ def test_labels_of_the_user_by_a_plain_function(files):
         ({"batch": 0}, "OQ710"),
         ({"rate": 0.0}, "OQ710"),
         ({"rate": math.nan}, "OQ710"),
+        ({"rate": 1e308}, "OQ710"),
         ({"patience": 0}, "OQ710"),
         ({"learn": "weights"}, "OQ217"),
         ({"resume": True}, "OQ434"),

@@ -216,12 +216,12 @@ def test_raising_the_opset_needs_no_weights(tmp_path, referring):
 def test_types_of_references(tmp_path, referring, dtype, width):
     shape = (64, 64)
     raw = np.random.default_rng(0).integers(0, 100, math.ceil(64 * 64 * width), np.uint8).tobytes()
-    tensor = TensorProto(name="w", data_type=dtype, dims=shape, raw_data=raw)
+    tensor = TensorProto(name="added", data_type=dtype, dims=shape, raw_data=raw)
     made = proto(21)
     made.ir_version = 10
     made.graph.initializer.append(tensor)
     light = models.load(saved(tmp_path, made))
-    assert "w" in references(light)
+    assert "added" in references(light)
     found = weights.array(light.graph.initializer[-1])
     assert found.tobytes() == numpy_helper.to_array(tensor).tobytes()
     assert found.shape == shape

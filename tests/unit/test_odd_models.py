@@ -5,6 +5,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
+import onnxq
+from onnxq.diagnostics import OnnxqError
 from onnxq.model.graph import Graph
 from onnxq.model.preparing import prepare
 from onnxq.model.scopes import nodes
@@ -132,3 +134,21 @@ def test_initializers_as_inputs_stay_inputs_where_they_are_not_quantized(tmp_pat
         tmp_path, onnx.ModelProto.FromString(before.SerializeToString()), weights="qdq"
     )
     assert strip(kept).model == prepare(before)
+
+
+def test_weights_that_had_to_be_inputs():
+    """IR version 3, where an initializer without an input of its name is not valid."""
+    old = model("g (float[1,3,8,8] x) => (float y) <float[4,3,3,3] w> { y = Conv (x, w) }")
+    old.ir_version = 3
+    old.graph.input.append(helper.make_tensor_value_info("w", TensorProto.FLOAT, [4, 3, 3, 3]))
+    onnx.checker.check_model(old)
+    made = onnxq.quantize(old, "random", backend="onnxruntime")
+    onnx.checker.check_model(made.proto)
+    assert made.report.models[0].outputs["y"].sqnr_db > 30
+
+
+def test_two_initializers_of_one_name():
+    twice = model("g (float[1,3] x) => (float y) <float[3,3] w> { y = MatMul (x, w) }")
+    twice.graph.initializer.append(numpy_helper.from_array(np.eye(3, dtype=np.float32), "w"))
+    with pytest.raises(OnnxqError, match=r"OQ302.*two initializers named 'w'"):
+        onnxq.load(twice)

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from onnxq.diagnostics import OnnxqError, did_you_mean, error
-from onnxq.user_code import function_in, raised_by
+from onnxq.user_code import function_in, guarded
 from onnxq.verification.detections.boxes import suppressed
 
 DETECTION_SCORE: Final = 0.25  # the least score of a detection, for built-in decoders
@@ -61,15 +61,7 @@ class Detections:
         Raises OQ682 for what a decoder of the user raises or for a result of another form, and
         OQ683 for outputs that a built-in decoder does not know.
         """
-        try:
-            result = self.decode(dict(outputs), dict(inputs))
-        except OnnxqError:
-            raise
-        except (Exception, SystemExit) as reason:
-            if self.file is None:
-                raise
-            raise raised_by(self.file, reason, "the decoder", code="OQ682") from reason
-        decoded = self._checked(result)
+        decoded = self._checked(self.decode(dict(outputs), dict(inputs)))
         if self.is_builtin and any(np.any(item.scores > _LARGEST_SCORE) for item in decoded):
             raise unknown_outputs(self.name, outputs, "scores from 0 to 1")
         return tuple(self._kept(item) for item in decoded)
@@ -133,7 +125,8 @@ def load_decoder(decoder: DecoderLike, score: float | None = None, classes: int 
             is_builtin=True,
         )
     file = Path(text)
-    decode: Decode = function_in(file, FUNCTION, "outputs, inputs", "the decoder", "OQ682")
+    function = function_in(file, FUNCTION, "outputs, inputs", "the decoder", "OQ682")
+    decode: Decode = guarded(function, file, "the decoder", "OQ682")
     return Detections(name=text, decode=decode, score=score, is_builtin=False, file=file)
 
 
