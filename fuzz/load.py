@@ -102,13 +102,15 @@ def inputs() -> None:
         helper.make_node("Sum", names, ["s"], "sum"),
         helper.make_node("Conv", ["s", "w"], ["y"], "conv"),
     ]
-    saved(nodes, [weight("w", 4, 3, 1, 1)], **dict.fromkeys(names, [1, 3, 16, 16]))
+    saved(nodes, [weight("w", 4, 3, 1, 1)], **{name: [1, 3, 16, 16] for name in names})
 
 
 QUANTIZED = "verify model.onnx model.qdq.onnx --data random --samples 2 --backend onnxruntime"
 CASES: dict[str, tuple[Callable[[], None], tuple[str, ...]]] = {
     "100,000 pictures": (pictures, ("calibrate model.onnx --data imgs --preprocess unit",)),
-    "50,000 nodes": (lambda: convs(12_500), ("plan model.onnx", RANDOM, "insert", "lint model.qdq.onnx")),
+    "50,000 nodes": (
+        lambda: convs(12_500), ("plan model.onnx", RANDOM, "insert", "lint model.qdq.onnx"),
+    ),
     "2,000 pairs on a page": (lambda: convs(1_000), (f"{QUANTIZE} --tensors --html page.html",)),
     "64 inputs": (inputs, (QUANTIZE,)),
     "names of 4,096 characters": (lambda: convs(20, "n" * 4096), (QUANTIZE,)),
