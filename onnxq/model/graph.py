@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -70,6 +71,17 @@ _REFUSALS: Final = (
     onnx.checker.ValidationError,
     ValueError,
 )
+
+
+def _view(content: dict[Any, Any]) -> MappingProxyType[Any, Any]:
+    return MappingProxyType(content)
+
+
+def _as_dict(view: MappingProxyType[Any, Any]) -> tuple[Any, ...]:
+    return _view, (dict(view),)
+
+
+copyreg.pickle(MappingProxyType, _as_dict)  # so that models and plans reach other processes
 
 
 class Graph:

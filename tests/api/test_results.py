@@ -1,6 +1,7 @@
 """Results print, show themselves, are frozen and leave no trace; bad input is an OnnxqError."""
 
 import json
+import pickle
 import re
 from dataclasses import FrozenInstanceError, fields
 from pathlib import Path
@@ -82,6 +83,8 @@ def test_a_result_shows_itself_and_is_plain_data(work, call):
     assert "\x1b" not in html
     values = result.to_dict()
     assert json.loads(json.dumps(values, allow_nan=False)) == values
+    if not isinstance(result, onnxq.DataLoader):
+        assert str(pickle.loads(pickle.dumps(result))) == str(result)
 
 
 def test_a_result_is_frozen(work, call):
