@@ -30,6 +30,8 @@ files are judged on other samples, as written: onnxruntime computes each op, wit
 - int8: weighted ops, and share of their multiplications, that TensorRT-RTX compiles to INT8, for
   the first set. A file that it cannot build is worth nothing there, whatever its SQNR.
 - conv.: kernels of that engine that only convert, such as from INT8 to float.
+- AIMET's own placement has pairs behind all ops, also on outputs with boxes beside scores. A
+  placement by hand may give it more.
 - Seconds and memory are those of the tool's process, start and imports included. Other work ran on
   the machine, so that the seconds on the clock say little; those of the processors say more.
 """

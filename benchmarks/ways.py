@@ -72,7 +72,7 @@ WAYS = {
         requirements=("onnxruntime==1.32.0", "onnx", "sympy"),
     ),
     "aimet": Way(
-        title="AIMET, tf_enhanced",
+        title="AIMET, tf_enhanced, its own placement",
         script="aimet_int8.py",
         environment="aimet",
         requirements=("aimet-onnx==2.42.0",),

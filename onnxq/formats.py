@@ -56,7 +56,9 @@ BLOCKS: Final = 21  # a scale for each block
 
 
 def type_name(proto: int) -> str:
-    """The name of a type that ONNX numbers, such as 'float16'."""
+    """The name of a type that ONNX numbers, such as 'float16'; of a newer one the number."""
+    if proto not in TensorProto.DataType.values():
+        return f"type {proto}"
     return str(TensorProto.DataType.Name(proto)).lower()
 
 

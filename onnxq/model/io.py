@@ -111,6 +111,12 @@ def _unusable(model: onnx.ModelProto) -> str:
     names = Counter(tensor.name for tensor in model.graph.initializer)
     if twice := [name for name, count in names.items() if count > 1]:
         return f"is not an ONNX model: it has two initializers named '{twice[0]}'"
+    numbers = {t.name: t.data_type for t in model.graph.initializer}
+    numbers |= {i.name: i.type.tensor_type.elem_type for i in model.graph.input}
+    known = onnx.TensorProto.DataType.values()
+    if unknown := [name for name, number in numbers.items() if number not in known]:
+        number = numbers[unknown[0]]
+        return f"cannot be used: '{unknown[0]}' has the type {number}, which onnx does not define"
     if not model.graph.node:
         return "computes nothing: its graph has no nodes"
     return "" if model.graph.output else "computes nothing: its graph has no outputs"

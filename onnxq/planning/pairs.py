@@ -10,7 +10,7 @@ from onnx import TensorProto
 
 from onnxq.descriptor import WEIGHT_METHODS, QuantDescriptor
 from onnxq.diagnostics import Diagnostic, warning
-from onnxq.formats import DType
+from onnxq.formats import DType, type_name
 from onnxq.model import node_inputs, ops
 from onnxq.model.existing import dtype_at, pair_on
 from onnxq.model.graph import Edge, Graph, Node
@@ -132,7 +132,7 @@ def _not_float(graph: Graph, decision: Decision) -> Diagnostic:
         )
     return Diagnostic(
         code="OQ213",
-        message=f"{subject} is {TensorProto.DataType.Name(dtype).lower()}",
+        message=f"{subject} is {type_name(dtype)}",
         fix="name only ports that hold float32 or float16 data",
         span=because.span,
     )

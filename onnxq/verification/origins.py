@@ -15,6 +15,7 @@ from onnx import TensorProto, helper
 from onnxq import shipped
 from onnxq.calibration.statistics import Statistics
 from onnxq.diagnostics import OnnxqError
+from onnxq.formats import type_name
 from onnxq.insertion.provenance import recipe_name
 from onnxq.linting import Expected, QdqModel, predict_op
 from onnxq.model.graph import Graph, Node
@@ -187,7 +188,7 @@ def _ranges(model: QdqModel, float_tensors: frozenset[str]) -> Iterator[Range]:
             yield Range(
                 tensor=next((n for n in names if n in float_tensors), node.inputs[0]),
                 node=node.name,
-                dtype=TensorProto.DataType.Name(kind).lower(),
+                dtype=type_name(kind),
                 amax=_amax(model, node, kind),
             )
 
