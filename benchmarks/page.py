@@ -23,8 +23,9 @@ files are judged on other samples, as written: onnxruntime computes each op, wit
 - SQNR in dB against the float model, higher is better, by output, or by part where an output has
   parts of different power: the mean of the calibration sets, and (lowest to highest) of several.
 - top-1: the right class is first. The pictures may be of those that trained the models, so that
-  only the difference from the float model counts; of 400 pictures 4 or 5 are chance. Same class:
-  the first class is that of the float model, which tells files apart better.
+  only the difference from the float model counts; a difference of 4 or 5 in 400 pictures may be
+  chance. Same class: the first class is that of the float model; this share tells files apart
+  better.
 - kept and new: float detections that INT8 has too (same class, intersection over union of 0.5),
   and those that it adds, both as shares of the float ones.
 - int8: weighted ops, and share of their multiplications, that TensorRT-RTX compiles to INT8, for

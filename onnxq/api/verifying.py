@@ -167,7 +167,7 @@ def verify(
         unused = None
         if data is not None:
             unused = _unused(lineage, data, preprocess, selection, profiles, progress)
-        doubts = () if unused is None else tuple(_doubts(lineage))
+        doubts = () if unused is None else tuple(dict.fromkeys(_doubts(lineage)))
         checking = Checking(
             lineage=lineage, checks=checks, thresholds=limits, doubts=doubts, html=page
         )
@@ -232,11 +232,11 @@ class Checking:
 
 
 def _doubts(lineage: Lineage) -> Iterator[Diagnostic]:
-    """What is wrong with the inputs of the calibrations, as `calibrate` says it, each once."""
+    """What is wrong with the inputs of the calibrations, as `calibrate` says it."""
     graph, proto = lineage.float_model.graph, lineage.float_model.proto
     metadata = {p.key: p.value for p in proto.metadata_props}
     calibrations = (subject.calibration for subject in lineage.qdq)
-    for statistics in {id(c): c for c in calibrations if c is not None}.values():
+    for statistics in (c for c in calibrations if c is not None):
         preprocess = statistics.preprocess
         bgr = bool(preprocess) and Preprocess.model_validate_json(preprocess).color == "BGR"
         yield from expectations.doubts(graph, statistics, metadata, default=False, bgr=bgr)

@@ -406,7 +406,7 @@ class Checks:
         float | None,
         option(
             "--max-top1-drop POINTS",
-            "Exit 1 if top-1 is more than so far below the FP32 model's.",
+            "Exit 1 if top-1 is more than POINTS below the FP32 model's.",
             _CHECKS,
         ),
     ] = None
